@@ -1,0 +1,90 @@
+//! What the event log can say.
+
+use crate::{Disposition, EventSeq, StatusCode};
+
+/// Kind of an event: one bit of a module's event mask.
+///
+/// The first nine are the original's `EXITEVENT_*` constants; Exeunt's own start at 0x10000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventKind(u32);
+
+impl EventKind {
+    /// `EXITEVENT_CERTISSUED`: a certificate was issued.
+    pub const CERT_ISSUED: Self = Self(0x001);
+    /// `EXITEVENT_CERTPENDING`: a request waits for a decision.
+    pub const CERT_PENDING: Self = Self(0x002);
+    /// `EXITEVENT_CERTDENIED`: a request was refused.
+    pub const CERT_DENIED: Self = Self(0x004);
+    /// `EXITEVENT_CERTREVOKED`: a certificate was revoked.
+    pub const CERT_REVOKED: Self = Self(0x008);
+    /// `EXITEVENT_CERTRETRIEVEPENDING`: a formerly pending certificate was fetched.
+    pub const CERT_RETRIEVE_PENDING: Self = Self(0x010);
+    /// `EXITEVENT_CRLISSUED`: revocation lists were issued.
+    pub const CRL_ISSUED: Self = Self(0x020);
+    /// `EXITEVENT_SHUTDOWN`: the server stops.
+    pub const SHUTDOWN: Self = Self(0x040);
+    /// `EXITEVENT_STARTUP`: the server has started.
+    pub const STARTUP: Self = Self(0x080);
+    /// `EXITEVENT_CERTIMPORTED`: a certificate was imported.
+    pub const CERT_IMPORTED: Self = Self(0x200);
+    /// Exeunt's own: processing a request failed (disposition 30), also when recovery found it so.
+    pub const REQUEST_FAILED: Self = Self(0x0002_0000);
+
+    /// The kind with that bit. Unknown bits are kept: the row may come from a newer version.
+    #[must_use]
+    pub fn from_bit(bit: u32) -> Self {
+        Self(bit)
+    }
+
+    /// The bit, as masks carry it.
+    #[must_use]
+    pub fn bit(self) -> u32 {
+        self.0
+    }
+
+    /// Whether `mask` asks for this kind.
+    #[must_use]
+    pub fn is_in(self, mask: u32) -> bool {
+        mask & self.0 != 0
+    }
+
+    /// Name for people; unknown kinds are "unknown".
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CERT_ISSUED => "issued",
+            Self::CERT_PENDING => "pending",
+            Self::CERT_DENIED => "denied",
+            Self::CERT_REVOKED => "revoked",
+            Self::CERT_RETRIEVE_PENDING => "retrieve-pending",
+            Self::CRL_ISSUED => "crl-issued",
+            Self::SHUTDOWN => "shutdown",
+            Self::STARTUP => "startup",
+            Self::CERT_IMPORTED => "imported",
+            Self::REQUEST_FAILED => "request-failed",
+            _ => "unknown",
+        }
+    }
+}
+
+/// The part of a request that can change after the event, as it was when the event was committed.
+///
+/// It is kept in the event's row: a module that hears late still reads what was true then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventState {
+    /// State of the request.
+    pub disposition: Disposition,
+    /// Result of its processing.
+    pub status: StatusCode,
+    /// One line about it, for people.
+    pub message: String,
+}
+
+/// Where a module's cursor starts when the store has none for it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    /// Only events from now on.
+    Head,
+    /// Everything after this place; [`EventSeq`] 0 means from the first event on.
+    After(EventSeq),
+}

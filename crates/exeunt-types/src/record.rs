@@ -1,0 +1,173 @@
+//! What the engine hands to the store, and what the store hands back.
+
+use crate::{
+    Disposition, EventSeq, KeyAlgorithm, RequestId, RequestType, Serial, StatusCode, UnixMillis,
+};
+
+/// Who put an extension on a request or certificate: the original's `EXTENSION_ORIGIN_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExtensionOrigin {
+    /// The requester asked for it (0x10000).
+    Request,
+    /// The policy added it (0x20000).
+    Policy,
+    /// The engine added it (0x40000).
+    Server,
+}
+
+impl ExtensionOrigin {
+    /// The bits, as the original's extension flags carry them.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Request => 0x1_0000,
+            Self::Policy => 0x2_0000,
+            Self::Server => 0x4_0000,
+        }
+    }
+}
+
+/// An extension as a module reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionRecord {
+    /// Object identifier in dotted form.
+    pub oid: String,
+    /// Whether it is critical.
+    pub critical: bool,
+    /// Whether it was left out of the certificate (`EXTENSION_DISABLE_FLAG`).
+    pub disabled: bool,
+    /// Who put it there.
+    pub origin: ExtensionOrigin,
+    /// DER of the extension's value.
+    pub value: Vec<u8>,
+}
+
+/// A request at admission (step 0): everything about it that never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRequest {
+    /// The request in DER, as it was received (PEM armour taken off).
+    pub raw: Vec<u8>,
+    /// Its format.
+    pub request_type: RequestType,
+    /// For whom the certificate is.
+    pub requester: String,
+    /// Who called; differs from the requester when somebody asks on behalf of another.
+    pub caller: String,
+    /// Template that was asked for or chosen by default; may be empty when none fits.
+    pub template: String,
+    /// Request attributes, name and value, parsed by the original's rules.
+    pub attributes: Vec<(String, String)>,
+    /// Subject as requested, RFC 4514 text.
+    pub subject: String,
+    /// Moment of admission.
+    pub submitted: UnixMillis,
+}
+
+/// What the engine is about to sign (step 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewIntent {
+    /// Serial number in `tbs`.
+    pub serial: Serial,
+    /// The exact `TBSCertificate` bytes.
+    pub tbs: Vec<u8>,
+}
+
+/// An intent that has no certificate: what recovery finds at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The request that it belongs to.
+    pub request: RequestId,
+    /// Serial number that may be out.
+    pub serial: Serial,
+    /// The exact `TBSCertificate` bytes.
+    pub tbs: Vec<u8>,
+}
+
+/// A serial that was reserved and may have been signed, but was never recorded. It counts as
+/// revoked, so that a signature nobody remembers is worth nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbandonedSerial {
+    /// The serial.
+    pub serial: Serial,
+    /// The request it was made for.
+    pub request: RequestId,
+    /// When it was given up.
+    pub at: UnixMillis,
+}
+
+/// A signed certificate at its recording (step 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCertificate {
+    /// Serial number of the intent.
+    pub serial: Serial,
+    /// The whole certificate in DER.
+    pub raw: Vec<u8>,
+    /// Issued subject, RFC 4514 text.
+    pub subject: String,
+    /// Subject alternative names as text, `type:value`, comma-separated; empty if there are none.
+    pub subject_alternative_names: String,
+    /// First second of validity.
+    pub not_before: UnixMillis,
+    /// Last second of validity.
+    pub not_after: UnixMillis,
+    /// Algorithm and size of the subject's key.
+    pub key: KeyAlgorithm,
+}
+
+/// How a request ended without a certificate, or that it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Held for an officer's decision.
+    Pend {
+        /// One line for people.
+        message: String,
+    },
+    /// Refused.
+    Deny {
+        /// Why, as a number.
+        status: StatusCode,
+        /// Why, in one line.
+        message: String,
+    },
+    /// Could not be processed.
+    Fail {
+        /// Why, as a number.
+        status: StatusCode,
+        /// Why, in one line.
+        message: String,
+    },
+}
+
+/// A request's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// Row number.
+    pub id: RequestId,
+    /// What never changes.
+    pub request: NewRequest,
+    /// Its state now.
+    pub disposition: Disposition,
+    /// Result of its processing.
+    pub status: StatusCode,
+    /// One line about it.
+    pub message: String,
+    /// End of its processing.
+    pub resolved: Option<UnixMillis>,
+    /// Serial of its certificate, if one was issued.
+    pub serial: Option<Serial>,
+}
+
+/// A certificate's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRecord {
+    /// The request that it came from.
+    pub request: RequestId,
+    /// The certificate and what was read from it.
+    pub certificate: NewCertificate,
+    /// Template it was issued from.
+    pub template: String,
+    /// Moment of issuance.
+    pub issued: UnixMillis,
+    /// The event that told of it.
+    pub event: EventSeq,
+}

@@ -1,0 +1,155 @@
+//! Certificate serial numbers.
+
+use std::fmt;
+
+/// A positive certificate serial number, 1 to 20 octets, big-endian, no leading zero octet.
+///
+/// The constructors are the only way to get one, so a `Serial` in hand is valid
+/// (RFC 5280, section 4.1.2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Serial {
+    len: u8,
+    octets: [u8; Self::OCTETS_MAX],
+}
+
+/// Which rule the octets of a serial number broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SerialError {
+    /// No octet at all.
+    #[error("serial number is empty")]
+    Empty,
+    /// The first octet is zero.
+    #[error("serial number starts with a zero octet")]
+    LeadingZero,
+    /// The top bit is set.
+    #[error("serial number is negative")]
+    Negative,
+    /// More than [`Serial::OCTETS_MAX`] octets.
+    #[error("serial number is {len} octets long, at most 20 allowed")]
+    TooLong {
+        /// How many there are.
+        len: usize,
+    },
+    /// The text is not pairs of hexadecimal digits.
+    #[error("serial number is not written as pairs of hexadecimal digits")]
+    NotHex,
+}
+
+impl Serial {
+    /// Longest encoding that conforming CAs may use, in octets (RFC 5280, section 4.1.2.2).
+    pub const OCTETS_MAX: usize = 20;
+
+    /// Makes a 16-octet serial out of the caller's randomness.
+    ///
+    /// The top bit is cleared (DER integers are signed) and the next one set (so that the length
+    /// never varies), which leaves 126 unpredictable bits. The CA/Browser Forum's baseline asks
+    /// for 64.
+    #[must_use]
+    pub fn from_random(mut random: [u8; 16]) -> Self {
+        random[0] = (random[0] & 0x7f) | 0x40;
+        Self::from_be_bytes(&random).expect("BUG: 16 octets starting with 0x40..=0x7f are valid")
+    }
+
+    /// Reads back the octets of a serial that a conforming CA made.
+    ///
+    /// # Errors
+    ///
+    /// [`SerialError`] says which of the four rules the octets broke.
+    pub fn from_be_bytes(bytes: &[u8]) -> Result<Self, SerialError> {
+        let len = bytes.len();
+        match bytes {
+            [] => return Err(SerialError::Empty),
+            [0, ..] => return Err(SerialError::LeadingZero),
+            [0x80..=0xff, ..] => return Err(SerialError::Negative),
+            _ if Self::OCTETS_MAX < len => return Err(SerialError::TooLong { len }),
+            _ => (),
+        }
+        let mut octets = [0; Self::OCTETS_MAX];
+        octets[..len].copy_from_slice(bytes);
+        Ok(Self { len: u8::try_from(len).expect("BUG: checked against OCTETS_MAX"), octets })
+    }
+
+    /// Reads the plain hexadecimal text that [`fmt::Display`] writes; upper case is accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`SerialError::NotHex`], or as [`Serial::from_be_bytes`].
+    pub fn from_hex(text: &str) -> Result<Self, SerialError> {
+        let digits = text.as_bytes();
+        if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(SerialError::NotHex);
+        }
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => digit - b'0',
+            _ => (digit | 0x20) - b'a' + 10,
+        };
+        let octets: Vec<u8> =
+            digits.chunks_exact(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect();
+        Self::from_be_bytes(&octets)
+    }
+
+    /// Big-endian octets, exactly as they go into the DER integer.
+    #[must_use]
+    pub fn as_be_bytes(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+}
+
+impl fmt::Display for Serial {
+    /// Lower-case hexadecimal without a prefix, as the original shows serial numbers.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_be_bytes().iter().try_for_each(|octet| write!(out, "{octet:02x}"))
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Serial({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    #[track_caller]
+    fn check(bytes: &[u8], expect: &Expect) {
+        let actual = match Serial::from_be_bytes(bytes) {
+            Ok(serial) => serial.to_string(),
+            Err(err) => format!("error: {err}"),
+        };
+        expect.assert_eq(&actual);
+    }
+
+    #[test]
+    fn a_serial_has_one_to_twenty_octets() {
+        check(&[1], &expect!["01"]);
+        check(&[0x7f; 20], &expect!["7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f7f"]);
+        check(&[], &expect!["error: serial number is empty"]);
+        check(&[1; 21], &expect!["error: serial number is 21 octets long, at most 20 allowed"]);
+    }
+
+    #[test]
+    fn a_serial_is_positive_and_minimal() {
+        check(&[0], &expect!["error: serial number starts with a zero octet"]);
+        check(&[0x80], &expect!["error: serial number is negative"]);
+    }
+
+    #[test]
+    fn a_random_serial_always_has_sixteen_octets() {
+        for fill in [0x00, 0x40, 0x7f, 0x80, 0xff] {
+            assert_eq!(Serial::from_random([fill; 16]).as_be_bytes().len(), 16);
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_serial_reads_back() {
+        let serial = Serial::from_random([0xa5; 16]);
+        assert_eq!(Serial::from_hex(&serial.to_string()), Ok(serial));
+        assert_eq!(Serial::from_hex(&serial.to_string().to_uppercase()), Ok(serial));
+        assert_eq!(Serial::from_hex("0x12"), Err(SerialError::NotHex));
+        assert_eq!(Serial::from_hex("123"), Err(SerialError::NotHex));
+    }
+}

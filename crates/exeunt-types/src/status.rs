@@ -1,0 +1,101 @@
+//! The original's numbers for states and results, as modules see them.
+
+/// What became of a request: the original's `DB_DISP_*` numbers (reference of the CA database).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Disposition {
+    /// Being processed (8). After a crash, recovery turns such rows into [`Self::Error`].
+    Active,
+    /// Waits for an officer's decision (9).
+    Pending,
+    /// Issued (20).
+    Issued,
+    /// Issued and revoked since (21).
+    Revoked,
+    /// Processing failed (30).
+    Error,
+    /// Refused by the policy or by an officer (31).
+    Denied,
+}
+
+impl Disposition {
+    /// The number that the store and the modules use.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Active => 8,
+            Self::Pending => 9,
+            Self::Issued => 20,
+            Self::Revoked => 21,
+            Self::Error => 30,
+            Self::Denied => 31,
+        }
+    }
+
+    /// The disposition with that number, if we know it.
+    #[must_use]
+    pub fn from_code(code: i32) -> Option<Self> {
+        [Self::Active, Self::Pending, Self::Issued, Self::Revoked, Self::Error, Self::Denied]
+            .into_iter()
+            .find(|it| it.code() == code)
+    }
+
+    /// One lower-case word for people and for JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::Issued => "issued",
+            Self::Revoked => "revoked",
+            Self::Error => "failed",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// Format of the request that came in: the original's `CR_IN_*` numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestType {
+    /// PKCS#10, RFC 2986 (0x100).
+    Pkcs10,
+}
+
+impl RequestType {
+    /// The number that the store and the modules use.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Pkcs10 => 0x100,
+        }
+    }
+
+    /// The type with that number, if we know it.
+    #[must_use]
+    pub fn from_code(code: i32) -> Option<Self> {
+        (code == Self::Pkcs10.code()).then_some(Self::Pkcs10)
+    }
+}
+
+/// An HRESULT, as the original keeps it in a request's `StatusCode`: 0 is success, the top bit
+/// marks a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StatusCode(pub u32);
+
+impl StatusCode {
+    /// Success.
+    pub const OK: Self = Self(0);
+    /// `CERTSRV_E_BAD_REQUESTSUBJECT`: no subject and no subject alternative name.
+    pub const BAD_REQUEST_SUBJECT: Self = Self(0x8009_4001);
+    /// `CERTSRV_E_ENROLL_DENIED`: the caller may not ask for this.
+    pub const ENROLL_DENIED: Self = Self(0x8009_4011);
+    /// `CERTSRV_E_UNSUPPORTED_CERT_TYPE`: no such template.
+    pub const UNSUPPORTED_CERT_TYPE: Self = Self(0x8009_4800);
+    /// `CERTSRV_E_KEY_LENGTH`: the public key is too small.
+    pub const KEY_LENGTH: Self = Self(0x8009_4811);
+    /// `NTE_BAD_SIGNATURE`: the signature of the request does not verify.
+    pub const BAD_SIGNATURE: Self = Self(0x8009_0006);
+    /// `CERTSRV_E_SERVER_SUSPENDED`: the server stopped in the middle; nothing was handed out.
+    pub const SERVER_SUSPENDED: Self = Self(0x8009_4006);
+    /// `E_FAIL`: processing failed on our side.
+    pub const FAIL: Self = Self(0x8000_4005);
+}
