@@ -1,1 +1,58 @@
-//! To be written.
+//! The admin API's wire types: what the server writes and the command line reads.
+//!
+//! Plain data with serde, no I/O and no domain type: a field here may change only as the API's
+//! version prefix allows. New fields may appear at any time; readers ignore what they do not know.
+
+mod ca;
+mod certificate;
+mod exit;
+mod problem;
+mod request;
+
+pub use ca::{CaDescription, Health};
+pub use certificate::{CertificateDetail, CertificatePage, CertificateSummary};
+pub use exit::{ExitDetail, ExitList, ExitState, ExitStatus, HeldEvent, HeldState};
+pub use problem::Problem;
+pub use request::{
+    Disposition, RequestAttribute, RequestDetail, RequestPage, RequestSummary, SubmitAnswer,
+};
+
+/// Prefix of every path of this version.
+pub const VERSION_PREFIX: &str = "/v1";
+
+/// Submissions (`POST`) and the list of requests (`GET`).
+pub const REQUESTS_PATH: &str = "/v1/requests";
+
+/// The list of certificates.
+pub const CERTIFICATES_PATH: &str = "/v1/certificates";
+
+/// The list of exit modules.
+pub const EXITS_PATH: &str = "/v1/exits";
+
+/// The certificate authority itself.
+pub const CA_PATH: &str = "/v1/ca";
+
+/// Whether the server lives; the only path that needs no authentication.
+pub const HEALTH_PATH: &str = "/v1/health";
+
+/// Header that carries one request attribute, `Name:Value`; may be repeated.
+pub const ATTRIBUTE_HEADER: &str = "exeunt-attribute";
+
+/// Media type of a PKCS#10 request in DER (RFC 5967, section 2).
+pub const PKCS10_MEDIA_TYPE: &str = "application/pkcs10";
+
+/// Media type of a request in PEM.
+pub const PEM_MEDIA_TYPE: &str = "application/x-pem-file";
+
+/// Media type of every answer that tells of an error (RFC 9457, section 3).
+pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
+
+/// Largest body of a submission, in bytes. Requests with the largest known keys and signatures
+/// (ML-DSA-87, about 7.5 kB) and a hundred names stay under 16 kB; PEM adds a third.
+pub const REQUEST_BYTES_MAX: usize = 128 * 1024;
+
+/// Most rows in one page of a list.
+pub const PAGE_ROWS_MAX: u32 = 1000;
+
+/// Rows in a page when the query names no `limit`.
+pub const PAGE_ROWS_DEFAULT: u32 = 100;

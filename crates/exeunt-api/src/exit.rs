@@ -1,0 +1,162 @@
+//! Exit modules: how each of them stands in the event log.
+
+use serde::{Deserialize, Serialize};
+
+/// What a module's process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExitState {
+    /// Its process is being started or has not answered the greeting yet.
+    Starting,
+    /// It takes events.
+    Running,
+    /// It failed, and is started again after a pause.
+    Waiting,
+    /// It is configured but switched off; its backlog is kept.
+    Disabled,
+    /// It was stopped with the server.
+    Stopped,
+    /// A word from a newer server.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ExitState {
+    /// The word, as JSON carries it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Disabled => "disabled",
+            Self::Stopped => "stopped",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How an exit module stands. Counters count since the server's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitStatus {
+    /// Configured name.
+    pub name: String,
+    /// What its process is doing.
+    pub state: ExitState,
+    /// What the module says of itself; empty until it has greeted.
+    pub description: String,
+    /// Every event up to this place is settled or on the shelf.
+    pub cursor: u64,
+    /// Last place in the event log.
+    pub head: u64,
+    /// Events after the cursor.
+    pub lag: u64,
+    /// Age of the oldest event that is neither accepted nor parked, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_unsettled_s: Option<u64>,
+    /// Events on the shelf that will be tried again.
+    pub held_retry: u64,
+    /// Events on the shelf that wait for an operator.
+    pub held_parked: u64,
+    /// Events that the module accepted.
+    pub accepted: u64,
+    /// Deliveries that were tried.
+    pub attempts: u64,
+    /// Times the module's process was started.
+    pub starts: u64,
+    /// Last failure, one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Moment of the last failure, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error_at: Option<String>,
+}
+
+/// Answer of `GET /v1/exits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitList {
+    /// The modules in the order of the configuration.
+    pub exits: Vec<ExitStatus>,
+}
+
+/// Answer of `GET /v1/exits/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitDetail {
+    /// The module as lists show it.
+    #[serde(flatten)]
+    pub status: ExitStatus,
+    /// Its shelf, oldest event first, at most [`crate::PAGE_ROWS_MAX`] rows.
+    pub held: Vec<HeldEvent>,
+}
+
+/// Why an event is on the shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldState {
+    /// It will be tried again.
+    Retry,
+    /// It waits for an operator.
+    Parked,
+    /// It was not tried: an earlier event of the same subject is held.
+    Behind,
+    /// A word from a newer server.
+    #[serde(other)]
+    Unknown,
+}
+
+/// An event on a module's shelf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldEvent {
+    /// Place in the event log.
+    pub event: u64,
+    /// Kind of the event, for example `issued`.
+    pub kind: String,
+    /// What the event is about, for example `request:7`.
+    pub subject: String,
+    /// Why it is here.
+    pub state: HeldState,
+    /// Deliveries that were tried.
+    pub attempts: u32,
+    /// Moment of the next attempt, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt: Option<String>,
+    /// Why the last attempt failed, one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_from_a_newer_server_is_not_an_error() {
+        let text = r#"{"event":3,"kind":"issued","subject":"request:7","state":"frozen",
+                       "attempts":2,"temperature":-40}"#;
+        let held: HeldEvent = serde_json::from_str(text).unwrap();
+        assert_eq!(held.state, HeldState::Unknown);
+        assert_eq!(serde_json::from_str::<ExitState>(r#""molten""#).unwrap(), ExitState::Unknown);
+    }
+
+    #[test]
+    fn a_detail_is_the_summary_and_more() {
+        let status = ExitStatus {
+            name: "file".to_owned(),
+            state: ExitState::Running,
+            description: String::new(),
+            cursor: 4,
+            head: 9,
+            lag: 5,
+            oldest_unsettled_s: None,
+            held_retry: 0,
+            held_parked: 0,
+            accepted: 4,
+            attempts: 4,
+            starts: 1,
+            last_error: None,
+            last_error_at: None,
+        };
+        let text = serde_json::to_string(&ExitDetail { status: status.clone(), held: Vec::new() });
+        assert_eq!(serde_json::from_str::<ExitStatus>(&text.unwrap()).unwrap(), status);
+    }
+}

@@ -1,0 +1,162 @@
+//! Requests: the answer to a submission, and the rows.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disposition {
+    /// Being processed.
+    Active,
+    /// Waits for an officer's decision.
+    Pending,
+    /// Issued.
+    Issued,
+    /// Issued and revoked since.
+    Revoked,
+    /// Processing failed.
+    Failed,
+    /// Refused.
+    Denied,
+    /// A word from a newer server.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Disposition {
+    /// The word, as JSON carries it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::Issued => "issued",
+            Self::Revoked => "revoked",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Answer of `POST /v1/requests`: status 200 issued, 202 pending, 403 denied.
+///
+/// Moments are RFC 3339 text in UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitAnswer {
+    /// Row of the request.
+    pub request_id: u64,
+    /// `issued`, `pending` or `denied`.
+    pub disposition: Disposition,
+    /// Serial number of the certificate, lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// The certificate in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// Issued subject, RFC 4514 text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// First second of validity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// Last second of validity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
+    /// Why the request waits or was denied, one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Why the request was denied, for programs; kebab-case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why the request was denied, as the original's HRESULT: `0x` and eight digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<String>,
+}
+
+/// A request's row in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestSummary {
+    /// Row number.
+    pub id: u64,
+    /// Its state now.
+    pub disposition: Disposition,
+    /// Result of its processing as the original's HRESULT: `0x` and eight digits.
+    pub status_code: String,
+    /// One line about it.
+    pub message: String,
+    /// For whom the certificate is.
+    pub requester: String,
+    /// Who called.
+    pub caller: String,
+    /// Template that was asked for or chosen by default.
+    pub template: String,
+    /// Subject as requested, RFC 4514 text.
+    pub subject: String,
+    /// Moment of admission, RFC 3339.
+    pub submitted: String,
+    /// End of its processing, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<String>,
+    /// Serial number of its certificate, lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+}
+
+/// Answer of `GET /v1/requests?before=ID&limit=N`, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestPage {
+    /// The rows.
+    pub requests: Vec<RequestSummary>,
+    /// `before` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_before: Option<u64>,
+}
+
+/// Answer of `GET /v1/requests/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestDetail {
+    /// The row as lists show it.
+    #[serde(flatten)]
+    pub summary: RequestSummary,
+    /// Request attributes in the order in which they were sent.
+    pub attributes: Vec<RequestAttribute>,
+    /// The request in PEM.
+    pub request: String,
+}
+
+/// One request attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestAttribute {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_a_disposition_is_its_json() {
+        use Disposition::{Active, Denied, Failed, Issued, Pending, Revoked};
+        for it in [Active, Pending, Issued, Revoked, Failed, Denied] {
+            assert_eq!(serde_json::to_string(&it).unwrap(), format!("{:?}", it.word()));
+        }
+        assert_eq!(
+            serde_json::from_str::<Disposition>(r#""postponed""#).unwrap(),
+            Disposition::Unknown
+        );
+    }
+
+    #[test]
+    fn an_answer_carries_only_what_it_has() {
+        let answer: SubmitAnswer =
+            serde_json::from_str(r#"{"request_id":7,"disposition":"pending"}"#).unwrap();
+        assert_eq!(
+            serde_json::to_string(&answer).unwrap(),
+            r#"{"request_id":7,"disposition":"pending"}"#
+        );
+    }
+}
