@@ -1,0 +1,189 @@
+//! The calls of the conversation and their answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Event;
+
+/// Names of the methods, as they stand in the messages.
+pub mod method {
+    /// The greeting; the first call.
+    pub const INITIALIZE: &str = "Initialize";
+    /// What the module is, in words.
+    pub const GET_DESCRIPTION: &str = "GetDescription";
+    /// An event.
+    pub const NOTIFY: &str = "Notify";
+    /// The farewell; the last call.
+    pub const SHUTDOWN: &str = "Shutdown";
+}
+
+/// A call by the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Number of the call; the answer carries the same. Below 2^53, so that any JSON reader keeps it.
+    pub id: u64,
+    /// What is called.
+    pub call: Call,
+}
+
+/// What a host can call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// The greeting.
+    Initialize(Initialize),
+    /// Asks for one line that describes the module.
+    GetDescription,
+    /// Hands over an event.
+    Notify(Box<Event>),
+    /// The farewell: the module answers and exits.
+    Shutdown,
+}
+
+/// What the host tells in its greeting.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initialize {
+    /// Version of the protocol that the host speaks: [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
+    pub protocol: u32,
+    /// Optional parts of the protocol that the host can do, by name. None exist in version 1.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Name of the CA.
+    pub config: String,
+    /// Name under which the module is configured.
+    pub module: String,
+    /// The module's settings from the configuration. The module refuses what it does not know.
+    #[serde(default)]
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// How many calls of `Notify` the host is willing to leave unanswered at the same time;
+    /// 1 to [`WINDOW_MAX`](crate::WINDOW_MAX).
+    pub window: u32,
+    /// How long the host waits for the answer to one `Notify`, in milliseconds.
+    pub deadline_ms: u64,
+}
+
+/// The module's answer to the greeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initialized {
+    /// Version of the protocol that the module speaks.
+    pub protocol: u32,
+    /// Those of the host's features that the module uses.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Events that the module wants: bits of [`exit_event`](crate::exit_event). 0 means none.
+    pub event_mask: u32,
+    /// How many calls of `Notify` may be unanswered at the same time: 1 to what was offered.
+    pub window: u32,
+}
+
+/// What became of one attempt to deliver an event.
+///
+/// In JSON an object whose member `outcome` names the variant in lower case, beside its fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Done. The host does not deliver this event again.
+    Accept,
+    /// The event does not concern this module. Recorded, and not delivered again.
+    Skip,
+    /// Not now: deliver it again later.
+    Retry {
+        /// Earliest moment that makes sense, in milliseconds from now; `None` leaves it to the
+        /// host, who never waits less than its own schedule says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after_ms: Option<u64>,
+        /// Why, in one line for the operator.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// Trying again is of no use until an operator has looked at it.
+    Park {
+        /// Why, in one line for the operator.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// An answer that this version does not understand, kept as it came. The host treats it as
+    /// [`Outcome::Retry`]; a module never sends it.
+    #[serde(untagged)]
+    Unknown(serde_json::Map<String, serde_json::Value>),
+}
+
+/// An answer by the module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    /// Number of the call, or `None` where the module could not read it.
+    pub id: Option<u64>,
+    /// The result, whose shape depends on the method, or the refusal.
+    pub answer: Result<serde_json::Value, CallError>,
+}
+
+impl Response {
+    /// Reads the result as the answer to `Initialize`.
+    ///
+    /// # Errors
+    ///
+    /// The module's own refusal, or [`CallError::INVALID_RESULT`] where the result has another shape.
+    pub fn into_initialized(self) -> Result<Initialized, CallError> {
+        self.into_result("Initialize")
+    }
+
+    /// Reads the result as the answer to `GetDescription`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Response::into_initialized`].
+    pub fn into_description(self) -> Result<String, CallError> {
+        self.into_result("GetDescription")
+    }
+
+    /// Reads the result as the answer to `Notify`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Response::into_initialized`].
+    pub fn into_outcome(self) -> Result<Outcome, CallError> {
+        self.into_result("Notify")
+    }
+
+    fn into_result<T: serde::de::DeserializeOwned>(self, method: &str) -> Result<T, CallError> {
+        serde_json::from_value(self.answer?).map_err(|err| {
+            CallError::new(CallError::INVALID_RESULT, format!("result of {method}: {err}"))
+        })
+    }
+}
+
+/// A refusal: the error object of JSON-RPC 2.0, section 5.1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message} (code {code})")]
+pub struct CallError {
+    /// What kind: one of the constants, or the module's own.
+    pub code: i64,
+    /// One line for the operator.
+    pub message: String,
+    /// Whatever else the module wants to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
+}
+
+impl CallError {
+    /// The line is no JSON (JSON-RPC 2.0, section 5.1).
+    pub const PARSE: i64 = -32_700;
+    /// The line is no request (JSON-RPC 2.0, section 5.1).
+    pub const INVALID_REQUEST: i64 = -32_600;
+    /// There is no such method (JSON-RPC 2.0, section 5.1).
+    pub const METHOD_NOT_FOUND: i64 = -32_601;
+    /// The parameters have another shape (JSON-RPC 2.0, section 5.1).
+    pub const INVALID_PARAMS: i64 = -32_602;
+    /// The module failed within (JSON-RPC 2.0, section 5.1).
+    pub const INTERNAL: i64 = -32_603;
+    /// The module refuses the greeting: its settings, or the version of the protocol. Ours, from
+    /// the range that JSON-RPC 2.0 leaves to implementations.
+    pub const REFUSED: i64 = -32_000;
+    /// The peer's result has another shape than the method's. Ours; never on the wire.
+    pub const INVALID_RESULT: i64 = -32_001;
+
+    /// A refusal without data.
+    #[must_use]
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+}
