@@ -1,1 +1,87 @@
-//! To be written.
+//! The seam to private keys: signing, verifying, keys at rest, and the files that hold secrets.
+//!
+//! Enter at [`SigningKey`], which the engine holds, or at [`SoftwareKey`], the one implementation
+//! so far. Nothing here knows what a certificate is. The crate draws its own randomness, because
+//! a caller who could supply it could also spoil it.
+
+mod encrypted;
+mod error;
+mod passphrase;
+pub mod secret_file;
+mod software;
+mod verify;
+
+use std::fmt;
+
+use exeunt_types::{KeyAlgorithm, SignatureScheme};
+
+pub use encrypted::{PBKDF2_ITERATIONS_MAX, SCRYPT_LANES_MAX, SCRYPT_MEMORY_BYTES_MAX};
+pub use error::{KeyError, SignError, VerifyError};
+pub use passphrase::Passphrase;
+pub use software::SoftwareKey;
+pub use verify::{RSA_BITS_MAX, RSA_BITS_MIN, verify};
+
+/// A private key that can be used but never seen.
+///
+/// The engine holds `&dyn SigningKey` and cannot tell software from hardware. There is
+/// deliberately no way to read, export or clone private material through this trait. An
+/// implementation may block; call it from a worker thread and never inside a transaction.
+pub trait SigningKey: fmt::Debug + Send + Sync {
+    /// Algorithm and size of the key pair; fixed for the key's lifetime.
+    fn algorithm(&self) -> KeyAlgorithm;
+
+    /// Scheme of every signature that this key makes; fixed for the key's lifetime.
+    fn scheme(&self) -> SignatureScheme;
+
+    /// DER `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).
+    fn public_key_der(&self) -> &[u8];
+
+    /// Signs the DER octets of a `TBSCertificate`, `TBSCertList` or the like.
+    ///
+    /// `tbs` is *not* pre-hashed: the implementation hashes as [`Self::scheme`] demands. The
+    /// result is what X.509 puts into the signature's bit string: a DER `Ecdsa-Sig-Value`
+    /// (RFC 3279, section 2.2.3) for ECDSA, raw octets for every other scheme.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`]: no signature exists.
+    fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError>;
+}
+
+/// Draws `N` octets from the operating system's random source by way of the module's generator.
+///
+/// # Errors
+///
+/// [`KeyError::Random`] if the source gives nothing.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeyError::Random)?;
+    Ok(bytes)
+}
+
+/// SHA-256 of `bytes` (FIPS 180-4).
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes)
+        .as_ref()
+        .try_into()
+        .expect("BUG: SHA-256 gives 32 octets")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sha256_of_abc_is_the_published_one() {
+        // FIPS 180-2, appendix B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let hex = sha256(b"abc").iter().fold(String::new(), |hex, it| hex + &format!("{it:02x}"));
+        assert_eq!(hex, expected);
+    }
+
+    #[test]
+    fn random_bytes_differ_from_call_to_call() {
+        assert_ne!(random_bytes::<16>().unwrap(), random_bytes::<16>().unwrap());
+    }
+}
