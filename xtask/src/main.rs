@@ -1,2 +1,89 @@
-//! To be written.
-fn main() {}
+//! Automation of this repository: `cargo xtask COMMAND`.
+//!
+//! It is no part of the product and no crate of the product depends on it. Enter at [`Command`].
+
+mod fuzz;
+mod process;
+mod steps;
+mod tidy;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Automation of the Exeunt repository
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the tests need, then run every check and every test
+    Test,
+    /// Install what the tests need and stop there
+    TestTools,
+    /// Check what the compiler does not: directions, file sizes, headers, documents
+    Tidy,
+    /// Check dependencies against the database of published vulnerabilities (needs the network)
+    Advisories,
+    /// Build the fuzz targets and run them for a while
+    Fuzz {
+        /// How long each target runs, in seconds
+        #[arg(long, default_value_t = fuzz::SMOKE_SECONDS)]
+        seconds: u32,
+        /// The target to run; all of them when left out
+        target: Option<String>,
+    },
+    /// Kill the server at random moments under load, restart it, and check that nothing was lost
+    Crash {
+        /// How many times the server is killed
+        #[arg(long, default_value_t = steps::CRASH_TRIALS)]
+        trials: u32,
+        /// Seed of the random choices, as an earlier run printed it
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Measure, in a release build
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Certificates per second, against the bound that cryptography sets on this machine
+    Issue {
+        /// Passed on to the benchmark as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let root = root();
+    let outcome = match Cli::parse().command {
+        Command::Test => steps::test(&root),
+        Command::TestTools => tools::install(&root),
+        Command::Tidy => tidy::run(&root),
+        Command::Advisories => steps::advisories(&root),
+        Command::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
+        Command::Crash { trials, seed } => steps::crash(&root, trials, seed),
+        Command::Bench(Bench::Issue { arguments }) => steps::bench_issue(&root, &arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root: this crate sits one folder below it.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("BUG: xtask/ has a parent").to_owned()
+}
