@@ -1,1 +1,80 @@
-//! To be written.
+//! Writes an Exeunt exit module in Rust.
+//!
+//! Implement [`ExitModule`], call [`serve`] in `main`, and the process is a module: the kit reads
+//! calls from standard input, hands events over in batches and writes the answers to standard
+//! output. Nothing else may be written there; what goes to standard error becomes part of the
+//! server's log.
+//!
+//! ```no_run
+//! use exeunt_module_kit::{Event, EventMask, ExitModule, Initialize, Outcome, exit_event};
+//!
+//! struct Census(u64);
+//!
+//! impl ExitModule for Census {
+//!     fn initialize(&mut self, _hello: &Initialize) -> Result<EventMask, String> {
+//!         Ok(EventMask(exit_event::CERT_ISSUED))
+//!     }
+//!     fn description(&self) -> String {
+//!         "counts certificates".to_owned()
+//!     }
+//!     fn notify(&mut self, event: &Event) -> Outcome {
+//!         self.0 += 1;
+//!         eprintln!("{} is certificate number {}", event.id, self.0);
+//!         Outcome::Accept
+//!     }
+//! }
+//!
+//! fn main() -> std::io::Result<()> {
+//!     exeunt_module_kit::serve(Census(0))
+//! }
+//! ```
+
+mod serve;
+pub mod testing;
+
+pub use exeunt_module::{
+    CallError, Event, Extension, Extensions, Initialize, Initialized, Outcome, Properties,
+    PropertyError, Value, exit_event,
+};
+pub use serve::{serve, serve_on};
+
+/// The events that a module asks for: bits of [`exit_event`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventMask(pub u32);
+
+/// A module that is told what the CA did and changes none of it.
+///
+/// The kit calls from one thread, one method at a time: first [`initialize`](Self::initialize),
+/// once, and last [`shutdown`](Self::shutdown), once.
+///
+/// A panic in any method is caught and answered as an error of that call; for an event that counts
+/// as one failed attempt. The module is used on afterwards. One that cannot go on after a panic is
+/// built with `panic = "abort"`: the host starts it again and delivers again.
+pub trait ExitModule {
+    /// Takes the greeting and the settings, and says which events the module wants.
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator: what about the settings cannot be. A setting that the module
+    /// does not know is an error as well, because it is a typing mistake of somebody.
+    fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String>;
+
+    /// What the module is, in one line.
+    fn description(&self) -> String;
+
+    /// Takes one event. It comes at least once, so a second time must do no harm.
+    fn notify(&mut self, event: &Event) -> Outcome;
+
+    /// Takes all events that are there, oldest first, at most as many as the agreed window, and
+    /// answers each, in the same order. Worth implementing where the work of many costs little more
+    /// than that of one. All of it has to be done within the deadline of one event.
+    ///
+    /// Where a batch panics, the kit delivers its events once more one by one, so that only the
+    /// guilty one is answered as failed.
+    fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
+        events.iter().map(|event| self.notify(event)).collect()
+    }
+
+    /// Last call: the host says farewell, or has gone.
+    fn shutdown(&mut self) {}
+}

@@ -268,6 +268,10 @@ fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, LineError> {
     if LINE_BYTES_MAX < line.strip_suffix(b"\n").unwrap_or(line).len() {
         return Err(LineError::TooLong { bytes: line.len() });
     }
+    if line.trim_ascii_start().first() == Some(&b'[') {
+        let text = "one message a line; there are no batches";
+        return Err(malformed(None, CallError::INVALID_REQUEST, text));
+    }
     serde_json::from_slice(line).map_err(|err| {
         let code = if err.is_data() { CallError::INVALID_REQUEST } else { CallError::PARSE };
         malformed(None, code, err.to_string())
