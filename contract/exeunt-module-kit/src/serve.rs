@@ -225,7 +225,9 @@ impl<W: Write, M: ExitModule> Session<W, M> {
                 for (id, event) in ids.into_iter().zip(&events) {
                     match self.deliver(std::slice::from_ref(event)) {
                         Ok(outcomes) => {
-                            outcomes.iter().for_each(|it| self.answer_outcome(id, it));
+                            for outcome in &outcomes {
+                                self.answer_outcome(id, outcome);
+                            }
                         }
                         Err(refusal) => {
                             self.answer(&Response { id: Some(id), answer: Err(refusal) });

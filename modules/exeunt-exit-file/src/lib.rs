@@ -1,1 +1,35 @@
-//! To be written.
+//! The exit module that publishes certificates into a folder: one file for each certificate.
+//!
+//! It is told of issued certificates, writes each into its folder and nothing else anywhere. The
+//! parts: [`settings`] is what the operator says, [`name`] makes file names out of what requesters
+//! say, [`certificate`] is content and age, [`folder`] touches the disk, [`publish`] is the order of
+//! events.
+//!
+//! Rules that hold whatever is delivered, and how often:
+//!
+//! - The same event again changes nothing, not even the time of the file.
+//! - Where two certificates have the same name (a pattern without `{serial}` and `{request_id}`),
+//!   the younger one stays, in whatever order they are delivered. The younger one is the one whose
+//!   validity starts later; where two start in the same second, the one whose DER is greater, so
+//!   that every order of delivery ends the same.
+//! - What is there and is no certificate is never replaced: the event is parked.
+//! - A file appears whole or not at all, and an accepted one is on the disk.
+
+mod certificate;
+mod folder;
+mod name;
+mod publish;
+mod settings;
+
+use std::io;
+
+pub use publish::FileExit;
+
+/// Runs the module on standard input and output until the host ends it.
+///
+/// # Errors
+///
+/// The conversation with the host broke off. The process ends with a failure then.
+pub fn main_loop() -> io::Result<()> {
+    exeunt_module_kit::serve(FileExit::default())
+}
