@@ -1,0 +1,220 @@
+//! Why the store refused, in the terms a caller branches on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use exeunt_types::{EventSeq, ExitName, RequestId, Serial, UnixMillis};
+use rusqlite::ErrorCode;
+
+/// A foreign error behind a [`StoreError`]. Shared, because one failed commit answers many callers.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Why the store refused or could not do something. Whatever it is: nothing was half done.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is already something where a store was to be created.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// What exists.
+        path: PathBuf,
+    },
+    /// A file of the store is not there, or no longer there.
+    #[error("{} is missing", path.display())]
+    Missing {
+        /// What is missing.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{} is not a store of Exeunt", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a newer version of Exeunt.
+    #[error("store has schema version {found}, this program knows versions up to {known}")]
+    Newer {
+        /// Version of the file.
+        found: i64,
+        /// [`crate::SCHEMA_VERSION`].
+        known: i64,
+    },
+    /// The file is damaged. The writer refuses everything until the store is opened anew.
+    #[error("store is damaged: {what}")]
+    Damaged {
+        /// What was found.
+        what: String,
+    },
+    /// One row cannot be read; the others can.
+    #[error("{row} cannot be read: {why}")]
+    CorruptRow {
+        /// Which one, for example `request 7`.
+        row: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another process has the store open for writing.
+    #[error("{} is in use by another process", path.display())]
+    InUse {
+        /// The store.
+        path: PathBuf,
+    },
+    /// No space left. Nothing was written; later writes may succeed.
+    #[error("no space left for the store")]
+    Full,
+    /// The file or its disk cannot be written.
+    #[error("store is read-only")]
+    ReadOnly,
+    /// The disk failed.
+    #[error("{action} failed")]
+    Io {
+        /// What was being done, as a gerund.
+        action: &'static str,
+        /// What the system said.
+        source: Cause,
+    },
+    /// The serial number was given out before, be it to a certificate, an intent or an abandoned one.
+    #[error("serial number {0} was used before")]
+    DuplicateSerial(Serial),
+    /// There is no such intent: it was recorded or abandoned, or never made.
+    #[error("request {0} has no such intent")]
+    NoIntent(RequestId),
+    /// The module has no cursor: it was never opened.
+    #[error("module {0} has no cursor")]
+    NoCursor(ExitName),
+    /// Somebody else leads this module's cursor.
+    #[error("cursor is leased to {holder}")]
+    LeaseHeld {
+        /// Who.
+        holder: String,
+        /// End of that lease, unless it is renewed.
+        until: UnixMillis,
+    },
+    /// The lease was taken over; whoever still holds it must stop.
+    #[error("lease of module {0} was lost")]
+    LeaseLost(ExitName),
+    /// The cursor would go back, or past the last event.
+    #[error("cursor cannot move from {from} to {to}")]
+    CursorMove {
+        /// Where it stands.
+        from: EventSeq,
+        /// Where it was asked to go.
+        to: EventSeq,
+    },
+    /// Too many writes wait, or a foreign program holds the file locked. Try again later.
+    #[error("store is busy")]
+    Busy,
+    /// The writer has stopped.
+    #[error("store is closed")]
+    Closed,
+    /// `SQLite` refused for a reason that is our fault.
+    #[error("{action} was refused by the database")]
+    Sql {
+        /// What was being done, as a gerund.
+        action: &'static str,
+        /// What `SQLite` said.
+        source: Cause,
+    },
+}
+
+/// `SQLITE_IOERR_FSYNC` and `SQLITE_IOERR_DIR_FSYNC`.
+const FSYNC_FAILED: [i32; 2] = [1034, 1290];
+/// `SQLITE_IOERR_SHMSIZE`: the shared index could not grow, which is how a full disk shows there.
+const SHARED_INDEX_CANNOT_GROW: i32 = 4874;
+
+impl StoreError {
+    /// Stable code for logs, metrics and API bodies; never renamed.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "store-exists",
+            Self::Missing { .. } => "store-missing",
+            Self::NotOurs { .. } => "store-not-ours",
+            Self::Newer { .. } => "store-newer",
+            Self::Damaged { .. } => "store-damaged",
+            Self::CorruptRow { .. } => "store-corrupt-row",
+            Self::InUse { .. } => "store-in-use",
+            Self::Full => "store-full",
+            Self::ReadOnly => "store-read-only",
+            Self::Io { .. } => "store-io",
+            Self::DuplicateSerial(_) => "store-duplicate-serial",
+            Self::NoIntent(_) => "store-no-intent",
+            Self::NoCursor(_) => "store-no-cursor",
+            Self::LeaseHeld { .. } => "store-lease-held",
+            Self::LeaseLost(_) => "store-lease-lost",
+            Self::CursorMove { .. } => "store-cursor-move",
+            Self::Busy => "store-busy",
+            Self::Closed => "store-closed",
+            Self::Sql { .. } => "store-sql",
+        }
+    }
+
+    /// Sorts what `SQLite` said. `action` is a gerund.
+    pub(crate) fn from_sqlite(action: &'static str, err: rusqlite::Error) -> Self {
+        let Some(code) = err.sqlite_error().copied() else {
+            return Self::Sql { action, source: Arc::new(err) };
+        };
+        match code.code {
+            ErrorCode::DiskFull => Self::Full,
+            ErrorCode::SystemIoFailure if code.extended_code == SHARED_INDEX_CANNOT_GROW => {
+                Self::Full
+            }
+            ErrorCode::ReadOnly => Self::ReadOnly,
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+                Self::Damaged { what: format!("{action}: {err}") }
+            }
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::OutOfMemory => {
+                Self::Io { action, source: Arc::new(err) }
+            }
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
+            _ => Self::Sql { action, source: Arc::new(err) },
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, err: std::io::Error) -> Self {
+        match err.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::Io { action, source: Arc::new(err) },
+        }
+    }
+
+    /// Whether the fault is the file's and not one job's: the whole batch fails with it.
+    pub(crate) fn is_of_the_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. }
+                | Self::Damaged { .. }
+                | Self::Full
+                | Self::ReadOnly
+                | Self::Io { .. }
+                | Self::Busy
+        )
+    }
+
+    /// Whether the writer must not go on after this.
+    ///
+    /// A failed fsync belongs here: the kernel may have dropped the pages and report success the
+    /// next time, so nothing that is asked afterwards could be believed.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Damaged { .. } => true,
+            Self::Io { source, .. } => source
+                .downcast_ref::<rusqlite::Error>()
+                .and_then(rusqlite::Error::sqlite_error)
+                .is_some_and(|code| FSYNC_FAILED.contains(&code.extended_code)),
+            _ => false,
+        }
+    }
+}
+
+/// Gives a `rusqlite` result the action it belongs to.
+pub(crate) trait During<T> {
+    fn during(self, action: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> During<T> for Result<T, rusqlite::Error> {
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|err| StoreError::from_sqlite(action, err))
+    }
+}

@@ -1,0 +1,127 @@
+//! The store's file: creating it, recognising it, locking it, opening connections to it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use exeunt_types::UnixMillis;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::During as _;
+use crate::watch::with_suffix;
+use crate::{APPLICATION_ID, StoreError, schema};
+
+/// Page cache of the writer: holds the upper levels of every tree and the leaves that are filled now.
+const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// Page cache of the other connections; `SQLite` empties it after each foreign commit anyway.
+const READER_CACHE_KIB: i64 = 4 * 1024;
+/// How long to wait for a foreign program (a backup, a shell) that has the file locked.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements kept prepared per connection; there are fewer texts than that.
+const STATEMENTS_MAX: usize = 64;
+
+/// Length of the header, and where in it our number is (file format of `SQLite`, section 1.3).
+const HEADER_OCTETS: usize = 100;
+const HEADER_MAGIC: &[u8] = b"SQLite format 3\0";
+const HEADER_APPLICATION_ID: std::ops::Range<usize> = 68..72;
+
+/// Creates the file with its schema; refuses when anything is there already.
+pub(crate) fn create(path: &Path, store_id: [u8; 8], now: UnixMillis) -> Result<(), StoreError> {
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(_) => (),
+        Err(err) if err.kind() == ErrorKind::AlreadyExists => {
+            return Err(StoreError::Exists { path: path.to_owned() });
+        }
+        Err(err) => return Err(StoreError::io("creating the store", err)),
+    }
+    let made = fill(path, store_id, now);
+    if made.is_err() {
+        // The file is ours since create_new, and useless; a failure to remove it changes nothing.
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(with_suffix(path, suffix));
+        }
+    }
+    made
+}
+
+fn fill(path: &Path, store_id: [u8; 8], now: UnixMillis) -> Result<(), StoreError> {
+    let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, READER_CACHE_KIB)?;
+    schema::create(&mut conn, store_id, now)?;
+    conn.close().map_err(|(_, err)| StoreError::from_sqlite("closing the new store", err))?;
+    // The name must survive a power cut as well as the contents do.
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|err| StoreError::io("creating the store", err))
+}
+
+/// Reads the file's header and refuses what is not one of ours, before `SQLite` touches it.
+pub(crate) fn recognise(path: &Path) -> Result<(), StoreError> {
+    let mut header = [0; HEADER_OCTETS];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    match read {
+        Ok(()) => (),
+        Err(err) if err.kind() == ErrorKind::NotFound => {
+            return Err(StoreError::Missing { path: path.to_owned() });
+        }
+        Err(err) if err.kind() == ErrorKind::UnexpectedEof => {
+            let what = format!("{} is too short to be a store", path.display());
+            return Err(StoreError::Damaged { what });
+        }
+        Err(err) => return Err(StoreError::io("opening the store", err)),
+    }
+    let ours = header.starts_with(HEADER_MAGIC)
+        && header[HEADER_APPLICATION_ID] == APPLICATION_ID.to_be_bytes();
+    if ours { Ok(()) } else { Err(StoreError::NotOurs { path: path.to_owned() }) }
+}
+
+/// Takes the lock that only one process can have; it ends with the returned file or the process.
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+    let lock_path = with_suffix(path, ".lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(lock_path)
+        .map_err(|err| StoreError::io("locking the store", err))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(err)) => Err(StoreError::io("locking the store", err)),
+    }
+}
+
+/// The connection that writes.
+pub(crate) fn writer(path: &Path) -> Result<Connection, StoreError> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_CACHE_KIB)?;
+    let action = "preparing the writer";
+    // Checkpoints are made when we say so, see `checkpoint`.
+    conn.pragma_update(None, "wal_autocheckpoint", 0).during(action)?;
+    Ok(conn)
+}
+
+/// A connection that moves the log into the file.
+pub(crate) fn checkpointer(path: &Path) -> Result<Connection, StoreError> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, READER_CACHE_KIB)
+}
+
+/// A connection that reads.
+pub(crate) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, READER_CACHE_KIB)
+}
+
+fn connect(path: &Path, access: OpenFlags, cache_kib: i64) -> Result<Connection, StoreError> {
+    let action = "opening the store";
+    // No shared use of a connection, so no mutex in it; never SQLITE_OPEN_CREATE.
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).during(action)?;
+    conn.busy_timeout(BUSY_TIMEOUT).during(action)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // A negative size is in KiB.
+    conn.pragma_update(None, "cache_size", -cache_kib).during(action)?;
+    conn.pragma_update(None, "foreign_keys", true).during(action)?;
+    // Deliberately no mmap_size: a file truncated under us would kill the process with SIGBUS.
+    conn.pragma_update(None, "synchronous", "full").during(action)?;
+    Ok(conn)
+}

@@ -1,0 +1,176 @@
+//! The event log: its head, and reading it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use exeunt_types::{
+    CertificateRecord, Disposition, EventKind, EventSeq, EventState, RequestId, RequestRecord,
+    StatusCode, SubjectKey, UnixMillis,
+};
+use rusqlite::{Connection, Row};
+
+use crate::lookup::{certificate_by_request, request_by_id};
+use crate::queue::locked;
+use crate::reader::{rows, sql_limit};
+use crate::row::{Why, read, read_code, read_id, read_seq, read_time, sql_int};
+use crate::{Store, StoreError};
+
+/// An event with what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedEvent {
+    /// Its place in the log; never changes.
+    pub seq: EventSeq,
+    /// Its kind; bits that this version does not know are kept. 0 when even that cannot be read.
+    pub kind: EventKind,
+    /// What it is about.
+    pub subject: SubjectKey,
+    /// When it happened.
+    pub at: UnixMillis,
+    /// State of the request at that time; none for events about the server.
+    pub state: Option<EventState>,
+    /// The request. Its state is today's, the rest never changes.
+    pub request: Option<RequestRecord>,
+    /// The certificate, if it existed at the time of the event.
+    pub certificate: Option<CertificateRecord>,
+    /// Why a part of the above is missing, if it could not be read.
+    pub corrupt: Option<String>,
+}
+
+/// Columns as [`read_event`] expects them.
+const EVENTS_AFTER: &str = "SELECT seq, kind, at, request, disposition, status, message
+     FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+
+impl Store {
+    /// The last event that is durable; 0 when there is none. A store opened for reading answers
+    /// as of its opening.
+    pub fn head(&self) -> EventSeq {
+        self.inner.head.get()
+    }
+
+    /// Waits until there is an event after `seq`, at most for `timeout`; returns the head.
+    pub fn wait_past(&self, seq: EventSeq, timeout: Duration) -> EventSeq {
+        self.inner.head.wait_past(seq, timeout)
+    }
+
+    /// Events after `seq`, oldest first, at most `limit` and [`crate::ROWS_MAX`].
+    ///
+    /// A row that cannot be read does not end the log: it comes with [`LoggedEvent::corrupt`].
+    ///
+    /// # Errors
+    ///
+    /// The log itself cannot be read.
+    pub fn events_after(
+        &self,
+        seq: EventSeq,
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        let action = "reading events";
+        self.inner.readers.read(action, |conn| {
+            let params = (sql_int(seq.0), sql_limit(limit));
+            let mut events = rows(conn, action, EVENTS_AFTER, params, read_event)?;
+            events.iter_mut().for_each(|event| join(conn, event));
+            Ok(events)
+        })
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    ///
+    /// The log itself cannot be read.
+    pub fn event(&self, seq: EventSeq) -> Result<Option<LoggedEvent>, StoreError> {
+        let Some(before) = seq.0.checked_sub(1) else { return Ok(None) };
+        let found = self.events_after(EventSeq(before), 1)?;
+        Ok(found.into_iter().find(|event| event.seq == seq))
+    }
+}
+
+/// The event's own row; a part that cannot be read is named and left empty.
+fn read_event(row: &Row<'_>) -> LoggedEvent {
+    let mut event = LoggedEvent {
+        seq: EventSeq(0),
+        kind: EventKind::from_bit(0),
+        subject: SubjectKey::Server,
+        at: UnixMillis(0),
+        state: None,
+        request: None,
+        certificate: None,
+        corrupt: None,
+    };
+    event.corrupt = fill_event(row, &mut event).err();
+    event
+}
+
+fn fill_event(row: &Row<'_>, event: &mut LoggedEvent) -> Result<(), Why> {
+    event.seq = read_seq(row, 0)?;
+    // The subject first: the order of delivery hangs on it.
+    if read::<Option<i64>>(row, 3)?.is_some() {
+        event.subject = SubjectKey::Request(read_id(row, 3)?);
+    }
+    event.at = read_time(row, 2)?;
+    event.kind = EventKind::from_bit(read(row, 1)?);
+    if let SubjectKey::Request(_) = event.subject {
+        event.state = Some(EventState {
+            disposition: read_code(row, 4, Disposition::from_code, "disposition")?,
+            status: StatusCode(read(row, 5)?),
+            message: read(row, 6)?,
+        });
+    }
+    Ok(())
+}
+
+/// Adds the request and the certificate. One look-up each and not one query for all, so that a
+/// damaged row or page costs its own event only.
+fn join(conn: &Connection, event: &mut LoggedEvent) {
+    let SubjectKey::Request(id) = event.subject else { return };
+    if let Err(err) = try_join(conn, id, event) {
+        event.corrupt.get_or_insert_with(|| err.to_string());
+    }
+}
+
+fn try_join(conn: &Connection, id: RequestId, event: &mut LoggedEvent) -> Result<(), StoreError> {
+    let request = request_by_id(conn, id)?;
+    event.request = Some(request.ok_or_else(|| StoreError::CorruptRow {
+        row: format!("request {id}"),
+        why: "it is missing".to_owned(),
+    })?);
+    event.certificate = certificate_by_request(conn, id)?.filter(|it| it.event <= event.seq);
+    Ok(())
+}
+
+/// The last durable event, and those who wait for the next.
+pub(crate) struct Head {
+    seq: AtomicU64,
+    waiting: Mutex<()>,
+    grown: Condvar,
+}
+
+impl Head {
+    pub(crate) fn at(seq: EventSeq) -> Self {
+        Self { seq: AtomicU64::new(seq.0), waiting: Mutex::new(()), grown: Condvar::new() }
+    }
+
+    pub(crate) fn get(&self) -> EventSeq {
+        EventSeq(self.seq.load(Ordering::Acquire))
+    }
+
+    /// Called by the writer after a commit.
+    pub(crate) fn publish(&self, seq: EventSeq) {
+        if self.get() == seq {
+            return;
+        }
+        // Under the lock, or a waiter that has just looked would sleep through it.
+        let guard = locked(&self.waiting);
+        self.seq.store(seq.0, Ordering::Release);
+        drop(guard);
+        self.grown.notify_all();
+    }
+
+    fn wait_past(&self, seq: EventSeq, timeout: Duration) -> EventSeq {
+        let guard = locked(&self.waiting);
+        let waited = self.grown.wait_timeout_while(guard, timeout, |()| self.get() <= seq);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.get()
+    }
+}

@@ -1,0 +1,211 @@
+//! Between columns and the nouns: the encodings that are ours, and how rows are read back.
+
+use exeunt_types::{
+    CertificateRecord, Disposition, EventSeq, KeyAlgorithm, NewCertificate, NewRequest, RequestId,
+    RequestRecord, RequestType, Serial, StatusCode, UnixMillis,
+};
+use rusqlite::Row;
+
+/// Why a row could not be read, for people.
+pub(crate) type Why = String;
+
+/// Columns of [`read_request`], in its order; `request` joined with `certificate`.
+pub(crate) const REQUEST_COLUMNS: &str = "request.id, request.disposition, request.status, \
+     request.resolved, request.submitted, request.request_type, request.message, \
+     request.requester, request.caller, request.template, request.subject, request.attributes, \
+     request.raw, certificate.serial";
+
+/// Columns of [`read_certificate`], in its order; `certificate` joined with `request`.
+pub(crate) const CERTIFICATE_COLUMNS: &str = "certificate.request, certificate.event, \
+     certificate.issued, certificate.not_before, certificate.not_after, certificate.serial, \
+     certificate.key, certificate.subject, certificate.sans, certificate.raw, request.template";
+
+/// Reads [`REQUEST_COLUMNS`], the first of which is column `at`.
+pub(crate) fn read_request(row: &Row<'_>, at: usize) -> Result<RequestRecord, Why> {
+    let request_type = read_code(row, at + 5, RequestType::from_code, "request type")?;
+    let request = NewRequest {
+        submitted: read_time(row, at + 4)?,
+        request_type,
+        requester: read(row, at + 7)?,
+        caller: read(row, at + 8)?,
+        template: read(row, at + 9)?,
+        subject: read(row, at + 10)?,
+        attributes: decode_attributes(&read::<String>(row, at + 11)?)?,
+        raw: read(row, at + 12)?,
+    };
+    Ok(RequestRecord {
+        id: read_id(row, at)?,
+        request,
+        disposition: read_code(row, at + 1, Disposition::from_code, "disposition")?,
+        status: StatusCode(read(row, at + 2)?),
+        message: read(row, at + 6)?,
+        resolved: read::<Option<i64>>(row, at + 3)?.map(UnixMillis),
+        serial: read::<Option<Vec<u8>>>(row, at + 13)?.map(|it| serial(&it)).transpose()?,
+    })
+}
+
+/// Reads [`CERTIFICATE_COLUMNS`], the first of which is column `at`.
+pub(crate) fn read_certificate(row: &Row<'_>, at: usize) -> Result<CertificateRecord, Why> {
+    let key: String = read(row, at + 6)?;
+    let certificate = NewCertificate {
+        serial: read_serial(row, at + 5)?,
+        raw: read(row, at + 9)?,
+        subject: read(row, at + 7)?,
+        subject_alternative_names: read(row, at + 8)?,
+        not_before: read_time(row, at + 3)?,
+        not_after: read_time(row, at + 4)?,
+        key: decode_key(&key).ok_or_else(|| format!("unknown key algorithm {key:?}"))?,
+    };
+    Ok(CertificateRecord {
+        request: read_id(row, at)?,
+        certificate,
+        template: read(row, at + 10)?,
+        issued: read_time(row, at + 2)?,
+        event: read_seq(row, at + 1)?,
+    })
+}
+
+/// One column, with its number in the error.
+pub(crate) fn read<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, Why> {
+    row.get(at).map_err(|err| err.to_string())
+}
+
+pub(crate) fn read_id(row: &Row<'_>, at: usize) -> Result<RequestId, Why> {
+    read_unsigned(row, at).map(RequestId)
+}
+
+pub(crate) fn read_seq(row: &Row<'_>, at: usize) -> Result<EventSeq, Why> {
+    read_unsigned(row, at).map(EventSeq)
+}
+
+pub(crate) fn read_time(row: &Row<'_>, at: usize) -> Result<UnixMillis, Why> {
+    read(row, at).map(UnixMillis)
+}
+
+pub(crate) fn read_serial(row: &Row<'_>, at: usize) -> Result<Serial, Why> {
+    serial(&read::<Vec<u8>>(row, at)?)
+}
+
+pub(crate) fn read_unsigned(row: &Row<'_>, at: usize) -> Result<u64, Why> {
+    let number: i64 = read(row, at)?;
+    u64::try_from(number).map_err(|_| format!("number {number} is negative"))
+}
+
+/// A number that stands for a variant.
+pub(crate) fn read_code<T>(
+    row: &Row<'_>,
+    at: usize,
+    from_code: fn(i32) -> Option<T>,
+    noun: &str,
+) -> Result<T, Why> {
+    let code: i64 = read(row, at)?;
+    i32::try_from(code).ok().and_then(from_code).ok_or_else(|| format!("unknown {noun} {code}"))
+}
+
+fn serial(octets: &[u8]) -> Result<Serial, Why> {
+    Serial::from_be_bytes(octets).map_err(|err| err.to_string())
+}
+
+/// An id or a place as `SQLite` keeps it. Beyond 2^63 nothing was ever stored, so the cut is harmless.
+pub(crate) fn sql_int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Reads what [`KeyAlgorithm::name`] wrote.
+pub(crate) fn decode_key(name: &str) -> Option<KeyAlgorithm> {
+    if let Some(bits) = name.strip_prefix("rsa-") {
+        return bits.parse().ok().map(|bits| KeyAlgorithm::Rsa { bits });
+    }
+    KeyAlgorithm::KEY_TYPES.into_iter().find(|it| it.name() == name)
+}
+
+/// A line `name:value` per attribute. `\`, a line feed, and in names the colon, are written as `\\`,
+/// `\n` and `\c`.
+pub(crate) fn encode_attributes(attributes: &[(String, String)]) -> String {
+    let mut text = String::new();
+    let mut escape = |part: &str, end: char, colon: bool| {
+        for letter in part.chars() {
+            match letter {
+                '\\' => text.push_str("\\\\"),
+                '\n' => text.push_str("\\n"),
+                ':' if colon => text.push_str("\\c"),
+                other => text.push(other),
+            }
+        }
+        text.push(end);
+    };
+    for (name, value) in attributes {
+        escape(name, ':', true);
+        escape(value, '\n', false);
+    }
+    text
+}
+
+/// Reads what [`encode_attributes`] wrote.
+pub(crate) fn decode_attributes(text: &str) -> Result<Vec<(String, String)>, Why> {
+    let unescape = |part: &str| {
+        let mut plain = String::with_capacity(part.len());
+        let mut letters = part.chars();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '\\' => plain.push(match letters.next() {
+                    Some('\\') => '\\',
+                    Some('n') => '\n',
+                    Some('c') => ':',
+                    _ => return Err(format!("attribute text {part:?} has an unknown escape")),
+                }),
+                other => plain.push(other),
+            }
+        }
+        Ok(plain)
+    };
+    text.split_terminator('\n')
+        .map(|line| {
+            let pair = line.split_once(':');
+            let (name, value) = pair.ok_or_else(|| format!("attribute {line:?} has no colon"))?;
+            Ok((unescape(name)?, unescape(value)?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn attributes_are_kept_as_lines_and_read_back_whatever_they_contain() {
+        let attributes =
+            [pair("CertificateTemplate", "WebServer"), pair("san", "dns:a.example&dns:b.example")];
+        let text = encode_attributes(&attributes);
+        expect![[r"
+            CertificateTemplate:WebServer
+            san:dns:a.example&dns:b.example
+        "]]
+        .assert_eq(&text);
+        assert_eq!(decode_attributes(&text).unwrap(), attributes);
+        let odd = [pair("", ""), pair("a:b\\c\nd", "\n\\n:\r"), pair("ä", " ")];
+        assert_eq!(decode_attributes(&encode_attributes(&odd)).unwrap(), odd);
+        assert_eq!(decode_attributes("").unwrap(), []);
+    }
+
+    #[test]
+    fn attribute_text_that_we_did_not_write_is_refused() {
+        assert!(decode_attributes("no colon\n").is_err());
+        assert!(decode_attributes("a:\\x\n").is_err());
+        assert!(decode_attributes("a:\\").is_err());
+    }
+
+    #[test]
+    fn every_key_algorithm_reads_back() {
+        for key in KeyAlgorithm::KEY_TYPES.into_iter().chain([KeyAlgorithm::Rsa { bits: 1023 }]) {
+            assert_eq!(decode_key(&key.name()), Some(key));
+        }
+        assert_eq!(decode_key("rsa-"), None);
+        assert_eq!(decode_key("dsa"), None);
+    }
+}
