@@ -1,1 +1,44 @@
-//! To be written.
+//! Bytes in, bytes out: PKCS #10 requests, X.509 certificates, lints.
+//!
+//! No key, no clock, no I/O, no randomness: what is signed is handed out as bytes, and times and
+//! serials come in as arguments. A certificate is made in four steps: [`parse_request`],
+//! [`build_tbs`], [`lint_tbs`], [`assemble_certificate`]. The lint reads the built bytes anew and
+//! knows nothing of the builder.
+
+mod algorithm;
+mod certificate;
+mod extension;
+mod general_name;
+mod lint;
+mod name;
+mod name_text;
+mod oid;
+mod pem;
+mod request;
+mod tbs;
+mod time;
+mod tlv;
+mod write;
+
+pub use algorithm::{
+    KeyError, RSA_BITS_MAX, RSA_BITS_MIN, RSA_EXPONENT_BITS_MAX, key_algorithm, key_identifier,
+};
+pub use certificate::{
+    CERTIFICATE_BYTES_MAX, Certificate, CertificateError, Issuer, parse_certificate,
+};
+pub use const_oid::ObjectIdentifier;
+pub use extension::{EXTENSION_COUNT_MAX, Extension, KeyUsage};
+pub use general_name::{
+    DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, EMAIL_BYTES_MAX, GeneralName, GeneralNameError,
+    SAN_COUNT_MAX, URI_BYTES_MAX,
+};
+pub use lint::{Finding, lint_tbs};
+pub use name::{NAME_ATTRIBUTE_COUNT_MAX, NAME_BYTES_MAX, Name, NameError};
+pub use pem::{PemError, decode_pem_or_der, encode_pem};
+pub use request::{
+    ATTRIBUTE_COUNT_MAX, CertificationRequest, ENROLLMENT_NAME_LENGTH_MAX,
+    ENROLLMENT_VALUE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_PEM_BYTES_MAX, RequestError,
+    assemble_request, build_request_info, parse_request,
+};
+pub use tbs::{BuildError, CertificateFields, assemble_certificate, build_tbs};
+pub use tlv::NESTING_DEPTH_MAX;
