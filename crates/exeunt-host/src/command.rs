@@ -3,7 +3,8 @@
 use std::{
     env,
     ffi::OsString,
-    fs, io,
+    fs,
+    io::{self, Read},
     os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -14,6 +15,12 @@ use crate::StartError;
 /// Variables that a module inherits from the server. Everything else of our environment stays ours:
 /// pass phrases and tokens come to the server that way.
 pub const INHERITED_VARIABLES: [&str; 3] = ["PATH", "LANG", "TZ"];
+
+/// How the name of a file ends that an interpreter or a runner executes.
+const CODE_EXTENSIONS: [&str; 16] = [
+    "dll", "jar", "js", "lua", "mjs", "php", "pl", "ps1", "py", "pyc", "pyz", "rb", "sh", "so",
+    "tcl", "wasm",
+];
 
 /// How to start a module process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,12 +105,27 @@ impl ModuleCommand {
     }
 
     /// The files that this command runs, as they are now: the program, and every argument that
-    /// names a file (the script of an interpreter).
+    /// names a file with code (the script of an interpreter). Other files among the arguments do
+    /// not count: a module may well write to them.
     pub(crate) fn fingerprints(&self) -> Vec<Fingerprint> {
         let program = self.program_path().ok();
         let args = self.args.iter().map(|it| self.working_directory.join(it));
-        program.into_iter().chain(args).filter_map(|it| Fingerprint::of(&it)).collect()
+        let scripts = args.filter(|it| is_code(it));
+        program.into_iter().chain(scripts).filter_map(|it| Fingerprint::of(&it)).collect()
     }
+}
+
+/// Whether a file holds code, by its name or by its first two octets.
+fn is_code(path: &Path) -> bool {
+    // Only a file is opened: to open a FIFO is to wait.
+    if !path.is_file() {
+        return false;
+    }
+    let extension = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
+    let mut start = [0; 2];
+    CODE_EXTENSIONS.contains(&extension)
+        || fs::File::open(path).and_then(|mut it| it.read_exact(&mut start)).is_ok()
+            && start == *b"#!"
 }
 
 /// A file on disk, as it was when the process was started.

@@ -45,7 +45,10 @@ pub(crate) struct Pipes {
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     outgoing: Vec<u8>,
+    /// Of `outgoing`.
     written: usize,
+    /// Of everything.
+    sent_bytes: u64,
     incoming: LineBuffer,
     chunk: Vec<u8>,
     is_closing: bool,
@@ -65,6 +68,7 @@ impl Pipes {
             stdout,
             outgoing: Vec::new(),
             written: 0,
+            sent_bytes: 0,
             incoming: LineBuffer::new(line_bytes_max),
             chunk: vec![0; READ_BYTES],
             is_closing: false,
@@ -77,9 +81,14 @@ impl Pipes {
         &mut self.outgoing
     }
 
-    /// Whether everything has been sent.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.outgoing.is_empty()
+    /// Octets written to the module so far.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// What [`Self::sent_bytes`] will be when everything appended so far has been written.
+    pub(crate) fn appended_bytes(&self) -> u64 {
+        self.sent_bytes + (self.outgoing.len() - self.written) as u64
     }
 
     /// Closes the module's standard input as soon as everything has been sent.
@@ -146,7 +155,10 @@ impl Pipes {
         let Some(stdin) = &mut self.stdin else { return Ok(()) };
         while self.written < self.outgoing.len() {
             match stdin.write(&self.outgoing[self.written..]) {
-                Ok(count) => self.written += count,
+                Ok(count) => {
+                    self.written += count;
+                    self.sent_bytes += count as u64;
+                }
                 Err(err) if is_not_now(&err) => return Ok(()),
                 // Nobody reads any more. What the module has said until now still counts.
                 Err(err) if err.kind() == io::ErrorKind::BrokenPipe => {

@@ -180,7 +180,8 @@ impl ModuleProcess {
     }
 
     /// Whether the files that were started are other files now: the program, and every argument
-    /// that named a file at the start. One that is gone does not count.
+    /// that named a file with code at the start (a script: by its extension or its `#!`). One that
+    /// is gone does not count.
     pub fn is_replaced(&self) -> bool {
         self.fingerprints.iter().any(Fingerprint::is_replaced)
     }
@@ -293,19 +294,14 @@ impl ModuleProcess {
         // 1. All lines into one buffer.
         let count = events.len().min(self.window());
         let first_id = self.take_ids(count as u64);
+        let mut sent_at = Vec::with_capacity(count);
         for (id, (event, outcome)) in
             (first_id..).zip(events.iter().zip(&mut *outcomes)).take(count)
         {
-            let outgoing = self.pipes.outgoing();
-            let start = outgoing.len();
-            let written = line::write_notify(outgoing, id, event);
-            let bytes = outgoing.len() - start;
-            if let Err(err) = written {
-                *outcome = Delivery::Failed(err.to_string());
-            } else if self.limits.line_bytes_max < bytes - 1 {
-                self.pipes.outgoing().truncate(start);
-                *outcome = Delivery::Failed(format!("the event is a line of {bytes} octets"));
+            if let Err(reason) = self.append(id, event) {
+                *outcome = Delivery::Failed(reason);
             }
+            sent_at.push(self.pipes.appended_bytes());
         }
 
         // 2. Write and read until every event has its answer.
@@ -317,7 +313,7 @@ impl ModuleProcess {
                 oldest += 1;
             }
             if oldest == count {
-                break;
+                return Ok(());
             }
             if before != oldest {
                 wait = Wait::of(self.limits.event);
@@ -330,19 +326,32 @@ impl ModuleProcess {
             };
             let index = id.and_then(|it| it.checked_sub(first_id));
             let index = index.and_then(|it| usize::try_from(it).ok()).filter(|it| *it < count);
-            match index.map(|it| &mut outcomes[it]) {
-                Some(outcome @ Delivery::Unanswered) => *outcome = delivery,
-                // Answered before, given up, or never asked.
+            match index {
+                Some(index) if self.pipes.sent_bytes() < sent_at[index] => {
+                    let excerpt = "an answer to a call that was not made yet";
+                    return Err(Broken::Garbage(excerpt.to_owned()));
+                }
+                Some(index) if outcomes[index] == Delivery::Unanswered => {
+                    outcomes[index] = delivery;
+                }
+                // Answered before, or never asked.
                 Some(_) | None => self.ignored += 1,
             }
         }
+    }
 
-        // 3. Who has answered everything has read everything.
-        if self.pipes.is_flushed() {
-            Ok(())
-        } else {
-            Err(Broken::Garbage("an answer to a call that was not made yet".to_owned()))
+    /// Appends one event to what is to be sent, or says why not.
+    fn append(&mut self, id: u64, event: &Event) -> Result<(), String> {
+        let outgoing = self.pipes.outgoing();
+        let start = outgoing.len();
+        line::write_notify(outgoing, id, event).map_err(|err| err.to_string())?;
+        let bytes = outgoing.len() - start - 1;
+        let bytes_max = self.limits.line_bytes_max;
+        if bytes_max < bytes {
+            outgoing.truncate(start);
+            return Err(format!("a line of {bytes} bytes is longer than the allowed {bytes_max}"));
         }
+        Ok(())
     }
 
     /// Waits for the next answer. What is no answer but does no harm is passed over.

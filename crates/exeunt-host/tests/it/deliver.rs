@@ -156,11 +156,11 @@ fn events_beyond_the_window_are_not_sent() {
 #[test]
 fn a_steady_module_has_the_whole_time_for_each_event() {
     let stage =
-        Stage::new("def notify(call):\n  time.sleep(0.3)\n  accept(call)").event_limit_ms(1500);
+        Stage::new("def notify(call):\n  time.sleep(0.3)\n  accept(call)").event_limit_ms(2000);
     let start = Instant::now();
     let mut process = stage.start();
     check_alive(&process.deliver(&events(1..=8)), "aaaaaaaa");
-    assert!(Duration::from_millis(1500) < start.elapsed());
+    assert!(Duration::from_secs(2) < start.elapsed());
 }
 
 #[test]
@@ -190,8 +190,8 @@ fn a_flood_on_standard_error_stops_nobody_and_is_counted() {
         .filter(|it| it.contains("lines of standard error dropped"))
         .filter_map(|it| it.rsplit_once("dropped=")?.1.parse::<usize>().ok())
         .sum();
-    let long = log.lines().filter(|it| it.contains("zzz")).count();
-    assert_eq!(logged + dropped + long, 40_001, "{logged} logged, {dropped} dropped, {long} long");
+    let cut = log.lines().filter(|it| it.contains("zzz")).count();
+    assert_eq!(logged + dropped + cut, 40_001, "{logged} logged, {dropped} dropped, {cut} cut");
     assert!((1..=2000).contains(&logged), "{logged}");
     assert!(log.lines().all(|it| it.len() < 5000));
 }

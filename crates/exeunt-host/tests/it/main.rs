@@ -1,5 +1,7 @@
 //! Real processes, mostly nasty ones. Every one is a few lines of Python on top of a decent module.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod deliver;
 mod end;
 mod hello;
@@ -8,7 +10,8 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    process::Command,
+    sync::{Arc, LazyLock, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -79,7 +82,7 @@ impl Stage {
         let script = directory.path().join("module.py");
         fs::write(&script, format!("{DECENT}\n{own}\n{MAIN}")).unwrap();
         let command = ModuleCommand {
-            program: PathBuf::from("python3"),
+            program: interpreter(),
             // Isolated: the tests measure seconds, and site packages take some of them.
             args: vec!["-I".into(), "-S".into(), script.into()],
             env: Vec::new(),
@@ -95,9 +98,9 @@ impl Stage {
         };
         // The machine may be slow: only tests that wait for a limit make it short.
         let limits = HostLimits {
-            hello: Duration::from_secs(60),
-            event: Duration::from_secs(60),
-            shutdown: Duration::from_secs(60),
+            hello: Duration::from_mins(1),
+            event: Duration::from_mins(1),
+            shutdown: Duration::from_mins(1),
             ..HostLimits::default()
         };
         Self { directory, command, limits, hello }
@@ -120,6 +123,16 @@ impl Stage {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
+}
+
+/// The interpreter itself: `python3` may be a script that looks for one and adds to its environment.
+fn interpreter() -> PathBuf {
+    static INTERPRETER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let tell = ["-I", "-S", "-c", "import sys; print(sys.executable)"];
+        let output = Command::new("python3").args(tell).output().unwrap();
+        PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+    });
+    INTERPRETER.clone()
 }
 
 /// Events with these places in the log, small.
