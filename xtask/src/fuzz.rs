@@ -105,7 +105,7 @@ fn build(root: &Path) -> Result<PathBuf, String> {
     let folder = root.join("target/fuzz");
     crate::process::run(
         cargo(root)
-            .args(["build", "--quiet", "--release", "--locked", "--target", host])
+            .args(["build", "--quiet", "--release", "--target", host])
             .args(["--manifest-path", "fuzz/Cargo.toml", "--target-dir"])
             .arg(&folder)
             .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"))

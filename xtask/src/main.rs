@@ -28,7 +28,11 @@ enum Command {
     /// Install what the tests need and stop there
     TestTools,
     /// Check what the compiler does not: directions, file sizes, headers, documents
-    Tidy,
+    Tidy {
+        /// Renew the table in docs/limits.md first
+        #[arg(long)]
+        write: bool,
+    },
     /// Check dependencies against the database of published vulnerabilities (needs the network)
     Advisories,
     /// Build the fuzz targets and run them for a while
@@ -68,7 +72,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test => steps::test(&root),
         Command::TestTools => tools::install(&root),
-        Command::Tidy => tidy::run(&root),
+        Command::Tidy { write: true } => tidy::write(&root).and_then(|()| tidy::run(&root)),
+        Command::Tidy { write: false } => tidy::run(&root),
         Command::Advisories => steps::advisories(&root),
         Command::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
         Command::Crash { trials, seed } => steps::crash(&root, trials, seed),

@@ -1,4 +1,4 @@
-//! Documents that promise to be complete, and links that lead somewhere.
+//! Documents that promise to be complete or short, and links that lead somewhere.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,29 +8,26 @@ use super::tree::{self, Source};
 /// Longest `ARCHITECTURE.md`, in lines: it is re-read as a whole, or not at all.
 const ARCHITECTURE_LINES_MAX: usize = 300;
 
-/// Shelves whose error codes and limits users meet.
-const PRODUCT: &[&str] = &["contract/", "crates/", "modules/"];
-
-pub(crate) fn check(root: &Path, files: &[Source]) -> Result<Vec<String>, String> {
+pub(crate) fn check(
+    root: &Path,
+    files: &[Source],
+    product: &[Source],
+) -> Result<Vec<String>, String> {
     let mut complaints = Vec::new();
     let lines = tree::text(files, "ARCHITECTURE.md")?.lines().count();
     if ARCHITECTURE_LINES_MAX <= lines {
         complaints
             .push(format!("ARCHITECTURE.md: {lines} lines, under {ARCHITECTURE_LINES_MAX} wanted"));
     }
-    let product: Vec<&Source> = files
-        .iter()
-        .filter(|it| it.is("rs") && PRODUCT.iter().any(|at| it.path.starts_with(at)))
-        .filter(|it| !it.path.contains("/tests/") && !it.path.contains("exeunt-testkit"))
-        .collect();
-
+    let codes = product.iter().flat_map(|it| error_codes(&it.text)).map(str::to_owned);
     let errors = tree::text(files, "docs/errors.md")?;
-    let codes: BTreeSet<&str> = product.iter().flat_map(|it| error_codes(&it.text)).collect();
-    complaints.extend(compare("docs/errors.md", "error code", &codes, &first_column(errors)));
-
-    let limits = tree::text(files, "docs/limits.md")?;
-    let names: BTreeSet<&str> = product.iter().flat_map(|it| limit_names(&it.text)).collect();
-    complaints.extend(compare("docs/limits.md", "limit", &names, &first_column(limits)));
+    let written = first_cells(errors).map(str::to_owned);
+    complaints.extend(compare(
+        "docs/errors.md",
+        "error code",
+        &codes.collect(),
+        &written.collect(),
+    ));
 
     for Source { path, text } in files.iter().filter(|it| it.is("md")) {
         let folder = root.join(path).parent().map(Path::to_owned).unwrap_or_default();
@@ -47,8 +44,8 @@ pub(crate) fn check(root: &Path, files: &[Source]) -> Result<Vec<String>, String
 fn compare(
     document: &str,
     noun: &str,
-    sources: &BTreeSet<&str>,
-    written: &BTreeSet<&str>,
+    sources: &BTreeSet<String>,
+    written: &BTreeSet<String>,
 ) -> Vec<String> {
     let missing = sources.difference(written).map(|it| format!("{document}: no {noun} {it}"));
     let stale = written
@@ -57,7 +54,21 @@ fn compare(
     missing.chain(stale).collect()
 }
 
-/// String literals in the bodies of functions called `code` that return a text.
+/// What a text literal that is an error code follows, line ends and blanks left out.
+const BEFORE_CODE: &[&str] = &[
+    "code:",
+    "code.unwrap_or_else(||",
+    "Failure::new(",
+    "Failure::usage(",
+    "Failure::from_error(",
+    "Fault::attribute(",
+    "Fault::id_invalid(",
+    "Fault::not_found(",
+    "Fault::store(",
+];
+
+/// Error codes: the literals in the bodies of functions called `code` that return a text, and those
+/// that are given to a constructor of an error that leaves the process.
 fn error_codes(text: &str) -> Vec<&str> {
     let mut codes = Vec::new();
     let mut rest = text;
@@ -71,7 +82,26 @@ fn error_codes(text: &str) -> Vec<&str> {
         }
         rest = &body[end..];
     }
+    let mut before = "";
+    for piece in text.split('"') {
+        // Whether this piece is inside or outside of a literal does not matter: what stands before
+        // a code is never the end of a text.
+        if is_code(piece) && gives_code(before) {
+            codes.push(piece);
+        }
+        before = piece;
+    }
     codes
+}
+
+fn gives_code(before: &str) -> bool {
+    let before = before.trim_end();
+    if BEFORE_CODE.iter().any(|it| before.ends_with(it)) {
+        return true;
+    }
+    // `new(StatusCode::NOT_FOUND, `, as the edge makes its answers.
+    let argument = before.strip_suffix(',').and_then(|it| it.rsplit_once("new(StatusCode::"));
+    argument.is_some_and(|(_, name)| name.chars().all(|it| it.is_ascii_uppercase() || it == '_'))
 }
 
 /// Length of a function's text, by its braces.
@@ -93,17 +123,9 @@ fn is_code(text: &str) -> bool {
     !text.is_empty() && text.chars().all(plain)
 }
 
-/// Names of constants that end in `_MAX`.
-fn limit_names(text: &str) -> Vec<&str> {
-    let code = text.lines().filter(|it| !it.trim_start().starts_with("//"));
-    let declared = code.filter_map(|it| it.split_once("const ")?.1.split_once(':'));
-    declared.map(|(name, _)| name).filter(|it| it.ends_with("_MAX") && !it.contains(' ')).collect()
-}
-
-/// What stands between backticks in the first column of a document's tables.
-fn first_column(text: &str) -> BTreeSet<&str> {
-    let cells = text.lines().filter_map(|it| it.strip_prefix("| `"));
-    cells.filter_map(|it| it.split_once('`')).map(|(name, _)| name).collect()
+/// The first cell of each row of a table, where it is in backticks.
+fn first_cells(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|it| it.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name)
 }
 
 /// Targets of links to files of ours, without their anchors.
@@ -140,20 +162,20 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_the_constants_with_max() {
+    fn error_codes_are_also_what_is_given_to_an_answer() {
         let text = "
-            pub const BODY_BYTES_MAX: usize = 1;
-            const NAME_MAX: usize = 1;
-            const OTHER: usize = 1;
-            // const OLD_MAX: usize = 1;
+            Failure::new(\"home-exists\", format!(\"{} is there\", path))
+            Self::new(StatusCode::NOT_FOUND, \"path-unknown\", \"there\")
+            Refusal { code: \"template-unknown\", status }
+            let other = [\"no-code\", \"neither\"];
         ";
-        assert_eq!(limit_names(text), ["BODY_BYTES_MAX", "NAME_MAX"]);
+        assert_eq!(error_codes(text), ["home-exists", "path-unknown", "template-unknown"]);
     }
 
     #[test]
     fn a_table_names_things_in_its_first_column() {
         let text = "| Code | Meaning |\n|---|---|\n| `a-b` | `c-d` |\n";
-        assert_eq!(first_column(text), BTreeSet::from(["a-b"]));
+        assert_eq!(first_cells(text).collect::<Vec<_>>(), ["a-b"]);
     }
 
     #[test]

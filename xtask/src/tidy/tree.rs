@@ -20,6 +20,12 @@ impl Source {
     pub(crate) fn is(&self, ending: &str) -> bool {
         Path::new(&self.path).extension().is_some_and(|it| it == ending)
     }
+
+    /// The same file without the module `tests` at its end.
+    pub(crate) fn without_tests(&self) -> Self {
+        let cut = self.text.split_once("\n#[cfg(test)]\nmod tests {").map(|(before, _)| before);
+        Self { path: self.path.clone(), text: cut.unwrap_or(&self.text).to_owned() }
+    }
 }
 
 /// Reads every file with one of the known endings, in order of path.
