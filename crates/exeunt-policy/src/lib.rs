@@ -1,1 +1,10 @@
-//! To be written.
+//! The built-in policy: a list of templates decides.
+//!
+//! It reads nothing but the question and its templates, and writes nothing. Enter at
+//! [`TemplatePolicy`].
+
+mod decide;
+mod template;
+
+pub use decide::{TemplatePolicy, TemplatePolicyError};
+pub use template::{Callers, Issuance, NameKind, Template, TemplateError, UsageName};

@@ -1,0 +1,201 @@
+//! The engine's parts, put together once at start.
+
+use std::fmt;
+
+use exeunt_keys::{KeyError, SigningKey};
+use exeunt_store::{Store, StoreError};
+use exeunt_types::{Intent, UnixMillis};
+use exeunt_x509::{
+    CertificateError, Extension, GeneralName, GeneralNameError, Issuer, parse_certificate,
+};
+
+use crate::policy::Policy;
+
+/// The time. The system's in the server, a hand-moved one in tests.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// This moment.
+    fn now(&self) -> UnixMillis;
+}
+
+/// Randomness for serial numbers.
+pub trait Entropy: fmt::Debug + Send + Sync {
+    /// Sixteen unpredictable octets.
+    fn serial_octets(&self) -> Result<[u8; 16], KeyError>;
+}
+
+/// Addresses that go into every certificate. An empty list leaves its extension out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// Where revocation lists will be found (CDP).
+    pub crl_distribution_points: Vec<String>,
+    /// Where the CA's certificate is found (AIA, caIssuers).
+    pub ca_issuers: Vec<String>,
+    /// Where OCSP answers (AIA, ocsp).
+    pub ocsp: Vec<String>,
+}
+
+/// Times that step 3 draws another serial when the store knows the first one already. Among 2^126
+/// values a second collision means broken randomness, and then nothing must be issued.
+pub const SERIAL_ATTEMPTS_MAX: u32 = 2;
+
+/// Why an engine could not be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The CA's certificate cannot be used.
+    #[error("the CA's certificate cannot be used")]
+    Certificate {
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// The certificate is for another key.
+    #[error("the CA's certificate and its private key do not belong together")]
+    KeyMismatch,
+    /// Addresses that cannot go into a certificate.
+    #[error("the configured CDP or AIA addresses cannot be used")]
+    Publication {
+        /// What is wrong with them.
+        source: GeneralNameError,
+    },
+    /// Recovery could not be written down.
+    #[error("recovering after the last stop failed")]
+    Recovery {
+        /// What the store said.
+        source: StoreError,
+    },
+}
+
+impl EngineError {
+    /// Stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Certificate { .. } => "ca-certificate-invalid",
+            Self::KeyMismatch => "ca-key-mismatch",
+            Self::Publication { .. } => "ca-publication-invalid",
+            Self::Recovery { source } => source.code(),
+        }
+    }
+}
+
+/// What recovery at start found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Intents without a certificate; their serials count as revoked now.
+    pub abandoned: Vec<Intent>,
+}
+
+/// What an engine is made of; each trait object is a seam with a real and a test implementation.
+#[derive(Debug)]
+pub struct Parts {
+    /// The CA's name, as configured.
+    pub name: String,
+    /// Where facts become durable.
+    pub store: Store,
+    /// The CA's private key.
+    pub key: Box<dyn SigningKey>,
+    /// Decides what is issued.
+    pub policy: Box<dyn Policy>,
+    /// The time.
+    pub clock: Box<dyn Clock>,
+    /// Randomness for serial numbers.
+    pub entropy: Box<dyn Entropy>,
+}
+
+/// A CA that can be asked for certificates.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) key: Box<dyn SigningKey>,
+    pub(crate) issuer: Issuer,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) entropy: Box<dyn Entropy>,
+    /// AKI, CDP and AIA are the same in every certificate and are encoded once.
+    pub(crate) fixed_extensions: Vec<Extension>,
+    root: bool,
+    name: String,
+}
+
+impl Engine {
+    /// Puts an engine together. Call [`Engine::recover`] before the first submission.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] when certificate, key and addresses do not make a CA.
+    pub fn new(
+        parts: Parts,
+        certificate_der: &[u8],
+        publication: &Publication,
+    ) -> Result<Self, EngineError> {
+        let Parts { name, store, key, policy, clock, entropy } = parts;
+        let unusable = |source| EngineError::Certificate { source };
+        let certificate = parse_certificate(certificate_der).map_err(unusable)?;
+        let root = certificate.issuer().der() == certificate.subject().der();
+        let issuer = Issuer::from_certificate(certificate_der).map_err(unusable)?;
+        if issuer.spki_der() != key.public_key_der() {
+            return Err(EngineError::KeyMismatch);
+        }
+        let fixed_extensions = fixed_extensions(&issuer, publication)
+            .map_err(|source| EngineError::Publication { source })?;
+        Ok(Self { store, key, issuer, policy, clock, entropy, fixed_extensions, root, name })
+    }
+
+    /// Settles what the last stop left in the middle. Safe to repeat.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Recovery`]; do not issue then.
+    pub fn recover(&self) -> Result<Recovered, EngineError> {
+        let abandoned = self
+            .store
+            .recover(self.clock.now())
+            .map_err(|source| EngineError::Recovery { source })?;
+        for intent in &abandoned {
+            tracing::warn!(
+                request = intent.request.0,
+                serial = %intent.serial,
+                "an intent without a certificate was found; its serial counts as revoked"
+            );
+        }
+        Ok(Recovered { abandoned })
+    }
+
+    /// The CA's name, as configured.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The CA's certificate, DER.
+    pub fn certificate_der(&self) -> &[u8] {
+        self.issuer.der()
+    }
+
+    /// Whether the CA signed its own certificate.
+    pub fn is_root(&self) -> bool {
+        self.root
+    }
+
+    /// The store, for look-ups.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+fn fixed_extensions(
+    issuer: &Issuer,
+    publication: &Publication,
+) -> Result<Vec<Extension>, GeneralNameError> {
+    let Publication { crl_distribution_points, ca_issuers, ocsp } = publication;
+    for uri in [crl_distribution_points, ca_issuers, ocsp].into_iter().flatten() {
+        GeneralName::Uri(uri.clone()).check()?;
+    }
+    let mut extensions = vec![Extension::authority_key_identifier(issuer.key_identifier())];
+    if !crl_distribution_points.is_empty() {
+        extensions.push(Extension::crl_distribution_points(crl_distribution_points));
+    }
+    if !ca_issuers.is_empty() || !ocsp.is_empty() {
+        extensions.push(Extension::authority_information_access(ca_issuers, ocsp));
+    }
+    Ok(extensions)
+}

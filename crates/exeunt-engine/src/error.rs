@@ -1,0 +1,147 @@
+//! Why a submission ended without a certificate and without a decision.
+
+use exeunt_store::StoreError;
+use exeunt_types::RequestId;
+
+use crate::AttributeError;
+
+/// Whose move it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The request is not acceptable and never will be.
+    Requester,
+    /// The CA's operator must do something: disk, certificate, configuration.
+    Operator,
+    /// Ours: a fault in Exeunt.
+    Us,
+}
+
+/// Why a submission was not decided, or its decision not carried out.
+///
+/// A refusal by the policy is no error but an [`crate::Outcome`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The bytes are no acceptable PKCS#10 request. Nothing was recorded.
+    #[error("request is not acceptable")]
+    Unreadable {
+        /// What is wrong, for the requester.
+        source: exeunt_x509::RequestError,
+    },
+
+    /// An attribute is not acceptable. Nothing was recorded.
+    #[error("attributes are not acceptable")]
+    Attributes {
+        /// What is wrong, for the requester.
+        source: AttributeError,
+    },
+
+    /// Two different templates were named. Nothing was recorded.
+    #[error("two templates are named, {option} and {attribute}")]
+    TemplateConflict {
+        /// The one asked for directly.
+        option: String,
+        /// The one in the attribute `CertificateTemplate`.
+        attribute: String,
+    },
+
+    /// The signature of the request does not verify: the caller does not hold the key. A row says so.
+    #[error("signature of request {request} does not verify")]
+    BadSignature {
+        /// Row of the request.
+        request: RequestId,
+    },
+
+    /// The CA's own certificate is not valid now.
+    #[error("the certificate of this CA is not valid now")]
+    CaNotValid,
+
+    /// The certificate could not be built from the plan.
+    #[error("building the certificate failed")]
+    Build {
+        /// What the builder said.
+        source: exeunt_x509::BuildError,
+    },
+
+    /// No randomness for a serial number.
+    #[error("no randomness for a serial number")]
+    Entropy {
+        /// What the generator said.
+        source: exeunt_keys::KeyError,
+    },
+
+    /// No signature came back. The serial is spent and counts as revoked; a row says so.
+    #[error("signing the certificate of request {request} failed")]
+    Sign {
+        /// Row of the request.
+        request: RequestId,
+        /// What the key's keeper said.
+        source: exeunt_keys::SignError,
+    },
+
+    /// The store refused or lost a write.
+    #[error("{action} failed")]
+    Store {
+        /// What was being done, as a gerund.
+        action: &'static str,
+        /// What the store said.
+        source: StoreError,
+    },
+}
+
+impl SubmitError {
+    /// Stable code for logs, API bodies and scripts. Never renamed.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { source } => source.code(),
+            Self::Attributes { source } => source.code(),
+            Self::TemplateConflict { .. } => "template-conflict",
+            Self::BadSignature { .. } => "request-bad-signature",
+            Self::CaNotValid => "ca-not-valid",
+            Self::Build { .. } => "issue-build",
+            Self::Entropy { .. } => "issue-entropy",
+            Self::Sign { .. } => "issue-sign",
+            Self::Store { source, .. } => source.code(),
+        }
+    }
+
+    /// Whose move it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Unreadable { .. }
+            | Self::Attributes { .. }
+            | Self::TemplateConflict { .. }
+            | Self::BadSignature { .. } => Blame::Requester,
+            Self::CaNotValid | Self::Entropy { .. } | Self::Sign { .. } | Self::Store { .. } => {
+                Blame::Operator
+            }
+            Self::Build { .. } => Blame::Us,
+        }
+    }
+
+    /// What an outsider may read. Faults of the house collapse to one sentence.
+    #[must_use]
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::Unreadable { source } => source.to_string(),
+            Self::Attributes { source } => source.to_string(),
+            Self::TemplateConflict { .. } | Self::BadSignature { .. } => self.to_string(),
+            Self::CaNotValid
+            | Self::Build { .. }
+            | Self::Entropy { .. }
+            | Self::Sign { .. }
+            | Self::Store { .. } => "the CA is unable to issue at the moment".to_owned(),
+        }
+    }
+
+    /// Row of the request, where one was recorded.
+    #[must_use]
+    pub fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::BadSignature { request } | Self::Sign { request, .. } => Some(*request),
+            _ => None,
+        }
+    }
+}

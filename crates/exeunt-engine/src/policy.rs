@@ -1,0 +1,103 @@
+//! Step 1 as the engine sees it: a question, and a decision with a plan.
+
+use std::fmt;
+use std::time::Duration;
+
+use exeunt_types::{StatusCode, UnixMillis};
+use exeunt_x509::{CertificationRequest, GeneralName, KeyUsage, Name, ObjectIdentifier};
+
+/// Who asks, and by which door they came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Name for the record, for example `local:1000` or `token:admin`.
+    pub name: String,
+    /// How the caller was let in.
+    pub door: Door,
+}
+
+/// How a caller was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The Unix socket in the CA's home, with the server's own user or root behind it.
+    Local,
+    /// A bearer token over TCP from an address of this machine (127.0.0.0/8, `::1`).
+    Loopback,
+    /// A bearer token over TCP from elsewhere.
+    Remote,
+}
+
+impl Door {
+    /// Whether the caller is on the CA's own machine.
+    #[must_use]
+    pub fn is_on_this_machine(self) -> bool {
+        matches!(self, Self::Local | Self::Loopback)
+    }
+}
+
+/// What a policy decides on.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// The request; its signature has been verified.
+    pub request: &'a CertificationRequest,
+    /// Request attributes, names without blanks and hyphens.
+    pub attributes: &'a [(String, String)],
+    /// Template that the requester named, if any.
+    pub template: Option<&'a str>,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The moment of admission.
+    pub now: UnixMillis,
+}
+
+/// What a policy says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Issue at once.
+    Issue(Box<Plan>),
+    /// Keep it for an officer.
+    Hold {
+        /// Template that it was measured by.
+        template: String,
+        /// One line for the requester.
+        message: String,
+    },
+    /// Do not issue.
+    Refuse {
+        /// Template that it was measured by; empty when none fits.
+        template: String,
+        /// Stable code for the requester's programs.
+        code: &'static str,
+        /// The original's number for the reason.
+        status: StatusCode,
+        /// One line for the requester; no internals.
+        message: String,
+    },
+}
+
+/// What the certificate will say, apart from what the engine adds (serial, issuer, key, SKI, AKI,
+/// CDP, AIA).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Name of the template.
+    pub template: String,
+    /// Subject, perhaps empty.
+    pub subject: Name,
+    /// Subject alternative names, perhaps none.
+    pub subject_alternative_names: Vec<GeneralName>,
+    /// Key usage; at least one bit.
+    pub key_usage: KeyUsage,
+    /// Extended key usages; none leaves the extension out.
+    pub extended_key_usage: Vec<ObjectIdentifier>,
+    /// How long the certificate is valid from the moment of issuance on.
+    pub validity: Duration,
+    /// How far `notBefore` lies before the moment of issuance, for clocks that are late.
+    pub backdate: Duration,
+}
+
+/// Decides what becomes of a request. Exactly one is active.
+///
+/// Called on a worker thread with no transaction open.
+pub trait Policy: fmt::Debug + Send + Sync {
+    /// Decides. The same question may be asked again after a crash.
+    fn decide(&self, asked: &Asked<'_>) -> Decision;
+}
