@@ -3,9 +3,12 @@
 //! Writes one form only, scrypt with AES-256-CBC; reads what `openssl` writes as well, within
 //! limits that a hostile file cannot move. Knows nothing of what is inside.
 
-use der::{Decode as _, EncodePem as _, asn1::OctetString};
+use der::{
+    Decode as _, EncodePem as _,
+    asn1::{OctetString, OctetStringRef},
+};
 use pkcs8::{
-    EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef,
+    AlgorithmIdentifierRef, EncryptedPrivateKeyInfoOwned, LineEnding, PrivateKeyInfoRef,
     pkcs5::{
         self,
         pbes2::{self, Kdf, Salt, ScryptParams},
@@ -64,9 +67,23 @@ pub(crate) fn seal(private_key: &[u8], passphrase: &Passphrase) -> Result<String
     .map_err(encode)
 }
 
+/// `EncryptedPrivateKeyInfo` of RFC 5958, section 3, with the algorithm not looked into yet: the
+/// library's own type cannot tell a foreign algorithm from broken DER.
+#[derive(der::Sequence)]
+struct Envelope<'a> {
+    encryption_algorithm: AlgorithmIdentifierRef<'a>,
+    encrypted_data: &'a OctetStringRef,
+}
+
 /// Opens the envelope and gives the DER of the `PrivateKeyInfo` in it, known to parse as one.
 pub(crate) fn open(pem: &str, passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let malformed = |source: der::Error| KeyError::Malformed { source: source.into() };
+    let malformed = |source: der::Error| match source.kind() {
+        // How the library says that it knows no such cipher, derivation function or PRF.
+        der::ErrorKind::OidUnknown { oid } => {
+            KeyError::Unsupported { what: format!("password encryption with {oid}") }
+        }
+        _ => KeyError::Malformed { source: source.into() },
+    };
     // 1. The outside: text, label, envelope. What fails here is no matter of the passphrase.
     let (label, document) = pkcs8::SecretDocument::from_pem(pem).map_err(malformed)?;
     match label {
@@ -76,10 +93,14 @@ pub(crate) fn open(pem: &str, passphrase: &Passphrase) -> Result<Zeroizing<Vec<u
         "PRIVATE KEY" | "EC PRIVATE KEY" | "RSA PRIVATE KEY" => return Err(KeyError::NotEncrypted),
         other => return Err(KeyError::Unsupported { what: format!("PEM labelled {other:?}") }),
     }
-    let envelope = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(malformed)?;
-    let Some(params) = envelope.encryption_algorithm.pbes2() else {
-        return Err(KeyError::Unsupported { what: "password encryption before PBES2".to_owned() });
-    };
+    let envelope = Envelope::from_der(document.as_bytes()).map_err(malformed)?;
+    let scheme = envelope.encryption_algorithm;
+    if scheme.oid != pbes2::PBES2_OID {
+        let what = format!("password encryption with {}, before PBES2", scheme.oid);
+        return Err(KeyError::Unsupported { what });
+    }
+    let params = scheme.parameters.ok_or_else(|| malformed(der::ErrorKind::Failed.into()))?;
+    let params = pbes2::Parameters::try_from(params).map_err(malformed)?;
     check_limits(&params.kdf)?;
 
     // 2. The inside. CBC has no checksum: a wrong passphrase shows as bad padding or, once in
@@ -131,4 +152,73 @@ fn check_limits(kdf: &Kdf) -> Result<(), KeyError> {
         _ => return unsupported("the key derivation function"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pkcs8::pkcs5::pbes2::{Pbkdf2Params, Pbkdf2Prf};
+
+    use super::*;
+
+    /// An envelope as a stranger may write it: sound DER, any parameters, nothing inside.
+    fn envelope(kdf: Kdf) -> String {
+        let encryption = pbes2::EncryptionScheme::Aes256Cbc { iv: [0; 16] };
+        EncryptedPrivateKeyInfoOwned {
+            encryption_algorithm: pbes2::Parameters { kdf, encryption }.into(),
+            encrypted_data: OctetString::new(vec![0; 48]).unwrap(),
+        }
+        .to_pem(LineEnding::LF)
+        .unwrap()
+    }
+
+    fn scrypt(cost_parameter: u64, block_size: u16, parallelization: u16) -> Kdf {
+        let salt = Salt::new([0; 16]).unwrap();
+        let key_length = None;
+        Kdf::Scrypt(ScryptParams { salt, cost_parameter, block_size, parallelization, key_length })
+    }
+
+    fn pbkdf2(iteration_count: u32) -> Kdf {
+        let salt = Salt::new([0; 16]).unwrap();
+        let prf = Pbkdf2Prf::HmacWithSha256;
+        Kdf::Pbkdf2(Pbkdf2Params { salt, iteration_count, key_length: None, prf })
+    }
+
+    fn code_of(kdf: Kdf) -> &'static str {
+        open(&envelope(kdf), &Passphrase::new("sesame").unwrap()).unwrap_err().code()
+    }
+
+    #[test]
+    fn a_hostile_file_gets_neither_memory_nor_time() {
+        for kdf in [
+            scrypt(1 << 18, 8, 1),
+            scrypt(1 << 40, 8, 1),
+            scrypt(1 << 63, u16::MAX, u16::MAX),
+            scrypt(2, u16::MAX, u16::MAX),
+            scrypt(1 << 14, 8, SCRYPT_LANES_MAX + 1),
+            pbkdf2(PBKDF2_ITERATIONS_MAX + 1),
+            pbkdf2(u32::MAX),
+        ] {
+            assert_eq!(code_of(kdf.clone()), "key-unsupported", "{kdf:?}");
+        }
+    }
+
+    #[test]
+    fn senseless_parameters_are_refused_before_the_library_meets_them() {
+        for kdf in [
+            scrypt(0, 8, 1),
+            scrypt(1, 8, 1),
+            scrypt((1 << 14) + 1, 8, 1),
+            scrypt(1 << 14, 0, 1),
+            scrypt(1 << 14, 8, 0),
+        ] {
+            assert_eq!(code_of(kdf.clone()), "key-unsupported", "{kdf:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_scrypt_that_is_allowed_is_tried() {
+        let cost = SCRYPT_MEMORY_BYTES_MAX / (128 * 8);
+        assert_eq!(code_of(scrypt(cost, 8, 1)), "key-wrong-passphrase");
+        assert_eq!(code_of(pbkdf2(1)), "key-wrong-passphrase");
+    }
 }

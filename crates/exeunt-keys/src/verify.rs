@@ -33,6 +33,9 @@ const ML_DSA_65_HEADER: &[u8] = b"\x30\x82\x07\xb2\x30\x0b\x06\x09\x60\x86\x48\x
 const ML_DSA_87_HEADER: &[u8] = b"\x30\x82\x0a\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\
     \x04\x03\x13\x03\x82\x0a\x21\x00";
 
+/// First octet of a point with both coordinates (SEC 1, section 2.3.3).
+const UNCOMPRESSED_POINT: u8 = 0x04;
+
 /// Checks `signature` over `message` with the public key `spki_der`, a DER `SubjectPublicKeyInfo`.
 ///
 /// `key` is the algorithm that the caller read in `spki_der`; that it fits is checked, except for
@@ -105,9 +108,13 @@ fn public_key_octets(spki_der: &[u8], key: KeyAlgorithm) -> Option<&[u8]> {
             let spki = SubjectPublicKeyInfoRef::from_der(spki_der).ok()?;
             // RFC 3279, section 2.3.1: the parameters are NULL and are there.
             let fits = spki.algorithm.oid == RSA_ENCRYPTION
-                && spki.algorithm.parameters.is_some_and(|it| it.is_null());
+                && spki.algorithm.parameters.is_some_and(der::AnyRef::is_null);
             return if fits { spki.subject_public_key.as_bytes() } else { None };
         }
     };
-    spki_der.strip_prefix(header).filter(|it| it.len() == len)
+    let octets = spki_der.strip_prefix(header).filter(|it| it.len() == len)?;
+    let is_point =
+        matches!(key, KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521);
+    // The module also takes the hybrid form (06, 07), which RFC 5480 forbids.
+    (!is_point || octets.first() == Some(&UNCOMPRESSED_POINT)).then_some(octets)
 }
