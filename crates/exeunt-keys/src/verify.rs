@@ -93,8 +93,8 @@ fn algorithm(
 
 /// The octets in the bit string of a `SubjectPublicKeyInfo`; `None` if it is not one of `key`.
 ///
-/// They are handed to the module instead of the whole, because it would parse the whole a second
-/// time as a bare key, and because it overlooks octets that follow the structure.
+/// They are handed to the module instead of the whole, because it overlooks octets that follow the
+/// structure and takes forms of a key that X.509 does not have.
 fn public_key_octets(spki_der: &[u8], key: KeyAlgorithm) -> Option<&[u8]> {
     let (header, len) = match key {
         KeyAlgorithm::EcdsaP256 => (P256_HEADER, 65),

@@ -199,6 +199,24 @@ fn a_key_goes_with_its_own_schemes_only() {
 }
 
 #[test]
+fn a_point_in_another_form_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let message = dir.path().join("message");
+    fs::write(&message, MESSAGE).unwrap();
+    let key = requests::openssl_key("ec:P-256");
+    let signature = openssl("dgst -sha256", &[("-sign", &key), ("", &message)]);
+    let check = |form: &str| {
+        let command = format!("pkey -pubout -outform DER -ec_conv_form {form}");
+        let spki = openssl(&command, &[("-in", &key)]);
+        let (algorithm, scheme) = (KeyAlgorithm::EcdsaP256, SignatureScheme::EcdsaSha256);
+        verify(&spki, algorithm, scheme, MESSAGE, &signature)
+    };
+    assert_eq!(check("uncompressed"), Ok(()));
+    assert_eq!(check("compressed"), Err(VerifyError::PublicKey));
+    assert_eq!(check("hybrid"), Err(VerifyError::PublicKey));
+}
+
+#[test]
 fn a_short_rsa_key_is_refused_even_if_the_caller_calls_it_long() {
     let dir = TempDir::new().unwrap();
     let message = dir.path().join("message");
