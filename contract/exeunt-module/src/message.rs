@@ -1,6 +1,6 @@
 //! The calls of the conversation and their answers.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Event;
 
@@ -77,7 +77,7 @@ pub struct Initialized {
 /// What became of one attempt to deliver an event.
 ///
 /// In JSON an object whose member `outcome` names the variant in lower case, beside its fields.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Outcome {
@@ -89,22 +89,56 @@ pub enum Outcome {
     Retry {
         /// Earliest moment that makes sense, in milliseconds from now; `None` leaves it to the
         /// host, who never waits less than its own schedule says.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         after_ms: Option<u64>,
         /// Why, in one line for the operator.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
+        #[serde(skip_serializing_if = "String::is_empty")]
         reason: String,
     },
     /// Trying again is of no use until an operator has looked at it.
     Park {
         /// Why, in one line for the operator.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
+        #[serde(skip_serializing_if = "String::is_empty")]
         reason: String,
     },
     /// An answer that this version does not understand, kept as it came. The host treats it as
     /// [`Outcome::Retry`]; a module never sends it.
     #[serde(untagged)]
     Unknown(serde_json::Map<String, serde_json::Value>),
+}
+
+impl<'de> Deserialize<'de> for Outcome {
+    /// By hand, because what is derived takes numbers for names as well: `{"outcome":0}` would be
+    /// [`Outcome::Accept`], and an event that nobody meant to accept would be lost.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = serde_json::Map::deserialize(deserializer)?;
+        Ok(Self::known(&members).unwrap_or(Self::Unknown(members)))
+    }
+}
+
+impl Outcome {
+    /// The outcome that these members mean, if they mean one.
+    fn known(members: &serde_json::Map<String, serde_json::Value>) -> Option<Self> {
+        // What is null counts as left out: languages differ in how they write nothing.
+        let member = |name| members.get(name).filter(|it| !it.is_null());
+        let reason = || match member("reason") {
+            None => Some(String::new()),
+            Some(reason) => reason.as_str().map(str::to_owned),
+        };
+        match members.get("outcome")?.as_str()? {
+            "accept" => Some(Self::Accept),
+            "skip" => Some(Self::Skip),
+            "retry" => {
+                let after_ms = match member("after_ms") {
+                    None => None,
+                    Some(after_ms) => Some(after_ms.as_u64()?),
+                };
+                Some(Self::Retry { after_ms, reason: reason()? })
+            }
+            "park" => Some(Self::Park { reason: reason()? }),
+            _ => None,
+        }
+    }
 }
 
 /// An answer by the module.

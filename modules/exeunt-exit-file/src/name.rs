@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use exeunt_module_kit::{Event, Value};
+use exeunt_module_kit::Event;
 
 /// Longest file name, in bytes: `NAME_MAX` of Linux.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -139,10 +139,12 @@ fn serial_of(event: &Event) -> Result<&str, String> {
     Ok(serial)
 }
 
+/// The context, and not the property: that one is a number of 32 bits, and a full one would give
+/// many certificates one name.
 fn request_id_of(event: &Event) -> Result<String, String> {
-    match event.request_property("RequestID") {
-        Ok(Value::Long(number)) if 0 < *number => Ok(number.to_string()),
-        _ => Err("property RequestID is no request number".to_owned()),
+    match event.context {
+        0 => Err("the event is about no request".to_owned()),
+        id => Ok(id.to_string()),
     }
 }
 
@@ -188,7 +190,7 @@ fn sanitize(out: &mut String, unit: u16, dots: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use exeunt_module_kit::{Properties, testing::issued_event};
+    use exeunt_module_kit::{Properties, Value, testing::issued_event};
     use expect_test::{Expect, expect};
 
     fn expand(pattern: &str, common_name: &str) -> Result<String, String> {
