@@ -1,0 +1,13 @@
+//! Certificates: the operator's files, and what a parent CA sends back.
+#![no_main]
+
+use exeunt_x509::{Issuer, lint_tbs, parse_certificate};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(certificate) = parse_certificate(data) else { return };
+    assert!(certificate.der().len() <= data.len());
+    let issuer = Issuer::from_certificate(certificate.der()).ok();
+    let _ = lint_tbs(certificate.tbs_der(), None);
+    let _ = lint_tbs(certificate.tbs_der(), issuer.as_ref());
+});
