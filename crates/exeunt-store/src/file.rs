@@ -1,11 +1,14 @@
 //! The store's file: creating it, recognising it, locking it, opening connections to it.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use exeunt_types::UnixMillis;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::During as _;
@@ -76,6 +79,62 @@ pub(crate) fn recognise(path: &Path) -> Result<(), StoreError> {
     if ours { Ok(()) } else { Err(StoreError::NotOurs { path: path.to_owned() }) }
 }
 
+/// Checks that the file was not cut off at its end.
+///
+/// `SQLite` itself refuses such a file only when the log is empty; otherwise it would fill up with
+/// zeros what the log does not hold. A checkpoint that was interrupted leaves a short file too,
+/// but then the log has all that is missing.
+pub(crate) fn check_length(path: &Path, conn: &Connection) -> Result<(), StoreError> {
+    let action = "measuring the store";
+    let pragma = |name| {
+        let number = conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        number.map(i64::unsigned_abs).during(action)
+    };
+    let (page_octets, pages) = (pragma("page_size")?.max(1), pragma("page_count")?);
+    let size_octets = std::fs::metadata(path).map_err(|err| StoreError::io(action, err))?.len();
+    let whole_pages = size_octets / page_octets;
+    if pages <= whole_pages {
+        return Ok(());
+    }
+    let in_log = pages_in_log(&with_suffix(path, "-wal"), page_octets)
+        .map_err(|err| StoreError::io(action, err))?;
+    if (whole_pages + 1..=pages).all(|page| in_log.contains(&page)) {
+        return Ok(());
+    }
+    let what = format!("{} has {whole_pages} of {pages} pages", path.display());
+    Err(StoreError::Damaged { what })
+}
+
+/// Numbers of the pages that the log holds (file format of `SQLite`, section 4.1).
+fn pages_in_log(path: &Path, page_octets: u64) -> std::io::Result<HashSet<u64>> {
+    const LOG_HEADER_OCTETS: u64 = 32;
+    const FRAME_HEADER_OCTETS: u64 = 24;
+    let mut pages = HashSet::new();
+    let log = match File::open(path) {
+        Ok(log) => log,
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(pages),
+        Err(err) => return Err(err),
+    };
+    let size_octets = log.metadata()?.len();
+    let mut salt = [0; 8];
+    let mut at = LOG_HEADER_OCTETS;
+    if at <= size_octets {
+        log.read_exact_at(&mut salt, 16)?;
+    }
+    while at + FRAME_HEADER_OCTETS + page_octets <= size_octets {
+        let mut header = [0; 16];
+        log.read_exact_at(&mut header, at)?;
+        // Frames after the end of the log are left over from its previous round, with other salts.
+        if header[8..] != salt {
+            break;
+        }
+        let page = header[..4].iter().fold(0, |number, octet| number << 8 | u64::from(*octet));
+        pages.insert(page);
+        at += FRAME_HEADER_OCTETS + page_octets;
+    }
+    Ok(pages)
+}
+
 /// Takes the lock that only one process can have; it ends with the returned file or the process.
 pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
     let lock_path = with_suffix(path, ".lock");
@@ -98,7 +157,16 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, StoreError> {
     let action = "preparing the writer";
     // Checkpoints are made when we say so, see `checkpoint`.
     conn.pragma_update(None, "wal_autocheckpoint", 0).during(action)?;
+    checkpoint_on_close(&conn, false)?;
     Ok(conn)
+}
+
+/// Whether the connection, when it is the last to close, empties the log into the file. Not before
+/// the file was found whole: holes would be filled with zeros, and the damage would look whole.
+pub(crate) fn checkpoint_on_close(conn: &Connection, wanted: bool) -> Result<(), StoreError> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !wanted)
+        .map(|_| ())
+        .during("preparing the writer")
 }
 
 /// A connection that moves the log into the file.

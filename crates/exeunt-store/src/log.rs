@@ -69,7 +69,9 @@ impl Store {
         self.inner.readers.read(action, |conn| {
             let params = (sql_int(seq.0), sql_limit(limit));
             let mut events = rows(conn, action, EVENTS_AFTER, params, read_event)?;
-            events.iter_mut().for_each(|event| join(conn, event));
+            for event in &mut events {
+                join(conn, event);
+            }
             Ok(events)
         })
     }

@@ -165,3 +165,60 @@ where
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Job for Nothing {
+        fn run(&mut self, _: &mut Tx<'_>) -> Result<(), StoreError> {
+            Ok(())
+        }
+        fn answer(&mut self, _: Option<StoreError>) {}
+    }
+
+    #[test]
+    fn a_full_queue_is_busy_and_a_batch_is_bounded() {
+        let queue = Queue::new();
+        for _ in 0..QUEUE_MAX {
+            queue.push(Box::new(Nothing)).unwrap();
+        }
+        assert!(matches!(queue.push(Box::new(Nothing)), Err(StoreError::Busy)));
+        let mut batch = Vec::new();
+        assert!(queue.take(&mut batch));
+        assert_eq!(batch.len(), BATCH_MAX);
+        queue.push(Box::new(Nothing)).unwrap();
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_takes_nothing_more() {
+        let queue = Queue::new();
+        queue.push(Box::new(Nothing)).unwrap();
+        queue.close();
+        assert!(matches!(queue.push(Box::new(Nothing)), Err(StoreError::Closed)));
+        let mut batch = Vec::new();
+        assert!(queue.take(&mut batch));
+        batch.clear();
+        assert!(!queue.take(&mut batch));
+    }
+
+    #[test]
+    fn callers_are_woken_when_the_writer_dies() {
+        let queue = Queue::new();
+        std::thread::scope(|scope| {
+            let caller = scope.spawn(|| queue.call(|_| Ok(())));
+            let mut batch = Vec::new();
+            assert!(queue.take(&mut batch));
+            drop(batch);
+            assert!(matches!(caller.join().unwrap(), Err(StoreError::Closed)));
+            let waiting = scope.spawn(|| queue.call(|_| Ok(())));
+            while !waiting.is_finished() {
+                queue.abort();
+                std::thread::yield_now();
+            }
+            assert!(matches!(waiting.join().unwrap(), Err(StoreError::Closed)));
+        });
+    }
+}

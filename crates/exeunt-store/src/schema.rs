@@ -10,10 +10,10 @@ use crate::error::During as _;
 pub const APPLICATION_ID: i32 = 0x4558_4e54;
 
 /// `PRAGMA user_version` of the files this program writes.
-pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+pub const SCHEMA_VERSION: i64 = 1;
 
 /// Step `n` brings version `n` to `n + 1`. Published steps are never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001.sql")];
 
 /// What must be there for the file to be of any use.
 const TABLES: [&str; 11] = [
@@ -44,7 +44,7 @@ pub(crate) fn create(
     for step in MIGRATIONS {
         tx.execute_batch(step).during(action)?;
     }
-    let store_id: String = store_id.iter().map(|octet| format!("{octet:02x}")).collect();
+    let store_id = format!("{:016x}", u64::from_be_bytes(store_id));
     tx.execute("INSERT INTO meta (id, store_id, created) VALUES (1, ?1, ?2)", (store_id, now.0))
         .during(action)?;
     tx.pragma_update(None, "user_version", SCHEMA_VERSION).during(action)?;
@@ -66,7 +66,7 @@ pub(crate) fn version(conn: &Connection) -> Result<i64, StoreError> {
 /// Brings the file to [`SCHEMA_VERSION`].
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
     let from = version(conn)?;
-    run_steps(conn, from, &MIGRATIONS)
+    run_steps(conn, from, MIGRATIONS)
 }
 
 /// Runs the steps from version `from` on, each in a transaction of its own with its new version.
@@ -111,13 +111,18 @@ mod tests {
     #[test]
     fn the_list_of_tables_is_what_the_migrations_make() {
         let mut conn = Connection::open_in_memory().unwrap();
-        run_steps(&mut conn, 0, &MIGRATIONS).unwrap();
+        run_steps(&mut conn, 0, MIGRATIONS).unwrap();
         let mut names = conn
             .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
             .unwrap();
         let names: Vec<String> =
             names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         assert_eq!(names, TABLES);
+    }
+
+    #[test]
+    fn every_version_has_its_step() {
+        assert_eq!(i64::try_from(MIGRATIONS.len()).unwrap(), SCHEMA_VERSION);
     }
 
     #[test]

@@ -59,8 +59,9 @@ impl Store {
         file::recognise(path)?;
         let lock = file::lock(path)?;
         let mut conn = file::writer(path)?;
-        // What a crash left in the log goes into the file first; then the file must be whole.
+        // What a crash left in the log goes into the file, once it is sure that the two fit.
         schema::version(&conn)?;
+        file::check_length(path, &conn)?;
         checkpoint(&conn, "PRAGMA wal_checkpoint(TRUNCATE)")?;
         schema::migrate(&mut conn)?;
         let store_id = schema::check(&conn)?;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use exeunt_types::{Disposition, EventKind, EventSeq, RequestId, StatusCode, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
-use crate::StoreError;
 use crate::checkpoint::Checkpointer;
 use crate::error::During as _;
 use crate::log::Head;
 use crate::queue::{Job, Queue};
 use crate::row::sql_int;
 use crate::watch::Watch;
+use crate::{StoreError, file};
 
 /// An open transaction, as a job sees it.
 pub(crate) struct Tx<'a> {
@@ -123,10 +123,11 @@ impl Tx<'_> {
 
 /// What the writer thread owns.
 pub(crate) struct Writer {
+    // Before the connection, which must be the last one to close.
+    pub(crate) checkpointer: Checkpointer,
     pub(crate) conn: Connection,
     pub(crate) watch: Watch,
     pub(crate) head: Arc<Head>,
-    pub(crate) checkpointer: Checkpointer,
     /// Why nothing is written any more.
     pub(crate) failed: Option<StoreError>,
 }
@@ -147,6 +148,17 @@ impl Writer {
             self.serve(&mut batch);
             batch.clear();
             self.checkpointer.after_batch(&self.conn);
+        }
+        self.part();
+    }
+
+    /// Has the closing connection empty the log into the file, unless that was tampered with.
+    fn part(&mut self) {
+        if self.failed.is_none()
+            && self.watch.check().is_ok()
+            && let Err(err) = file::checkpoint_on_close(&self.conn, true)
+        {
+            tracing::warn!(code = err.code(), error = %err, "the log is left behind");
         }
     }
 

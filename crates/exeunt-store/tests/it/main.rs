@@ -1,0 +1,12 @@
+//! The store on real files.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
+
+mod faults;
+mod group_commit;
+mod journey;
+mod kill;
+mod log;
+mod lookup;
+mod open;
+mod shelf;
+mod support;

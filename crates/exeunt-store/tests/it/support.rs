@@ -1,0 +1,125 @@
+//! What the tests share: a store in a temporary folder, and inputs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use exeunt_store::Store;
+use exeunt_types::{
+    EventSeq, ExitName, KeyAlgorithm, NewCertificate, NewIntent, NewRequest, RequestId,
+    RequestType, Serial, UnixMillis,
+};
+use tempfile::TempDir;
+
+pub const STORE_ID: [u8; 8] = [0, 1, 2, 3, 0xfc, 0xfd, 0xfe, 0xff];
+/// Longer than anything here takes, so a test that waits for it has failed.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A new store in a folder of its own.
+pub struct Place {
+    pub folder: TempDir,
+    pub path: PathBuf,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        Store::create(&path, STORE_ID, at(0)).unwrap();
+        Self { folder, path }
+    }
+
+    pub fn open(&self) -> Store {
+        Store::open(&self.path).unwrap()
+    }
+
+    /// Somebody else's hands in the file, without our checks.
+    pub fn meddle(&self, sql: &str) {
+        let conn = rusqlite::Connection::open(&self.path).unwrap();
+        conn.pragma_update(None, "foreign_keys", false).unwrap();
+        conn.execute_batch(sql).unwrap();
+    }
+}
+
+pub fn at(millis: i64) -> UnixMillis {
+    UnixMillis(millis)
+}
+
+pub fn serial(number: u64) -> Serial {
+    let mut octets = [0x11; 16];
+    octets[8..].copy_from_slice(&number.to_be_bytes());
+    Serial::from_random(octets)
+}
+
+pub fn exit(name: &str) -> ExitName {
+    ExitName::parse(name).unwrap()
+}
+
+pub fn request(number: u64) -> NewRequest {
+    NewRequest {
+        raw: number.to_be_bytes().to_vec(),
+        request_type: RequestType::Pkcs10,
+        requester: format!("requester-{number}"),
+        caller: "caller".to_owned(),
+        template: "WebServer".to_owned(),
+        attributes: vec![("a".to_owned(), "1:2".to_owned()), ("b".to_owned(), String::new())],
+        subject: format!("CN=host{number}"),
+        submitted: at(1000),
+    }
+}
+
+pub fn intent(number: u64) -> NewIntent {
+    NewIntent { serial: serial(number), tbs: format!("tbs of {number}").into_bytes() }
+}
+
+pub fn certificate(number: u64) -> NewCertificate {
+    NewCertificate {
+        serial: serial(number),
+        raw: format!("certificate {number}").into_bytes(),
+        subject: format!("CN=host{number}"),
+        subject_alternative_names: format!("dns:host{number}"),
+        not_before: at(-1000),
+        not_after: at(5000),
+        key: KeyAlgorithm::Rsa { bits: 3072 },
+    }
+}
+
+/// The whole journey of one request.
+pub fn issue(store: &Store, number: u64) -> (RequestId, EventSeq) {
+    let id = store.admit_intend(request(number), intent(number)).unwrap();
+    (id, store.record(id, certificate(number), at(2000)).unwrap())
+}
+
+/// The whole journey of several requests, one after the other.
+pub fn issue_all(store: &Store, numbers: impl IntoIterator<Item = u64>) {
+    for number in numbers {
+        issue(store, number);
+    }
+}
+
+/// Checks what is true of every whole store, with `SQLite`'s own eyes.
+pub fn assert_whole(path: &Path) {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(text("PRAGMA integrity_check"), "ok");
+    assert_eq!(number("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    let gap = "SELECT ifnull(max(seq), 0) - count(*) FROM event";
+    assert_eq!(number(gap), 0, "the log has gaps");
+    let reuse = "SELECT count(*) - count(DISTINCT serial) FROM certificate";
+    assert_eq!(number(reuse), 0, "a serial was used twice");
+    let both = "SELECT count(*) FROM certificate JOIN abandoned_serial USING (serial)";
+    assert_eq!(number(both), 0, "a serial is issued and abandoned");
+    let untold = "SELECT count(*) FROM certificate LEFT JOIN event ON seq = certificate.event
+                  WHERE event.request IS NOT certificate.request OR event.kind IS NOT 1";
+    assert_eq!(number(untold), 0, "a certificate without its event");
+    let half = "SELECT count(*) FROM request LEFT JOIN certificate ON certificate.request = id
+                WHERE (disposition = 20) <> (serial IS NOT NULL)";
+    assert_eq!(number(half), 0, "a request that is half issued");
+    let active = "SELECT count(*) FROM request LEFT JOIN intent ON intent.request = id
+                  WHERE (disposition = 8) <> (serial IS NOT NULL)";
+    assert_eq!(number(active), 0, "an active request without an intent");
+    let tally = "SELECT count(*) FROM
+                   (SELECT disposition, count(*) AS n FROM request GROUP BY disposition)
+                 LEFT JOIN tally USING (disposition) WHERE requests IS NOT n";
+    assert_eq!(number(tally), 0, "the tally is wrong");
+}
