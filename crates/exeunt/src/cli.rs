@@ -1,0 +1,399 @@
+//! The command line: what can be typed. What it does stands in `command`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use exeunt_types::KeyAlgorithm;
+
+/// A certificate authority that never loses an event
+///
+/// Exeunt issues certificates and tells exit modules about it: programs in any language that
+/// publish, mail, register. An event is committed together with its certificate and delivered
+/// until the module has accepted it.
+#[derive(Debug, Parser)]
+#[command(name = "exeunt", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  exeunt quickstart
+  exeunt init --home ca --name 'Example Root'
+  exeunt serve --home ca
+  exeunt submit server.csr --home ca --out server.pem
+
+Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 pending.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a CA, start it and issue a first certificate
+    ///
+    /// Makes a CA in ./exeunt-home, or uses the one that is there; starts the server; makes a key
+    /// and a request as a client would; submits it over HTTP; shows the certificate and the file
+    /// that the exit module published; and serves until Ctrl-C.
+    #[command(after_help = "Examples:\n  exeunt quickstart\n  exeunt quickstart --once")]
+    Quickstart(Quickstart),
+
+    /// Make a new CA: its key, certificate, store and configuration
+    ///
+    /// A root CA signs its own certificate. A subordinate CA gets a request, ca.csr.pem, for its
+    /// parent to sign; put the signed certificate beside it as ca.cert.pem.
+    #[command(after_help = "Examples:
+  exeunt init --home ca --name 'Example Root'
+  exeunt init --home ca --name 'Example Root' --key-type rsa-4096 --subject 'CN=Example Root,O=Example,C=DE'
+  exeunt init --home sub --name 'Example Issuing CA' --kind subordinate")]
+    Init(Init),
+
+    /// Run the server
+    ///
+    /// Answers on the Unix socket in the home and, where the configuration or --listen says so, over
+    /// HTTP. Prints `listening on ADDRESS` on standard output once it does. SIGTERM or Ctrl-C
+    /// stops it in order.
+    #[command(after_help = "Examples:
+  exeunt serve --home ca
+  exeunt serve --home ca --listen 127.0.0.1:0")]
+    Serve(Serve),
+
+    /// Submit a certificate request
+    ///
+    /// FILE is a PKCS#10 request, PEM or DER; `-` reads it from standard input. The certificate goes
+    /// to --out or to standard output in PEM. Exit status 3 says that the request waits for a
+    /// decision.
+    #[command(after_help = "Examples:
+  exeunt submit server.csr --home ca --out server.pem
+  exeunt submit server.csr --server https://ca.example:8443 --token-file token --template tls-server
+  openssl req -new -key k.pem -subj /CN=host.example | exeunt submit - --home ca")]
+    Submit(Submit),
+
+    /// Look at requests
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  exeunt request list --home ca\n  exeunt request show 17 --home ca --json"
+    )]
+    Request(Request),
+
+    /// Look at certificates
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  exeunt cert list --home ca --limit 20\n  exeunt cert show 5c0ffee1 --home ca"
+    )]
+    Cert(Cert),
+
+    /// Look at exit modules
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  exeunt exit list --home ca\n  exeunt exit status file --home ca"
+    )]
+    Exit(Exit),
+
+    /// Check the configuration
+    #[command(subcommand, after_help = "Examples:\n  exeunt config check --home ca")]
+    Config(Config),
+
+    /// Run a shipped exit module on standard input and output
+    ///
+    /// The server starts modules this way; by hand it is of use only to a host that speaks the
+    /// contract (docs/contract.md).
+    #[command(after_help = "Examples:\n  exeunt run-module file")]
+    RunModule(RunModule),
+
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  exeunt completions bash > /etc/bash_completion.d/exeunt")]
+    Completions(Completions),
+
+    /// Print the manual page, or write one for each command into a folder
+    #[command(
+        after_help = "Examples:\n  exeunt man | man -l -\n  exeunt man --out /usr/local/share/man/man1"
+    )]
+    Man(Man),
+}
+
+/// Options of `quickstart`.
+#[derive(Debug, Args)]
+pub struct Quickstart {
+    /// Home of the CA
+    #[arg(long, value_name = "DIR", env = "EXEUNT_HOME", default_value = "exeunt-home")]
+    pub home: PathBuf,
+
+    /// Stop after the round trip instead of going on serving
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Home of the new CA; made if it is not there
+    #[arg(long, value_name = "DIR", env = "EXEUNT_HOME")]
+    pub home: PathBuf,
+
+    /// Name of the CA
+    #[arg(long)]
+    pub name: String,
+
+    /// Whether it signs its own certificate or a parent CA does
+    #[arg(long, value_enum, default_value_t = Kind::Root)]
+    pub kind: Kind,
+
+    /// Algorithm and size of its key
+    #[arg(long, value_name = "TYPE", default_value = "ecdsa-p256", value_parser = key_type)]
+    pub key_type: KeyAlgorithm,
+
+    /// Its subject in RFC 4514 form; `CN=NAME` if not given
+    #[arg(long, value_name = "DN")]
+    pub subject: Option<String>,
+
+    /// How long its certificate is valid: years (10y) or days (3650d); for a root only
+    #[arg(long, value_name = "TIME", default_value = "10y", value_parser = validity_days)]
+    pub validity: ValidityDays,
+}
+
+/// Kind of a CA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Signs its own certificate.
+    Root,
+    /// Has its certificate from a parent CA.
+    Subordinate,
+}
+
+/// A validity in whole days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValidityDays(pub u32);
+
+/// Longest validity of a CA certificate: a hundred years.
+const VALIDITY_DAYS_MAX: u32 = 36_525;
+
+fn key_type(text: &str) -> Result<KeyAlgorithm, String> {
+    KeyAlgorithm::KEY_TYPES.into_iter().find(|it| it.name() == text).ok_or_else(|| {
+        let known: Vec<String> =
+            KeyAlgorithm::KEY_TYPES.into_iter().map(KeyAlgorithm::name).collect();
+        format!("one of: {}", known.join(", "))
+    })
+}
+
+fn validity_days(text: &str) -> Result<ValidityDays, String> {
+    let (number, days_each) = match text.strip_suffix('y') {
+        Some(years) => (years, 365),
+        None => (text.strip_suffix('d').ok_or("write years as 10y or days as 3650d")?, 1),
+    };
+    let number: u32 = number.parse().map_err(|_| "write years as 10y or days as 3650d")?;
+    match number.checked_mul(days_each) {
+        Some(days @ 1..=VALIDITY_DAYS_MAX) => Ok(ValidityDays(days)),
+        _ => Err(format!("at least a day and at most {VALIDITY_DAYS_MAX} days")),
+    }
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Home of the CA
+    #[arg(long, value_name = "DIR", env = "EXEUNT_HOME")]
+    pub home: PathBuf,
+
+    /// Where HTTP listens, instead of what the configuration says; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// How a command reaches its server.
+#[derive(Clone, Debug, Args)]
+pub struct Door {
+    /// Home of the CA, for the Unix socket of its running server
+    #[arg(long, value_name = "DIR", env = "EXEUNT_HOME")]
+    pub home: Option<PathBuf>,
+
+    /// Address of a server elsewhere, for example `https://ca.example:8443`
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+
+    /// File with the bearer token for --server
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub token_file: Option<PathBuf>,
+
+    /// CA certificates (PEM) that the server's certificate is checked against, instead of the system's
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Options of `submit`.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// The request, PEM or DER; `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// A request attribute (can be repeated)
+    #[arg(long, value_name = "NAME:VALUE")]
+    pub attribute: Vec<String>,
+
+    /// Template to issue from
+    #[arg(long, value_name = "NAME")]
+    pub template: Option<String>,
+
+    /// Where the certificate goes, PEM; standard output if not given
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Print the whole answer as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Which server
+    #[command(flatten)]
+    pub door: Door,
+}
+
+/// What lists take.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Most rows, newest first
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+
+    /// Only rows before this request id, for the next page
+    #[arg(long, value_name = "ID")]
+    pub before: Option<u64>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Which server
+    #[command(flatten)]
+    pub door: Door,
+}
+
+/// `exeunt request …`.
+#[derive(Debug, Subcommand)]
+pub enum Request {
+    /// List requests, newest first
+    List(List),
+    /// Show one request
+    Show {
+        /// Its number
+        #[arg(value_name = "ID")]
+        id: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Which server
+        #[command(flatten)]
+        door: Door,
+    },
+}
+
+/// `exeunt cert …`.
+#[derive(Debug, Subcommand)]
+pub enum Cert {
+    /// List certificates, newest first
+    List(List),
+    /// Show one certificate
+    Show {
+        /// Its serial number in hexadecimal
+        #[arg(value_name = "SERIAL")]
+        serial: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Which server
+        #[command(flatten)]
+        door: Door,
+    },
+}
+
+/// `exeunt exit …`.
+#[derive(Debug, Subcommand)]
+pub enum Exit {
+    /// List exit modules and how they stand
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Which server
+        #[command(flatten)]
+        door: Door,
+    },
+    /// Show one exit module, with the events on its shelf
+    Status {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Which server
+        #[command(flatten)]
+        door: Door,
+    },
+}
+
+/// `exeunt config …`.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Check exeunt.toml, the key and the certificate; changes nothing
+    Check {
+        /// Home of the CA
+        #[arg(long, value_name = "DIR", env = "EXEUNT_HOME")]
+        home: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Options of `run-module`.
+#[derive(Debug, Args)]
+pub struct RunModule {
+    /// Name of the module
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Folder for one page per command; the main page on standard output if not given
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_validity_is_whole_years_or_days() {
+        assert_eq!(validity_days("10y"), Ok(ValidityDays(3650)));
+        assert_eq!(validity_days("90d"), Ok(ValidityDays(90)));
+        for bad in ["", "10", "y", "0d", "-1d", "101y", "99999999y", "1w", "ä"] {
+            assert!(validity_days(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("exeunt "), "{} has no example", command.get_name());
+        }
+    }
+}

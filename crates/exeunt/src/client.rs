@@ -1,0 +1,238 @@
+//! The client's side of the API: over the Unix socket of the home, or over HTTPS with a token.
+
+use std::path::Path;
+use std::time::Duration;
+
+use exeunt_api::{ATTRIBUTE_HEADER, Problem, REQUESTS_PATH, SubmitAnswer};
+use exeunt_keys::secret_file;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::{Certificate, StatusCode, Url};
+use serde::de::DeserializeOwned;
+
+use crate::cli::Door;
+use crate::failure::{Failure, chain};
+use crate::home::Home;
+
+/// How long a command waits for its answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// Largest answer that is read, in bytes: a page of 1,000 requests stays far below.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A way to one server.
+#[derive(Debug)]
+pub struct ApiClient {
+    client: Client,
+    base: Url,
+    token: Option<String>,
+    /// For error messages: the socket or the URL.
+    peer: String,
+}
+
+impl ApiClient {
+    /// The server that the options name.
+    ///
+    /// # Errors
+    ///
+    /// Options that do not name one, or a token over plain HTTP to another machine.
+    pub fn open(door: &Door) -> Result<Self, Failure> {
+        match (&door.server, &door.home) {
+            (Some(url), _) => Self::remote(url, door),
+            (None, Some(home)) => Self::local(&Home::at(home)?),
+            (None, None) => Err(Failure::usage("usage-no-server", "no CA is named")
+                .hint("give --home DIR or set EXEUNT_HOME, or give --server URL")),
+        }
+    }
+
+    /// The running server of a home.
+    ///
+    /// # Errors
+    ///
+    /// When there is no socket, that is no server.
+    pub fn local(home: &Home) -> Result<Self, Failure> {
+        let socket = home.socket_path();
+        if !socket.exists() {
+            return Err(not_running(home));
+        }
+        let client = builder()
+            .unix_socket(socket.as_path())
+            .build()
+            .map_err(|err| Failure::from_error("client", &err))?;
+        let base = Url::parse("http://localhost/").expect("BUG: a constant URL");
+        Ok(Self { client, base, token: None, peer: socket.display().to_string() })
+    }
+
+    fn remote(url: &str, door: &Door) -> Result<Self, Failure> {
+        let base = Url::parse(url).map_err(|err| {
+            Failure::usage("usage-server", format!("--server {url}: {err}"))
+                .hint("for example --server https://ca.example:8443")
+        })?;
+        let loopback = match base.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            _ => false,
+        };
+        if base.scheme() != "https" && !(base.scheme() == "http" && loopback) {
+            let message = format!("--server {url}: a token is not sent without TLS");
+            return Err(Failure::usage("usage-server", message)
+                .hint("use https://, or http:// with a loopback address such as 127.0.0.1"));
+        }
+        let Some(path) = &door.token_file else {
+            return Err(Failure::usage("usage-token", "--server needs a token")
+                .hint("give --token-file FILE; on the CA's machine it is secrets/admin.token"));
+        };
+        let mut builder = builder();
+        if let Some(path) = &door.ca_file {
+            builder = builder.tls_certs_only(trusted(path)?);
+        }
+        let client = builder.build().map_err(|err| Failure::from_error("client", &err))?;
+        let token = read_token(path)?;
+        Ok(Self { client, base, token: Some(token), peer: url.to_owned() })
+    }
+
+    /// A server on this machine over HTTP, with a token in hand: what the quickstart shows.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiClient::open`].
+    pub fn loopback(address: std::net::SocketAddr, token_file: &Path) -> Result<Self, Failure> {
+        let door = Door {
+            home: None,
+            server: Some(format!("http://{address}")),
+            token_file: Some(token_file.to_owned()),
+            ca_file: None,
+        };
+        Self::open(&door)
+    }
+
+    /// Reads one resource.
+    ///
+    /// # Errors
+    ///
+    /// What the server answered, or that it did not.
+    pub fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let response = self.send(self.client.get(self.url(path)).query(query))?;
+        if !response.status().is_success() {
+            return Err(problem(response));
+        }
+        body(response)
+    }
+
+    /// Submits a request. A refusal by the policy is an answer, not an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiClient::get`].
+    pub fn submit(
+        &self,
+        request: Vec<u8>,
+        attributes: &[String],
+        template: Option<&str>,
+    ) -> Result<SubmitAnswer, Failure> {
+        let mut builder = self.client.post(self.url(REQUESTS_PATH)).body(request);
+        if let Some(template) = template {
+            builder = builder.query(&[("template", template)]);
+        }
+        for attribute in attributes {
+            builder = builder.header(ATTRIBUTE_HEADER, attribute);
+        }
+        let response = self.send(builder)?;
+        match response.status() {
+            StatusCode::OK | StatusCode::ACCEPTED => body(response),
+            StatusCode::FORBIDDEN if is_json(&response) => body(response),
+            _ => Err(problem(response)),
+        }
+    }
+
+    fn url(&self, path: &str) -> Url {
+        self.base.join(path).expect("BUG: API paths join to any base")
+    }
+
+    fn send(&self, builder: RequestBuilder) -> Result<Response, Failure> {
+        let builder = match &self.token {
+            Some(token) => builder.bearer_auth(token),
+            None => builder,
+        };
+        builder.send().map_err(|err| {
+            let message = format!("no answer from {}: {}", self.peer, chain(&err.without_url()));
+            Failure::new("server-unreachable", message).hint("is the server running? exeunt serve")
+        })
+    }
+}
+
+fn builder() -> reqwest::blocking::ClientBuilder {
+    Client::builder()
+        .timeout(ANSWER_TIMEOUT)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("exeunt/", env!("CARGO_PKG_VERSION")))
+}
+
+/// No server answers for this home.
+pub fn not_running(home: &Home) -> Failure {
+    let home = home.path().display();
+    Failure::new("server-not-running", format!("no server runs for {home}"))
+        .hint(format!("start it: exeunt serve --home {home}"))
+}
+
+fn trusted(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    let text = std::fs::read(path).map_err(|err| {
+        Failure::new("client-ca-file", format!("{} cannot be read: {err}", path.display()))
+    })?;
+    Certificate::from_pem_bundle(&text).map_err(|err| {
+        Failure::new("client-ca-file", format!("{}: {}", path.display(), chain(&err)))
+    })
+}
+
+fn read_token(path: &Path) -> Result<String, Failure> {
+    let bytes = secret_file::read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.trim().to_owned())
+}
+
+fn is_json(response: &Response) -> bool {
+    let media = response.headers().get(reqwest::header::CONTENT_TYPE);
+    media.is_some_and(|it| it.as_bytes().starts_with(b"application/json"))
+}
+
+fn body<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
+    let text = bounded(response)?;
+    serde_json::from_slice(&text).map_err(|err| {
+        Failure::new("server-answer", format!("the server's answer cannot be read: {err}"))
+            .hint("are client and server of the same version?")
+    })
+}
+
+fn bounded(response: Response) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    let mut limited = std::io::Read::take(response, ANSWER_BYTES_MAX + 1);
+    std::io::Read::read_to_end(&mut limited, &mut text).map_err(|err| {
+        Failure::new("server-answer", format!("the server's answer broke off: {err}"))
+    })?;
+    if ANSWER_BYTES_MAX < text.len() as u64 {
+        return Err(Failure::new("server-answer", "the server's answer is too large"));
+    }
+    Ok(text)
+}
+
+fn problem(response: Response) -> Failure {
+    let status = response.status();
+    let text = match bounded(response) {
+        Ok(text) => text,
+        Err(failure) => return failure,
+    };
+    match serde_json::from_slice::<Problem>(&text) {
+        Ok(problem) => {
+            let row = problem.request_id.map(|id| format!(" (request {id})")).unwrap_or_default();
+            let failure = Failure::new(problem.code, format!("{}{row}", problem.detail));
+            match problem.hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+        Err(_) => Failure::new("server-answer", format!("the server answered {status}")),
+    }
+}

@@ -1,0 +1,43 @@
+//! What each command does.
+
+pub mod cert;
+pub mod config;
+pub mod exit;
+pub mod init;
+pub mod quickstart;
+pub mod request;
+pub mod run_module;
+pub mod serve;
+pub mod shell;
+pub mod submit;
+
+use crate::cli::Command;
+use crate::failure::Failure;
+use crate::logging;
+
+/// Runs a command; the number is the exit status.
+///
+/// # Errors
+///
+/// Why it failed, ready to be shown.
+pub fn run(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Serve(_) => logging::start("info"),
+        // A module's standard error goes to the server's log line by line.
+        Command::RunModule(_) => {}
+        _ => logging::start("warn"),
+    }
+    match command {
+        Command::Quickstart(options) => quickstart::run(&options),
+        Command::Init(options) => init::run(&options),
+        Command::Serve(options) => serve::run(&options),
+        Command::Submit(options) => submit::run(&options),
+        Command::Request(options) => request::run(options),
+        Command::Cert(options) => cert::run(options),
+        Command::Exit(options) => exit::run(options),
+        Command::Config(options) => config::run(options),
+        Command::RunModule(options) => run_module::run(&options),
+        Command::Completions(options) => shell::completions(&options),
+        Command::Man(options) => shell::man(&options),
+    }
+}

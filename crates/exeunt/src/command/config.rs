@@ -1,0 +1,98 @@
+//! `exeunt config check`: reads everything a start would read, and changes nothing.
+
+use exeunt_keys::SigningKey as _;
+use serde::Serialize;
+
+use crate::cli::Config as ConfigCommand;
+use crate::config::{Config, ExitConfig, ModuleConfig};
+use crate::failure::Failure;
+use crate::home::{Home, open_key};
+use crate::output;
+
+/// What was checked, for programs.
+#[derive(Debug, Serialize)]
+struct Report {
+    ca: String,
+    certificate: Option<String>,
+    key_type: String,
+    listen: Option<String>,
+    templates: Vec<String>,
+    exits: Vec<String>,
+    warnings: Vec<String>,
+}
+
+pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
+    let ConfigCommand::Check { home, json } = command;
+    let home = Home::at(&home)?;
+    let config = home.config()?;
+    let report = check(&home, &config)?;
+    if json {
+        output::json(&report)?;
+    } else {
+        let Report { ca, certificate, key_type, listen, templates, exits, warnings } = report;
+        output::fields(&[
+            ("CA", ca),
+            ("Certificate", certificate.unwrap_or_default()),
+            ("Key", key_type),
+            ("Listens on", listen.unwrap_or_default()),
+            ("Templates", templates.join(", ")),
+            ("Exit modules", exits.join(", ")),
+        ])?;
+        for warning in &warnings {
+            output::line(&format!("warning: {}", crate::failure::plain(warning)))?;
+        }
+        output::line("The configuration is good.")?;
+    }
+    Ok(0)
+}
+
+fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
+    let key = open_key(config)?;
+    let mut warnings = Vec::new();
+    let certificate = if config.certificate.exists() {
+        let parsed = crate::server::read_certificate(home, config)?;
+        let issuer = exeunt_x509::Issuer::from_certificate(&parsed)
+            .map_err(|err| Failure::new("ca-certificate-invalid", crate::failure::chain(&err)))?;
+        if issuer.spki_der() != key.public_key_der() {
+            let message = "the CA's certificate and its private key do not belong together";
+            return Err(Failure::new("ca-key-mismatch", message)
+                .hint("look at [ca] certificate and [key] file in exeunt.toml"));
+        }
+        Some(issuer.name().to_string())
+    } else {
+        warnings.push(format!(
+            "{} is not there yet; serve refuses to start",
+            config.certificate.display()
+        ));
+        None
+    };
+    crate::server::read_tokens(config)?;
+    for exit in &config.exits {
+        missing_program(exit).into_iter().for_each(|it| warnings.push(it));
+    }
+    if config.publication.crl_distribution_points.is_empty() && config.publication.ocsp.is_empty() {
+        warnings.push(
+            "certificates name no place to look for revocation: [publication] is empty".to_owned(),
+        );
+    }
+    if config.listen.is_some() && config.token_files.is_empty() {
+        warnings
+            .push("HTTP listens, but there is no token: [server] token_files is empty".to_owned());
+    }
+    Ok(Report {
+        ca: config.name.clone(),
+        certificate,
+        key_type: key.algorithm().name(),
+        listen: config.listen.map(|it| it.to_string()),
+        templates: config.templates.iter().map(|it| it.name.clone()).collect(),
+        exits: config.exits.iter().map(|it| it.name.to_string()).collect(),
+        warnings,
+    })
+}
+
+fn missing_program(exit: &ExitConfig) -> Option<String> {
+    let ModuleConfig::Command(words) = &exit.module else { return None };
+    let program = std::path::Path::new(&words[0]);
+    let missing = program.components().count() > 1 && !program.exists();
+    missing.then(|| format!("exit module {}: {} is not there", exit.name, program.display()))
+}

@@ -1,0 +1,189 @@
+//! `exeunt init`: a new CA. Everything is made before the configuration, whose presence says that
+//! the CA is complete.
+
+use std::time::Duration;
+
+use exeunt_engine::{CaProfile, ca_request, self_signed_root};
+use exeunt_keys::{Passphrase, SigningKey as _, SoftwareKey, random_bytes, secret_file};
+use exeunt_store::Store;
+use exeunt_types::{Serial, UnixMillis};
+use exeunt_x509::{Name, encode_pem};
+
+use crate::cli::{Init, Kind};
+use crate::clock::now;
+use crate::failure::{Failure, chain};
+use crate::home::Home;
+use crate::output;
+
+const FRESH_CONFIG: &str = include_str!("../fresh.toml");
+
+/// How far a root's `notBefore` lies back: the original's `ClockSkewMinutes`.
+const BACKDATE: Duration = Duration::from_mins(10);
+
+pub fn run(options: &Init) -> Result<u8, Failure> {
+    let home = Home::at(&options.home)?;
+    create(&home, options)?;
+    let shown = home.path().display();
+    match options.kind {
+        Kind::Root => {
+            output::line(&format!("The CA {:?} is ready in {shown}.", options.name))?;
+            output::line(&format!("  certificate: {}", home.certificate_path().display()))?;
+        }
+        Kind::Subordinate => {
+            output::line(&format!(
+                "The CA {:?} waits in {shown} for its certificate.",
+                options.name
+            ))?;
+            output::line(&format!(
+                "  request for the parent CA: {}",
+                home.request_path().display()
+            ))?;
+            output::line(&format!(
+                "  put the signed certificate here: {}",
+                home.certificate_path().display()
+            ))?;
+        }
+    }
+    output::line(&format!("  private key: {} (encrypted)", home.key_path().display()))?;
+    output::line(&format!("  its passphrase: {}", home.passphrase_path().display()))?;
+    output::line("Keep a copy of the key and of the passphrase in different places.")?;
+    output::line(&format!("Start it: exeunt serve --home {shown}"))?;
+    Ok(0)
+}
+
+/// Makes a CA.
+///
+/// # Errors
+///
+/// Nothing is left half made that a second try would trip over: what this call has written before
+/// a failure is removed again.
+pub fn create(home: &Home, options: &Init) -> Result<(), Failure> {
+    let name = options.name.as_str();
+    if name.is_empty() || 64 < name.chars().count() || name.contains(char::is_control) {
+        return Err(Failure::usage(
+            "usage-name",
+            "--name must be 1 to 64 characters without controls",
+        ));
+    }
+    let subject_text =
+        options.subject.clone().unwrap_or_else(|| format!("CN={}", escape_rfc4514(name)));
+    let subject = Name::parse(&subject_text).map_err(|err| {
+        Failure::usage("usage-subject", format!("--subject {subject_text:?}: {}", chain(&err)))
+            .hint("for example --subject 'CN=Example Root,O=Example,C=DE'")
+    })?;
+    if subject.is_empty() {
+        return Err(Failure::usage("usage-subject", "a CA needs a subject"));
+    }
+    home.create()?;
+    for path in made_by_init(home) {
+        if path.exists() {
+            let message =
+                format!("{} is there already, without a configuration beside it", path.display());
+            return Err(Failure::new("home-incomplete", message)
+                .hint("an earlier init may have broken off; choose another folder, or look what it is and remove it"));
+        }
+    }
+    let made = fill(home, options, &subject);
+    if made.is_err() {
+        for path in made_by_init(home) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    made
+}
+
+fn made_by_init(home: &Home) -> [std::path::PathBuf; 6] {
+    [
+        home.key_path(),
+        home.passphrase_path(),
+        home.token_path(),
+        home.certificate_path(),
+        home.request_path(),
+        home.store_path(),
+    ]
+}
+
+fn fill(home: &Home, options: &Init, subject: &Name) -> Result<(), Failure> {
+    let key = output::with_progress("making the key", || SoftwareKey::generate(options.key_type))?;
+    let passphrase = Passphrase::generate()?;
+    let pem = key.to_encrypted_pem(&passphrase)?;
+    write_secret(&home.passphrase_path(), format!("{}\n", passphrase.expose()).as_bytes())?;
+    write_secret(&home.key_path(), pem.as_bytes())?;
+    write_secret(&home.token_path(), token()?.as_bytes())?;
+    match options.kind {
+        Kind::Root => {
+            let der = root(&key, subject, options)?;
+            Home::write_new(&home.certificate_path(), encode_pem("CERTIFICATE", &der).as_bytes())?;
+        }
+        Kind::Subordinate => {
+            let der =
+                ca_request(&key, subject).map_err(|err| Failure::from_error(err.code(), &err))?;
+            let pem = encode_pem("CERTIFICATE REQUEST", &der);
+            Home::write_new(&home.request_path(), pem.as_bytes())?;
+        }
+    }
+    let store_id = random_bytes::<8>()?;
+    Store::create(&home.store_path(), store_id, now())
+        .map_err(|err| Failure::from_error(err.code(), &err))?;
+    let name = toml::Value::String(options.name.clone()).to_string();
+    let config = FRESH_CONFIG.replacen("@NAME@", &name, 1);
+    Home::write_new(&home.config_path(), config.as_bytes())
+}
+
+fn root(key: &SoftwareKey, subject: &Name, options: &Init) -> Result<Vec<u8>, Failure> {
+    let start = now();
+    let validity = Duration::from_hours(24 * u64::from(options.validity.0));
+    let octets = random_bytes::<16>()?;
+    let profile = CaProfile {
+        subject: subject.clone(),
+        not_before: UnixMillis(
+            start.0 - i64::try_from(BACKDATE.as_millis()).expect("BUG: ten minutes"),
+        ),
+        // Both ends count (RFC 5280, section 4.1.2.5).
+        not_after: UnixMillis(start.plus(validity).0 - 1000),
+    };
+    debug_assert_eq!(key.algorithm(), options.key_type);
+    self_signed_root(key, &profile, Serial::from_random(octets))
+        .map_err(|err| Failure::from_error(err.code(), &err))
+}
+
+/// 256 random bits in hexadecimal, and a newline.
+fn token() -> Result<String, Failure> {
+    let octets = random_bytes::<32>()?;
+    let mut text: String = octets.iter().map(|it| format!("{it:02x}")).collect();
+    text.push('\n');
+    Ok(text)
+}
+
+fn write_secret(path: &std::path::Path, content: &[u8]) -> Result<(), Failure> {
+    Ok(secret_file::write_new(path, content)?)
+}
+
+/// Writes a text so that RFC 4514 reads it back as one attribute value.
+fn escape_rfc4514(text: &str) -> String {
+    let last = text.chars().count() - 1;
+    let mut out = String::new();
+    for (index, it) in text.chars().enumerate() {
+        let special = matches!(it, ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=');
+        let at_edge = (index == 0 && matches!(it, ' ' | '#')) || (index == last && it == ' ');
+        if special || at_edge {
+            out.push('\\');
+        }
+        out.push(it);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_of_a_ca_is_one_common_name() {
+        for name in ["Example", "A, B = C", " lead", "#1", "trail ", "a\\b", "\"q\"", "x+y;z<>"] {
+            let subject = Name::parse(&format!("CN={}", escape_rfc4514(name))).unwrap();
+            assert_eq!(subject.common_name(), Some(name));
+            assert_eq!(subject.attributes().count(), 1);
+        }
+    }
+}

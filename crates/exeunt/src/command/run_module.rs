@@ -1,0 +1,19 @@
+//! `exeunt run-module`: a shipped module on standard input and output.
+
+use crate::cli::RunModule;
+use crate::failure::Failure;
+
+/// Modules inside this program.
+pub const SHIPPED: [&str; 1] = ["file"];
+
+pub fn run(options: &RunModule) -> Result<u8, Failure> {
+    let served = match options.name.as_str() {
+        "file" => exeunt_exit_file::main_loop(),
+        name => {
+            return Err(Failure::usage("module-unknown", format!("there is no module {name:?}"))
+                .hint(format!("there are: {}", SHIPPED.join(", "))));
+        }
+    };
+    served.map_err(|err| Failure::from_error("module-io", &err))?;
+    Ok(0)
+}

@@ -1,0 +1,32 @@
+//! `exeunt completions` and `exeunt man`.
+
+use std::io::Write as _;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Completions, Man};
+use crate::failure::Failure;
+
+pub fn completions(options: &Completions) -> Result<u8, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut Cli::command(), "exeunt", &mut script);
+    crate::output::write_stdout(&script)?;
+    Ok(0)
+}
+
+pub fn man(options: &Man) -> Result<u8, Failure> {
+    let failed = |err: std::io::Error| Failure::from_error("man-not-written", &err);
+    match &options.out {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+            clap_mangen::generate_to(Cli::command(), folder).map_err(failed)?;
+        }
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+            page.flush().map_err(failed)?;
+            crate::output::write_stdout(&page)?;
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,109 @@
+//! `exeunt submit`.
+
+use std::io::Read as _;
+
+use exeunt_api::{Disposition, REQUEST_BYTES_MAX, SubmitAnswer};
+
+use crate::cli::Submit;
+use crate::client::ApiClient;
+use crate::failure::{Failure, STATUS_FAILED, STATUS_PENDING};
+use crate::output;
+
+pub fn run(options: &Submit) -> Result<u8, Failure> {
+    for attribute in &options.attribute {
+        if attribute.contains(['\r', '\n']) || !attribute.contains(':') {
+            return Err(Failure::usage(
+                "usage-attribute",
+                format!("--attribute {attribute:?}: not NAME:VALUE"),
+            )
+            .hint("for example --attribute CertificateTemplate:tls-server"));
+        }
+    }
+    let client = ApiClient::open(&options.door)?;
+    let request = read_request(options)?;
+    let answer = client.submit(request, &options.attribute, options.template.as_deref())?;
+    if let (Some(path), Some(certificate)) = (&options.out, &answer.certificate) {
+        std::fs::write(path, certificate).map_err(|err| {
+            let message = format!("{} cannot be written: {err}", path.display());
+            Failure::new("out-not-written", message).hint(format!(
+                "the certificate is issued all the same: exeunt cert show {}",
+                answer.serial.as_deref().unwrap_or_default()
+            ))
+        })?;
+    }
+    if options.json {
+        output::json(&answer)?;
+        return Ok(match answer.disposition {
+            Disposition::Issued => 0,
+            Disposition::Pending => STATUS_PENDING,
+            _ => STATUS_FAILED,
+        });
+    }
+    tell(options, answer)
+}
+
+fn tell(options: &Submit, answer: SubmitAnswer) -> Result<u8, Failure> {
+    let request = answer.request_id;
+    match answer.disposition {
+        Disposition::Issued => {
+            let summary = format!(
+                "request {request} issued: serial {}, {}, valid until {}",
+                answer.serial.unwrap_or_default(),
+                answer.subject.unwrap_or_default(),
+                answer.not_after.unwrap_or_default(),
+            );
+            match (&options.out, answer.certificate) {
+                (Some(path), _) => {
+                    output::line(&summary)?;
+                    output::line(&format!("certificate written to {}", path.display()))?;
+                }
+                (None, certificate) => {
+                    eprintln!("{}", crate::failure::plain(&summary));
+                    output::write_stdout(certificate.unwrap_or_default().as_bytes())?;
+                }
+            }
+            Ok(0)
+        }
+        Disposition::Pending => {
+            output::line(&format!(
+                "request {request} is pending: {}",
+                answer.message.unwrap_or_default()
+            ))?;
+            output::line(&format!("look at it: exeunt request show {request}"))?;
+            Ok(STATUS_PENDING)
+        }
+        _ => {
+            let code = answer.code.unwrap_or_else(|| "request-denied".to_owned());
+            let message =
+                format!("request {request} is denied: {}", answer.message.unwrap_or_default());
+            let hint = match code.as_str() {
+                "template-unknown" | "template-not-named" => {
+                    "the templates stand in exeunt.toml; name one with --template"
+                }
+                "caller-not-local" => "use the Unix socket: --home DIR on the CA's own machine",
+                _ => "change the request, or ask the CA's administrator for another template",
+            };
+            Err(Failure::new(code, message).hint(hint))
+        }
+    }
+}
+
+fn read_request(options: &Submit) -> Result<Vec<u8>, Failure> {
+    let limit = REQUEST_BYTES_MAX as u64 + 1;
+    let shown = options.file.display();
+    let mut bytes = Vec::new();
+    let read = if options.file.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(&options.file).and_then(|it| it.take(limit).read_to_end(&mut bytes))
+    };
+    read.map_err(|err| {
+        Failure::new("request-unreadable", format!("{shown} cannot be read: {err}"))
+            .hint("give the file of a PKCS#10 request, or - for standard input")
+    })?;
+    if REQUEST_BYTES_MAX < bytes.len() {
+        let message = format!("{shown} is larger than {REQUEST_BYTES_MAX} bytes");
+        return Err(Failure::new("request-too-large", message).hint("is it a certificate request?"));
+    }
+    Ok(bytes)
+}

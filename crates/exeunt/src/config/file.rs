@@ -1,0 +1,159 @@
+//! `exeunt.toml`, verbatim. Serde lives here and stops here; unknown keys are refused.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub ca: CaTable,
+    pub key: KeyTable,
+    #[serde(default)]
+    pub server: ServerTable,
+    #[serde(default)]
+    pub publication: PublicationTable,
+    #[serde(default)]
+    pub policy: PolicyTable,
+    #[serde(default)]
+    pub template: Vec<TemplateTable>,
+    #[serde(default)]
+    pub exit: Vec<ExitTable>,
+}
+
+/// `[ca]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaTable {
+    pub name: String,
+    pub certificate: PathBuf,
+}
+
+/// `[key]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyTable {
+    pub file: PathBuf,
+    pub passphrase_file: Option<PathBuf>,
+    pub passphrase_env: Option<String>,
+}
+
+/// `[server]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTable {
+    pub listen: Option<SocketAddr>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    #[serde(default)]
+    pub token_files: BTreeMap<String, PathBuf>,
+}
+
+/// `[publication]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublicationTable {
+    pub crl_distribution_points: Vec<String>,
+    pub ca_issuers: Vec<String>,
+    pub ocsp: Vec<String>,
+}
+
+/// `[policy]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyTable {
+    pub default_template: Option<String>,
+}
+
+/// `[[template]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateTable {
+    pub name: String,
+    pub validity_days: u32,
+    #[serde(default = "TemplateTable::backdate_s_default")]
+    pub backdate_s: u64,
+    pub key_usage: Vec<String>,
+    #[serde(default)]
+    pub extended_key_usage: Vec<String>,
+    #[serde(default)]
+    pub subject_from_request: Vec<String>,
+    #[serde(default)]
+    pub san_from_request: Vec<String>,
+    #[serde(default)]
+    pub dns_from_common_name: bool,
+    pub issue: String,
+    #[serde(default = "TemplateTable::callers_default")]
+    pub callers: String,
+}
+
+impl TemplateTable {
+    /// Ten minutes: the original's `ClockSkewMinutes`.
+    fn backdate_s_default() -> u64 {
+        600
+    }
+
+    fn callers_default() -> String {
+        "local".to_owned()
+    }
+}
+
+/// `[[exit]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExitTable {
+    pub name: String,
+    pub module: Option<String>,
+    pub command: Option<Vec<String>>,
+    #[serde(default = "ExitTable::start_at_default")]
+    pub start_at: StartWord,
+    #[serde(default = "ExitTable::deadline_s_default")]
+    pub deadline_s: u64,
+    #[serde(default = "ExitTable::window_default")]
+    pub window: u32,
+    #[serde(default = "ExitTable::retry_first_s_default")]
+    pub retry_first_s: u64,
+    #[serde(default = "ExitTable::retry_longest_s_default")]
+    pub retry_longest_s: u64,
+    #[serde(default = "ExitTable::retry_attempts_max_default")]
+    pub retry_attempts_max: u32,
+    #[serde(default)]
+    pub settings: serde_json::Map<String, serde_json::Value>,
+}
+
+/// `start_at`: a word, or the number of an event.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum StartWord {
+    After(u64),
+    Word(String),
+}
+
+impl ExitTable {
+    fn start_at_default() -> StartWord {
+        StartWord::Word("first".to_owned())
+    }
+
+    fn deadline_s_default() -> u64 {
+        30
+    }
+
+    fn window_default() -> u32 {
+        256
+    }
+
+    fn retry_first_s_default() -> u64 {
+        5
+    }
+
+    fn retry_longest_s_default() -> u64 {
+        3600
+    }
+
+    fn retry_attempts_max_default() -> u32 {
+        12
+    }
+}

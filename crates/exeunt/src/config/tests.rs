@@ -1,0 +1,1 @@
+//! Bad and good configurations, as files with their expected error.

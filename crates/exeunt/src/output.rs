@@ -1,0 +1,103 @@
+//! Writing answers: tables for people, JSON for programs, on standard output only.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::failure::{Failure, plain};
+
+/// Work that takes longer than this shows that it goes on.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+/// Writes bytes to standard output. A reader that has gone away (`| head`) is no failure.
+///
+/// # Errors
+///
+/// Any other fault of the output.
+pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::from_error("output", &err))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes one line.
+///
+/// # Errors
+///
+/// As [`write_stdout`].
+pub fn line(text: &str) -> Result<(), Failure> {
+    write_stdout(format!("{text}\n").as_bytes())
+}
+
+/// Writes a value as indented JSON.
+///
+/// # Errors
+///
+/// As [`write_stdout`].
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|err| Failure::from_error("output", &err))?;
+    line(&text)
+}
+
+/// Writes a table with a heading; control characters in cells are shown as escapes.
+///
+/// # Errors
+///
+/// As [`write_stdout`].
+pub fn table(heading: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(heading.iter().copied());
+    for row in rows {
+        table.add_row(row.iter().map(|it| plain(it)));
+    }
+    let text: String = table.to_string().lines().map(|it| format!("{}\n", it.trim_end())).collect();
+    write_stdout(text.as_bytes())
+}
+
+/// Writes `name: value` lines; values that are empty are left out.
+///
+/// # Errors
+///
+/// As [`write_stdout`].
+pub fn fields(fields: &[(&str, String)]) -> Result<(), Failure> {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
+    let text: String = fields
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{:width$} {}\n", format!("{name}:"), plain(value)))
+        .collect();
+    write_stdout(text.as_bytes())
+}
+
+/// Does some work, and shows on a terminal that it goes on when it takes longer than a second.
+pub fn with_progress<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+            .expect("BUG: the template is a constant"),
+    );
+    std::thread::scope(|scope| {
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let shown = bar.clone();
+        scope.spawn(move || {
+            let mut pause = PROGRESS_AFTER;
+            while wait.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                shown.tick();
+                pause = Duration::from_millis(100);
+            }
+        });
+        let result = work();
+        drop(done);
+        bar.finish_and_clear();
+        result
+    })
+}

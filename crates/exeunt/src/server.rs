@@ -1,0 +1,244 @@
+//! Wiring: puts store, key, policy, engine, dispatcher and doors together, and takes them down.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use exeunt_dispatch::{CaFacts, Dispatcher, ExitSettings};
+use exeunt_engine::Engine;
+use exeunt_host::{HostLimits, ModuleCommand};
+use exeunt_http::{HttpSettings, Limits, Server, TlsFiles};
+use exeunt_keys::{SigningKey, secret_file, sha256};
+use exeunt_policy::TemplatePolicy;
+use exeunt_store::Store;
+use exeunt_types::EventKind;
+
+use crate::clock::{SystemClock, SystemEntropy, now};
+use crate::config::{Config, ExitConfig, ModuleConfig, check_listen};
+use crate::failure::Failure;
+use crate::home::{Home, open_key};
+use crate::status::{self, SharedDispatcher};
+
+/// How long a stop waits for requests and deliveries in hand.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running {
+    engine: Arc<Engine>,
+    dispatcher: SharedDispatcher,
+    http: Server,
+}
+
+/// Starts everything, or nothing.
+///
+/// # Errors
+///
+/// The first part that does not start, with what to do about it.
+pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<Running, Failure> {
+    let listen = listen.or(config.listen);
+    if let Some(address) = listen {
+        check_listen(address, config.tls.is_some())
+            .map_err(|err| Failure::from_error(err.code(), &err).hint("listen on 127.0.0.1"))?;
+    }
+    let tokens = read_tokens(&config)?;
+    let store = open_store(home)?;
+    let certificate = read_certificate(home, &config)?;
+    let key = open_key(&config)?;
+    let engine = build_engine(&config, store, Box::new(key), &certificate)?;
+    let facts = ca_facts(&config, &engine);
+    engine.recover().map_err(|err| Failure::from_error(err.code(), &err))?;
+    let engine = Arc::new(engine);
+    let exits =
+        config.exits.iter().map(|exit| exit_settings(home, exit)).collect::<Result<Vec<_>, _>>()?;
+    let dispatcher = Dispatcher::start(
+        engine.store().clone(),
+        exits,
+        &facts,
+        Arc::new(now),
+        Arc::new(crate::clock::jitter),
+    )
+    .map_err(|err| Failure::from_error(err.code(), &err))?;
+    let dispatcher: SharedDispatcher = Arc::new(RwLock::new(Some(dispatcher)));
+    let settings = HttpSettings {
+        socket: home.socket_path(),
+        listen,
+        tls: config.tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+        tokens,
+        limits: Limits::default(),
+    };
+    let exits = status::source(&dispatcher, engine.store());
+    let http = Server::start(settings, Arc::clone(&engine), exits).map_err(|err| {
+        let failure = Failure::from_error(err.code(), &err);
+        match err.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })?;
+    log_server_event(&engine, EventKind::STARTUP);
+    Ok(Running { engine, dispatcher, http })
+}
+
+impl Running {
+    /// Where HTTP listens, if it does.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.http.address()
+    }
+
+    /// Stops: no new requests, those in hand are finished, then the modules.
+    pub fn stop(self) {
+        let Self { engine, dispatcher, http } = self;
+        http.stop(STOP_GRACE);
+        log_server_event(&engine, EventKind::SHUTDOWN);
+        let taken = dispatcher.write().unwrap_or_else(PoisonError::into_inner).take();
+        if taken.is_some_and(|it| !it.stop(STOP_GRACE)) {
+            tracing::warn!(
+                "a module was still busy and was killed; it is told again at the next start"
+            );
+        }
+    }
+}
+
+fn log_server_event(engine: &Engine, kind: EventKind) {
+    if let Err(err) = engine.store().append_server_event(kind, now()) {
+        tracing::error!(kind = kind.word(), error = %err, "writing a server event failed");
+    }
+}
+
+fn open_store(home: &Home) -> Result<Store, Failure> {
+    let path = home.store_path();
+    Store::open(&path).map_err(|err| {
+        let failure = Failure::from_error(err.code(), &err);
+        match err.code() {
+            "store-in-use" => failure.hint("stop the other server of this home first"),
+            "store-missing" | "store-damaged" | "store-not-ours" => failure
+                .hint(format!("restore {} from your backup; do not start anew, or serial numbers and issued certificates are forgotten", path.display())),
+            "store-newer" => failure.hint("use the version of exeunt that wrote it, or a newer one"),
+            _ => failure,
+        }
+    })
+}
+
+pub fn read_certificate(home: &Home, config: &Config) -> Result<Vec<u8>, Failure> {
+    let path = &config.certificate;
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound && home.request_path().exists() => {
+            let message = format!(
+                "this subordinate CA has no certificate yet: {} is missing",
+                path.display()
+            );
+            return Err(Failure::new("ca-certificate-missing", message)
+                .hint(format!("have {} signed by the parent CA", home.request_path().display()))
+                .hint(format!("and put the certificate there as {}", path.display())));
+        }
+        Err(err) => {
+            let message = format!("{} cannot be read: {err}", path.display());
+            return Err(
+                Failure::new("ca-certificate-missing", message).hint("restore it from your backup")
+            );
+        }
+    };
+    let certificate = exeunt_x509::parse_certificate(&text).map_err(|err| {
+        let message = format!("{}: {}", path.display(), crate::failure::chain(&err));
+        Failure::new("ca-certificate-invalid", message)
+    })?;
+    Ok(certificate.der().to_vec())
+}
+
+fn build_engine(
+    config: &Config,
+    store: Store,
+    key: Box<dyn SigningKey>,
+    certificate: &[u8],
+) -> Result<Engine, Failure> {
+    let policy = TemplatePolicy::new(config.templates.clone(), config.default_template.clone())
+        .map_err(|err| Failure::from_error("config-invalid", &err))?;
+    Engine::new(
+        exeunt_engine::Parts {
+            name: config.name.clone(),
+            store,
+            key,
+            policy: Box::new(policy),
+            clock: Box::new(SystemClock),
+            entropy: Box::new(SystemEntropy),
+        },
+        certificate,
+        &config.publication,
+    )
+    .map_err(|err| {
+        let failure = Failure::from_error(err.code(), &err);
+        match err.code() {
+            "ca-key-mismatch" => {
+                failure.hint("look at [ca] certificate and [key] file in exeunt.toml")
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// Only digests of the tokens stay in memory.
+pub fn read_tokens(config: &Config) -> Result<Vec<(String, [u8; 32])>, Failure> {
+    let read = |(name, path): (&String, &PathBuf)| {
+        let bytes = secret_file::read(path)?;
+        let token = bytes.trim_ascii();
+        if token.len() < TOKEN_BYTES_MIN {
+            let message = format!(
+                "the token in {} is shorter than {TOKEN_BYTES_MIN} characters",
+                path.display()
+            );
+            return Err(Failure::new("token-too-short", message));
+        }
+        Ok((name.clone(), sha256(token)))
+    };
+    config.token_files.iter().map(read).collect()
+}
+
+/// Shortest bearer token: 128 bits in hexadecimal.
+const TOKEN_BYTES_MIN: usize = 32;
+
+fn ca_facts(config: &Config, engine: &Engine) -> CaFacts {
+    CaFacts {
+        name: config.name.clone(),
+        machine_dns_name: machine_name(),
+        root: engine.is_root(),
+        certificate: engine.certificate_der().to_vec(),
+    }
+}
+
+fn machine_name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
+fn exit_settings(home: &Home, exit: &ExitConfig) -> Result<ExitSettings, Failure> {
+    let (program, args) = match &exit.module {
+        ModuleConfig::Shipped(name) => {
+            let program = std::env::current_exe().map_err(|err| {
+                Failure::from_error("module-missing", &err).hint("start exeunt by its full path")
+            })?;
+            (program, vec!["run-module".into(), name.into()])
+        }
+        ModuleConfig::Command(words) => {
+            (PathBuf::from(&words[0]), words[1..].iter().map(Into::into).collect())
+        }
+    };
+    Ok(ExitSettings {
+        name: exit.name.clone(),
+        command: ModuleCommand {
+            program,
+            args,
+            env: Vec::new(),
+            working_directory: home.path().to_owned(),
+        },
+        limits: HostLimits {
+            event: exit.deadline,
+            window_max: exit.window,
+            ..HostLimits::default()
+        },
+        retry: exit.retry,
+        start_at: exit.start_at,
+        settings: exit.settings.clone().into(),
+    })
+}

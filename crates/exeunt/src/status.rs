@@ -1,0 +1,93 @@
+//! How the modules stand, in the API's words: dispatcher and store on one side, the edge on the
+//! other.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use exeunt_api::{ExitState, ExitStatus, HeldEvent, HeldState};
+use exeunt_dispatch::Dispatcher;
+use exeunt_http::ExitsSource;
+use exeunt_store::{HeldRow, Store};
+use exeunt_types::{ExitName, UnixMillis};
+
+/// The dispatcher while the server runs; nothing once it has stopped.
+pub type SharedDispatcher = Arc<RwLock<Option<Dispatcher>>>;
+
+/// Where the edge reads how the modules stand.
+pub fn source(dispatcher: &SharedDispatcher, store: &Store) -> ExitsSource {
+    let dispatcher = Arc::clone(dispatcher);
+    let store = store.clone();
+    ExitsSource {
+        statuses: Arc::new(move || {
+            let dispatcher = dispatcher.read().unwrap_or_else(PoisonError::into_inner);
+            let statuses = dispatcher.as_ref().map(Dispatcher::status).unwrap_or_default();
+            statuses.into_iter().map(status).collect()
+        }),
+        held: Arc::new(move |name, rows_max| held(&store, name, rows_max)),
+    }
+}
+
+fn status(it: exeunt_dispatch::ExitStatus) -> ExitStatus {
+    let state = match &it.state {
+        exeunt_dispatch::ExitState::Starting => ExitState::Starting,
+        exeunt_dispatch::ExitState::Running => ExitState::Running,
+        exeunt_dispatch::ExitState::Waiting { .. } | exeunt_dispatch::ExitState::Down { .. } => {
+            ExitState::Waiting
+        }
+        exeunt_dispatch::ExitState::Stopped => ExitState::Stopped,
+    };
+    let count = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
+    ExitStatus {
+        name: it.name.to_string(),
+        state,
+        description: it.description,
+        cursor: it.cursor.0,
+        head: it.head.0,
+        lag: it.lag,
+        oldest_unsettled_s: it.oldest_unsettled_age.map(|age| age.as_secs()),
+        held_retry: count(it.held_retry),
+        held_parked: count(it.held_parked),
+        accepted: it.accepted,
+        attempts: it.attempts,
+        starts: it.starts,
+        last_error: it.last_error,
+        last_error_at: it.last_error_at.map(rfc3339),
+    }
+}
+
+/// A shelf that cannot be read shows as empty here, and as an error in the log.
+fn held(store: &Store, name: &str, rows_max: usize) -> Vec<HeldEvent> {
+    let Ok(name) = ExitName::parse(name) else { return Vec::new() };
+    match store.held(&name) {
+        Ok(rows) => rows.into_iter().take(rows_max).map(|row| held_event(store, row)).collect(),
+        Err(err) => {
+            tracing::error!(module = %name, error = %err, "reading the shelf failed");
+            Vec::new()
+        }
+    }
+}
+
+fn held_event(store: &Store, row: HeldRow) -> HeldEvent {
+    let (seq, subject, state, attempts, next_attempt, last_error) = match row {
+        HeldRow::Held(held) => {
+            let (state, next) = match held.state {
+                exeunt_store::HeldState::Retry { at } => (HeldState::Retry, Some(rfc3339(at))),
+                exeunt_store::HeldState::Wait => (HeldState::Behind, None),
+                exeunt_store::HeldState::Parked => (HeldState::Parked, None),
+            };
+            let error = Some(held.last_error).filter(|it| !it.is_empty());
+            (held.seq, held.subject.to_string(), state, held.attempts, next, error)
+        }
+        HeldRow::Corrupt { seq, why } => {
+            (seq, String::new(), HeldState::Parked, 0, None, Some(why))
+        }
+    };
+    let kind = match store.event(seq) {
+        Ok(Some(event)) => event.kind.word().to_owned(),
+        _ => "unknown".to_owned(),
+    };
+    HeldEvent { event: seq.0, kind, subject, state, attempts, next_attempt, last_error }
+}
+
+fn rfc3339(at: UnixMillis) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map(|it| it.to_string()).unwrap_or_default()
+}

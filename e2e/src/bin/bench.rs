@@ -1,0 +1,378 @@
+//! The benchmark of issuance, as a ratio to what the processor can do.
+//!
+//! `cargo xtask bench issue` runs it. Every figure stands beside the crypto bound of the same
+//! moment: one P-256 verification and one P-256 signature, times the cores. A certificate counts
+//! when it is durable together with its event; the load generator shares the cores.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use exeunt_dispatch::{CaFacts, Dispatcher, ExitSettings, RetrySchedule};
+use exeunt_e2e::ca::Ca;
+use exeunt_e2e::{program, wire};
+use exeunt_engine::{
+    Caller, Clock, Door, Engine, Entropy, Outcome, Parts, Publication, Submission,
+};
+use exeunt_host::{HostLimits, ModuleCommand};
+use exeunt_keys::{KeyError, Passphrase, SigningKey as _, SoftwareKey, random_bytes, verify};
+use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
+use exeunt_store::Store;
+use exeunt_types::{EventSeq, ExitName, KeyAlgorithm, SignatureScheme, StartAt, UnixMillis};
+use exeunt_x509::{KeyUsage, parse_certificate, parse_request};
+
+/// Options of the benchmark.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Issuance: in the engine, over HTTP, and with a module that is down or slow
+    Issue {
+        /// Seconds that each case is measured, after a second of warm-up
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Rounds; medians are quoted
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Only cases whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
+}
+
+/// Where the requests go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Engine,
+    Http,
+}
+
+/// What stands behind the dispatcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Module {
+    /// The shipped file module.
+    File,
+    /// A program that is not there.
+    Down,
+    /// A module that takes a tenth of a second for each event.
+    Slow,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    name: &'static str,
+    path: Path,
+    module: Module,
+    clients: usize,
+}
+
+const CASES: [Case; 8] = [
+    Case { name: "engine, 1 client", path: Path::Engine, module: Module::File, clients: 1 },
+    Case { name: "engine, 8 clients", path: Path::Engine, module: Module::File, clients: 8 },
+    Case { name: "engine, 64 clients", path: Path::Engine, module: Module::File, clients: 64 },
+    Case { name: "http, 1 client", path: Path::Http, module: Module::File, clients: 1 },
+    Case { name: "http, 8 clients", path: Path::Http, module: Module::File, clients: 8 },
+    Case { name: "http, 64 clients", path: Path::Http, module: Module::File, clients: 64 },
+    Case { name: "http, 64, module down", path: Path::Http, module: Module::Down, clients: 64 },
+    Case { name: "http, 64, module slow", path: Path::Http, module: Module::Slow, clients: 64 },
+];
+
+/// What one run of a case gave.
+#[derive(Clone, Copy, Debug)]
+struct Figure {
+    per_second: f64,
+    bound: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+const WARM_UP: Duration = Duration::from_secs(1);
+const BOUND_TIME: Duration = Duration::from_millis(600);
+
+fn main() {
+    let Options { what: What::Issue { seconds, rounds, only } } = Options::parse();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    println!("issuance on {cores} cores, {rounds} rounds of {seconds} s, medians");
+    let cases: Vec<Case> = CASES
+        .into_iter()
+        .filter(|it| only.as_deref().is_none_or(|only| it.name.contains(only)))
+        .collect();
+    let mut figures: Vec<Vec<Figure>> = vec![Vec::new(); cases.len()];
+    // Round by round, so that all cases see the machine's good and bad minutes alike.
+    for _ in 0..rounds {
+        for (case, figures) in cases.iter().zip(&mut figures) {
+            figures.push(run(*case, Duration::from_secs(seconds), cores));
+        }
+    }
+    println!(
+        "{:24} {:>10} {:>10} {:>7} {:>9} {:>9}",
+        "case", "cert/s", "bound/s", "ratio", "p50 ms", "p99 ms"
+    );
+    for (case, figures) in cases.iter().zip(&figures) {
+        let figure = |of: fn(&Figure) -> f64| median(figures.iter().map(of).collect());
+        println!(
+            "{:24} {:10.0} {:10.0} {:7.3} {:9.2} {:9.2}",
+            case.name,
+            figure(|it| it.per_second),
+            figure(|it| it.bound),
+            figure(|it| it.per_second / it.bound),
+            figure(|it| it.p50.as_secs_f64() * 1e3),
+            figure(|it| it.p99.as_secs_f64() * 1e3),
+        );
+    }
+    compare(&cases, &figures);
+}
+
+/// What a module that is down or slow costs: ratio to the same round's figure with a good one.
+fn compare(cases: &[Case], figures: &[Vec<Figure>]) {
+    let position = |name: &str| cases.iter().position(|it| it.name == name);
+    let Some(good) = position("http, 64 clients") else { return };
+    for name in ["http, 64, module down", "http, 64, module slow"] {
+        let Some(other) = position(name) else { continue };
+        let share = |it: &Figure| it.per_second / it.bound;
+        let ratios = figures[other].iter().zip(&figures[good]).map(|(a, b)| share(a) / share(b));
+        println!("{name}: {:.3} of the figure with a working module", median(ratios.collect()));
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// One verification and one signature on one core, times the cores.
+fn crypto_bound(cores: usize) -> f64 {
+    let key = SoftwareKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
+    let message = [7; 400];
+    let signature = key.sign(&message).expect("a signature");
+    let started = Instant::now();
+    let mut count = 0_u32;
+    while started.elapsed() < BOUND_TIME {
+        for _ in 0..50 {
+            let scheme = SignatureScheme::EcdsaSha256;
+            verify(key.public_key_der(), KeyAlgorithm::EcdsaP256, scheme, &message, &signature)
+                .expect("a good signature");
+            std::hint::black_box(key.sign(&message).expect("a signature"));
+        }
+        count += 50;
+    }
+    let cores = f64::from(u32::try_from(cores).expect("BUG: few cores"));
+    f64::from(count) / started.elapsed().as_secs_f64() * cores
+}
+
+fn run(case: Case, time: Duration, cores: usize) -> Figure {
+    let before = crypto_bound(cores);
+    let ca = Ca::init(&[]);
+    configure(&ca, case.module);
+    let requests = requests(&ca);
+    let (per_second, mut latencies) = match case.path {
+        Path::Engine => in_engine(&ca, case, &requests, time),
+        Path::Http => over_http(&ca, case, &requests, time),
+    };
+    let after = crypto_bound(cores);
+    latencies.sort_unstable();
+    let at = |share: usize| latencies[(latencies.len() - 1) * share / 100];
+    Figure { per_second, bound: f64::midpoint(before, after), p50: at(50), p99: at(99) }
+}
+
+fn configure(ca: &Ca, module: Module) {
+    match module {
+        Module::File => {}
+        Module::Down => ca.configure("module = \"file\"", "command = [\"/nonexistent/module\"]"),
+        Module::Slow => {
+            let command = format!("command = [{:?}]", program::built("record-module"));
+            ca.configure("module = \"file\"", &command);
+            let path = ca.home().join("exeunt.toml");
+            let config = fs::read_to_string(&path).expect("a configuration");
+            let end = config.find("[exit.settings]").expect("settings of the module");
+            let settings = format!(
+                "[exit.settings]\nfile = {:?}\ndelay_ms = 100\n",
+                ca.scratch().join("heard")
+            );
+            fs::write(&path, format!("{}{settings}", &config[..end])).expect("a configuration");
+        }
+    }
+}
+
+/// P-256 requests of openssl, in DER.
+fn requests(ca: &Ca) -> Vec<Vec<u8>> {
+    let make = |index: u32| {
+        let host = format!("host-{index}.example.test");
+        let path = exeunt_testkit::requests::openssl_request(
+            "ec:P-256",
+            &format!("/O=Example/CN={host}"),
+            &[&host],
+            ca.scratch(),
+        );
+        let pem = fs::read(path).expect("a request");
+        parse_request(&pem).expect("a request").der().to_vec()
+    };
+    (0..16).map(make).collect()
+}
+
+/// Runs a submitter in each of the case's threads, and counts after the warm-up.
+fn load<S>(
+    case: Case,
+    time: Duration,
+    submitter: impl Fn(usize) -> S + Sync,
+) -> (f64, Vec<Duration>)
+where
+    S: FnMut(),
+{
+    let counting = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
+    let latencies = Mutex::new(Vec::new());
+    let mut measured = Duration::ZERO;
+    std::thread::scope(|scope| {
+        for index in 0..case.clients {
+            let (counting, stop, latencies, submitter) = (&counting, &stop, &latencies, &submitter);
+            scope.spawn(move || {
+                let mut submit = submitter(index);
+                let mut own = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let started = Instant::now();
+                    submit();
+                    if counting.load(Ordering::Relaxed) {
+                        own.push(started.elapsed());
+                    }
+                }
+                latencies.lock().expect("BUG: no submitter panics here").extend(own);
+            });
+        }
+        std::thread::sleep(WARM_UP);
+        counting.store(true, Ordering::Relaxed);
+        let started = Instant::now();
+        std::thread::sleep(time);
+        counting.store(false, Ordering::Relaxed);
+        measured = started.elapsed();
+        stop.store(true, Ordering::Relaxed);
+    });
+    let latencies = latencies.into_inner().expect("BUG: no submitter panics here");
+    let count = f64::from(u32::try_from(latencies.len()).expect("BUG: fewer than 2^32"));
+    (count / measured.as_secs_f64(), latencies)
+}
+
+fn over_http(ca: &Ca, case: Case, requests: &[Vec<u8>], time: Duration) -> (f64, Vec<Duration>) {
+    let server = ca.serve();
+    let token = ca.token();
+    let result = load(case, time, |index| {
+        let mut connection =
+            wire::Connection::open(server.address(), &token).expect("a connection");
+        move || {
+            let answer = connection.submit(&requests[index % requests.len()]).expect("an answer");
+            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        }
+    });
+    // The backlog of the module is not part of the figure.
+    server.kill();
+    result
+}
+
+#[derive(Debug)]
+struct Now;
+
+impl Clock for Now {
+    fn now(&self) -> UnixMillis {
+        now()
+    }
+}
+
+fn now() -> UnixMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixMillis(
+        i64::try_from(since.expect("after 1970").as_millis()).expect("BUG: before 292 million"),
+    )
+}
+
+#[derive(Debug)]
+struct Random;
+
+impl Entropy for Random {
+    fn serial_octets(&self) -> Result<[u8; 16], KeyError> {
+        random_bytes::<16>()
+    }
+}
+
+/// The same parts that the server puts together, without its doors.
+fn in_engine(ca: &Ca, case: Case, requests: &[Vec<u8>], time: Duration) -> (f64, Vec<Duration>) {
+    let home = ca.home();
+    let read = |name: &str| fs::read_to_string(home.join(name)).expect("a file of the home");
+    let passphrase = Passphrase::new(read("secrets/passphrase").trim_end()).expect("a passphrase");
+    let key =
+        SoftwareKey::from_encrypted_pem(&read("secrets/ca.key.pem"), &passphrase).expect("a key");
+    let certificate = parse_certificate(ca.certificate().as_bytes()).expect("a certificate");
+    let store = Store::open(&home.join("exeunt.db")).expect("a store");
+    let parts = Parts {
+        name: "Bench".to_owned(),
+        store: store.clone(),
+        key: Box::new(key),
+        policy: Box::new(policy()),
+        clock: Box::new(Now),
+        entropy: Box::new(Random),
+    };
+    let engine = Engine::new(parts, certificate.der(), &Publication::default()).expect("an engine");
+    let facts = CaFacts {
+        name: "Bench".to_owned(),
+        machine_dns_name: "bench".to_owned(),
+        root: true,
+        certificate: certificate.der().to_vec(),
+    };
+    let exits = vec![file_module(ca)];
+    let dispatcher = Dispatcher::start(store, exits, &facts, Arc::new(now), Arc::new(|| 0))
+        .expect("a dispatcher");
+    let result = load(case, time, |index| {
+        let (engine, requests) = (&engine, requests);
+        move || {
+            let submission = Submission {
+                request: requests[index % requests.len()].clone(),
+                attributes: Vec::new(),
+                template: None,
+                caller: Caller { name: "bench".to_owned(), door: Door::Local },
+            };
+            let submitted = engine.submit(submission).expect("a decision");
+            assert!(matches!(submitted.outcome, Outcome::Issued { .. }));
+        }
+    });
+    let _ = dispatcher.stop(Duration::ZERO);
+    result
+}
+
+fn file_module(ca: &Ca) -> ExitSettings {
+    ExitSettings {
+        name: ExitName::parse("file").expect("BUG: a plain name"),
+        command: ModuleCommand {
+            program: program::built("exeunt"),
+            args: vec!["run-module".into(), "file".into()],
+            env: Vec::new(),
+            working_directory: ca.home(),
+        },
+        limits: HostLimits::default(),
+        retry: RetrySchedule::default(),
+        start_at: StartAt::After(EventSeq(0)),
+        settings: std::iter::once(("directory".to_owned(), "published".into())).collect(),
+    }
+}
+
+/// The template of a fresh configuration.
+fn policy() -> TemplatePolicy {
+    let template = Template {
+        name: "tls-server".to_owned(),
+        validity: Duration::from_hours(24 * 90),
+        backdate: Duration::from_mins(10),
+        key_usage: KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_ENCIPHERMENT,
+        extended_key_usage: UsageName::parse("serverAuth").into_iter().collect(),
+        subject_allowed: vec!["2.5.4.3".to_owned(), "2.5.4.10".to_owned()],
+        names_allowed: vec![NameKind::Dns],
+        dns_from_common_name: true,
+        issuance: Issuance::AtOnce,
+        callers: Callers::Local,
+    };
+    TemplatePolicy::new(vec![template], None).expect("a policy")
+}

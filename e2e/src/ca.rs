@@ -1,0 +1,213 @@
+//! A CA in a temporary home, driven through the program as a user would.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::program::built;
+
+/// How long a server may take until it listens, and how long anything else may take that a test
+/// waits for. Generous, because machines that run tests are busy.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A CA in a temporary home, removed with its folder at the end.
+#[derive(Debug)]
+pub struct Ca {
+    folder: TempDir,
+}
+
+impl Ca {
+    /// Runs `exeunt init` with more options.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn init(options: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let ca = Self { folder };
+        let output = ca.run(&[&["init", "--name", "Test Root"], options].concat());
+        assert!(output.status.success(), "init failed: {}", text(&output.stderr));
+        ca
+    }
+
+    /// Its home.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// A place beside the home for files of the test.
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The CA's certificate, PEM.
+    pub fn certificate(&self) -> String {
+        fs::read_to_string(self.home().join("ca.cert.pem")).expect("a CA certificate")
+    }
+
+    /// The administrator's token.
+    pub fn token(&self) -> String {
+        let token = fs::read_to_string(self.home().join("secrets/admin.token"));
+        token.expect("a token").trim().to_owned()
+    }
+
+    /// The folder of the shipped file module.
+    pub fn published(&self) -> PathBuf {
+        self.home().join("published")
+    }
+
+    /// The configuration with one text replaced by another.
+    ///
+    /// # Panics
+    ///
+    /// When the text does not stand in it.
+    pub fn configure(&self, from: &str, to: &str) {
+        let path = self.home().join("exeunt.toml");
+        let config = fs::read_to_string(&path).expect("a configuration");
+        assert!(config.contains(from), "{from:?} is not in the configuration");
+        fs::write(&path, config.replacen(from, to, 1)).expect("writing the configuration");
+    }
+
+    /// The configuration with a text at its end.
+    pub fn configure_more(&self, text: &str) {
+        let path = self.home().join("exeunt.toml");
+        let config = fs::read_to_string(&path).expect("a configuration");
+        fs::write(&path, format!("{config}\n{text}\n")).expect("writing the configuration");
+    }
+
+    /// A command of the program in this home.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(built("exeunt"));
+        command.args(args).env("EXEUNT_HOME", self.home()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the program to its end.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("running exeunt")
+    }
+
+    /// Runs a command that must succeed and gives its standard output.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?} failed: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Starts the server on a free port.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen in time.
+    pub fn serve(&self) -> Served {
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log file");
+        let child = self
+            .command(&["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("starting exeunt");
+        Served::wait_until_it_listens(child).unwrap_or_else(|| {
+            let log = fs::read_to_string(self.log()).unwrap_or_default();
+            panic!("the server did not start: {log}")
+        })
+    }
+
+    /// Where the server's log goes.
+    pub fn log(&self) -> PathBuf {
+        self.scratch().join("server.log")
+    }
+}
+
+/// A server that runs as a process.
+#[derive(Debug)]
+pub struct Served {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Served {
+    fn wait_until_it_listens(mut child: Child) -> Option<Self> {
+        let stdout = child.stdout.take().expect("BUG: stdout is piped");
+        let mut line = String::new();
+        // Ends with the line, or with the process.
+        BufReader::new(stdout).read_line(&mut line).expect("reading the server's first line");
+        match line.trim_end().strip_prefix("listening on ") {
+            Some(address) => {
+                let address = address.parse().expect("an address and a port");
+                Some(Self { child, address })
+            }
+            None => {
+                let _ = child.wait();
+                None
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: the crash.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM: the stop in order.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end with status 0 in time.
+    pub fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("running kill");
+        assert!(sent.success(), "the server is gone already");
+        let status = wait_for("the server to stop", || self.child.try_wait().expect("waiting"));
+        assert!(status.success(), "the server ended with {status}");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Polls until there is an answer.
+///
+/// # Panics
+///
+/// When [`DEADLINE`] has passed.
+pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = poll() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Bytes as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
