@@ -4,6 +4,8 @@
 //! RFCs, plus the CA's limits. Here are the plain fields; extensions are in `lint/extensions.rs`.
 
 mod extensions;
+#[cfg(test)]
+mod tests;
 
 use crate::algorithm::{explain_unknown_scheme, key_algorithm, scheme_fits_key, scheme_from_der};
 use crate::certificate::{BasicConstraints, Issuer, RawTbs};

@@ -1,0 +1,9 @@
+//! What others make is read right, and what is made here others read right: with OpenSSL, and with
+//! `GnuTLS` where it is installed.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are outside of test functions")]
+
+mod certificates;
+mod mutation;
+mod openssl;
+mod requests;
