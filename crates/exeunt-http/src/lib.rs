@@ -1,1 +1,27 @@
-//! To be written.
+//! The edge: listeners, TLS, authentication and the HTTP API.
+//!
+//! The only place with an asynchronous runtime, and it stays inside: [`Server::start`] returns when
+//! the doors are open. It decides nothing and signs nothing; it turns HTTP into calls of the engine
+//! and the answers into the types of `exeunt-api`. It does not know the dispatcher, whose numbers
+//! come through [`ExitsSource`].
+
+mod answer;
+mod auth;
+mod body;
+mod connection;
+mod error;
+mod fault;
+mod handler;
+mod listen;
+mod query;
+mod rows;
+mod server;
+mod settings;
+mod submit;
+mod workers;
+
+pub use answer::rfc3339;
+pub use auth::token_digest;
+pub use error::HttpError;
+pub use server::Server;
+pub use settings::{ExitsSource, HttpSettings, Limits, TlsFiles};

@@ -1,0 +1,52 @@
+//! Reading a request's body, with a limit on size and time.
+
+use std::time::Duration;
+
+use exeunt_api::REQUEST_BYTES_MAX;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+use crate::fault::Fault;
+use crate::settings::Limits;
+
+/// The whole body.
+///
+/// # Errors
+///
+/// A [`Fault`] when it is empty, too large, too slow or cut short.
+pub(crate) async fn read(mut body: Incoming, patience: Duration) -> Result<Vec<u8>, Fault> {
+    // The deadline counts from here and is for the whole body: a byte a second does not extend it.
+    let read = async {
+        // Bodies that say how long they are are refused before they are read.
+        let announced = body.size_hint().lower();
+        if u64::try_from(REQUEST_BYTES_MAX).is_ok_and(|most| most < announced) {
+            return drain(&mut body, 0).await;
+        }
+        let mut octets = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Fault::cut_short())?;
+            // Trailers mean nothing here.
+            let Ok(data) = frame.into_data() else { continue };
+            if REQUEST_BYTES_MAX - octets.len() < data.len() {
+                return drain(&mut body, octets.len() + data.len()).await;
+            }
+            octets.extend_from_slice(&data);
+        }
+        if octets.is_empty() { Err(Fault::empty()) } else { Ok(octets) }
+    };
+    match tokio::time::timeout(patience, read).await {
+        Ok(result) => result,
+        Err(_) => Err(Fault::too_slow()),
+    }
+}
+
+/// Throws away what is left of a body that is too large, up to a limit: an answer to a sender that
+/// is still sending is lost when the connection is closed under it.
+async fn drain(body: &mut Incoming, mut seen: usize) -> Result<Vec<u8>, Fault> {
+    while seen < Limits::DRAIN_BYTES_MAX
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        seen += frame.data_ref().map_or(1, |data| data.len().max(1));
+    }
+    Err(Fault::too_large())
+}

@@ -1,0 +1,89 @@
+//! Why a server did not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a server did not start. Always the operator's move.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// Tokens would cross a network in the clear.
+    #[error("plain HTTP on {address} would show tokens to the network")]
+    PlainHttp {
+        /// The configured address.
+        address: SocketAddr,
+    },
+    /// Somebody listens on the socket already.
+    #[error("another server listens on {}", path.display())]
+    SocketInUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error("the socket {} cannot be made", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: Source,
+    },
+    /// The address cannot be listened on.
+    #[error("{address} cannot be listened on")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system said.
+        source: Source,
+    },
+    /// The certificate or the key of the TCP door cannot be used.
+    #[error("{} cannot be used for TLS", path.display())]
+    Tls {
+        /// The file in question.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Source,
+    },
+    /// The system gave no threads.
+    #[error("{action} failed")]
+    Threads {
+        /// What was being done, as a gerund.
+        action: &'static str,
+        /// What the system said.
+        source: Source,
+    },
+}
+
+impl HttpError {
+    /// Stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PlainHttp { .. } => "http-plain-off-loopback",
+            Self::SocketInUse { .. } => "socket-in-use",
+            Self::Socket { .. } => "socket-unusable",
+            Self::Listen { .. } => "listen-failed",
+            Self::Tls { .. } => "tls-unusable",
+            Self::Threads { .. } => "threads-unavailable",
+        }
+    }
+
+    /// What the operator can do, if that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::PlainHttp { .. } => {
+                Some("configure a TLS certificate and key, or listen on 127.0.0.1 or [::1]")
+            }
+            Self::SocketInUse { .. } => {
+                Some("stop the other server, or start this one with another home")
+            }
+            Self::Tls { .. } => Some(
+                "the certificate file holds the chain in PEM, the server's own first; the key file \
+                 holds its private key in PEM, not encrypted",
+            ),
+            Self::Socket { .. } | Self::Listen { .. } | Self::Threads { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The doors: the Unix socket in the CA's home, and TCP with or without TLS.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::auth::Peer;
+use crate::connection;
+use crate::error::HttpError;
+use crate::handler::Edge;
+use crate::settings::TlsFiles;
+
+/// Connections that the kernel keeps for us until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// Pause after an accept that failed for want of file descriptors, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A door for one kind of connection.
+pub(crate) struct Door {
+    pub(crate) edge: Arc<Edge>,
+    /// One permit for every connection; all of them are back when the last one has ended.
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+impl Door {
+    /// Lets in whoever comes by TCP, until told to close.
+    pub(crate) async fn keep_tcp(mut self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        while let Some((permit, (stream, address))) = self.next(|| listener.accept()).await {
+            let (edge, closing, tls) = (Arc::clone(&self.edge), self.closing.clone(), tls.clone());
+            tokio::spawn(async move {
+                let _permit = permit;
+                serve_tcp(stream, Peer::tcp(address), tls, edge, closing).await;
+            });
+        }
+    }
+
+    /// Lets in whoever comes by the Unix socket, until told to close.
+    pub(crate) async fn keep_unix(mut self, listener: UnixListener, own_uid: u32) {
+        while let Some((permit, (stream, _))) = self.next(|| listener.accept()).await {
+            let (edge, closing) = (Arc::clone(&self.edge), self.closing.clone());
+            let peer = unix_peer(&stream, own_uid);
+            tokio::spawn(async move {
+                let _permit = permit;
+                connection::serve(stream, peer, edge, closing).await;
+            });
+        }
+    }
+
+    /// The next connection and its permit; none when the door closes. Without a free permit nobody
+    /// is accepted, and the kernel lets them wait.
+    async fn next<T, F>(&mut self, accept: impl Fn() -> F) -> Option<(OwnedSemaphorePermit, T)>
+    where
+        F: Future<Output = io::Result<T>>,
+    {
+        let room = Arc::clone(&self.room);
+        let next = async {
+            let permit = room.acquire_owned().await.ok()?;
+            loop {
+                match accept().await {
+                    Ok(stream) => return Some((permit, stream)),
+                    Err(err) => {
+                        tracing::warn!(error = %err, "accepting a connection failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = connection::closed(&mut self.closing) => None,
+            next = next => next,
+        }
+    }
+}
+
+async fn serve_tcp(
+    stream: TcpStream,
+    peer: Peer,
+    tls: Option<TlsAcceptor>,
+    edge: Arc<Edge>,
+    closing: watch::Receiver<bool>,
+) {
+    // Answers are small and whole; waiting for more to send would only delay them.
+    if let Err(err) = stream.set_nodelay(true) {
+        tracing::debug!(error = %err, "a connection ended early");
+        return;
+    }
+    let Some(tls) = tls else {
+        return connection::serve(stream, peer, edge, closing).await;
+    };
+    match tokio::time::timeout(edge.limits.handshake, tls.accept(stream)).await {
+        Ok(Ok(stream)) => connection::serve(stream, peer, edge, closing).await,
+        Ok(Err(err)) => tracing::debug!(error = %err, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+fn unix_peer(stream: &UnixStream, own_uid: u32) -> Peer {
+    match stream.peer_cred() {
+        Ok(cred) => {
+            let peer = Peer::local(cred.uid(), own_uid);
+            if matches!(peer, Peer::Stranger) {
+                tracing::warn!(uid = cred.uid(), "a stranger came to the socket");
+            }
+            peer
+        }
+        Err(err) => {
+            tracing::warn!(error = %err, "the user behind a connection is unknown");
+            Peer::Stranger
+        }
+    }
+}
+
+/// The socket's file, removed when dropped if it is still ours.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode: another server may have put its own there since.
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|it| (it.dev(), it.ino()) == self.identity) {
+            // Left behind, it is found stale by the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens the Unix socket. Call it inside the runtime.
+///
+/// A file that nobody listens on is what a killed server left, and is replaced. The mode is set
+/// between bind and listen: before it is right, nobody can connect.
+pub(crate) fn open_unix(path: &Path) -> Result<(UnixListener, SocketFile), HttpError> {
+    let failed =
+        |source: io::Error| HttpError::Socket { path: path.to_owned(), source: source.into() };
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => return Err(HttpError::SocketInUse { path: path.to_owned() }),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+        Err(err) if err.kind() == io::ErrorKind::ConnectionRefused => {
+            if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_socket() {
+                return Err(failed(io::Error::other("something that is no socket is there")));
+            }
+            fs::remove_file(path).map_err(failed)?;
+        }
+        Err(err) => return Err(failed(err)),
+    }
+    let socket = UnixSocket::new_stream().map_err(failed)?;
+    socket.bind(path).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let metadata = fs::symlink_metadata(path).map_err(failed)?;
+    let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
+    Ok((listener, file))
+}
+
+/// Opens the TCP door. Call it inside the runtime.
+pub(crate) fn open_tcp(address: SocketAddr) -> Result<TcpListener, HttpError> {
+    let failed = |source: io::Error| HttpError::Listen { address, source: source.into() };
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
+    }
+    .map_err(failed)?;
+    // Connections of the last run that linger in TIME_WAIT must not keep the address.
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    socket.listen(BACKLOG).map_err(failed)
+}
+
+/// Reads certificate and key; TLS 1.2 and 1.3 with the library's default suites.
+pub(crate) fn tls_acceptor(files: &TlsFiles) -> Result<TlsAcceptor, HttpError> {
+    let TlsFiles { certificate, key } = files;
+    let failed = |path: &Path, source: Box<dyn std::error::Error + Send + Sync>| HttpError::Tls {
+        path: path.to_owned(),
+        source,
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|err| failed(certificate, err.into()))?;
+    if chain.is_empty() {
+        return Err(failed(certificate, "the file holds no certificate in PEM".into()));
+    }
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|err| failed(key, err.into()))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|err| failed(certificate, err.into()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|err| failed(certificate, err.into()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

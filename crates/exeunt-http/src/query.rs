@@ -1,0 +1,137 @@
+//! Queries. A key that nobody knows is refused: a misspelt `template` must not choose the default.
+
+use std::borrow::Cow;
+
+use exeunt_api::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+
+use crate::fault::Fault;
+
+/// What a submission's query says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SubmitQuery {
+    pub(crate) template: Option<String>,
+    /// `Name:Value` lines, each ended by a newline.
+    pub(crate) attributes: String,
+}
+
+impl SubmitQuery {
+    pub(crate) fn parse(query: &str) -> Result<Self, Fault> {
+        let mut it = Self::default();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "template" => once(&mut it.template, "template", value.into_owned())?,
+                "attribute" => {
+                    it.attributes.push_str(&value);
+                    it.attributes.push('\n');
+                }
+                _ => return Err(unknown(&key, "template and attribute")),
+            }
+        }
+        Ok(it)
+    }
+}
+
+/// What a list's query says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PageQuery {
+    /// Only rows of requests before this one.
+    pub(crate) before: Option<u64>,
+    /// At most so many rows.
+    pub(crate) limit: usize,
+}
+
+impl PageQuery {
+    pub(crate) fn parse(query: &str) -> Result<Self, Fault> {
+        let (mut before, mut limit) = (None, None);
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*key {
+                "before" => once(&mut before, "before", number(&value, "before")?)?,
+                "limit" => once(&mut limit, "limit", number(&value, "limit")?)?,
+                _ => return Err(unknown(&key, "before and limit")),
+            }
+        }
+        let limit = limit.unwrap_or(PAGE_ROWS_DEFAULT);
+        if !(1..=PAGE_ROWS_MAX).contains(&limit) {
+            return Err(Fault::query(format!("limit is 1 to {PAGE_ROWS_MAX}")));
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(Self { before, limit })
+    }
+}
+
+/// For paths that take no query.
+pub(crate) fn nothing(query: &str) -> Result<(), Fault> {
+    match form_urlencoded::parse(query.as_bytes()).next() {
+        None => Ok(()),
+        Some((key, _)) => Err(unknown(&key, "nothing")),
+    }
+}
+
+fn once<T>(place: &mut Option<T>, key: &str, value: T) -> Result<(), Fault> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Fault::query(format!("{key} occurs twice"))),
+    }
+}
+
+fn number<T: std::str::FromStr>(value: &str, key: &str) -> Result<T, Fault> {
+    value.parse().map_err(|_| Fault::query(format!("{key} is not a number in range")))
+}
+
+fn unknown(key: &Cow<'_, str>, known: &str) -> Fault {
+    let key: String = key.chars().take(32).collect();
+    Fault::query(format!("{key:?} is not known; this path takes {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    fn words<T: std::fmt::Debug>(result: Result<T, Fault>) -> String {
+        match result {
+            Ok(it) => format!("{it:?}"),
+            Err(fault) => format!("error: {}", fault.problem().detail),
+        }
+    }
+
+    #[track_caller]
+    fn submit(query: &str, expect: &Expect) {
+        expect.assert_eq(&words(SubmitQuery::parse(query)));
+    }
+
+    #[track_caller]
+    fn page(query: &str, expect: &Expect) {
+        expect.assert_eq(&words(PageQuery::parse(query)));
+    }
+
+    #[test]
+    fn a_submission_names_a_template_and_attributes() {
+        submit("", &expect![[r#"SubmitQuery { template: None, attributes: "" }"#]]);
+        submit(
+            "template=web%20server&attribute=CertFile:yes&attribute=a%3Ab+c",
+            &expect![[
+                r#"SubmitQuery { template: Some("web server"), attributes: "CertFile:yes\na:b c\n" }"#
+            ]],
+        );
+        submit("template=a&template=b", &expect!["error: template occurs twice"]);
+        submit(
+            "tempalte=a",
+            &expect![[r#"error: "tempalte" is not known; this path takes template and attribute"#]],
+        );
+    }
+
+    #[test]
+    fn a_page_has_a_limit() {
+        page("", &expect!["PageQuery { before: None, limit: 100 }"]);
+        page("limit=1000&before=7", &expect!["PageQuery { before: Some(7), limit: 1000 }"]);
+        page("limit=1001", &expect!["error: limit is 1 to 1000"]);
+        page("limit=0", &expect!["error: limit is 1 to 1000"]);
+        page("limit=-1", &expect!["error: limit is not a number in range"]);
+        page("before=x", &expect!["error: before is not a number in range"]);
+        page(
+            "after=1",
+            &expect![[r#"error: "after" is not known; this path takes before and limit"#]],
+        );
+    }
+}

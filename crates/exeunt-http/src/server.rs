@@ -1,0 +1,145 @@
+//! A running server: doors, runtime, workers; its start and its end.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use exeunt_engine::Engine;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+
+use crate::auth::Tokens;
+use crate::error::HttpError;
+use crate::handler::Edge;
+use crate::listen::{Door, SocketFile, open_tcp, open_unix, tls_acceptor};
+use crate::settings::{ExitsSource, HttpSettings};
+use crate::workers::Workers;
+
+/// Threads of the runtime: they only move bytes, a small part of what a request costs.
+const RUNTIME_THREADS: usize = 2;
+
+/// Threads for look-ups in the store: as many run at a time, the rest wait in line.
+const LOOK_UP_THREADS: usize = 4;
+
+/// A running server. Dropped without [`Server::stop`] it closes at once; jobs in hand still end.
+pub struct Server {
+    runtime: Runtime,
+    edge: Arc<Edge>,
+    closing: watch::Sender<bool>,
+    /// The doors' permits, and how many there are of them.
+    rooms: Vec<(Arc<Semaphore>, u32)>,
+    address: Option<SocketAddr>,
+    socket: SocketFile,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Server")
+            .field("address", &self.address)
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the doors and returns when they are open. Brings its own runtime, so that the caller
+    /// stays synchronous; not to be called inside another one.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`]; nothing is left open then.
+    pub fn start(
+        settings: HttpSettings,
+        engine: Arc<Engine>,
+        exits: ExitsSource,
+    ) -> Result<Self, HttpError> {
+        let HttpSettings { socket, listen, tls, tokens, limits } = settings;
+        if let Some(address) = listen {
+            if tls.is_none() && !address.ip().is_loopback() {
+                return Err(HttpError::PlainHttp { address });
+            }
+            if tokens.is_empty() {
+                tracing::warn!(%address, "no token is configured: nobody can come in by TCP");
+            }
+        }
+        let tls = tls.as_ref().map(tls_acceptor).transpose()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .max_blocking_threads(LOOK_UP_THREADS)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(|err| threads("starting the runtime", err))?;
+        let workers = Workers::start(limits.workers, limits.submissions_in_flight)
+            .map_err(|err| threads("starting the workers", err))?;
+
+        let _inside = runtime.enter();
+        let tcp = listen
+            .map(|address| {
+                let listener = open_tcp(address)?;
+                let address = listener
+                    .local_addr()
+                    .map_err(|err| HttpError::Listen { address, source: err.into() })?;
+                Ok((listener, address))
+            })
+            .transpose()?;
+        let address = tcp.as_ref().map(|(_, address)| *address);
+        let (unix, file) = open_unix(&socket)?;
+
+        let (connections, local) = (limits.connections, limits.local_connections);
+        let edge = Arc::new(Edge { engine, exits, tokens: Tokens::new(tokens), limits, workers });
+        let (closing, closed) = watch::channel(false);
+        let mut rooms = Vec::new();
+        let mut door = |count: u32| {
+            let room = Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
+            rooms.push((Arc::clone(&room), count));
+            Door { edge: Arc::clone(&edge), room, closing: closed.clone() }
+        };
+        let own_uid = rustix::process::geteuid().as_raw();
+        runtime.spawn(door(local).keep_unix(unix, own_uid));
+        if let Some((listener, address)) = tcp {
+            let secure = tls.is_some();
+            runtime.spawn(door(connections).keep_tcp(listener, tls));
+            tracing::info!(%address, tls = secure, "listening");
+        }
+        tracing::info!(socket = %socket.display(), "listening");
+        drop(_inside);
+        Ok(Self { runtime, edge, closing, rooms, address, socket: file })
+    }
+
+    /// Where the TCP door is, with the port that was taken for 0.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Takes nothing new, answers what is in hand and returns when all of it is done, or after
+    /// `grace`. A signing that is still in flight then goes on in its thread as long as the process
+    /// lives, and recovery knows it.
+    pub fn stop(self, grace: Duration) {
+        let Self { runtime, edge, closing, rooms, address: _, socket } = self;
+        let deadline = Instant::now() + grace;
+        closing.send_replace(true);
+        // Nobody who comes from now on should find the door and wait behind it.
+        drop(socket);
+        let empty = runtime.block_on(async {
+            let all = async {
+                for (room, count) in &rooms {
+                    // A closed semaphore would mean an empty room as well.
+                    let _ = room.acquire_many(*count).await;
+                }
+            };
+            tokio::time::timeout(grace, all).await.is_ok()
+        });
+        let late = edge.workers.stop(deadline.saturating_duration_since(Instant::now()));
+        if !empty || 0 < late {
+            tracing::warn!(submissions = late, "stopped before all connections had ended");
+        }
+        runtime.shutdown_background();
+    }
+}
+
+fn threads(action: &'static str, err: std::io::Error) -> HttpError {
+    HttpError::Threads { action, source: err.into() }
+}

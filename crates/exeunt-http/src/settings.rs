@@ -1,0 +1,130 @@
+//! What a server is started with.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use exeunt_api::{ExitStatus, HeldEvent};
+
+/// What a server is started with. Already checked as configuration; the rest is checked at start.
+#[derive(Clone)]
+pub struct HttpSettings {
+    /// Where the Unix socket is made: the door for the server's own user and root.
+    pub socket: PathBuf,
+    /// Address of the TCP door; none leaves it closed. Port 0 takes any free one.
+    pub listen: Option<SocketAddr>,
+    /// Certificate and key of the TCP door. Without them it speaks plain HTTP, which only a
+    /// loopback address may.
+    pub tls: Option<TlsFiles>,
+    /// Who may come in by TCP: a name and the SHA-256 digest of the token, which is itself not kept.
+    pub tokens: Vec<(String, [u8; 32])>,
+    /// How much of everything.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for HttpSettings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { socket, listen, tls, tokens, limits } = self;
+        let names: Vec<&str> = tokens.iter().map(|(name, _)| name.as_str()).collect();
+        out.debug_struct("HttpSettings")
+            .field("socket", socket)
+            .field("listen", listen)
+            .field("tls", tls)
+            .field("tokens", &names)
+            .field("limits", limits)
+            .finish()
+    }
+}
+
+/// Files of a TLS server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate and its chain, PEM, the server's own first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM: PKCS#8, PKCS#1 or SEC 1, not encrypted.
+    pub key: PathBuf,
+}
+
+/// How much of everything. The default is what the constants say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open TCP connections; the next one waits until one closes.
+    pub connections: u32,
+    /// Open connections to the Unix socket. Counted apart, so that a crowd on TCP never locks the
+    /// operator out.
+    pub local_connections: u32,
+    /// Submissions that run or wait for a worker; the next one is answered 503.
+    pub submissions_in_flight: usize,
+    /// Worker threads that submissions run on.
+    pub workers: usize,
+    /// Time to read the head of a request, also how long a connection may idle; and again to read
+    /// its body.
+    pub read: Duration,
+    /// Time for a TLS handshake.
+    pub handshake: Duration,
+}
+
+impl Limits {
+    /// Default of [`Limits::connections`]: far above what two cores can serve, far below the usual
+    /// 65,536 file descriptors.
+    pub const CONNECTIONS: u32 = 1024;
+    /// Default of [`Limits::local_connections`].
+    pub const LOCAL_CONNECTIONS: u32 = 128;
+    /// Default of [`Limits::submissions_in_flight`]: twice the workers, so that none is idle while
+    /// a request waits, and none waits for more than one other.
+    pub const SUBMISSIONS_IN_FLIGHT: usize = 256;
+    /// Default of [`Limits::workers`]. Workers sleep in group commits most of the time; a commit is
+    /// worth more the more of them share it.
+    pub const WORKERS: usize = 128;
+    /// Default of [`Limits::read`].
+    pub const READ: Duration = Duration::from_secs(30);
+    /// Default of [`Limits::handshake`].
+    pub const HANDSHAKE: Duration = Duration::from_secs(10);
+    /// Longest head of a request, in bytes, the request line included; longer ones are answered 431.
+    pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+    /// Longest path and query, in bytes; longer ones are answered 414. The attributes of a request
+    /// may be 32 kB (the original's column) and are then sent as headers.
+    pub const URL_BYTES_MAX: usize = 8 * 1024;
+    /// What is read and thrown away of a body that is too large, in bytes, so that the sender gets
+    /// to read the answer instead of a reset connection.
+    pub const DRAIN_BYTES_MAX: usize = 1024 * 1024;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: Self::CONNECTIONS,
+            local_connections: Self::LOCAL_CONNECTIONS,
+            submissions_in_flight: Self::SUBMISSIONS_IN_FLIGHT,
+            workers: Self::WORKERS,
+            read: Self::READ,
+            handshake: Self::HANDSHAKE,
+        }
+    }
+}
+
+/// Where the numbers about exit modules come from. Called on a thread that may block.
+#[derive(Clone)]
+pub struct ExitsSource {
+    /// How every module stands, in the order of the configuration.
+    pub statuses: Arc<dyn Fn() -> Vec<ExitStatus> + Send + Sync>,
+    /// The shelf of the module with that name, oldest event first, at most so many rows. Only asked
+    /// for names that `statuses` gave.
+    pub held: Arc<dyn Fn(&str, usize) -> Vec<HeldEvent> + Send + Sync>,
+}
+
+impl ExitsSource {
+    /// For a server without exit modules.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { statuses: Arc::new(Vec::new), held: Arc::new(|_, _| Vec::new()) }
+    }
+}
+
+impl fmt::Debug for ExitsSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("ExitsSource")
+    }
+}
