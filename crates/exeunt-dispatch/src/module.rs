@@ -1,0 +1,172 @@
+//! One module's process: started when it is needed, started again when it is gone or replaced.
+//!
+//! A module that cannot be started holds nothing: its cursor stays where it is, and the next try
+//! comes after a pause that grows.
+
+use std::{sync::Arc, time::Duration};
+
+use exeunt_host::{Fault, ModuleProcess};
+use exeunt_module::{Initialize, PROTOCOL_VERSION};
+use exeunt_types::UnixMillis;
+
+use crate::settings::{ExitSettings, RetrySchedule};
+
+/// Pauses between two starts; a start is never given up.
+const STARTS: RetrySchedule = RetrySchedule {
+    first: Duration::from_secs(1),
+    factor: 2,
+    longest: Duration::from_mins(1),
+    attempts_max: u32::MAX,
+};
+
+/// Shortest time between two looks at the executable on disk.
+const REPLACED_CHECK: Duration = Duration::from_secs(1);
+
+/// There is no process now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Down {
+    /// Moment of the next start.
+    pub(crate) until: UnixMillis,
+    /// Why, in one line.
+    pub(crate) why: String,
+}
+
+/// Keeps one module's process running.
+#[derive(Debug)]
+pub(crate) struct Module {
+    settings: Arc<ExitSettings>,
+    hello: Initialize,
+    process: Option<ModuleProcess>,
+    down: Option<Down>,
+    failures: u32,
+    next_check: UnixMillis,
+    starts: u64,
+}
+
+impl Module {
+    /// A module that is not started yet. `config` is the name of the CA.
+    pub(crate) fn new(settings: Arc<ExitSettings>, config: String) -> Self {
+        let hello = Initialize {
+            protocol: PROTOCOL_VERSION,
+            features: Vec::new(),
+            config,
+            module: settings.name.to_string(),
+            settings: settings.settings.clone(),
+            window: settings.limits.window_max,
+            deadline_ms: u64::try_from(settings.limits.event.as_millis()).unwrap_or(u64::MAX),
+        };
+        Self {
+            settings,
+            hello,
+            process: None,
+            down: None,
+            failures: 0,
+            next_check: UnixMillis::default(),
+            starts: 0,
+        }
+    }
+
+    /// The running process. Starts it when there is none or another executable is there now.
+    ///
+    /// # Errors
+    ///
+    /// [`Down`] until the next start is due, or because this one failed.
+    pub(crate) fn ready(
+        &mut self,
+        now: UnixMillis,
+        random: &dyn Fn() -> u64,
+    ) -> Result<&mut ModuleProcess, Down> {
+        self.look(now, random);
+        if self.process.is_none() {
+            if let Some(down) = self.down.as_ref().filter(|it| now < it.until) {
+                return Err(down.clone());
+            }
+            self.start(now, random)?;
+        }
+        Ok(self.process.as_mut().expect("BUG: the process was started above"))
+    }
+
+    /// Notices that the process has ended by itself or is out of date.
+    fn look(&mut self, now: UnixMillis, random: &dyn Fn() -> u64) {
+        let Some(process) = &mut self.process else { return };
+        if let Some(why) = process.has_exited() {
+            self.process = None;
+            self.failed(why, now, random);
+            return;
+        }
+        if self.next_check <= now {
+            self.next_check = now.plus(REPLACED_CHECK);
+            if process.is_replaced() {
+                tracing::info!(module = %self.settings.name, "executable was replaced, starting it anew");
+                self.stop();
+            }
+        }
+    }
+
+    fn start(&mut self, now: UnixMillis, random: &dyn Fn() -> u64) -> Result<(), Down> {
+        let ExitSettings { name, command, limits, .. } = &*self.settings;
+        self.starts += 1;
+        match ModuleProcess::start(command, limits, &self.hello) {
+            Ok(process) => {
+                let (pid, description) = (process.pid(), process.description());
+                tracing::info!(module = %name, pid, description, "module started");
+                self.next_check = now.plus(REPLACED_CHECK);
+                self.process = Some(process);
+                Ok(())
+            }
+            Err(err) => {
+                let mut why = err.to_string();
+                if let Some(source) = std::error::Error::source(&err) {
+                    why = format!("{why}: {source}");
+                }
+                Err(self.failed(why, now, random))
+            }
+        }
+    }
+
+    /// Plans the next start. The first failure of a kind is an error in the log, its repetitions
+    /// are not.
+    fn failed(&mut self, why: String, now: UnixMillis, random: &dyn Fn() -> u64) -> Down {
+        let name = &self.settings.name;
+        if self.down.as_ref().is_some_and(|it| it.why == why) {
+            tracing::debug!(module = %name, why, "module is still down");
+        } else {
+            tracing::error!(module = %name, why, "module is down, its events wait");
+        }
+        self.failures = self.failures.saturating_add(1);
+        let until = now.plus(STARTS.pause(self.failures, random()));
+        let down = Down { until, why };
+        self.down = Some(down.clone());
+        down
+    }
+
+    /// The process ended with a batch in hand. It is started again without a pause: whatever was to
+    /// blame is found by the next batches, and their failures are spaced by the breaker.
+    pub(crate) fn ended(&mut self, fault: &Fault) {
+        self.process = None;
+        tracing::warn!(module = %self.settings.name, code = fault.code(), %fault, "module process ended");
+    }
+
+    /// The module answered: it is up, whatever it said.
+    pub(crate) fn answered(&mut self) {
+        self.failures = 0;
+        self.down = None;
+    }
+
+    /// Asks the process to end and waits for it, for the host's limit at the longest.
+    pub(crate) fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop();
+        }
+    }
+
+    /// The process, if one runs.
+    pub(crate) fn process(&self) -> Option<&ModuleProcess> {
+        self.process.as_ref()
+    }
+
+    /// Times a start was tried.
+    pub(crate) fn starts(&self) -> u64 {
+        self.starts
+    }
+}

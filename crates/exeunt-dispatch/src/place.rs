@@ -1,0 +1,409 @@
+//! One module's place in the event log, in memory: what is settled, what is held, what comes next.
+//!
+//! Pure: it plans a batch, judges what became of it, and is told when the judgement is durable. The
+//! store, the clock and the process belong to the worker. It lives as long as the lease.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    time::Duration,
+};
+
+use exeunt_host::{BatchReport, Delivery};
+use exeunt_module::{Event, Outcome};
+use exeunt_store::{Held, HeldState, LAST_ERROR_OCTETS_MAX, LoggedEvent, Settlement};
+use exeunt_types::{EventSeq, SubjectKey, UnixMillis};
+
+use crate::{settings::RetrySchedule, shelf::Shelf, snapshot::Snapshots};
+
+/// Events outside the mask that are passed before the cursor's new place is written.
+pub(crate) const SILENT_EVENTS_MAX: u64 = 1_000;
+
+/// Longest time for which the place of the cursor among such events is kept in memory alone. After
+/// a crash they are passed again, which no module can notice.
+pub(crate) const SILENT_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Events read from the log at a time.
+const READ_EVENTS: usize = 256;
+
+/// Where a module stands.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    /// Every event up to here is settled or on the shelf.
+    cursor: EventSeq,
+    /// The cursor as the store has it; behind by events outside the mask at most.
+    stored: EventSeq,
+    unsaved_since: Option<UnixMillis>,
+    /// The module's held events.
+    pub(crate) shelf: Shelf,
+    /// Events after the cursor that have been read and are not settled.
+    log: VecDeque<LoggedEvent>,
+    /// Events after the cursor that are settled, while one before them has no answer yet.
+    ahead: BTreeSet<EventSeq>,
+    /// Times an event was told without an answer that it could be blamed for.
+    retold: HashMap<EventSeq, u32>,
+    /// Held events that ended the process when they were told alone. They are never told in
+    /// company again.
+    deadly: HashSet<EventSeq>,
+    held_was_last: bool,
+}
+
+/// What is to be told at once, and what was found beside it.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// For the module; at most one of each subject, so that a failure never overtakes.
+    pub(crate) events: Vec<Event>,
+    told: Vec<Told>,
+    /// Events that go on the shelf untold: they wait behind another, or cannot be read.
+    aside: Vec<Held>,
+    /// Held events that the module no longer asks for.
+    release: Vec<EventSeq>,
+    /// The last event that was looked at.
+    passes_to: EventSeq,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    seq: EventSeq,
+    subject: SubjectKey,
+    on_shelf: bool,
+}
+
+impl Batch {
+    /// Whether only events outside the mask were found.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.events.is_empty() && self.aside.is_empty() && self.release.is_empty()
+    }
+
+    /// The reasons why events of this batch cannot be read.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = &Held> {
+        self.aside.iter().filter(|it| it.state == HeldState::Parked)
+    }
+}
+
+/// How failures are treated: the schedule, the moment, and one random number per failure.
+pub(crate) struct Rules<'a> {
+    pub(crate) schedule: &'a RetrySchedule,
+    pub(crate) now: UnixMillis,
+    pub(crate) random: &'a dyn Fn() -> u64,
+}
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Settled.
+    Accept,
+    /// Settled: not this module's business.
+    Skip,
+    /// On the shelf, with the reason.
+    Fail(String),
+    /// On the shelf for an operator, by the module's own wish, with the reason.
+    Park(String),
+    /// Not blamed; told again.
+    Again,
+}
+
+/// A batch, judged. Nothing of it is true before the settlement is durable.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    /// For the store.
+    pub(crate) settlement: Settlement,
+    /// For the breaker and the numbers: one per event, in order.
+    pub(crate) verdicts: Vec<(EventSeq, Verdict)>,
+    /// Whether the process ended with events that had no answer.
+    pub(crate) interrupted: bool,
+    cursor: EventSeq,
+    deadly: Option<EventSeq>,
+    held_was_last: bool,
+}
+
+impl Judgement {
+    /// Whether the store has anything to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Settlement { cursor, hold, release } = &self.settlement;
+        cursor.is_none() && hold.is_empty() && release.is_empty()
+    }
+}
+
+impl Place {
+    /// The place of a module whose cursor and shelf were just read.
+    pub(crate) fn new(cursor: EventSeq, shelf: Shelf) -> Self {
+        Self { cursor, stored: cursor, shelf, ..Self::default() }
+    }
+
+    /// Every event up to here is settled or on the shelf.
+    pub(crate) fn cursor(&self) -> EventSeq {
+        self.cursor
+    }
+
+    /// The last event that was read.
+    pub(crate) fn read_to(&self) -> EventSeq {
+        self.log.back().map_or(self.cursor, |it| it.seq)
+    }
+
+    /// How many more events to read so that a batch of `limit` can be planned; 0 if there are
+    /// enough. More than one is read at a time even if the module takes one at a time.
+    pub(crate) fn wants(&self, limit: usize) -> usize {
+        if self.shelf.is_full() || limit <= self.log.len() {
+            return 0;
+        }
+        limit.max(READ_EVENTS) - self.log.len()
+    }
+
+    /// Takes up events that follow [`Self::read_to`].
+    pub(crate) fn take_up(&mut self, events: Vec<LoggedEvent>) {
+        self.log.extend(events);
+    }
+
+    /// Which held events to tell with the next batch of at most `limit`.
+    ///
+    /// They get half of a window while there are new events, or every second turn where one event
+    /// is told at a time, so that neither starves the other.
+    pub(crate) fn due(&self, now: UnixMillis, limit: usize) -> Vec<EventSeq> {
+        let share = match limit {
+            _ if self.log.is_empty() => limit,
+            1 => usize::from(!self.held_was_last),
+            _ => limit / 2,
+        };
+        let mut due = self.shelf.due(now, share);
+        match due.first() {
+            Some(first) if self.deadly.contains(first) => due.truncate(1),
+            _ => due.retain(|it| !self.deadly.contains(it)),
+        }
+        due
+    }
+
+    /// Step 6: the next batch of at most `limit` events, from the held events in `due` and from the
+    /// log. `due` has for each its row, or why that cannot be read.
+    pub(crate) fn plan(
+        &self,
+        due: Vec<(EventSeq, Result<LoggedEvent, String>)>,
+        mask: u32,
+        limit: usize,
+        now: UnixMillis,
+        snapshots: &Snapshots,
+    ) -> Batch {
+        let mut batch = Batch { passes_to: self.cursor, ..Batch::default() };
+        let tell = |batch: &mut Batch, logged: &LoggedEvent, on_shelf| {
+            let attempt = self.attempts(logged.seq) + self.retold(logged.seq) + 1;
+            batch.events.push(snapshots.event(logged, attempt));
+            batch.told.push(Told { seq: logged.seq, subject: logged.subject, on_shelf });
+        };
+
+        // 1. Held events. They are fronts of different subjects.
+        let mut is_alone = false;
+        for (seq, row) in due {
+            match row {
+                Ok(logged) if logged.kind.is_in(mask) => {
+                    is_alone |= self.deadly.contains(&seq);
+                    tell(&mut batch, &logged, true);
+                }
+                Ok(_) => batch.release.push(seq),
+                Err(why) => {
+                    let held = self.shelf.held(seq).cloned();
+                    let parked =
+                        |it| Held { state: HeldState::Parked, last_error: text(why), ..it };
+                    batch.aside.extend(held.map(parked));
+                }
+            }
+        }
+        if is_alone || self.shelf.is_full() {
+            return batch;
+        }
+
+        // 2. The log. The first event of a subject that is in this batch ends it: told together,
+        // the second could be accepted although the first failed.
+        let mut subjects: HashSet<SubjectKey> = HashSet::new();
+        for logged in &self.log {
+            let LoggedEvent { seq, subject, .. } = *logged;
+            if self.ahead.contains(&seq) || self.shelf.held(seq).is_some() {
+                // Settled or held already.
+            } else if logged.corrupt.is_none() && !logged.kind.is_in(mask) {
+                // Not this module's business.
+            } else if self.shelf.holds(subject) {
+                batch.aside.push(untold(logged, HeldState::Wait, String::new(), now));
+            } else if batch.events.len() == limit || !subjects.insert(subject) {
+                break;
+            } else if let Some(why) = &logged.corrupt {
+                batch.aside.push(untold(logged, HeldState::Parked, text(why.clone()), now));
+            } else {
+                tell(&mut batch, logged, false);
+            }
+            batch.passes_to = seq;
+        }
+        batch
+    }
+
+    /// Step 8, first half: decides what becomes of each event of a batch.
+    pub(crate) fn judge(&self, batch: Batch, report: &BatchReport, rules: &Rules<'_>) -> Judgement {
+        let is_alone = batch.told.len() == 1;
+        let mut hold = Vec::new();
+        let mut release = batch.release;
+        let mut verdicts = Vec::with_capacity(batch.told.len());
+        let mut deadly = None;
+        let mut cursor = batch.passes_to;
+        let mut interrupted = false;
+
+        // 1. Answers.
+        for (index, told) in batch.told.iter().enumerate() {
+            let delivery = report.outcomes.get(index).unwrap_or(&Delivery::Unanswered);
+            let verdict = match (delivery, &report.fault) {
+                (Delivery::Answered(Outcome::Accept), _) => Verdict::Accept,
+                (Delivery::Answered(Outcome::Skip), _) => Verdict::Skip,
+                (Delivery::Answered(Outcome::Park { reason }), _) => {
+                    hold.push(self.failed(*told, HeldState::Parked, reason, rules));
+                    Verdict::Park(reason.clone())
+                }
+                (Delivery::Answered(Outcome::Retry { after_ms, reason }), _) => {
+                    let wish = after_ms.map_or(Duration::ZERO, Duration::from_millis);
+                    hold.push(self.retry(*told, wish, reason, rules));
+                    Verdict::Fail(reason.clone())
+                }
+                (Delivery::Answered(_), _) => {
+                    let why = "answer not understood";
+                    hold.push(self.retry(*told, Duration::ZERO, why, rules));
+                    Verdict::Fail(why.to_owned())
+                }
+                (Delivery::Failed(why), _) => {
+                    hold.push(self.retry(*told, Duration::ZERO, why, rules));
+                    Verdict::Fail(why.clone())
+                }
+                // It was alone when the process ended: it is the culprit, as far as can be known.
+                (Delivery::Unanswered, Some(fault)) if is_alone => {
+                    interrupted = true;
+                    deadly = Some(told.seq);
+                    let why = fault.to_string();
+                    hold.push(self.retry(*told, Duration::ZERO, &why, rules));
+                    Verdict::Fail(why)
+                }
+                (Delivery::Unanswered, fault) => {
+                    interrupted |= fault.is_some();
+                    if !told.on_shelf {
+                        cursor = cursor.min(EventSeq(told.seq.0.saturating_sub(1)));
+                    }
+                    Verdict::Again
+                }
+            };
+            if matches!(verdict, Verdict::Accept | Verdict::Skip) && told.on_shelf {
+                release.push(told.seq);
+            }
+            verdicts.push((told.seq, verdict));
+        }
+
+        // 2. What was put aside beyond an event without an answer is found again.
+        hold.extend(batch.aside.into_iter().filter(|it| it.seq <= cursor));
+
+        let cursor = cursor.max(self.cursor);
+        let settlement =
+            Settlement { cursor: Some(cursor).filter(|it| self.stored < *it), hold, release };
+        let held_was_last = batch.told.iter().any(|it| it.on_shelf);
+        Judgement { settlement, verdicts, interrupted, cursor, deadly, held_was_last }
+    }
+
+    /// Step 8, second half: the settlement is durable.
+    pub(crate) fn apply(&mut self, judgement: Judgement) {
+        let Judgement { settlement, verdicts, cursor, deadly, held_was_last, .. } = judgement;
+        let Settlement { cursor: stored, hold, release } = settlement;
+        for seq in release {
+            self.shelf.take(seq);
+        }
+        for held in hold {
+            self.shelf.put(held);
+        }
+        self.deadly.extend(deadly);
+        for (seq, verdict) in verdicts {
+            match verdict {
+                Verdict::Accept | Verdict::Skip => {
+                    self.retold.remove(&seq);
+                    self.deadly.remove(&seq);
+                    self.ahead.insert(seq);
+                }
+                Verdict::Again => *self.retold.entry(seq).or_default() += 1,
+                Verdict::Fail(_) | Verdict::Park(_) => (),
+            }
+        }
+        self.held_was_last = held_was_last;
+        self.move_to(cursor);
+        if let Some(stored) = stored {
+            self.stored = stored;
+            self.unsaved_since = None;
+        }
+    }
+
+    /// Passes the events outside the mask that a silent batch found, in memory alone.
+    pub(crate) fn pass(&mut self, batch: &Batch, now: UnixMillis) {
+        if self.cursor < batch.passes_to {
+            self.move_to(batch.passes_to);
+            self.unsaved_since.get_or_insert(now);
+        }
+    }
+
+    /// The place to write, if it is time, or at once.
+    pub(crate) fn unsaved(&self, now: UnixMillis, at_once: bool) -> Option<EventSeq> {
+        let since = self.unsaved_since?;
+        let is_time = at_once
+            || since.plus(SILENT_TIME_MAX) <= now
+            || SILENT_EVENTS_MAX <= self.cursor.0 - self.stored.0;
+        is_time.then_some(self.cursor)
+    }
+
+    /// The place was written.
+    pub(crate) fn saved(&mut self, cursor: EventSeq) {
+        self.stored = cursor;
+        self.unsaved_since = None;
+    }
+
+    fn move_to(&mut self, cursor: EventSeq) {
+        self.cursor = cursor;
+        while self.log.front().is_some_and(|it| it.seq <= cursor) {
+            self.log.pop_front();
+        }
+        self.ahead.retain(|it| cursor < *it);
+    }
+
+    fn attempts(&self, seq: EventSeq) -> u32 {
+        self.shelf.held(seq).map_or(0, |it| it.attempts)
+    }
+
+    fn retold(&self, seq: EventSeq) -> u32 {
+        self.retold.get(&seq).copied().unwrap_or(0)
+    }
+
+    /// The module's wish lengthens the pause and never shortens it, as the contract says.
+    fn retry(&self, told: Told, wish: Duration, why: &str, rules: &Rules<'_>) -> Held {
+        let failures = self.attempts(told.seq).saturating_add(1);
+        if rules.schedule.attempts_max <= failures {
+            return self.failed(told, HeldState::Parked, why, rules);
+        }
+        let pause = rules.schedule.pause(failures, (rules.random)());
+        let pause = pause.max(wish.min(rules.schedule.longest));
+        self.failed(told, HeldState::Retry { at: rules.now.plus(pause) }, why, rules)
+    }
+
+    fn failed(&self, told: Told, state: HeldState, why: &str, rules: &Rules<'_>) -> Held {
+        Held {
+            seq: told.seq,
+            subject: told.subject,
+            attempts: self.attempts(told.seq).saturating_add(1),
+            state,
+            last_error: text(why.to_owned()),
+            first_held: self.shelf.held(told.seq).map_or(rules.now, |it| it.first_held),
+        }
+    }
+}
+
+fn untold(logged: &LoggedEvent, state: HeldState, why: String, now: UnixMillis) -> Held {
+    Held {
+        seq: logged.seq,
+        subject: logged.subject,
+        attempts: 0,
+        state,
+        last_error: why,
+        first_held: now,
+    }
+}
+
+/// A reason, cut to what the store keeps.
+fn text(mut why: String) -> String {
+    why.truncate(why.floor_char_boundary(LAST_ERROR_OCTETS_MAX));
+    why
+}

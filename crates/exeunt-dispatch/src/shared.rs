@@ -1,0 +1,128 @@
+//! What the threads of a dispatcher share: the order to stop, the leases, the numbers.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use exeunt_store::Lease;
+use exeunt_types::{EventSeq, ExitName, UnixMillis};
+
+use crate::status::ExitStatus;
+
+/// Time of day, given by whoever starts the dispatcher.
+pub type Clock = std::sync::Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// Random numbers for jitter, given by whoever starts the dispatcher.
+pub type Random = std::sync::Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The order to stop, given once.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    order: Mutex<Order>,
+    given: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    #[default]
+    Run,
+    /// Finish the batch in hand, then stop.
+    Finish,
+    /// The processes have been killed: what has no answer is nobody's fault.
+    Abandon,
+}
+
+impl Stop {
+    /// Orders everybody to finish what is in hand and to stop.
+    pub(crate) fn finish(&self) {
+        self.give(Order::Finish);
+    }
+
+    /// Says that unanswered events are to be left as they are.
+    pub(crate) fn abandon(&self) {
+        self.give(Order::Abandon);
+    }
+
+    fn give(&self, order: Order) {
+        let mut current = locked(&self.order);
+        *current = order.max(*current);
+        self.given.notify_all();
+    }
+
+    /// Whether the order was given.
+    pub(crate) fn is_given(&self) -> bool {
+        *locked(&self.order) != Order::Run
+    }
+
+    /// Whether the processes were killed for it.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        *locked(&self.order) == Order::Abandon
+    }
+
+    /// Waits for the order, `pause` at the longest; whether it was given.
+    pub(crate) fn wait(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        let mut order = locked(&self.order);
+        while *order == Order::Run {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            order = self.given.wait_timeout(order, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+/// What one module's worker shares with the dispatcher.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// The module.
+    pub(crate) name: ExitName,
+    lease: Mutex<Option<Lease>>,
+    numbers: Mutex<Numbers>,
+}
+
+/// What is published of a module, and what the oldest unsettled event is looked up by.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) status: ExitStatus,
+    pub(crate) oldest_retry: Option<EventSeq>,
+}
+
+impl Seat {
+    pub(crate) fn new(name: ExitName, cursor: EventSeq) -> Self {
+        let status = ExitStatus::new(name.clone(), cursor);
+        let numbers = Numbers { status, oldest_retry: None };
+        Self { name, lease: Mutex::new(None), numbers: Mutex::new(numbers) }
+    }
+
+    /// The lease in hand; `None` when there is none or it was lost.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        locked(&self.lease).clone()
+    }
+
+    /// Puts the lease that was just taken, or that there is none.
+    pub(crate) fn set_lease(&self, lease: Option<Lease>) {
+        *locked(&self.lease) = lease;
+    }
+
+    /// Puts what a renewal of `old` brought, unless the worker has another one by now.
+    pub(crate) fn renew_lease(&self, old: &Lease, new: Option<Lease>) {
+        let mut lease = locked(&self.lease);
+        if lease.as_ref() == Some(old) {
+            *lease = new;
+        }
+    }
+
+    /// The numbers, to read or to change.
+    pub(crate) fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        locked(&self.numbers)
+    }
+}
+
+/// A panic elsewhere leaves these values whole: each is written in one assignment.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
