@@ -135,8 +135,19 @@ fn pages_in_log(path: &Path, page_octets: u64) -> std::io::Result<HashSet<u64>> 
     Ok(pages)
 }
 
-/// Takes the lock that only one process can have; it ends with the returned file or the process.
-pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+/// The right to write, which only one process can have. It ends with this value or the process.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is being started at this moment has inherited
+        // the file, and with it the lock, until it runs its own program.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock.
+pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
     let lock_path = with_suffix(path, ".lock");
     let file = OpenOptions::new()
         .write(true)
@@ -145,7 +156,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
         .open(lock_path)
         .map_err(|err| StoreError::io("locking the store", err))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(err)) => Err(StoreError::io("locking the store", err)),
     }

@@ -1,6 +1,5 @@
 //! The handle that everybody else holds.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -36,7 +35,7 @@ struct Writing {
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
     /// Keeps other processes out until everything above is gone.
-    _lock: File,
+    _lock: file::Lock,
 }
 
 impl Store {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 pub const STORE_ID: [u8; 8] = [0, 1, 2, 3, 0xfc, 0xfd, 0xfe, 0xff];
 /// Longer than anything here takes, so a test that waits for it has failed.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A new store in a folder of its own.
 pub struct Place {
