@@ -67,6 +67,7 @@ fn clippy(root: &Path) -> Result<(), String> {
 }
 
 fn cargo_test(root: &Path) -> Result<(), String> {
+    programs(root, "debug")?;
     run(cargo(root).args(["test", "--workspace"]))
 }
 
@@ -89,29 +90,23 @@ pub(crate) fn advisories(root: &Path) -> Result<(), String> {
 
 /// Runs the crash test, which lives in `e2e/`.
 pub(crate) fn crash(root: &Path, trials: u32, seed: Option<u64>) -> Result<(), String> {
-    // The server that is killed is a program of its own; building one does not build the other.
-    run(cargo(root).args(["build", "--quiet", "--package", "exeunt"]))?;
-    let mut command = cargo(root);
-    command.args(["run", "--quiet", "--package", "exeunt-e2e", "--bin", "crash", "--"]);
-    command.args(["--trials", &trials.to_string()]);
+    let mut command = Command::new(programs(root, "debug")?.join("crash"));
+    command.current_dir(root).args(["--trials", &trials.to_string()]);
     if let Some(seed) = seed {
         command.args(["--seed", &seed.to_string()]);
     }
     run(&mut command)
 }
 
-/// Runs the benchmark of issuance, which lives in `e2e/`, as users would build the server.
+/// Runs the benchmark of issuance, which lives in `e2e/`, on the server as users would build it.
 pub(crate) fn bench_issue(root: &Path, arguments: &[String]) -> Result<(), String> {
-    run(cargo(root).args(["build", "--release", "--package", "exeunt"]))?;
-    run(cargo(root)
-        .args(["run", "--release", "--package", "exeunt-e2e", "--bin", "bench", "--", "issue"])
-        .args(arguments))
+    let program = programs(root, "release")?.join("bench");
+    run(Command::new(program).current_dir(root).arg("issue").args(arguments))
 }
 
 /// The README's first command, twice: on nothing, and on what the first run left.
 fn quickstart(root: &Path) -> Result<(), String> {
-    run(cargo(root).args(["build", "--quiet", "--package", "exeunt"]))?;
-    let program = target_folder(root)?.join("debug/exeunt");
+    let program = programs(root, "debug")?.join("exeunt");
     let place = std::env::temp_dir().join(format!("exeunt-quickstart-{}", std::process::id()));
     std::fs::create_dir(&place).map_err(|err| format!("{}: {err}", place.display()))?;
     let once = || {
@@ -127,6 +122,20 @@ fn quickstart(root: &Path) -> Result<(), String> {
     // A failed run leaves its folder for whoever looks into it.
     outcome.map_err(|error| format!("{error}; what it left is in {}", place.display()))?;
     std::fs::remove_dir_all(&place).map_err(|err| format!("{}: {err}", place.display()))
+}
+
+/// Builds every program of the workspace and returns the folder they are in.
+///
+/// All of them, because the tests start each other's: a test of `e2e/` kills the server of
+/// `crates/exeunt`, and cargo builds only what belongs to the tested package.
+fn programs(root: &Path, profile: &str) -> Result<PathBuf, String> {
+    let mut command = cargo(root);
+    command.args(["build", "--workspace", "--bins"]);
+    if profile == "release" {
+        command.arg("--release");
+    }
+    run(&mut command)?;
+    Ok(target_folder(root)?.join(profile))
 }
 
 fn target_folder(root: &Path) -> Result<PathBuf, String> {
