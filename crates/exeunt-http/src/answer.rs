@@ -24,8 +24,8 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
 /// A fault as a problem document.
 pub(crate) fn problem(fault: &Fault) -> Answer {
     let mut answer = answer(fault.status, PROBLEM_MEDIA_TYPE, &fault.problem());
-    if let Some((name, value)) = &fault.header {
-        answer.headers_mut().insert(name.clone(), value.clone());
+    if let Some((name, value)) = fault.header {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer
 }

@@ -37,12 +37,11 @@ where
         result = &mut connection => Some(result),
         () = closed(&mut closing) => None,
     };
-    let result = match ended {
-        Some(result) => result,
-        None => {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
-        }
+    let result = if let Some(result) = ended {
+        result
+    } else {
+        Pin::new(&mut connection).graceful_shutdown();
+        (&mut connection).await
     };
     let Err(err) = result else { return };
     tracing::debug!(error = %err, "a connection ended early");

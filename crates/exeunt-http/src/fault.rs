@@ -6,7 +6,6 @@ use exeunt_api::{Problem, REQUEST_BYTES_MAX};
 use exeunt_engine::{Blame, SubmitError};
 use exeunt_types::RequestId;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::settings::Limits;
 
@@ -21,7 +20,8 @@ pub(crate) struct Fault {
     detail: Cow<'static, str>,
     hint: Option<&'static str>,
     request: Option<RequestId>,
-    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+    /// Name (lower case) and value of a header that belongs to the status.
+    pub(crate) header: Option<(&'static str, &'static str)>,
 }
 
 impl Fault {
@@ -33,14 +33,14 @@ impl Fault {
         Self { hint: Some(hint), ..self }
     }
 
-    fn with(self, name: HeaderName, value: &'static str) -> Self {
-        Self { header: Some((name, HeaderValue::from_static(value))), ..self }
+    fn with(self, name: &'static str, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
     }
 
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is required")
             .hinted("send the header 'Authorization: Bearer TOKEN'")
-            .with(WWW_AUTHENTICATE, r#"Bearer realm="exeunt""#)
+            .with("www-authenticate", r#"Bearer realm="exeunt""#)
     }
 
     pub(crate) fn stranger() -> Self {
@@ -55,7 +55,8 @@ impl Fault {
 
     pub(crate) fn method(allowed: &'static str) -> Self {
         let detail = format!("this path takes {allowed} only");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail).with(ALLOW, allowed)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+            .with("allow", allowed)
     }
 
     pub(crate) fn url_too_long() -> Self {
@@ -103,7 +104,7 @@ impl Fault {
         let detail = "as many requests as this server takes are in flight";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "server-busy", detail)
             .hinted("try again after the seconds in 'Retry-After'")
-            .with(RETRY_AFTER, RETRY_AFTER_S)
+            .with("retry-after", RETRY_AFTER_S)
     }
 
     pub(crate) fn internal() -> Self {

@@ -24,4 +24,4 @@ pub use answer::rfc3339;
 pub use auth::token_digest;
 pub use error::HttpError;
 pub use server::Server;
-pub use settings::{ExitsSource, HttpSettings, Limits, TlsFiles};
+pub use settings::{ExitsSource, HeldFn, HttpSettings, Limits, StatusesFn, TlsFiles};

@@ -1,7 +1,5 @@
 //! Queries. A key that nobody knows is refused: a misspelt `template` must not choose the default.
 
-use std::borrow::Cow;
-
 use exeunt_api::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 
 use crate::fault::Fault;
@@ -78,7 +76,7 @@ fn number<T: std::str::FromStr>(value: &str, key: &str) -> Result<T, Fault> {
     value.parse().map_err(|_| Fault::query(format!("{key} is not a number in range")))
 }
 
-fn unknown(key: &Cow<'_, str>, known: &str) -> Fault {
+fn unknown(key: &str, known: &str) -> Fault {
     let key: String = key.chars().take(32).collect();
     Fault::query(format!("{key:?} is not known; this path takes {known}"))
 }

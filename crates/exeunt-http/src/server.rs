@@ -74,7 +74,7 @@ impl Server {
         let workers = Workers::start(limits.workers, limits.submissions_in_flight)
             .map_err(|err| threads("starting the workers", err))?;
 
-        let _inside = runtime.enter();
+        let inside = runtime.enter();
         let tcp = listen
             .map(|address| {
                 let listener = open_tcp(address)?;
@@ -104,7 +104,7 @@ impl Server {
             tracing::info!(%address, tls = secure, "listening");
         }
         tracing::info!(socket = %socket.display(), "listening");
-        drop(_inside);
+        drop(inside);
         Ok(Self { runtime, edge, closing, rooms, address, socket: file })
     }
 

@@ -105,14 +105,20 @@ impl Default for Limits {
     }
 }
 
+/// How [`ExitsSource::statuses`] is called.
+pub type StatusesFn = dyn Fn() -> Vec<ExitStatus> + Send + Sync;
+
+/// How [`ExitsSource::held`] is called: name of the module, most rows.
+pub type HeldFn = dyn Fn(&str, usize) -> Vec<HeldEvent> + Send + Sync;
+
 /// Where the numbers about exit modules come from. Called on a thread that may block.
 #[derive(Clone)]
 pub struct ExitsSource {
     /// How every module stands, in the order of the configuration.
-    pub statuses: Arc<dyn Fn() -> Vec<ExitStatus> + Send + Sync>,
+    pub statuses: Arc<StatusesFn>,
     /// The shelf of the module with that name, oldest event first, at most so many rows. Only asked
     /// for names that `statuses` gave.
-    pub held: Arc<dyn Fn(&str, usize) -> Vec<HeldEvent> + Send + Sync>,
+    pub held: Arc<HeldFn>,
 }
 
 impl ExitsSource {

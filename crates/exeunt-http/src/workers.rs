@@ -176,7 +176,7 @@ mod tests {
     fn one_job_more_than_the_limit_is_refused() {
         let workers = Workers::start(1, 2).unwrap();
         let (release, gate) = mpsc::channel::<()>();
-        workers.run(move || drop(gate.recv())).unwrap();
+        workers.run(move || assert!(gate.recv().is_err())).unwrap();
         workers.run(|| ()).unwrap();
         assert!(workers.run(|| ()).is_err());
         drop(release);
@@ -191,7 +191,7 @@ mod tests {
         let (done, finished) = mpsc::channel();
         workers
             .run(move || {
-                drop(gate.recv());
+                assert!(gate.recv().is_err());
                 done.send(()).unwrap();
             })
             .unwrap();

@@ -1,0 +1,329 @@
+//! A CA with an edge in front of it, and clients for it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use exeunt_api::{ExitState, ExitStatus, HeldEvent, HeldState, Problem};
+use exeunt_engine::{
+    Asked, CaProfile, Clock, Decision, Engine, Entropy, Parts, Policy, Publication,
+    self_signed_root,
+};
+use exeunt_http::{ExitsSource, HttpSettings, Limits, Server, TlsFiles, token_digest};
+use exeunt_keys::{KeyError, SoftwareKey, random_bytes};
+use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy};
+use exeunt_store::Store;
+use exeunt_testkit::requests::openssl_request;
+use exeunt_types::{KeyAlgorithm, Serial, UnixMillis};
+use exeunt_x509::{KeyUsage, Name};
+use reqwest::blocking::{Client, ClientBuilder, RequestBuilder, Response};
+
+/// The token that the test server knows.
+pub const TOKEN: &str = "a-token-of-the-tests";
+
+/// How long anything may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixMillis {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        UnixMillis(i64::try_from(since.as_millis()).unwrap())
+    }
+}
+
+#[derive(Debug)]
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn serial_octets(&self) -> Result<[u8; 16], KeyError> {
+        random_bytes()
+    }
+}
+
+/// The built-in policy behind a gate: tells who is in, and lets nobody out before it is opened.
+/// A request for the template `panic` panics.
+#[derive(Debug)]
+struct GatedPolicy {
+    policy: TemplatePolicy,
+    entered: Sender<()>,
+    gate: Mutex<Receiver<()>>,
+}
+
+impl Policy for GatedPolicy {
+    fn decide(&self, asked: &Asked<'_>) -> Decision {
+        assert_ne!(asked.template, Some("panic"), "a policy that panics on purpose");
+        // A test that does not listen does not care.
+        let _ = self.entered.send(());
+        // Open when the other end is dropped; one message lets one through.
+        let _ = self.gate.lock().unwrap().recv();
+        self.policy.decide(asked)
+    }
+}
+
+/// The gate of a CA that was started with one.
+pub struct Gate {
+    entered: Receiver<()>,
+    open: Sender<()>,
+}
+
+impl Gate {
+    /// Returns when a submission has come as far as the policy.
+    pub fn wait(&self) {
+        self.entered.recv_timeout(PATIENCE).expect("no submission came to the policy");
+    }
+
+    /// Lets everybody through from now on.
+    pub fn open(self) {
+        drop(self.open);
+    }
+}
+
+/// A CA, its edge and its home.
+pub struct Ca {
+    pub engine: Arc<Engine>,
+    pub server: Option<Server>,
+    pub home: tempfile::TempDir,
+}
+
+/// What a test changes about its server.
+pub struct Wanted {
+    pub listen: Option<SocketAddr>,
+    pub tls: Option<TlsFiles>,
+    pub limits: Limits,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        let limits = Limits { workers: 8, ..Limits::default() };
+        Self { listen: Some(([127, 0, 0, 1], 0).into()), tls: None, limits }
+    }
+}
+
+impl Ca {
+    pub fn start() -> Self {
+        Self::start_as(Wanted::default())
+    }
+
+    pub fn start_as(wanted: Wanted) -> Self {
+        let (mut ca, gate) = Self::closed();
+        gate.open();
+        ca.serve(wanted);
+        ca
+    }
+
+    pub fn start_gated(wanted: Wanted) -> (Self, Gate) {
+        let (mut ca, gate) = Self::closed();
+        ca.serve(wanted);
+        (ca, gate)
+    }
+
+    /// A CA without a server.
+    pub fn closed() -> (Self, Gate) {
+        let home = tempfile::tempdir().unwrap();
+        let now = SystemClock.now();
+        let file = home.path().join("exeunt.db");
+        Store::create(&file, [7; 8], now).unwrap();
+        let key = SoftwareKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let profile = CaProfile {
+            subject: Name::parse("CN=Edge Test CA").unwrap(),
+            not_before: UnixMillis(now.0 - 60_000),
+            not_after: now.plus(Duration::from_hours(24 * 400)),
+        };
+        let certificate = self_signed_root(&key, &profile, Serial::from_random([1; 16])).unwrap();
+        let (entered, is_in) = channel();
+        let (open, gate) = channel();
+        let policy = TemplatePolicy::new(
+            vec![template("tls-server", Issuance::AtOnce), template("held", Issuance::Hold)],
+            Some("tls-server".to_owned()),
+        )
+        .unwrap();
+        let parts = Parts {
+            name: "edge".to_owned(),
+            store: Store::open(&file).unwrap(),
+            key: Box::new(key),
+            policy: Box::new(GatedPolicy { policy, entered, gate: Mutex::new(gate) }),
+            clock: Box::new(SystemClock),
+            entropy: Box::new(SystemEntropy),
+        };
+        let engine = Engine::new(parts, &certificate, &Publication::default()).unwrap();
+        engine.recover().unwrap();
+        let ca = Self { engine: Arc::new(engine), server: None, home };
+        (ca, Gate { entered: is_in, open })
+    }
+
+    pub fn settings(&self, wanted: Wanted) -> HttpSettings {
+        let Wanted { listen, tls, limits } = wanted;
+        HttpSettings {
+            socket: self.socket(),
+            listen,
+            tls,
+            tokens: vec![
+                ("other".to_owned(), token_digest("another")),
+                ("tests".to_owned(), token_digest(TOKEN)),
+            ],
+            limits,
+        }
+    }
+
+    pub fn serve(&mut self, wanted: Wanted) {
+        let settings = self.settings(wanted);
+        let server = Server::start(settings, Arc::clone(&self.engine), exits()).unwrap();
+        self.server = Some(server);
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.home.path().join("exeunt.sock")
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.as_ref().unwrap().address().unwrap()
+    }
+
+    /// A request in PEM, made by openssl.
+    pub fn request(&self, subject: &str, san: &[&str]) -> Vec<u8> {
+        std::fs::read(openssl_request("ec:P-256", subject, san, self.home.path())).unwrap()
+    }
+
+    /// A client of the Unix socket.
+    pub fn local(&self) -> Http {
+        let client = client().unix_socket(self.socket()).build().unwrap();
+        Http { client, base: "http://exeunt".to_owned(), token: None }
+    }
+
+    /// A client of the TCP door.
+    pub fn remote(&self) -> Http {
+        let base = format!("http://{}", self.address());
+        Http { client: client().build().unwrap(), base, token: Some(TOKEN.to_owned()) }
+    }
+
+    /// A bare connection to the TCP door.
+    pub fn raw(&self) -> Raw {
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Raw(stream)
+    }
+}
+
+pub fn client() -> ClientBuilder {
+    Client::builder().no_proxy().timeout(PATIENCE)
+}
+
+/// An HTTP client with one server and perhaps a token.
+pub struct Http {
+    pub client: Client,
+    pub base: String,
+    pub token: Option<String>,
+}
+
+impl Http {
+    pub fn get(&self, path: &str) -> Response {
+        self.send(self.client.get(format!("{}{path}", self.base)))
+    }
+
+    pub fn post(&self, path: &str, body: impl Into<reqwest::blocking::Body>) -> Response {
+        self.send(self.client.post(format!("{}{path}", self.base)).body(body))
+    }
+
+    pub fn send(&self, request: RequestBuilder) -> Response {
+        match &self.token {
+            Some(token) => request.bearer_auth(token).send().unwrap(),
+            None => request.send().unwrap(),
+        }
+    }
+}
+
+/// A bare connection.
+pub struct Raw(pub TcpStream);
+
+impl Raw {
+    pub fn write(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// All that comes until the server closes.
+    pub fn read_to_end(&mut self) -> String {
+        let mut octets = Vec::new();
+        self.0.read_to_end(&mut octets).unwrap();
+        String::from_utf8(octets).unwrap()
+    }
+}
+
+/// Asserts that an answer is a problem with that status and code, and gives it.
+#[track_caller]
+pub fn problem(response: Response, status: u16, code: &str) -> Problem {
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let actual = response.status().as_u16();
+    let problem: Problem = response.json().unwrap();
+    assert_eq!((actual, problem.status, problem.code.as_str()), (status, status, code));
+    assert_eq!(problem.kind, "about:blank");
+    problem
+}
+
+/// Asks until the answer is there.
+pub fn eventually<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn template(name: &str, issuance: Issuance) -> Template {
+    Template {
+        name: name.to_owned(),
+        validity: Duration::from_hours(24 * 90),
+        backdate: Duration::from_mins(5),
+        key_usage: KeyUsage::DIGITAL_SIGNATURE,
+        extended_key_usage: vec![exeunt_policy::UsageName::parse("serverAuth").unwrap()],
+        subject_allowed: vec!["2.5.4.3".to_owned()],
+        names_allowed: vec![NameKind::Dns, NameKind::Ip],
+        dns_from_common_name: true,
+        issuance,
+        callers: Callers::Authenticated,
+    }
+}
+
+/// Two modules as a dispatcher would tell of them.
+fn exits() -> ExitsSource {
+    let status = |name: &str, held_parked| ExitStatus {
+        name: name.to_owned(),
+        state: ExitState::Running,
+        description: "writes files".to_owned(),
+        cursor: 5,
+        head: 7,
+        lag: 2,
+        oldest_unsettled_s: Some(3),
+        held_retry: 0,
+        held_parked,
+        accepted: 5,
+        attempts: 6,
+        starts: 1,
+        last_error: None,
+        last_error_at: None,
+    };
+    let held = |name: &str, rows: usize| {
+        assert_eq!((name, rows), ("mail", 1000));
+        vec![HeldEvent {
+            event: 4,
+            kind: "issued".to_owned(),
+            subject: "request:2".to_owned(),
+            state: HeldState::Parked,
+            attempts: 9,
+            next_attempt: None,
+            last_error: Some("no such mailbox".to_owned()),
+        }]
+    };
+    ExitsSource {
+        statuses: Arc::new(move || vec![status("file", 0), status("mail", 1)]),
+        held: Arc::new(held),
+    }
+}

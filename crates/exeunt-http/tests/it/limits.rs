@@ -1,0 +1,143 @@
+//! Too much, too slow, too many.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use exeunt_api::REQUEST_BYTES_MAX;
+
+use crate::ca::{Ca, TOKEN, Wanted, problem};
+
+fn post(length: usize) -> String {
+    format!(
+        "POST /v1/requests HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-length: {length}\r\n\r\n"
+    )
+}
+
+/// A server that waits for nobody.
+fn impatient() -> Ca {
+    let mut wanted = Wanted::default();
+    wanted.limits.read = Duration::from_millis(300);
+    Ca::start_as(wanted)
+}
+
+#[test]
+fn a_request_that_is_too_large_is_refused_whether_it_says_so_or_not() {
+    let ca = Ca::start();
+    for http in [ca.local(), ca.remote()] {
+        let body = vec![b'x'; REQUEST_BYTES_MAX + 1];
+        problem(http.post("/v1/requests", body.clone()), 413, "request-too-large");
+        let chunked = reqwest::blocking::Body::new(std::io::Cursor::new(body));
+        problem(http.post("/v1/requests", chunked), 413, "request-too-large");
+        let at_the_limit = vec![b'x'; REQUEST_BYTES_MAX];
+        assert_eq!(http.post("/v1/requests", at_the_limit).status(), 400);
+    }
+}
+
+#[test]
+fn a_body_far_too_large_is_not_read_to_its_end() {
+    let ca = Ca::start();
+    let mut raw = ca.raw();
+    raw.write(&post(1 << 30));
+    let chunk = vec![b'x'; 64 * 1024];
+    let mut sent = 0_usize;
+    // The server stops reading and closes; the kernel's buffers take some more.
+    while sent < 1 << 30 && raw.0.write_all(&chunk).is_ok() {
+        sent += chunk.len();
+    }
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
+}
+
+#[test]
+fn a_head_that_comes_too_slowly_is_answered_408() {
+    let ca = impatient();
+    let mut raw = ca.raw();
+    raw.write("GET /v1/health HTTP/1.1\r\nhos");
+    let answer = raw.read_to_end();
+    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let problem: exeunt_api::Problem = serde_json::from_str(body).unwrap();
+    assert_eq!((problem.status, problem.code.as_str()), (408, "request-timeout"));
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_answered_408() {
+    let ca = impatient();
+    let mut raw = ca.raw();
+    raw.write(&post(1000));
+    let mut drip = raw.0.try_clone().unwrap();
+    let (answer, took) = std::thread::scope(|scope| {
+        let began = Instant::now();
+        // A byte now and then keeps nobody's clock from running.
+        scope.spawn(move || {
+            while drip.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let mut head = [0; 1024];
+        let got = raw.0.read(&mut head).unwrap();
+        let took = began.elapsed();
+        raw.0.shutdown(Shutdown::Both).unwrap();
+        (String::from_utf8_lossy(&head[..got]).into_owned(), took)
+    });
+    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    assert!(took < Duration::from_secs(10), "took {took:?}");
+}
+
+#[test]
+fn an_idle_connection_is_closed_in_silence() {
+    let ca = impatient();
+    assert_eq!(ca.raw().read_to_end(), "");
+}
+
+#[test]
+fn requests_in_one_packet_are_answered_in_order_and_garbage_ends_the_connection() {
+    let ca = Ca::start();
+    let mut raw = ca.raw();
+    raw.write(
+        "GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\nGET /v1/ca HTTP/1.1\r\nhost: x\r\n\r\n\
+         \x01\x02garbage\r\n\r\nGET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n",
+    );
+    let answers = raw.read_to_end();
+    let lines: Vec<_> = answers.lines().filter(|it| it.contains("HTTP/1.1 ")).collect();
+    let statuses: Vec<_> =
+        lines.iter().map(|it| &it[it.find("HTTP/1.1 ").unwrap() + 9..][..3]).collect();
+    assert_eq!(statuses, ["200", "401", "400"]);
+    assert_eq!(ca.remote().get("/v1/health").status(), 200);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_answered_431() {
+    let ca = Ca::start();
+    let mut raw = ca.raw();
+    raw.write(&format!(
+        "GET /v1/health HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
+        "y".repeat(exeunt_http::Limits::HEAD_BYTES_MAX)
+    ));
+    let mut head = [0; 12];
+    raw.0.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 431");
+}
+
+#[test]
+fn one_submission_too_many_is_told_to_come_again() {
+    let mut wanted = Wanted::default();
+    wanted.limits.workers = 1;
+    wanted.limits.submissions_in_flight = 1;
+    let (ca, gate) = Ca::start_gated(wanted);
+    let request = ca.request("/CN=host.example", &[]);
+    let first = std::thread::scope(|scope| {
+        let first = scope.spawn(|| ca.remote().post("/v1/requests", request.clone()).status());
+        gate.wait();
+        let response = ca.remote().post("/v1/requests", request.clone());
+        assert_eq!(response.headers()["retry-after"], "1");
+        problem(response, 503, "server-busy");
+        // Look-ups are not submissions.
+        assert_eq!(ca.remote().get("/v1/requests").status(), 200);
+        gate.open();
+        first.join().unwrap()
+    });
+    assert_eq!(first, 200);
+    assert_eq!(ca.remote().post("/v1/requests", request).status(), 200);
+}

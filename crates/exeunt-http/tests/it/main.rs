@@ -1,0 +1,9 @@
+//! The edge over real sockets, with a real engine behind it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod api;
+mod ca;
+mod doors;
+mod lifetime;
+mod limits;
