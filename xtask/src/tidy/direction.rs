@@ -37,8 +37,10 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
 const FOR_TESTS: &str = "exeunt-testkit";
 
 /// What the tests of one crate may use beside that: a real neighbour is better than a mock.
-const MORE_FOR_TESTS: &[(&str, &[&str])] =
-    &[("exeunt-http", &["exeunt-keys", "exeunt-policy", "exeunt-store", "exeunt-x509"])];
+const MORE_FOR_TESTS: &[(&str, &[&str])] = &[
+    ("exeunt-engine", &["exeunt-policy"]),
+    ("exeunt-http", &["exeunt-keys", "exeunt-policy", "exeunt-store", "exeunt-x509"]),
+];
 
 /// Crates that strangers depend on, or that stand for strangers: no private help in their tests.
 const PUBLISHED: &[&str] = &["exeunt-module", "exeunt-module-kit", "exeunt-exit-file"];
