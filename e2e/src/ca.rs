@@ -28,11 +28,19 @@ impl Ca {
     ///
     /// When it fails.
     pub fn init(options: &[&str]) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        let ca = Self { folder };
+        let ca = Self::bare();
         let output = ca.run(&[&["init", "--name", "Test Root"], options].concat());
         assert!(output.status.success(), "init failed: {}", text(&output.stderr));
         ca
+    }
+
+    /// A place for a CA that is not made yet.
+    ///
+    /// # Panics
+    ///
+    /// When there is no temporary folder.
+    pub fn bare() -> Self {
+        Self { folder: TempDir::new().expect("a temporary folder") }
     }
 
     /// Its home.
@@ -109,10 +117,20 @@ impl Ca {
     ///
     /// When it does not listen in time.
     pub fn serve(&self) -> Served {
+        self.serve_with(&[])
+    }
+
+    /// Starts the server with more variables in its environment.
+    ///
+    /// # Panics
+    ///
+    /// As [`Ca::serve`].
+    pub fn serve_with(&self, variables: &[(&str, &str)]) -> Served {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log file");
         let child = self
             .command(&["serve", "--listen", "127.0.0.1:0"])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

@@ -105,8 +105,13 @@ pub enum ConfigError {
     #[error("{0} is larger than {CONFIG_BYTES_MAX} bytes")]
     TooLarge(PathBuf),
     /// Not TOML, an unknown key, a wrong type.
-    #[error("{}", .0.to_string().trim_end().replace('\n', " | "))]
-    Toml(#[from] toml::de::Error),
+    #[error("line {line}: {reason}")]
+    Syntax {
+        /// Line of the file, from 1 on.
+        line: usize,
+        /// What the parser said, on one line.
+        reason: String,
+    },
     /// A value that does not do.
     #[error("{key}: {reason}")]
     Value {
@@ -132,7 +137,7 @@ impl ConfigError {
             }
             Self::Read { .. } => "config-unreadable",
             Self::TooLarge(_) => "config-too-large",
-            Self::Toml(_) => "config-syntax",
+            Self::Syntax { .. } => "config-syntax",
             Self::Value { .. } | Self::Templates(_) | Self::ExitName(_) => "config-invalid",
         }
     }
@@ -140,6 +145,12 @@ impl ConfigError {
 
 fn value_error(key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
     ConfigError::Value { key: key.into(), reason: reason.into() }
+}
+
+fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |it| it.start).min(text.len());
+    let line = text.as_bytes()[..start].iter().filter(|it| **it == b'\n').count() + 1;
+    ConfigError::Syntax { line, reason: error.message().replace('\n', ", ") }
 }
 
 impl Config {
@@ -163,7 +174,8 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn from_toml(text: &str, home: &Path) -> Result<Self, ConfigError> {
-        let File { ca, key, server, publication, policy, template, exit } = toml::from_str(text)?;
+        let File { ca, key, server, publication, policy, template, exit } =
+            toml::from_str(text).map_err(|err| syntax_error(text, &err))?;
         if ca.name.is_empty() || 64 < ca.name.chars().count() || ca.name.contains(char::is_control)
         {
             return Err(value_error("ca.name", "must be 1 to 64 characters without controls"));

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use exeunt_dispatch::{CaFacts, Dispatcher, ExitSettings};
 use exeunt_engine::Engine;
@@ -22,6 +22,8 @@ use crate::status::{self, SharedDispatcher};
 
 /// How long a stop waits for requests and deliveries in hand.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How often a stop looks whether the modules have heard everything.
+const SETTLE_POLL: Duration = Duration::from_millis(10);
 
 /// A server that runs.
 #[derive(Debug)]
@@ -92,11 +94,25 @@ impl Running {
         http.stop(STOP_GRACE);
         log_server_event(&engine, EventKind::SHUTDOWN);
         let taken = dispatcher.write().unwrap_or_else(PoisonError::into_inner).take();
-        if taken.is_some_and(|it| !it.stop(STOP_GRACE)) {
+        let Some(dispatcher) = taken else { return };
+        let deadline = Instant::now() + STOP_GRACE;
+        tell_the_rest(&dispatcher, deadline);
+        if !dispatcher.stop(deadline.saturating_duration_since(Instant::now())) {
             tracing::warn!(
                 "a module was still busy and was killed; it is told again at the next start"
             );
         }
+    }
+}
+
+/// Gives the modules that work the time to hear of the shutdown, as they do in the original. What is
+/// not told by the deadline is told at the next start.
+fn tell_the_rest(dispatcher: &Dispatcher, deadline: Instant) {
+    let behind = |it: exeunt_dispatch::ExitStatus| {
+        matches!(it.state, exeunt_dispatch::ExitState::Running) && 0 < it.lag
+    };
+    while Instant::now() < deadline && dispatcher.status().into_iter().any(behind) {
+        std::thread::sleep(SETTLE_POLL);
     }
 }
 
@@ -173,6 +189,7 @@ fn build_engine(
             "ca-key-mismatch" => {
                 failure.hint("look at [ca] certificate and [key] file in exeunt.toml")
             }
+            "ca-publication-invalid" => failure.hint("look at [publication] in exeunt.toml"),
             _ => failure,
         }
     })

@@ -1,0 +1,169 @@
+//! Exit modules as their operator meets them.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use exeunt_e2e::ca::{Ca, wait_for};
+use exeunt_e2e::{program, record};
+
+use super::issuing::request;
+
+fn exit(ca: &Ca, name: &str) -> serde_json::Value {
+    serde_json::from_str(&ca.ok(&["exit", "status", name, "--json"])).unwrap()
+}
+
+fn issue(ca: &Ca, host: &str) {
+    let file = request(ca, "ec:P-256", &format!("/CN={host}"), &[host]);
+    ca.ok(&["submit", &file]);
+}
+
+fn published(ca: &Ca) -> usize {
+    std::fs::read_dir(ca.published()).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_missing_module_holds_nothing_up_and_hears_everything_once_it_is_there() {
+    let ca = Ca::init(&[]);
+    let late = ca.scratch().join("late-module");
+    let heard = ca.scratch().join("heard");
+    ca.configure_more(&format!(
+        "[[exit]]\nname = \"late\"\ncommand = [{late:?}]\n[exit.settings]\nfile = {heard:?}"
+    ));
+    let server = ca.serve();
+    issue(&ca, "one.example.test");
+    issue(&ca, "two.example.test");
+    wait_for("the other module to publish", || (published(&ca) == 2).then_some(()));
+    let status = exit(&ca, "late");
+    assert!(status["last_error"].as_str().unwrap().contains("late-module"), "{status}");
+    assert_eq!(status["held_parked"], 0, "{status}");
+
+    install(&program::built("record-module"), &late);
+    let issued = |heard: &[record::Heard]| heard.iter().filter(|it| it.event == 1).count();
+    wait_for("the module to hear of both", || {
+        (issued(&record::read(&heard).unwrap()) == 2).then_some(())
+    });
+    server.stop();
+}
+
+#[test]
+fn a_module_that_is_replaced_while_running_is_started_anew_and_misses_nothing() {
+    let ca = Ca::init(&[]);
+    let module = ca.scratch().join("module.py");
+    let heard = ca.scratch().join("heard");
+    install_script(&module, "old");
+    ca.configure_more(&format!(
+        "[[exit]]\nname = \"script\"\ncommand = [\"python3\", {module:?}, {heard:?}]"
+    ));
+    let server = ca.serve();
+    issue(&ca, "one.example.test");
+    let lines = || std::fs::read_to_string(&heard).unwrap_or_default();
+    wait_for("the old module", || lines().contains("old 1").then_some(()));
+    install_script(&module, "new");
+    issue(&ca, "two.example.test");
+    issue(&ca, "three.example.test");
+    let new_one_works = || {
+        issue(&ca, "more.example.test");
+        lines().contains("new 1").then_some(())
+    };
+    wait_for("the new module", new_one_works);
+    wait_for("everything", || (exit(&ca, "script")["lag"] == 0).then_some(()));
+    let requests: serde_json::Value =
+        serde_json::from_str(&ca.ok(&["request", "list", "--json"])).unwrap();
+    let issued = requests["requests"].as_array().unwrap().len();
+    let told = lines().lines().filter(|it| it.ends_with(" 1")).count();
+    assert_eq!(told, issued, "{}", lines());
+    server.stop();
+}
+
+#[test]
+fn one_poisoned_event_is_held_and_the_others_pass() {
+    let ca = Ca::init(&[]);
+    let module = ca.scratch().join("module.py");
+    let heard = ca.scratch().join("heard");
+    install_script(&module, "good");
+    ca.configure_more(&format!(
+        "[[exit]]\nname = \"script\"\ncommand = [\"python3\", {module:?}, {heard:?}]\n\
+         retry_first_s = 1\nretry_longest_s = 1\nretry_attempts_max = 2"
+    ));
+    let server = ca.serve();
+    issue(&ca, "poison.example.test");
+    issue(&ca, "fine.example.test");
+    wait_for("the fine one", || {
+        std::fs::read_to_string(&heard).unwrap_or_default().contains("good 1").then_some(())
+    });
+    let parked = wait_for("the poisoned one to be parked", || {
+        let status = exit(&ca, "script");
+        (status["held_parked"] == 1).then_some(status)
+    });
+    let held = &parked["held"][0];
+    assert_eq!(held["state"], "parked", "{parked}");
+    assert_eq!(held["attempts"], 2, "{parked}");
+    assert!(held["last_error"].as_str().unwrap().contains("will not take it"), "{parked}");
+    assert!(ca.ok(&["exit", "status", "script"]).contains("parked"));
+    server.stop();
+}
+
+#[test]
+fn two_modules_hear_each_event_from_places_of_their_own() {
+    let ca = Ca::init(&[]);
+    let module = program::built("record-module");
+    let (a, b) = (ca.scratch().join("a"), ca.scratch().join("b"));
+    ca.configure_more(&format!(
+        "[[exit]]\nname = \"a\"\ncommand = [{module:?}]\n[exit.settings]\nfile = {a:?}"
+    ));
+    let server = ca.serve();
+    issue(&ca, "one.example.test");
+    wait_for("a to hear", || (exit(&ca, "a")["lag"] == 0).then_some(()));
+    server.stop();
+    // A module that comes later is filled from the log, and disturbs the first one's place not.
+    ca.configure_more(&format!(
+        "[[exit]]\nname = \"b\"\ncommand = [{module:?}]\n[exit.settings]\nfile = {b:?}"
+    ));
+    let server = ca.serve();
+    issue(&ca, "two.example.test");
+    for name in ["a", "b"] {
+        wait_for("both to hear", || (exit(&ca, name)["lag"] == 0).then_some(()));
+    }
+    server.stop();
+    let (a, b) = (record::read(&a).unwrap(), record::read(&b).unwrap());
+    assert_eq!(a, b, "both heard the same events in the same order, once");
+    assert_eq!(a.iter().filter(|it| it.event == 1).count(), 2);
+}
+
+/// Puts a program in place the way an installer does: whole, by renaming.
+fn install(program: &Path, place: &Path) {
+    let beside = place.with_extension("new");
+    std::fs::copy(program, &beside).unwrap();
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(beside, place).unwrap();
+}
+
+/// A module in Python, from the contract alone.
+fn install_script(place: &Path, word: &str) {
+    let script = format!(
+        r#"import json, sys
+for line in sys.stdin:
+    call = json.loads(line)
+    method, result = call["method"], None
+    if method == "Initialize":
+        result = {{"protocol": 1, "features": [], "event_mask": 1, "window": 8}}
+    elif method == "GetDescription":
+        result = "a script"
+    elif method == "Notify":
+        event = call["params"]["event"]
+        subject = event["certificate"]["DistinguishedName"]["string"]
+        if "poison" in subject:
+            result = {{"outcome": "retry", "reason": "will not take it"}}
+        else:
+            with open(sys.argv[1], "a") as heard:
+                heard.write("{word} %d\n" % event["event"])
+            result = {{"outcome": "accept"}}
+    print(json.dumps({{"jsonrpc": "2.0", "id": call["id"], "result": result}}), flush=True)
+    if method == "Shutdown":
+        break
+"#
+    );
+    let beside = place.with_extension("new");
+    std::fs::write(&beside, script).unwrap();
+    std::fs::rename(beside, place).unwrap();
+}
