@@ -66,23 +66,45 @@ pub fn parse_attributes(text: &str) -> Result<Vec<(String, String)>, AttributeEr
     for line in text.split('\n') {
         let line = line.strip_suffix('\r').unwrap_or(line);
         let Some((name, value)) = line.split_once(':') else { continue };
-        let name: String = name.chars().filter(|it| !matches!(it, ' ' | '\t' | '-')).collect();
-        let value = value.trim_matches([' ', '\t']);
-        if name.is_empty() || value.is_empty() {
-            continue;
-        }
-        check(&name, value)?;
-        let known = attributes.iter().position(|(it, _)| it.eq_ignore_ascii_case(&name));
-        match known {
-            Some(index) => value.clone_into(&mut attributes[index].1),
-            None if attributes.len() == ATTRIBUTE_COUNT_MAX => return Err(AttributeError::TooMany),
-            None => attributes.push((name, value.to_owned())),
-        }
+        set(&mut attributes, name, value)?;
     }
     Ok(attributes)
 }
 
-fn check(name: &str, value: &str) -> Result<(), AttributeError> {
+/// Puts those inside a request and those given beside it together, by the same rules as lines:
+/// those beside come later and overwrite, as a later `SetAttributes` does in the original.
+pub(crate) fn merge_attributes(
+    inside: &[(String, String)],
+    beside: &[(String, String)],
+) -> Result<Vec<(String, String)>, AttributeError> {
+    let mut attributes = Vec::with_capacity(inside.len().min(ATTRIBUTE_COUNT_MAX) + beside.len());
+    for (name, value) in inside.iter().chain(beside) {
+        set(&mut attributes, name, value)?;
+    }
+    Ok(attributes)
+}
+
+fn set(
+    attributes: &mut Vec<(String, String)>,
+    name: &str,
+    value: &str,
+) -> Result<(), AttributeError> {
+    let name: String = name.chars().filter(|it| !matches!(it, ' ' | '\t' | '-')).collect();
+    let value = value.trim_matches([' ', '\t']);
+    if name.is_empty() || value.is_empty() {
+        return Ok(());
+    }
+    check(&name, value)?;
+    match attributes.iter().position(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+        Some(index) => value.clone_into(&mut attributes[index].1),
+        None if attributes.len() == ATTRIBUTE_COUNT_MAX => return Err(AttributeError::TooMany),
+        None => attributes.push((name, value.to_owned())),
+    }
+    Ok(())
+}
+
+/// Checks limits and characters of one attribute.
+pub(crate) fn check(name: &str, value: &str) -> Result<(), AttributeError> {
     if NAME_BYTES_MAX < name.len() {
         return Err(AttributeError::NameTooLong(name.len()));
     }

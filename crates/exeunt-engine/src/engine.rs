@@ -130,9 +130,11 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let Parts { name, store, key, policy, clock, entropy } = parts;
         let unusable = |source| EngineError::Certificate { source };
-        let certificate = parse_certificate(certificate_der).map_err(unusable)?;
-        let root = certificate.issuer().der() == certificate.subject().der();
         let issuer = Issuer::from_certificate(certificate_der).map_err(unusable)?;
+        // Whatever the parent CA wrote into the rest, serial numbers of its fashion among them, is
+        // no hindrance to signing.
+        let root = parse_certificate(certificate_der)
+            .is_ok_and(|it| it.issuer().der() == it.subject().der());
         if issuer.spki_der() != key.public_key_der() {
             return Err(EngineError::KeyMismatch);
         }
@@ -188,7 +190,7 @@ fn fixed_extensions(
 ) -> Result<Vec<Extension>, GeneralNameError> {
     let Publication { crl_distribution_points, ca_issuers, ocsp } = publication;
     for uri in [crl_distribution_points, ca_issuers, ocsp].into_iter().flatten() {
-        GeneralName::Uri(uri.clone()).check()?;
+        check_address(uri)?;
     }
     let mut extensions = vec![Extension::authority_key_identifier(issuer.key_identifier())];
     if !crl_distribution_points.is_empty() {
@@ -198,4 +200,18 @@ fn fixed_extensions(
         extensions.push(Extension::authority_information_access(ca_issuers, ocsp));
     }
     Ok(extensions)
+}
+
+/// What the lint would refuse in every certificate is refused once, at the start: RFC 5280, sections
+/// 4.2.1.13 and 4.2.2.1, names HTTP and LDAP. HTTPS would have verifiers check a certificate in
+/// order to check a certificate.
+fn check_address(uri: &str) -> Result<(), GeneralNameError> {
+    GeneralName::Uri(uri.to_owned()).check()?;
+    let scheme = uri.split_once("://").map_or("", |(scheme, _)| scheme);
+    if ["http", "ldap"].iter().any(|it| it.eq_ignore_ascii_case(scheme)) {
+        return Ok(());
+    }
+    let rule = "starts with neither http:// nor ldap://";
+    let name = uri.chars().take(64).collect();
+    Err(GeneralNameError::Invalid { kind: "uri", name, rule })
 }

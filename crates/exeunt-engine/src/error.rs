@@ -37,7 +37,7 @@ pub enum SubmitError {
     },
 
     /// Two different templates were named. Nothing was recorded.
-    #[error("two templates are named, {option} and {attribute}")]
+    #[error("two templates are named, {} and {}", excerpt(option), excerpt(attribute))]
     TemplateConflict {
         /// The one asked for directly.
         option: String,
@@ -144,4 +144,14 @@ impl SubmitError {
             _ => None,
         }
     }
+}
+
+/// Longest piece of a requester's text in a message, in characters.
+const EXCERPT_CHARS_MAX: usize = 64;
+
+/// The text in quotes, cut, without characters that break lines or deceive readers.
+fn excerpt(text: &str) -> String {
+    let cut: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
+    let dots = if cut.len() < text.len() { "…" } else { "" };
+    format!("{cut:?}{dots}")
 }

@@ -1,7 +1,7 @@
 //! The journey of a request, in numbered steps. `docs/journey.md` tells the same with the same
 //! numbers; steps 6 to 8 (read, deliver, settle) are the dispatcher's, which the engine does not know.
 
-use exeunt_keys::verify;
+use exeunt_keys::{SignError, verify};
 use exeunt_store::StoreError;
 use exeunt_types::{
     EventSeq, NewCertificate, NewIntent, NewRequest, RequestId, RequestType, Resolution, Serial,
@@ -12,6 +12,7 @@ use exeunt_x509::{
     build_tbs, lint_tbs, parse_request,
 };
 
+use crate::attributes::{check, merge_attributes};
 use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
 use crate::error::SubmitError;
 use crate::policy::{Asked, Caller, Decision, Plan};
@@ -109,7 +110,8 @@ impl Engine {
         let Submission { request, attributes, template, caller } = submission;
         let request =
             parse_request(&request).map_err(|source| SubmitError::Unreadable { source })?;
-        let attributes = merge(request.enrollment_attributes().to_vec(), attributes);
+        let attributes = merge_attributes(request.enrollment_attributes(), &attributes)
+            .map_err(|source| SubmitError::Attributes { source })?;
         let template = choose_template(template, &attributes)?;
         let now = self.clock.now();
         let row = |template: String| NewRequest {
@@ -290,7 +292,7 @@ impl Engine {
     /// Step 4.
     fn sign(&self, prepared: Prepared) -> Result<Signed, SubmitError> {
         let Prepared { request, linted } = prepared;
-        match self.key.sign(&linted.tbs) {
+        match self.sign_and_check(&linted.tbs) {
             Ok(signature) => {
                 let raw = assemble_certificate(&linted.tbs, self.key.scheme(), &signature);
                 Ok(Signed { request, linted, raw })
@@ -304,6 +306,17 @@ impl Engine {
                 }
                 Err(SubmitError::Sign { request, source })
             }
+        }
+    }
+
+    /// A signature that was disturbed does not verify, and can betray the key it was made with:
+    /// nobody may get to see one.
+    fn sign_and_check(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError> {
+        let signature = self.key.sign(tbs)?;
+        let (key, scheme) = (self.issuer.key(), self.key.scheme());
+        match verify(self.issuer.spki_der(), key, scheme, tbs, &signature) {
+            Ok(()) => Ok(signature),
+            Err(err) => Err(SignError::Module { algorithm: key, source: err.into() }),
         }
     }
 
@@ -337,19 +350,6 @@ impl Engine {
     }
 }
 
-/// Attributes inside the request come first; those given beside it overwrite them, as a later
-/// `SetAttributes` does in the original.
-fn merge(inside: Vec<(String, String)>, beside: Vec<(String, String)>) -> Vec<(String, String)> {
-    let mut merged = inside;
-    for (name, value) in beside {
-        match merged.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            Some((_, old)) => *old = value,
-            None => merged.push((name, value)),
-        }
-    }
-    merged
-}
-
 /// The template that was named, directly or by attribute. Two different ones are a mistake that
 /// must not be decided by guessing.
 fn choose_template(
@@ -357,6 +357,10 @@ fn choose_template(
     attributes: &[(String, String)],
 ) -> Result<Option<String>, SubmitError> {
     let named = attributes.iter().find(|(name, _)| name.eq_ignore_ascii_case(TEMPLATE_ATTRIBUTE));
+    if let Some(option) = &option {
+        // It goes where the attribute goes: into the row, and before exit modules.
+        check(TEMPLATE_ATTRIBUTE, option).map_err(|source| SubmitError::Attributes { source })?;
+    }
     match (option, named) {
         (Some(option), Some((_, attribute))) if option != *attribute => {
             Err(SubmitError::TemplateConflict { option, attribute: attribute.clone() })
