@@ -6,6 +6,9 @@ use exeunt_x509::{GeneralName, KeyUsage};
 
 use crate::template::{Callers, Issuance, NameKind, Template, TemplateError};
 
+/// Longest piece of a requester's text in a message, in characters.
+const EXCERPT_CHARS_MAX: usize = 64;
+
 /// The active templates.
 #[derive(Debug)]
 pub struct TemplatePolicy {
@@ -75,7 +78,7 @@ impl TemplatePolicy {
         self.templates.iter().find(|it| it.name == name).ok_or_else(|| Refusal {
             code: "template-unknown",
             status,
-            message: format!("there is no template {name:?}"),
+            message: format!("there is no template {:?}", excerpt(name)),
         })
     }
 }
@@ -161,8 +164,9 @@ fn alternative_names(template: &Template, asked: &Asked<'_>) -> Result<Vec<Gener
                 code: "san-not-allowed",
                 status: StatusCode::BAD_REQUEST_SUBJECT,
                 message: format!(
-                    "template {} does not take subject alternative name {name} from the request",
-                    template.name
+                    "template {} does not take subject alternative name {} from the request",
+                    template.name,
+                    excerpt(&name.to_string())
                 ),
             });
         }
@@ -173,6 +177,14 @@ fn alternative_names(template: &Template, asked: &Asked<'_>) -> Result<Vec<Gener
         return Ok(host.into_iter().filter(|it| it.check().is_ok()).collect());
     }
     Ok(requested.to_vec())
+}
+
+/// A requester's text, cut for a message: it goes into rows, events and logs.
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT_CHARS_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
 }
 
 /// `keyEncipherment` makes sense for RSA alone (RFC 8813, RFC 8410, RFC 9881 forbid it for the

@@ -129,7 +129,9 @@ pub enum TemplateError {
 }
 
 const DAY: Duration = Duration::from_hours(24);
+/// Longest validity: 100 years of 365.25 days, beyond any key that is made today.
 const VALIDITY_MAX: Duration = Duration::from_hours(24 * 36_525);
+/// Longest name of a template, in characters: as for exit modules.
 const NAME_LENGTH_MAX: usize = 64;
 
 impl Template {
