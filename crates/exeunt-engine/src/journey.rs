@@ -8,8 +8,8 @@ use exeunt_types::{
     StatusCode, UnixMillis,
 };
 use exeunt_x509::{
-    BuildError, CertificateFields, CertificationRequest, Extension, Finding, assemble_certificate,
-    build_tbs, lint_tbs, parse_request,
+    BuildError, CERTIFICATE_BYTES_MAX, CertificateFields, CertificationRequest, Extension, Finding,
+    assemble_certificate, build_tbs, lint_tbs, parse_request,
 };
 
 use crate::attributes::{check, merge_attributes};
@@ -19,6 +19,9 @@ use crate::policy::{Asked, Caller, Decision, Plan};
 
 /// Name of the request attribute that asks for a template, as the original has it.
 const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
+/// Room that is kept for a signature with its frame, in octets, so that no certificate becomes too
+/// large to be read back. The largest, of ML-DSA-87, has 4,627 (FIPS 204, table 2).
+const SIGNATURE_BYTES_MAX: usize = 8_192;
 
 /// A request as it came through a door.
 #[derive(Clone, Debug)]
@@ -221,6 +224,10 @@ impl Engine {
             extensions: &extensions,
         })
         .map_err(|source| SubmitError::Build { source })?;
+        if CERTIFICATE_BYTES_MAX < tbs.len() + SIGNATURE_BYTES_MAX {
+            let message = format!("certificate is larger than {CERTIFICATE_BYTES_MAX} octets");
+            return Ok(Err(vec![Finding { code: "certificate-too-large", message }]));
+        }
         Ok(lint_tbs(&tbs, Some(&self.issuer)).map(|()| Linted {
             serial,
             tbs,

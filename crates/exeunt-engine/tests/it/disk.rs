@@ -9,7 +9,7 @@ use std::thread;
 use exeunt_store::Store;
 use exeunt_types::{Disposition, RequestId};
 
-use crate::support::{House, check_fault_of_the_house, create_store, plain_request};
+use crate::support::{Habit, House, check_fault_of_the_house, create_store, plain_request};
 
 #[test]
 fn with_a_read_only_store_nothing_is_issued() {
@@ -54,6 +54,19 @@ fn a_certificate_that_cannot_be_recorded_is_not_shown() {
     let signed = ca.key.asked.load(Ordering::SeqCst);
     check_fault_of_the_house(&ca.submit(plain_request()).unwrap_err(), "store-missing");
     assert_eq!(ca.key.asked.load(Ordering::SeqCst), signed + 1);
+}
+
+/// The worst of both: the key fails, and that cannot be written down. Recovery has the intent.
+#[test]
+fn a_failed_signature_that_cannot_be_written_down_is_reported_all_the_same() {
+    let house = House::new();
+    let ca = house.open();
+    let path = house.folder.path().join("store.db");
+    ca.key.shall(Habit::Fail);
+    ca.key.meanwhile(Box::new(move || fs::remove_file(&path).unwrap()));
+    let err = ca.submit(plain_request()).unwrap_err();
+    check_fault_of_the_house(&err, "issue-sign");
+    assert_eq!(err.request(), Some(RequestId(1)));
 }
 
 const CHILD: &str = "EXEUNT_TEST_ENGINE_DISK";

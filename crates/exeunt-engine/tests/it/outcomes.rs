@@ -2,12 +2,12 @@
 
 use exeunt_engine::{Blame, Caller, Door, Outcome, Submission, SubmitError, Submitted};
 use exeunt_policy::{Callers, Issuance, NameKind, Template};
-use exeunt_testkit::foreign::openssl_request_text;
-use exeunt_types::{Disposition, EventKind, EventSeq, StatusCode};
-use exeunt_x509::{GeneralName, KeyUsage, encode_pem};
+use exeunt_testkit::foreign::{openssl_request_text, openssl_text};
+use exeunt_types::{Disposition, EventKind, EventSeq, KeyAlgorithm, StatusCode};
+use exeunt_x509::{GeneralName, KeyUsage, REQUEST_BYTES_MAX, encode_pem};
 
 use crate::support::{
-    Ca, House, der_of, plain_request, request,
+    Ca, House, TestKey, der_of, plain_request, request,
     requests::{Requester, Wanted, der},
     submission, template,
 };
@@ -334,4 +334,35 @@ fn the_name_of_a_template_has_the_limits_of_an_attribute() {
         assert!(err.public_message().len() < 200);
     }
     assert_eq!(ca.counts(), (0, 0, 0));
+}
+
+/// Whatever is issued can be read back: by us, because modules and look-ups must, and by others.
+#[test]
+fn the_largest_request_becomes_a_certificate_that_can_be_read_or_none() {
+    let requester = Requester::new();
+    let mut wanted = Wanted::subject("CN=host.example");
+    let uri = |number: usize| {
+        (0x86, format!("http://{number:02}.example/{}", "x".repeat(2_028)).into_bytes())
+    };
+    for algorithm in [KeyAlgorithm::Ed25519, KeyAlgorithm::MlDsa87] {
+        let ca = House::with_key(TestKey::new(algorithm)).open();
+        for (names, expected) in [(27, "issued"), (31, "lint-refused")] {
+            wanted.names = (0..names).map(uri).collect();
+            let request = requester.signed(&wanted);
+            assert!((50_000..=REQUEST_BYTES_MAX).contains(&request.len()), "{}", request.len());
+            match ca.submit(&request).unwrap().outcome {
+                Outcome::Issued { certificate, .. } => {
+                    assert_eq!(expected, "issued");
+                    ca.check_certificate(&certificate);
+                    let text = openssl_text(&encode_pem("CERTIFICATE", &certificate));
+                    assert!(text.contains("URI:http://26.example/xxx"));
+                }
+                Outcome::Denied { code, message, .. } => {
+                    assert_eq!(code, expected);
+                    assert!(message.contains("larger than 65536 octets"), "{message}");
+                }
+                Outcome::Pending { .. } => panic!("nobody is asked"),
+            }
+        }
+    }
 }
