@@ -16,7 +16,9 @@ use crate::watch::with_suffix;
 use crate::{APPLICATION_ID, StoreError, schema};
 
 /// Page cache of the writer: holds the upper levels of every tree and the leaves that are filled now.
-const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// Deliberately not more: after a commit that moved cells between pages, `SQLite` walks the whole
+/// table of its cache, and what is not in this one is in the system's.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of the other connections; `SQLite` empties it after each foreign commit anyway.
 const READER_CACHE_KIB: i64 = 4 * 1024;
 /// How long to wait for a foreign program (a backup, a shell) that has the file locked.
