@@ -1,11 +1,12 @@
 //! Look-ups: rows of the store as the API's types, converted by hand.
 
+use std::error::Error;
+
 use exeunt_api::{
     CertificateDetail, CertificatePage, CertificateSummary, Disposition, ExitDetail, ExitList,
     PAGE_ROWS_MAX, RequestAttribute, RequestDetail, RequestPage, RequestSummary, SubmitAnswer,
 };
 use exeunt_engine::Engine;
-use exeunt_store::StoreError;
 use exeunt_types::{
     CertificateRecord, NewCertificate, NewRequest, RequestId, RequestRecord, Serial, StatusCode,
 };
@@ -30,14 +31,15 @@ pub(crate) fn serial(text: &str) -> Result<Serial, Fault> {
 
 pub(crate) fn requests(engine: &Engine, page: &PageQuery) -> Result<Answer, Fault> {
     let before = page.before.map(RequestId);
-    let rows = engine.store().requests(before, page.limit).map_err(|err| store(&err))?;
+    let rows =
+        engine.store().requests(before, page.limit).map_err(|err| unread(err.code(), &err))?;
     let next_before = full(page, rows.len()).and_then(|()| rows.last().map(|it| it.id.0));
     let requests = rows.into_iter().map(|row| split_request(row).0).collect();
     Ok(json(OK, &RequestPage { requests, next_before }))
 }
 
 pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
-    let Some(row) = engine.store().request(id).map_err(|err| store(&err))? else {
+    let Some(row) = engine.store().request(id).map_err(|err| unread(err.code(), &err))? else {
         return Err(Fault::not_found("request-not-found", format!("there is no request {id}")));
     };
     let (summary, attributes, raw) = split_request(row);
@@ -49,14 +51,16 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
 
 pub(crate) fn certificates(engine: &Engine, page: &PageQuery) -> Result<Answer, Fault> {
     let before = page.before.map(RequestId);
-    let rows = engine.store().certificates(before, page.limit).map_err(|err| store(&err))?;
+    let rows =
+        engine.store().certificates(before, page.limit).map_err(|err| unread(err.code(), &err))?;
     let next_before = full(page, rows.len()).and_then(|()| rows.last().map(|it| it.request.0));
     let certificates = rows.into_iter().map(|row| split_certificate(row).0).collect();
     Ok(json(OK, &CertificatePage { certificates, next_before }))
 }
 
 pub(crate) fn certificate(engine: &Engine, serial: &Serial) -> Result<Answer, Fault> {
-    let Some(row) = engine.store().certificate(serial).map_err(|err| store(&err))? else {
+    let Some(row) = engine.store().certificate(serial).map_err(|err| unread(err.code(), &err))?
+    else {
         let detail = format!("there is no certificate {serial}");
         return Err(Fault::not_found("certificate-not-found", detail));
     };
@@ -105,9 +109,10 @@ fn full(page: &PageQuery, rows: usize) -> Option<()> {
     (page.limit <= rows).then_some(())
 }
 
-fn store(err: &StoreError) -> Fault {
-    tracing::error!(code = err.code(), error = err as &dyn std::error::Error, "a look-up failed");
-    Fault::store(err.code())
+/// The store did not answer. Its error's type is its own business.
+fn unread(code: &'static str, err: &(dyn Error + 'static)) -> Fault {
+    tracing::error!(code, error = err, "a look-up failed");
+    Fault::store(code)
 }
 
 /// What lists show, the attributes, and the request in DER.
