@@ -100,6 +100,8 @@ pub struct Parts {
     pub clock: Box<dyn Clock>,
     /// Randomness for serial numbers.
     pub entropy: Box<dyn Entropy>,
+    /// Whether each signature is verified before its certificate is recorded.
+    pub check_signatures: bool,
 }
 
 /// A CA that can be asked for certificates.
@@ -113,6 +115,7 @@ pub struct Engine {
     pub(crate) entropy: Box<dyn Entropy>,
     /// AKI, CDP and AIA are the same in every certificate and are encoded once.
     pub(crate) fixed_extensions: Vec<Extension>,
+    pub(crate) check_signatures: bool,
     root: bool,
     name: String,
 }
@@ -128,7 +131,7 @@ impl Engine {
         certificate_der: &[u8],
         publication: &Publication,
     ) -> Result<Self, EngineError> {
-        let Parts { name, store, key, policy, clock, entropy } = parts;
+        let Parts { name, store, key, policy, clock, entropy, check_signatures } = parts;
         let unusable = |source| EngineError::Certificate { source };
         let issuer = Issuer::from_certificate(certificate_der).map_err(unusable)?;
         // Whatever the parent CA wrote into the rest, serial numbers of its fashion among them, is
@@ -140,7 +143,7 @@ impl Engine {
         }
         let fixed_extensions = fixed_extensions(&issuer, publication)
             .map_err(|source| EngineError::Publication { source })?;
-        Ok(Self { store, key, issuer, policy, clock, entropy, fixed_extensions, root, name })
+        Ok(Self { store, key, issuer, policy, clock, entropy, fixed_extensions, check_signatures, root, name })
     }
 
     /// Settles what the last stop left in the middle. Safe to repeat.

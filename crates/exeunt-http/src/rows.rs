@@ -4,7 +4,7 @@ use std::error::Error;
 
 use exeunt_api::{
     CertificateDetail, CertificatePage, CertificateSummary, Disposition, ExitDetail, ExitList,
-    PAGE_ROWS_MAX, RequestAttribute, RequestDetail, RequestPage, RequestSummary, SubmitAnswer,
+    PAGE_ROWS_MAX, RequestAttribute, RequestDetail, RequestPage, RequestSummary,
 };
 use exeunt_engine::Engine;
 use exeunt_types::{
@@ -81,22 +81,6 @@ pub(crate) fn exit(exits: &ExitsSource, name: &str) -> Result<Answer, Fault> {
     let rows = usize::try_from(PAGE_ROWS_MAX).unwrap_or(usize::MAX);
     let held = (exits.held)(name, rows);
     Ok(json(OK, &ExitDetail { status, held }))
-}
-
-/// Fills in what a certificate says.
-///
-/// The engine has it in hand when it records and could give it along; until then it is looked up.
-pub(crate) fn describe(engine: &Engine, serial: &Serial, answer: SubmitAnswer) -> SubmitAnswer {
-    let Ok(Some(row)) = engine.store().certificate(serial) else {
-        // The certificate itself is in the answer, and says the same.
-        return answer;
-    };
-    SubmitAnswer {
-        subject: Some(row.certificate.subject),
-        not_before: Some(rfc3339(row.certificate.not_before)),
-        not_after: Some(rfc3339(row.certificate.not_after)),
-        ..answer
-    }
 }
 
 /// An HRESULT as text.

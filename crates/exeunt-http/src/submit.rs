@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use exeunt_api::{ATTRIBUTE_HEADER, Disposition, SubmitAnswer};
 use exeunt_engine::{
-    AttributeError, Blame, Caller, Engine, Outcome, Submission, SubmitError, Submitted,
-    parse_attributes,
+    AttributeError, Blame, Caller, Outcome, Submission, SubmitError, Submitted, parse_attributes,
 };
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use tokio::sync::oneshot;
 
-use crate::answer::{Answer, json, pem};
+use crate::answer::{Answer, json, pem, rfc3339};
 use crate::body;
 use crate::fault::Fault;
 use crate::handler::Edge;
@@ -39,7 +38,7 @@ pub(crate) async fn submit(
     let engine = Arc::clone(&edge.engine);
     let job = move || {
         let result = match engine.submit(submission) {
-            Ok(submitted) => Ok(self::answer(&engine, submitted)),
+            Ok(submitted) => Ok(self::answer(submitted)),
             Err(err) => {
                 log(&err);
                 Err(Fault::submit(&err, form))
@@ -78,7 +77,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     media_type.starts_with("application/x-www-form-urlencoded")
 }
 
-fn answer(engine: &Engine, submitted: Submitted) -> Answer {
+fn answer(submitted: Submitted) -> Answer {
     let Submitted { request, outcome } = submitted;
     let bare = SubmitAnswer {
         request_id: request.0,
@@ -93,14 +92,17 @@ fn answer(engine: &Engine, submitted: Submitted) -> Answer {
         status_code: None,
     };
     match outcome {
-        Outcome::Issued { serial, certificate, event: _ } => {
+        Outcome::Issued { serial, certificate, subject, not_before, not_after, event: _ } => {
             let issued = SubmitAnswer {
                 disposition: Disposition::Issued,
                 serial: Some(serial.to_string()),
                 certificate: Some(pem("CERTIFICATE", &certificate)),
+                subject: Some(subject),
+                not_before: Some(rfc3339(not_before)),
+                not_after: Some(rfc3339(not_after)),
                 ..bare
             };
-            json(StatusCode::OK, &rows::describe(engine, &serial, issued))
+            json(StatusCode::OK, &issued)
         }
         Outcome::Pending { message } => {
             let pending =

@@ -36,6 +36,8 @@ pub struct Config {
     pub key: PathBuf,
     /// Where the key's passphrase comes from.
     pub passphrase: PassphraseSource,
+    /// Whether each signature is verified before its certificate is recorded.
+    pub check_signatures: bool,
     /// Where HTTP listens, if it does.
     pub listen: Option<SocketAddr>,
     /// Certificate chain and key of the listener, PEM; plain HTTP without.
@@ -206,6 +208,7 @@ impl Config {
             certificate: home.join(ca.certificate),
             key: home.join(key.file),
             passphrase,
+            check_signatures: key.check_signatures,
             listen: server.listen,
             tls,
             token_files: server

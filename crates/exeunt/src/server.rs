@@ -179,6 +179,7 @@ fn build_engine(
             policy: Box::new(policy),
             clock: Box::new(SystemClock),
             entropy: Box::new(SystemEntropy),
+            check_signatures: config.check_signatures,
         },
         certificate,
         &config.publication,

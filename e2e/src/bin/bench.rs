@@ -316,6 +316,7 @@ fn in_engine(ca: &Ca, case: Case, requests: &[Vec<u8>], time: Duration) -> (f64,
         policy: Box::new(policy()),
         clock: Box::new(Now),
         entropy: Box::new(Random),
+        check_signatures: false,
     };
     let engine = Engine::new(parts, certificate.der(), &Publication::default()).expect("an engine");
     let facts = CaFacts {

@@ -246,6 +246,7 @@ impl House {
             policy: Box::new(policy),
             clock: Box::new(self.clock.clone()),
             entropy,
+            check_signatures: true,
         };
         Engine::new(parts, &self.certificate, &self.publication)
     }
@@ -317,7 +318,7 @@ impl Ca {
     #[track_caller]
     pub fn issued(&self, result: Result<Submitted, SubmitError>) -> Issued {
         let Submitted { request, outcome } = result.unwrap();
-        let Outcome::Issued { serial, certificate, event } = outcome else {
+        let Outcome::Issued { serial, certificate, event, .. } = outcome else {
             panic!("request {request} was not issued: {outcome:?}");
         };
         self.check_certificate(&certificate);

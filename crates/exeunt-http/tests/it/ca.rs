@@ -150,6 +150,7 @@ impl Ca {
             policy: Box::new(GatedPolicy { policy, entered, gate: Mutex::new(gate) }),
             clock: Box::new(SystemClock),
             entropy: Box::new(SystemEntropy),
+            check_signatures: false,
         };
         let engine = Engine::new(parts, &certificate, &Publication::default()).unwrap();
         engine.recover().unwrap();

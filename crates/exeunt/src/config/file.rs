@@ -39,6 +39,8 @@ pub struct KeyTable {
     pub file: PathBuf,
     pub passphrase_file: Option<PathBuf>,
     pub passphrase_env: Option<String>,
+    #[serde(default)]
+    pub check_signatures: bool,
 }
 
 /// `[server]`.
