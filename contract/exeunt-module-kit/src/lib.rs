@@ -1,6 +1,6 @@
 //! Writes an Exeunt exit module in Rust.
 //!
-//! Implement [`ExitModule`], call [`serve`] in `main`, and the process is a module: the kit reads
+//! Implement [`ExitModule`], call [`serve()`] in `main`, and the process is a module: the kit reads
 //! calls from standard input, hands events over in batches and writes the answers to standard
 //! output. Nothing else may be written there; what goes to standard error becomes part of the
 //! server's log.
