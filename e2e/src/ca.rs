@@ -13,7 +13,7 @@ use crate::program::built;
 
 /// How long a server may take until it listens, and how long anything else may take that a test
 /// waits for. Generous, because machines that run tests are busy.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A CA in a temporary home, removed with its folder at the end.
 #[derive(Debug)]
@@ -160,16 +160,12 @@ impl Served {
         let mut line = String::new();
         // Ends with the line, or with the process.
         BufReader::new(stdout).read_line(&mut line).expect("reading the server's first line");
-        match line.trim_end().strip_prefix("listening on ") {
-            Some(address) => {
-                let address = address.parse().expect("an address and a port");
-                Some(Self { child, address })
-            }
-            None => {
-                let _ = child.wait();
-                None
-            }
-        }
+        let Some(address) = line.trim_end().strip_prefix("listening on ") else {
+            let _ = child.wait();
+            return None;
+        };
+        let address = address.parse().expect("an address and a port");
+        Some(Self { child, address })
     }
 
     /// Where it listens.

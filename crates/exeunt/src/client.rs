@@ -14,7 +14,7 @@ use crate::failure::{Failure, chain};
 use crate::home::Home;
 
 /// How long a command waits for its answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
 /// Largest answer that is read, in bytes: a page of 1,000 requests stays far below.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

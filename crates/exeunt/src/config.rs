@@ -151,7 +151,7 @@ fn value_error(key: impl Into<String>, reason: impl Into<String>) -> ConfigError
 
 fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {
     let start = error.span().map_or(0, |it| it.start).min(text.len());
-    let line = text.as_bytes()[..start].iter().filter(|it| **it == b'\n').count() + 1;
+    let line = text.as_bytes()[..start].split(|it| *it == b'\n').count();
     ConfigError::Syntax { line, reason: error.message().replace('\n', ", ") }
 }
 

@@ -59,8 +59,9 @@ pub fn table(heading: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
     for row in rows {
         table.add_row(row.iter().map(|it| plain(it)));
     }
-    let text: String = table.to_string().lines().map(|it| format!("{}\n", it.trim_end())).collect();
-    write_stdout(text.as_bytes())
+    let table = table.to_string();
+    let lines: Vec<&str> = table.lines().map(str::trim_end).collect();
+    line(&lines.join("\n"))
 }
 
 /// Writes `name: value` lines; values that are empty are left out.
@@ -70,12 +71,10 @@ pub fn table(heading: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
 /// As [`write_stdout`].
 pub fn fields(fields: &[(&str, String)]) -> Result<(), Failure> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
-    let text: String = fields
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{:width$} {}\n", format!("{name}:"), plain(value)))
-        .collect();
-    write_stdout(text.as_bytes())
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        line(&format!("{:width$} {}", format!("{name}:"), plain(value)))?;
+    }
+    Ok(())
 }
 
 /// Does some work, and shows on a terminal that it goes on when it takes longer than a second.

@@ -257,6 +257,6 @@ fn exit_settings(home: &Home, exit: &ExitConfig) -> Result<ExitSettings, Failure
         },
         retry: exit.retry,
         start_at: exit.start_at,
-        settings: exit.settings.clone().into(),
+        settings: exit.settings.clone(),
     })
 }

@@ -5,7 +5,7 @@
 //! moments, not the interleaving of threads, so a failure may take some runs to come back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -49,10 +49,10 @@ fn main() {
     let ca = Ca::init(&[]);
     let heard = ca.scratch().join("heard");
     ca.configure_more(&format!(
-        "[[exit]]\nname = \"record\"\ncommand = [{:?}]\nretry_first_s = 1\n\
-         [exit.settings]\nfile = {:?}",
-        program::built("record-module"),
-        heard
+        "[[exit]]\nname = \"record\"\ncommand = ['{}']\nretry_first_s = 1\n\
+         [exit.settings]\nfile = '{}'",
+        program::built("record-module").display(),
+        heard.display()
     ));
     let pool = request_pool(&ca);
     let received = Mutex::new(Received::new());
@@ -71,7 +71,7 @@ fn main() {
 fn request_pool(ca: &Ca) -> Vec<Vec<u8>> {
     let make = |index: u32| {
         let host = format!("host-{index}.example.test");
-        let key = if index % 4 == 0 { "rsa:2048" } else { "ec:P-256" };
+        let key = if index.is_multiple_of(4) { "rsa:2048" } else { "ec:P-256" };
         let path = requests::openssl_request(key, &format!("/CN={host}"), &[&host], ca.scratch());
         std::fs::read(path).expect("a request")
     };
@@ -136,7 +136,7 @@ fn client(server: &Served, token: &str, pool: &[Vec<u8>], received: &Mutex<Recei
 }
 
 /// Starts once more, waits until everything is told, stops in order, and reads everything back.
-fn check(ca: &Ca, heard: &PathBuf, received: &Received) -> String {
+fn check(ca: &Ca, heard: &Path, received: &Received) -> String {
     let server = ca.serve();
     wait_for("every event to be accepted", || {
         let list: serde_json::Value =
@@ -221,22 +221,19 @@ fn all_requests_are_settled(store: &Store) -> usize {
 }
 
 /// Every event, in order for each request; repeats only of the same event.
-fn every_event_was_heard(store: &Store, heard: &PathBuf) -> usize {
+fn every_event_was_heard(store: &Store, heard: &Path) -> usize {
     let heard = record::read(heard).expect("the record");
     let mut ids: BTreeMap<u64, String> = BTreeMap::new();
     let mut last_of_subject: BTreeMap<String, u64> = BTreeMap::new();
     let mut repeats = 0;
     for it in &heard {
-        match ids.get(&it.seq) {
-            Some(id) => {
-                assert_eq!(id, &it.id, "event {} came back under another id", it.seq);
-                repeats += 1;
-            }
-            None => {
-                let last = last_of_subject.insert(it.subject.clone(), it.seq);
-                assert!(last < Some(it.seq), "{} was told out of order: {it:?}", it.subject);
-                ids.insert(it.seq, it.id.clone());
-            }
+        if let Some(id) = ids.get(&it.seq) {
+            assert_eq!(id, &it.id, "event {} came back under another id", it.seq);
+            repeats += 1;
+        } else {
+            let last = last_of_subject.insert(it.subject.clone(), it.seq);
+            assert!(last < Some(it.seq), "{} was told out of order: {it:?}", it.subject);
+            ids.insert(it.seq, it.id.clone());
         }
     }
     let distinct: BTreeSet<&String> = ids.values().collect();

@@ -135,7 +135,7 @@ fn a_request_that_the_policy_refuses_gets_a_reason_a_row_and_no_certificate() {
 fn what_is_no_request_is_refused_with_a_code_and_the_server_goes_on() {
     let ca = Ca::init(&[]);
     let server = ca.serve();
-    let mut nested = vec![0x30, 0x80].repeat(1000);
+    let mut nested = [0x30, 0x80].repeat(1000);
     nested.extend([0; 2000]);
     let cases: [(&str, Vec<u8>, &str); 5] = [
         ("empty", Vec::new(), "request-"),

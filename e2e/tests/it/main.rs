@@ -1,5 +1,7 @@
 //! Tests of the whole program, as its users would use it: real processes, real files, real tools.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod command_line;
 mod doors;
 mod issuing;

@@ -20,9 +20,9 @@ pub fn run(command: Cert) -> Result<u8, Failure> {
             let detail: CertificateDetail =
                 ApiClient::open(&door)?.get(&format!("{CERTIFICATES_PATH}/{serial}"), &[])?;
             if json {
-                output::json(&detail)?
+                output::json(&detail)?;
             } else {
-                show(&detail)?
+                show(&detail)?;
             }
             Ok(0)
         }
@@ -47,7 +47,8 @@ fn list(options: &List) -> Result<u8, Failure> {
     };
     let rows = page.certificates.iter().map(row).collect();
     output::table(&["SERIAL", "REQUEST", "VALID UNTIL", "TEMPLATE", "SUBJECT"], rows)?;
-    next_page(page.next_before)
+    next_page(page.next_before);
+    Ok(0)
 }
 
 fn show(detail: &CertificateDetail) -> Result<(), Failure> {

@@ -67,9 +67,7 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         None
     };
     crate::server::read_tokens(config)?;
-    for exit in &config.exits {
-        missing_program(exit).into_iter().for_each(|it| warnings.push(it));
-    }
+    warnings.extend(config.exits.iter().filter_map(missing_program));
     if config.publication.crl_distribution_points.is_empty() && config.publication.ocsp.is_empty() {
         warnings.push(
             "certificates name no place to look for revocation: [publication] is empty".to_owned(),

@@ -149,10 +149,8 @@ fn root(key: &SoftwareKey, subject: &Name, options: &Init) -> Result<Vec<u8>, Fa
 
 /// 256 random bits in hexadecimal, and a newline.
 fn token() -> Result<String, Failure> {
-    let octets = random_bytes::<32>()?;
-    let mut text: String = octets.iter().map(|it| format!("{it:02x}")).collect();
-    text.push('\n');
-    Ok(text)
+    let [high, low] = [random_bytes::<16>()?, random_bytes::<16>()?].map(u128::from_be_bytes);
+    Ok(format!("{high:032x}{low:032x}\n"))
 }
 
 fn write_secret(path: &std::path::Path, content: &[u8]) -> Result<(), Failure> {

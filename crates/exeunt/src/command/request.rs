@@ -14,9 +14,9 @@ pub fn run(command: Request) -> Result<u8, Failure> {
             let detail: RequestDetail =
                 ApiClient::open(&door)?.get(&format!("{REQUESTS_PATH}/{id}"), &[])?;
             if json {
-                output::json(&detail)?
+                output::json(&detail)?;
             } else {
-                show(&detail)?
+                show(&detail)?;
             }
             Ok(0)
         }
@@ -51,15 +51,15 @@ fn list(options: &List) -> Result<u8, Failure> {
     };
     let rows = page.requests.iter().map(row).collect();
     output::table(&["ID", "STATE", "SUBMITTED", "TEMPLATE", "REQUESTER", "SUBJECT"], rows)?;
-    next_page(page.next_before)
+    next_page(page.next_before);
+    Ok(0)
 }
 
 /// Says on standard error how to see more.
-pub fn next_page(next: Option<u64>) -> Result<u8, Failure> {
+pub fn next_page(next: Option<u64>) {
     if let Some(before) = next {
         eprintln!("More: --before {before}");
     }
-    Ok(0)
 }
 
 fn show(detail: &RequestDetail) -> Result<(), Failure> {

@@ -1,7 +1,5 @@
 //! `exeunt completions` and `exeunt man`.
 
-use std::io::Write as _;
-
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Completions, Man};
@@ -16,17 +14,13 @@ pub fn completions(options: &Completions) -> Result<u8, Failure> {
 
 pub fn man(options: &Man) -> Result<u8, Failure> {
     let failed = |err: std::io::Error| Failure::from_error("man-not-written", &err);
-    match &options.out {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-            clap_mangen::generate_to(Cli::command(), folder).map_err(failed)?;
-        }
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
-            page.flush().map_err(failed)?;
-            crate::output::write_stdout(&page)?;
-        }
+    if let Some(folder) = &options.out {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        clap_mangen::generate_to(Cli::command(), folder).map_err(failed)?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+        crate::output::write_stdout(&page)?;
     }
     Ok(0)
 }

@@ -42,10 +42,8 @@ pub fn checked(table: TemplateTable) -> Result<Template, ConfigError> {
     let key = |field: &str| format!("template {name:?}: {field}");
     let mut usage = KeyUsage::default();
     for word in &key_usage {
-        usage = usage
-            | KeyUsage::from_name(word).ok_or_else(|| {
-                unknown(key("key_usage"), word, "digitalSignature, keyEncipherment")
-            })?;
+        usage |= KeyUsage::from_name(word)
+            .ok_or_else(|| unknown(key("key_usage"), word, "digitalSignature, keyEncipherment"))?;
     }
     let extended_key_usage = extended_key_usage
         .iter()
