@@ -371,6 +371,7 @@ pub struct Issuer {
     not_before: i64,
     not_after: i64,
     path_len: Option<u8>,
+    self_issued: bool,
 }
 
 impl Issuer {
@@ -410,6 +411,7 @@ impl Issuer {
         };
         Ok(Self {
             der: der.to_owned(),
+            self_issued: parts.subject.matches(&parts.issuer),
             name: parts.subject,
             key_identifier,
             key: parts.key,
@@ -460,6 +462,13 @@ impl Issuer {
     #[must_use]
     pub fn path_len(&self) -> Option<u8> {
         self.path_len
+    }
+
+    /// Whether subject and issuer are the same name (RFC 5280, section 3.2): so it is with a root,
+    /// and with a certificate that passes from a CA's old key to its new one.
+    #[must_use]
+    pub fn is_self_issued(&self) -> bool {
+        self.self_issued
     }
 
     /// The certificate itself.

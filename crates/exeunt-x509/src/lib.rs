@@ -33,7 +33,7 @@ pub use general_name::{
     SAN_COUNT_MAX, URI_BYTES_MAX,
 };
 pub use lint::{Finding, lint_tbs};
-pub use name::{NAME_ATTRIBUTE_COUNT_MAX, NAME_BYTES_MAX, Name, NameError};
+pub use name::{NAME_ATTRIBUTE_COUNT_MAX, NAME_BYTES_MAX, Name, NameError, is_deceptive};
 pub use pem::{PemError, decode_pem_or_der, encode_pem};
 pub use request::{
     ATTRIBUTE_COUNT_MAX, CertificationRequest, ENROLLMENT_NAME_LENGTH_MAX,

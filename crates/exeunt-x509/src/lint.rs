@@ -44,8 +44,8 @@ pub fn lint_tbs(tbs: &[u8], issuer: Option<&Issuer>) -> Result<(), Vec<Finding>>
     lint.validity();
     let subject = lint.subject();
     let constraints = lint.basic_constraints();
-    if constraints.ca && subject.as_ref().is_some_and(Name::is_empty) {
-        lint.report("ca-subject-empty", "a certificate authority has no subject");
+    if let Some(subject) = &subject {
+        lint.subject_of(subject, constraints.ca);
     }
     lint.extensions(constraints, key, subject.as_ref());
     if lint.findings.is_empty() { Ok(()) } else { Err(lint.findings) }
@@ -149,6 +149,19 @@ impl Lint<'_> {
         let name = self.value_or_report("subject-invalid", name)?;
         self.value_or_report("subject-invalid", name.check_bounds());
         Some(name)
+    }
+
+    /// What the subject may be depends on whether it is an authority.
+    fn subject_of(&mut self, subject: &Name, ca: bool) {
+        if ca && subject.is_empty() {
+            self.report("ca-subject-empty", "a certificate authority has no subject");
+        }
+        // Verifiers would take it for one that the authority issued to itself (RFC 5280, section
+        // 3.2), and count and check it otherwise.
+        if !ca && self.issuer.is_some_and(|it| subject.matches(it.name())) {
+            let message = "subject is that of the issuer, but this is no certificate authority";
+            self.report("subject-is-issuer", message);
+        }
     }
 
     /// Whether the certificate says that it is one of a CA; an unreadable extension says no.

@@ -190,6 +190,22 @@ impl Name {
         self.attributes.is_empty()
     }
 
+    /// Whether verifiers take both for one name: case, blanks at the ends, the number of blanks
+    /// inside and the string type make no difference (RFC 5280, section 7.1).
+    ///
+    /// Unicode is not normalised beyond its lower case.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        // Types occur once in an RDN, whose order in the DER depends on the values' case.
+        let same_rdn = |ours: &[NameAttribute], theirs: &[NameAttribute]| {
+            ours.len() == theirs.len()
+                && ours.iter().all(|our| theirs.iter().any(|their| our.matches(their)))
+        };
+        self.der == other.der
+            || (self.rdns().count() == other.rdns().count()
+                && self.rdns().zip(other.rdns()).all(|(ours, theirs)| same_rdn(ours, theirs)))
+    }
+
     /// The most specific common name: the last one in the DER, the first one in the text.
     #[must_use]
     pub fn common_name(&self) -> Option<&str> {
@@ -205,6 +221,16 @@ impl Name {
     /// The attributes by RDN, in the order of the DER.
     pub(crate) fn rdns(&self) -> impl DoubleEndedIterator<Item = &[NameAttribute]> {
         self.attributes.chunk_by(|_, next| next.joined)
+    }
+}
+
+impl NameAttribute {
+    fn matches(&self, other: &Self) -> bool {
+        let folded = |text: &str| {
+            text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+        };
+        self.oid == other.oid
+            && (self.value == other.value || folded(&self.value) == folded(&other.value))
     }
 }
 
@@ -355,8 +381,10 @@ pub(crate) fn is_printable_string(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&octet)
 }
 
-/// Control characters, line separators, and the characters that turn the direction of writing.
-pub(crate) fn is_deceptive(character: char) -> bool {
+/// Whether a character can break a line or make a text read otherwise than it is: controls, line
+/// separators, and the characters that turn the direction of writing.
+#[must_use]
+pub fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -382,6 +410,26 @@ mod tests {
 
     const CN: &str = "2.5.4.3";
     const E: &str = "1.2.840.113549.1.9.1";
+
+    #[test]
+    fn names_match_without_regard_to_case_blanks_and_string_type() {
+        let matches = |a: &str, b: &str| {
+            let (a, b) = (Name::parse(a).unwrap(), Name::parse(b).unwrap());
+            assert_eq!(a.matches(&b), b.matches(&a));
+            a.matches(&b)
+        };
+        assert!(matches("CN=Example Root,O=Acme", "CN=example   ROOT,O=aCME"));
+        assert!(matches("CN=ÜBER", "CN=über"));
+        assert!(matches("CN=b+O=a", "CN=B+O=A"));
+        for other in ["CN=Example", "CN=Root,O=Acm", "O=Acme,CN=Root", "CN=Root+O=Acme", "O=Acme"] {
+            assert!(!matches("CN=Root,O=Acme", other), "{other}");
+        }
+        let [utf8, printable] =
+            [UTF8_STRING, PRINTABLE_STRING].map(|tag| name_of(CN, tag, b"a b").unwrap());
+        assert_ne!(utf8, printable);
+        assert!(utf8.matches(&printable));
+        assert!(utf8.matches(&name_of(CN, UTF8_STRING, b" A  b ").unwrap()));
+    }
 
     #[test]
     fn each_string_type_is_decoded() {

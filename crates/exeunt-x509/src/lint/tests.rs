@@ -308,6 +308,10 @@ fn plain_fields_have_their_lints() {
                 // A country of three letters.
                 it.subject = b"\x30\x0e\x31\x0c\x30\x0a\x06\x03\x55\x04\x06\x13\x03DEU".to_vec();
             }),
+            // Verifiers would take it for one that the authority issued to itself.
+            (&["subject-is-issuer"], |it| it.subject = name("CN=Example Root")),
+            (&["subject-is-issuer"], |it| it.subject = name("CN=example  root")),
+            (&[], |it| it.subject = name("CN=Example Root 2")),
             (&["unique-identifier"], |it| it.before_extensions = vec![0x81, 2, 0, 1]),
             (&["not-a-certificate"], |it| it.after_extensions = vec![5, 0]),
         ],
@@ -400,6 +404,8 @@ fn authorities_have_their_lints() {
                 it.value(oid::BASIC_CONSTRAINTS, &[0x30, 3, 2, 1, 0]);
             }),
             (&["key-cert-sign-without-ca"], |it| it.remove(oid::BASIC_CONSTRAINTS)),
+            // From the old key of an authority to its new one.
+            (&[], |it| it.subject = name("CN=Example Root")),
             (&["ca-without-key-cert-sign"], |it| {
                 it.put(Extension::key_usage(KeyUsage::CRL_SIGN));
             }),

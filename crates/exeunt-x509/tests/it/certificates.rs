@@ -206,6 +206,17 @@ fn authorities_made_by_openssl_are_read() {
     let pem = encode_pem("CERTIFICATE", &der);
     assert_eq!(parse_certificate(pem.as_bytes()).unwrap().der(), der);
 
+    // It issued its own certificate; a serial number with the top bit set is none of our business.
+    assert!(issuer.is_self_issued());
+    openssl.write("a.pem", pem);
+    openssl.run("req -new -key a.key -subj /CN=Below -out b.csr", &[]);
+    openssl.write("ca.cnf", "basicConstraints=CA:TRUE");
+    let below =
+        "x509 -req -in b.csr -CA a.pem -CAkey a.key -set_serial 0xfedcba9876543210 -outform DER";
+    let below = Issuer::from_certificate(&openssl.run(below, &["-extfile", "ca.cnf"])).unwrap();
+    assert_eq!(below.name().to_string(), "CN=Below");
+    assert!(!below.is_self_issued());
+
     // Without a key usage it may sign; with one that says otherwise, not.
     assert!(Issuer::from_certificate(&openssl.run(make, &[])).is_ok());
     let no_sign = openssl.run(make, &["-addext", "keyUsage=digitalSignature"]);
