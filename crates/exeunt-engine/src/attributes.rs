@@ -1,5 +1,7 @@
 //! Request attributes, by the original's rules: lines of `Name:Value`.
 
+use exeunt_x509::is_deceptive;
+
 /// Longest attribute text accepted, in bytes: the original's column `RequestAttributes`.
 pub const ATTRIBUTE_TEXT_BYTES_MAX: usize = 32_768;
 /// Longest attribute name, in bytes after clean-up: the original's column `AttributeName`.
@@ -30,9 +32,9 @@ pub enum AttributeError {
     /// Too many of them.
     #[error("more than {ATTRIBUTE_COUNT_MAX} attributes")]
     TooMany,
-    /// A control character, which could forge a second line in a log or a file.
-    #[error("attribute {0:?} contains a control character")]
-    Control(String),
+    /// A character that could forge a second line in a log or a file, or deceive its reader.
+    #[error("attribute {0:?} contains a control character or one that turns the writing")]
+    Character(String),
 }
 
 impl AttributeError {
@@ -44,7 +46,7 @@ impl AttributeError {
             | Self::NameTooLong(_)
             | Self::ValueTooLong { .. }
             | Self::TooMany => "attribute-too-large",
-            Self::Control(_) => "attribute-invalid",
+            Self::Character(_) => "attribute-invalid",
         }
     }
 }
@@ -108,9 +110,10 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), AttributeError> {
     if NAME_BYTES_MAX < name.len() {
         return Err(AttributeError::NameTooLong(name.len()));
     }
-    if name.chars().any(char::is_control) || value.chars().any(char::is_control) {
-        let name = name.chars().filter(|it| !it.is_control()).collect();
-        return Err(AttributeError::Control(name));
+    // The same as of attributes inside a request (`parse_request`).
+    if name.contains(is_deceptive) || value.contains(is_deceptive) {
+        let name = name.chars().filter(|it| !is_deceptive(*it)).collect();
+        return Err(AttributeError::Character(name));
     }
     if VALUE_BYTES_MAX < value.len() {
         return Err(AttributeError::ValueTooLong { name: name.to_owned(), len: value.len() });
@@ -169,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_control_character_in_an_attribute_is_refused() {
-        check_text(
-            "n:a\0b",
-            &expect![[r#"attribute-invalid: attribute "n" contains a control character"#]],
-        );
-        check_text(
-            "n\x1b:b",
-            &expect![[r#"attribute-invalid: attribute "n" contains a control character"#]],
-        );
+    fn a_character_that_deceives_in_an_attribute_is_refused() {
+        let refused = expect![[
+            r#"attribute-invalid: attribute "n" contains a control character or one that turns the writing"#
+        ]];
+        for text in ["n:a\0b", "n\x1b:b", "n:a\u{202e}b", "\u{2066}n:b", "n:a\u{2028}b", "n:\u{85}"]
+        {
+            check_text(text, &refused);
+        }
+        check_text("n:\u{5d0}\u{e4}\u{200d}", &expect!["n=\u{5d0}\u{e4}\u{200d}"]);
     }
 }

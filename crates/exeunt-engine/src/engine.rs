@@ -5,9 +5,7 @@ use std::fmt;
 use exeunt_keys::{KeyError, SigningKey};
 use exeunt_store::{Store, StoreError};
 use exeunt_types::{Intent, UnixMillis};
-use exeunt_x509::{
-    CertificateError, Extension, GeneralName, GeneralNameError, Issuer, parse_certificate,
-};
+use exeunt_x509::{CertificateError, Extension, GeneralName, GeneralNameError, Issuer};
 
 use crate::policy::Policy;
 
@@ -116,7 +114,6 @@ pub struct Engine {
     /// AKI, CDP and AIA are the same in every certificate and are encoded once.
     pub(crate) fixed_extensions: Vec<Extension>,
     pub(crate) check_signatures: bool,
-    root: bool,
     name: String,
 }
 
@@ -134,16 +131,22 @@ impl Engine {
         let Parts { name, store, key, policy, clock, entropy, check_signatures } = parts;
         let unusable = |source| EngineError::Certificate { source };
         let issuer = Issuer::from_certificate(certificate_der).map_err(unusable)?;
-        // Whatever the parent CA wrote into the rest, serial numbers of its fashion among them, is
-        // no hindrance to signing.
-        let root = parse_certificate(certificate_der)
-            .is_ok_and(|it| it.issuer().der() == it.subject().der());
         if issuer.spki_der() != key.public_key_der() {
             return Err(EngineError::KeyMismatch);
         }
         let fixed_extensions = fixed_extensions(&issuer, publication)
             .map_err(|source| EngineError::Publication { source })?;
-        Ok(Self { store, key, issuer, policy, clock, entropy, fixed_extensions, check_signatures, root, name })
+        Ok(Self {
+            store,
+            key,
+            issuer,
+            policy,
+            clock,
+            entropy,
+            fixed_extensions,
+            check_signatures,
+            name,
+        })
     }
 
     /// Settles what the last stop left in the middle. Safe to repeat.
@@ -176,9 +179,9 @@ impl Engine {
         self.issuer.der()
     }
 
-    /// Whether the CA signed its own certificate.
+    /// Whether the CA issued its own certificate.
     pub fn is_root(&self) -> bool {
-        self.root
+        self.issuer.is_self_issued()
     }
 
     /// The store, for look-ups.

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use exeunt_keys::KeyError;
+use exeunt_x509::is_deceptive;
 
 /// Exit status of a command that was refused or failed.
 pub const STATUS_FAILED: u8 = 1;
@@ -87,11 +88,11 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Text without control characters.
+/// Text in which characters that could break a line or deceive its reader are written as escapes.
 pub fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for it in text.chars() {
-        if it.is_control() { out.extend(it.escape_default()) } else { out.push(it) }
+        if is_deceptive(it) { out.extend(it.escape_default()) } else { out.push(it) }
     }
     out
 }
@@ -109,5 +110,6 @@ mod tests {
             exeunt: hint: look for it
         "]]
         .assert_eq(&failure.render());
+        assert_eq!(plain("a\u{202e}b\u{1b}[2Jü"), r"a\u{202e}b\u{1b}[2Jü");
     }
 }

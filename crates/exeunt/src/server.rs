@@ -13,10 +13,11 @@ use exeunt_keys::{SigningKey, secret_file, sha256};
 use exeunt_policy::TemplatePolicy;
 use exeunt_store::Store;
 use exeunt_types::EventKind;
+use exeunt_x509::{Issuer, decode_pem_or_der};
 
 use crate::clock::{SystemClock, SystemEntropy, now};
 use crate::config::{Config, ExitConfig, ModuleConfig, check_listen};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::home::{Home, open_key};
 use crate::status::{self, SharedDispatcher};
 
@@ -48,7 +49,7 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let store = open_store(home)?;
     let certificate = read_certificate(home, &config)?;
     let key = open_key(&config)?;
-    let engine = build_engine(&config, store, Box::new(key), &certificate)?;
+    let engine = build_engine(&config, store, Box::new(key), certificate.der())?;
     let facts = ca_facts(&config, &engine);
     engine.recover().map_err(|err| Failure::from_error(err.code(), &err))?;
     let engine = Arc::new(engine);
@@ -136,7 +137,13 @@ fn open_store(home: &Home) -> Result<Store, Failure> {
     })
 }
 
-pub fn read_certificate(home: &Home, config: &Config) -> Result<Vec<u8>, Failure> {
+/// Reads the CA's own certificate. Whatever its parent wrote into parts that signing needs not, such
+/// as serial numbers of its fashion, is no hindrance.
+///
+/// # Errors
+///
+/// When it is missing, or is not one of a CA.
+pub fn read_certificate(home: &Home, config: &Config) -> Result<Issuer, Failure> {
     let path = &config.certificate;
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -156,11 +163,12 @@ pub fn read_certificate(home: &Home, config: &Config) -> Result<Vec<u8>, Failure
             );
         }
     };
-    let certificate = exeunt_x509::parse_certificate(&text).map_err(|err| {
-        let message = format!("{}: {}", path.display(), crate::failure::chain(&err));
+    let invalid = |err: &dyn std::error::Error| {
+        let message = format!("{}: {}", path.display(), chain(err));
         Failure::new("ca-certificate-invalid", message)
-    })?;
-    Ok(certificate.der().to_vec())
+    };
+    let der = decode_pem_or_der(&text, &["CERTIFICATE"]).map_err(|err| invalid(&err))?;
+    Issuer::from_certificate(&der).map_err(|err| invalid(&err))
 }
 
 fn build_engine(

@@ -56,12 +56,13 @@ fn a_ca_of_every_key_type_issues_certificates_that_foreign_tools_verify_and_lint
 #[test]
 fn a_subordinate_ca_serves_once_its_parent_has_signed_its_request() {
     let parent = Ca::init(&[]);
-    let ca = Ca::init(&["--kind", "subordinate"]);
+    let ca = Ca::init(&["--kind", "subordinate", "--subject", "CN=Test Sub"]);
     let refused = ca.run(&["serve"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("error[ca-certificate-missing]"));
 
     sign_by_openssl(&parent, &ca);
+    assert!(ca.ok(&["config", "check"]).contains("CN=Test Sub"));
     let server = ca.serve();
     let file = request(&ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
     let certificate = ca.ok(&["submit", &file]);
@@ -98,6 +99,9 @@ fn sign_by_openssl(parent: &Ca, ca: &Ca) {
             &home(ca, "ca.csr.pem"),
             "-days",
             "365",
+            // Its top bit is set, as with half of all CAs that draw 8 octets at random.
+            "-set_serial",
+            "0xF0E1D2C3B4A59687",
             "-CA",
             &home(parent, "ca.cert.pem"),
             "-CAkey",

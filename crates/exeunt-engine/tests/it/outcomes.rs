@@ -91,9 +91,10 @@ fn a_caller_from_elsewhere_is_refused_by_a_local_template() {
 #[test]
 fn a_certificate_that_would_break_a_rule_is_refused_before_anything_is_signed() {
     let ca = ca();
-    let message =
-        check_denied(&ca, asking("enciphers", plain_request()), "lint-refused", StatusCode::FAIL);
-    assert!(message.contains("key usage allows nothing"), "{message}");
+    // Nobody but the authority itself gets its name.
+    let impostor = request("ec:P-256", "/C=DE/O=Exeunt/CN=TEST root", &["host.example"]);
+    let message = check_denied(&ca, asking("tls", &impostor), "lint-refused", StatusCode::FAIL);
+    assert!(message.contains("subject is that of the issuer"), "{message}");
     assert_eq!(ca.key.asked.load(std::sync::atomic::Ordering::SeqCst), 1, "the root alone");
 }
 
@@ -300,7 +301,7 @@ fn attributes_inside_the_request_are_limited_like_those_beside_it() {
 #[test]
 fn what_a_requester_writes_comes_back_short_and_on_one_line() {
     let ca = ca();
-    let evil = format!("tls\u{202e}{}", "x".repeat(5_000));
+    let evil = format!("tls\u{ad}{}", "x".repeat(5_000));
     let mut conflict = asking(&evil, plain_request());
     conflict.attributes = vec![("CertificateTemplate".to_owned(), "tls".to_owned())];
     let err = ca.engine.submit(conflict).unwrap_err();
@@ -315,7 +316,7 @@ fn what_a_requester_writes_comes_back_short_and_on_one_line() {
     let Outcome::Denied { message: names, .. } = submitted.unwrap().outcome else { panic!() };
     for text in [err.to_string(), err.public_message(), message, names] {
         assert!(text.len() < 400, "{} bytes", text.len());
-        assert!(!text.contains(['\n', '\u{202e}']), "{text:?}");
+        assert!(!text.contains(['\n', '\u{ad}']), "{text:?}");
     }
     let events = ca.engine.store().events_after(EventSeq(0), 10).unwrap();
     assert!(events.iter().all(|it| it.state.as_ref().unwrap().message.len() < 400));
@@ -327,6 +328,7 @@ fn the_name_of_a_template_has_the_limits_of_an_attribute() {
     for (name, code) in [
         ("tls\nadmin logged in".to_owned(), "attribute-invalid"),
         ("tls\0".to_owned(), "attribute-invalid"),
+        ("tls\u{202e}".to_owned(), "attribute-invalid"),
         ("x".repeat(8_193), "attribute-too-large"),
     ] {
         let err = ca.engine.submit(asking(&name, plain_request())).unwrap_err();

@@ -50,9 +50,7 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
     let key = open_key(config)?;
     let mut warnings = Vec::new();
     let certificate = if config.certificate.exists() {
-        let parsed = crate::server::read_certificate(home, config)?;
-        let issuer = exeunt_x509::Issuer::from_certificate(&parsed)
-            .map_err(|err| Failure::new("ca-certificate-invalid", crate::failure::chain(&err)))?;
+        let issuer = crate::server::read_certificate(home, config)?;
         if issuer.spki_der() != key.public_key_der() {
             let message = "the CA's certificate and its private key do not belong together";
             return Err(Failure::new("ca-key-mismatch", message)
