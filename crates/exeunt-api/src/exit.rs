@@ -10,8 +10,10 @@ pub enum ExitState {
     Starting,
     /// It takes events.
     Running,
-    /// It failed, and is started again after a pause.
+    /// It is told nothing for now: its target seems dead, or it waits for something else.
     Waiting,
+    /// Its process cannot be started. It is tried again; its events wait in the log.
+    Down,
     /// It is configured but switched off; its backlog is kept.
     Disabled,
     /// It was stopped with the server.
@@ -29,6 +31,7 @@ impl ExitState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Waiting => "waiting",
+            Self::Down => "down",
             Self::Disabled => "disabled",
             Self::Stopped => "stopped",
             Self::Unknown => "unknown",
@@ -43,6 +46,15 @@ pub struct ExitStatus {
     pub name: String,
     /// What its process is doing.
     pub state: ExitState,
+    /// Why it is waiting or down, one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When it is tried again if it is waiting or down, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Number of its process, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
     /// What the module says of itself; empty until it has greeted.
     pub description: String,
     /// Every event up to this place is settled or on the shelf.
@@ -56,12 +68,24 @@ pub struct ExitStatus {
     pub oldest_unsettled_s: Option<u64>,
     /// Events on the shelf that will be tried again.
     pub held_retry: u64,
+    /// Events on the shelf that wait, untried, behind another one of their subject.
+    #[serde(default)]
+    pub held_behind: u64,
     /// Events on the shelf that wait for an operator.
     pub held_parked: u64,
     /// Events that the module accepted.
     pub accepted: u64,
+    /// Events that the module skipped.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Deliveries that failed, by the module's answer or by the end of its process.
+    #[serde(default)]
+    pub retried: u64,
     /// Deliveries that were tried.
     pub attempts: u64,
+    /// Times the process ended or was killed while it had events in hand.
+    #[serde(default)]
+    pub faults: u64,
     /// Times the module's process was started.
     pub starts: u64,
     /// Last failure, one line.
@@ -104,6 +128,19 @@ pub enum HeldState {
     Unknown,
 }
 
+impl HeldState {
+    /// The word, as JSON carries it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Parked => "parked",
+            Self::Behind => "behind",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// An event on a module's shelf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldEvent {
@@ -139,19 +176,45 @@ mod tests {
     }
 
     #[test]
+    fn a_word_is_what_json_carries() {
+        use ExitState::{Disabled, Down, Running, Starting, Stopped, Waiting};
+        for it in [Starting, Running, Waiting, Down, Disabled, Stopped] {
+            assert_eq!(serde_json::to_value(it).unwrap(), it.word());
+        }
+        for it in [HeldState::Retry, HeldState::Parked, HeldState::Behind] {
+            assert_eq!(serde_json::to_value(it).unwrap(), it.word());
+        }
+    }
+
+    #[test]
+    fn a_status_from_an_older_server_is_read() {
+        let text = r#"{"name":"file","state":"running","description":"","cursor":4,"head":9,"lag":5,
+                       "held_retry":0,"held_parked":0,"accepted":4,"attempts":4,"starts":1}"#;
+        let status: ExitStatus = serde_json::from_str(text).unwrap();
+        assert_eq!((status.pid, status.why, status.skipped), (None, None, 0));
+    }
+
+    #[test]
     fn a_detail_is_the_summary_and_more() {
         let status = ExitStatus {
             name: "file".to_owned(),
-            state: ExitState::Running,
+            state: ExitState::Down,
+            why: Some("the program does not exist".to_owned()),
+            until: None,
+            pid: Some(17),
             description: String::new(),
             cursor: 4,
             head: 9,
             lag: 5,
             oldest_unsettled_s: None,
             held_retry: 0,
+            held_behind: 0,
             held_parked: 0,
             accepted: 4,
+            skipped: 0,
+            retried: 0,
             attempts: 4,
+            faults: 0,
             starts: 1,
             last_error: None,
             last_error_at: None,

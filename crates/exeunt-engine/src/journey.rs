@@ -363,6 +363,7 @@ impl Engine {
             .store
             .record(id, certificate, self.clock.now())
             .map_err(|source| SubmitError::Store { action: "recording the certificate", source })?;
+        tracing::debug!(request = id.0, %serial, event = event.0, "certificate issued");
         let outcome =
             Outcome::Issued { serial, certificate: raw, subject, not_before, not_after, event };
         Ok(Submitted { request: id, outcome })

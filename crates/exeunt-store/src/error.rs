@@ -93,8 +93,8 @@ pub enum StoreError {
     /// The lease was taken over; whoever still holds it must stop.
     #[error("lease of module {0} was lost")]
     LeaseLost(ExitName),
-    /// The cursor would go back, or past the last event.
-    #[error("cursor cannot move from {from} to {to}")]
+    /// The cursor would go back, or past the last event; or an event past the last one would be held.
+    #[error("no move from event {from} to {to}")]
     CursorMove {
         /// Where it stands.
         from: EventSeq,

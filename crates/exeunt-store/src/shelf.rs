@@ -176,7 +176,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::LeaseLost`] when the lease is not the newest, [`StoreError::CursorMove`] when
-    /// the cursor would go back or past the last event.
+    /// the cursor would go back or past the last event, or an event that is not there would be held.
     pub fn settle(
         &self,
         exit: &ExitName,
@@ -205,7 +205,14 @@ impl Store {
                     (exit.as_str(), sql_int(seq.0)),
                 )?;
             }
-            settlement.hold.iter().try_for_each(|held| hold(tx, &exit, held))
+            let from = tx.head();
+            for held in &settlement.hold {
+                if held.seq == EventSeq(0) || from < held.seq {
+                    return Err(StoreError::CursorMove { from, to: held.seq });
+                }
+                hold(tx, &exit, held)?;
+            }
+            Ok(())
         })
     }
 

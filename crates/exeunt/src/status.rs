@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use exeunt_api::{ExitState, ExitStatus, HeldEvent, HeldState};
 use exeunt_dispatch::Dispatcher;
-use exeunt_http::ExitsSource;
+use exeunt_http::{ExitsSource, rfc3339};
 use exeunt_store::{HeldRow, Store};
-use exeunt_types::{ExitName, UnixMillis};
+use exeunt_types::ExitName;
 
 /// The dispatcher while the server runs; nothing once it has stopped.
 pub type SharedDispatcher = Arc<RwLock<Option<Dispatcher>>>;
@@ -27,30 +27,60 @@ pub fn source(dispatcher: &SharedDispatcher, store: &Store) -> ExitsSource {
 }
 
 fn status(it: exeunt_dispatch::ExitStatus) -> ExitStatus {
-    let state = match &it.state {
-        exeunt_dispatch::ExitState::Starting => ExitState::Starting,
-        exeunt_dispatch::ExitState::Running => ExitState::Running,
-        exeunt_dispatch::ExitState::Waiting { .. } | exeunt_dispatch::ExitState::Down { .. } => {
-            ExitState::Waiting
+    let exeunt_dispatch::ExitStatus {
+        name,
+        description,
+        state,
+        pid,
+        cursor,
+        head,
+        lag,
+        oldest_unsettled_age,
+        held_retry,
+        held_behind,
+        held_parked,
+        accepted,
+        skipped,
+        retried,
+        attempts,
+        faults,
+        starts,
+        last_error,
+        last_error_at,
+    } = it;
+    let (state, pause) = match state {
+        exeunt_dispatch::ExitState::Starting => (ExitState::Starting, None),
+        exeunt_dispatch::ExitState::Running => (ExitState::Running, None),
+        exeunt_dispatch::ExitState::Waiting { until, why } => {
+            (ExitState::Waiting, Some((until, why)))
         }
-        exeunt_dispatch::ExitState::Stopped => ExitState::Stopped,
+        exeunt_dispatch::ExitState::Down { until, why } => (ExitState::Down, Some((until, why))),
+        exeunt_dispatch::ExitState::Stopped => (ExitState::Stopped, None),
     };
+    let (until, why) = pause.unzip();
     let count = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
     ExitStatus {
-        name: it.name.to_string(),
+        name: name.to_string(),
         state,
-        description: it.description,
-        cursor: it.cursor.0,
-        head: it.head.0,
-        lag: it.lag,
-        oldest_unsettled_s: it.oldest_unsettled_age.map(|age| age.as_secs()),
-        held_retry: count(it.held_retry),
-        held_parked: count(it.held_parked),
-        accepted: it.accepted,
-        attempts: it.attempts,
-        starts: it.starts,
-        last_error: it.last_error,
-        last_error_at: it.last_error_at.map(rfc3339),
+        why,
+        until: until.map(rfc3339),
+        pid,
+        description,
+        cursor: cursor.0,
+        head: head.0,
+        lag,
+        oldest_unsettled_s: oldest_unsettled_age.map(|age| age.as_secs()),
+        held_retry: count(held_retry),
+        held_behind: count(held_behind),
+        held_parked: count(held_parked),
+        accepted,
+        skipped,
+        retried,
+        attempts,
+        faults,
+        starts,
+        last_error,
+        last_error_at: last_error_at.map(rfc3339),
     }
 }
 
@@ -86,8 +116,4 @@ fn held_event(store: &Store, row: HeldRow) -> HeldEvent {
         _ => "unknown".to_owned(),
     };
     HeldEvent { event: seq.0, kind, subject, state, attempts, next_attempt, last_error }
-}
-
-fn rfc3339(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map(|it| it.to_string()).unwrap_or_default()
 }

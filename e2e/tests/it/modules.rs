@@ -33,8 +33,16 @@ fn a_missing_module_holds_nothing_up_and_hears_everything_once_it_is_there() {
     issue(&ca, "one.example.test");
     issue(&ca, "two.example.test");
     wait_for("the other module to publish", || (published(&ca) == 2).then_some(()));
-    let status = exit(&ca, "late");
+    let status = wait_for("the late module to be down", || {
+        Some(exit(&ca, "late")).filter(|it| it["state"] == "down")
+    });
+    assert!(status["why"].as_str().unwrap().contains("late-module"), "{status}");
+    assert!(status["until"].as_str().unwrap().ends_with('Z'), "{status}");
     assert!(status["last_error"].as_str().unwrap().contains("late-module"), "{status}");
+    wait_for("people to be told the same", || {
+        let shown = ca.ok(&["exit", "status", "late"]);
+        (shown.contains("down") && shown.contains("Next try:")).then_some(())
+    });
     assert_eq!(status["held_parked"], 0, "{status}");
 
     install(&program::built("record-module"), &late);

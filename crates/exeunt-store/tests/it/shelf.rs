@@ -133,7 +133,7 @@ fn a_settlement_is_written_as_a_whole_or_not_at_all() {
     // There is no event 99 to hold.
     let bad = [held(1, HeldState::Wait), held(99, HeldState::Wait)];
     let refused = store.settle(&file, &lease, Settlement { hold: bad.to_vec(), ..to(4) });
-    assert_eq!(refused.unwrap_err().code(), "store-sql");
+    assert_eq!(refused.unwrap_err().code(), "store-cursor-move");
     assert_eq!(store.held(&file).unwrap(), []);
     assert_eq!(store.open_cursor(&file, StartAt::Head).unwrap(), EventSeq(0));
 }

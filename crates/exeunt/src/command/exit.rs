@@ -1,6 +1,6 @@
 //! `exeunt exit list|status`.
 
-use exeunt_api::{EXITS_PATH, ExitDetail, ExitList, ExitStatus, HeldEvent, HeldState};
+use exeunt_api::{EXITS_PATH, ExitDetail, ExitList, ExitStatus, HeldEvent};
 
 use crate::cli::Exit;
 use crate::client::ApiClient;
@@ -43,17 +43,25 @@ fn row(it: &ExitStatus) -> Vec<String> {
 
 fn show(detail: &ExitDetail) -> Result<(), Failure> {
     let it = &detail.status;
+    let counted = |it: u64| if it == 0 { String::new() } else { it.to_string() };
     let age = it.oldest_unsettled_s.map(|age| format!("{age} s")).unwrap_or_default();
     output::fields(&[
         ("Module", it.name.clone()),
         ("Description", it.description.clone()),
         ("State", it.state.word().to_owned()),
+        ("Why", it.why.clone().unwrap_or_default()),
+        ("Next try", it.until.clone().unwrap_or_default()),
+        ("Process", it.pid.map(|it| it.to_string()).unwrap_or_default()),
         ("Cursor", format!("{} of {} ({} to go)", it.cursor, it.head, it.lag)),
         ("Oldest unsettled", age),
         ("Accepted", it.accepted.to_string()),
+        ("Skipped", counted(it.skipped)),
         ("Attempts", it.attempts.to_string()),
+        ("Failed attempts", counted(it.retried)),
         ("Starts", it.starts.to_string()),
+        ("Faults", counted(it.faults)),
         ("Held for retry", it.held_retry.to_string()),
+        ("Held behind", counted(it.held_behind)),
         ("Parked", it.held_parked.to_string()),
         ("Last error", it.last_error.clone().unwrap_or_default()),
         ("Last error at", it.last_error_at.clone().unwrap_or_default()),
@@ -66,7 +74,7 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
             it.event.to_string(),
             it.kind.clone(),
             it.subject.clone(),
-            held_word(it.state).to_owned(),
+            it.state.word().to_owned(),
             it.attempts.to_string(),
             it.next_attempt.clone().unwrap_or_default(),
             it.last_error.clone().unwrap_or_default(),
@@ -75,13 +83,4 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
     let heading = ["EVENT", "KIND", "SUBJECT", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "LAST ERROR"];
     output::line("")?;
     output::table(&heading, detail.held.iter().map(row).collect())
-}
-
-fn held_word(state: HeldState) -> &'static str {
-    match state {
-        HeldState::Retry => "retry",
-        HeldState::Parked => "parked",
-        HeldState::Behind => "behind",
-        HeldState::Unknown => "unknown",
-    }
 }
