@@ -120,7 +120,7 @@ fn plan(template: &Template, asked: &Asked<'_>) -> Result<Plan, Refusal> {
         template: template.name.clone(),
         subject,
         subject_alternative_names: names,
-        key_usage: fitting_usage(template.key_usage, asked.request.key()),
+        key_usage: key_usage(template, asked)?,
         extended_key_usage: template.extended_key_usage.clone(),
         validity: template.validity,
         backdate: template.backdate,
@@ -185,6 +185,24 @@ fn excerpt(text: &str) -> String {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
+}
+
+fn key_usage(template: &Template, asked: &Asked<'_>) -> Result<KeyUsage, Refusal> {
+    let key = asked.request.key();
+    let usage = fitting_usage(template.key_usage, key);
+    if usage != KeyUsage::default() {
+        return Ok(usage);
+    }
+    Err(Refusal {
+        code: "key-unsuitable",
+        // The original's word for a key that does not meet what the template demands of it.
+        status: StatusCode::KEY_LENGTH,
+        message: format!(
+            "template {} is for nothing that a key of type {} can do",
+            template.name,
+            key.name()
+        ),
+    })
 }
 
 /// `keyEncipherment` makes sense for RSA alone (RFC 8813, RFC 8410, RFC 9881 forbid it for the

@@ -90,7 +90,7 @@ impl StatusCode {
     pub const ENROLL_DENIED: Self = Self(0x8009_4011);
     /// `CERTSRV_E_UNSUPPORTED_CERT_TYPE`: no such template.
     pub const UNSUPPORTED_CERT_TYPE: Self = Self(0x8009_4800);
-    /// `CERTSRV_E_KEY_LENGTH`: the public key is too small.
+    /// `CERTSRV_E_KEY_LENGTH`: the public key is too small, or otherwise not what the template demands.
     pub const KEY_LENGTH: Self = Self(0x8009_4811);
     /// `NTE_BAD_SIGNATURE`: the signature of the request does not verify.
     pub const BAD_SIGNATURE: Self = Self(0x8009_0006);

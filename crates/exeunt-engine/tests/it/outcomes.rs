@@ -69,6 +69,8 @@ fn each_refusal_has_its_code_its_row_and_its_event() {
     let mail = request("ec:P-256", "/CN=a", &["host.example", "email:a@host.example"]);
     let message = check_denied(&ca, asking("dns", &mail), "san-not-allowed", subject);
     assert!(message.contains("email:a@host.example"), "{message}");
+    let unsuitable = StatusCode::KEY_LENGTH;
+    check_denied(&ca, asking("enciphers", plain_request()), "key-unsuitable", unsuitable);
     let other = request("ec:P-256", "/CN=a", &["otherName:1.2.3.4;UTF8:x"]);
     check_denied(&ca, asking("tls", &other), "san-not-allowed", subject);
 }

@@ -193,6 +193,17 @@ fn usages_that_only_rsa_keys_have_are_left_out_for_all_others() {
     }
 }
 
+/// RFC 8813, section 3, and RFC 9295, section 3, forbid the bit for these keys.
+#[test]
+fn a_key_that_can_do_nothing_of_what_the_template_is_for_is_refused() {
+    let enciphers = Template { key_usage: KeyUsage::KEY_ENCIPHERMENT, ..template("enciphers") };
+    let asked = |key| decide(&enciphers, &request(key, "/CN=host.example", &[]));
+    assert_eq!(plan(asked("rsa:2048")).key_usage, KeyUsage::KEY_ENCIPHERMENT);
+    for (key, name) in [("ec:P-256", "ecdsa-p256"), ("ed25519", "ed25519")] {
+        check_refused(asked(key), "enciphers", "key-unsuitable", StatusCode::KEY_LENGTH, name);
+    }
+}
+
 /// Only names are taken from a request; all else in it is the template's business.
 #[test]
 fn a_requester_does_not_choose_its_own_usages() {
