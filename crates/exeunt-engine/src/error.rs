@@ -114,9 +114,8 @@ impl SubmitError {
             | Self::Attributes { .. }
             | Self::TemplateConflict { .. }
             | Self::BadSignature { .. } => Blame::Requester,
-            Self::CaNotValid | Self::Entropy { .. } | Self::Sign { .. } | Self::Store { .. } => {
-                Blame::Operator
-            }
+            Self::CaNotValid | Self::Entropy { .. } | Self::Sign { .. } => Blame::Operator,
+            Self::Store { source, .. } => blame_of_store(source),
             Self::Build { .. } => Blame::Us,
         }
     }
@@ -146,6 +145,17 @@ impl SubmitError {
     }
 }
 
+/// Files, disks and randomness are the operator's; what we asked of the store is ours.
+fn blame_of_store(err: &StoreError) -> Blame {
+    match err {
+        StoreError::Sql { .. }
+        | StoreError::NoIntent(_)
+        | StoreError::NoCursor(_)
+        | StoreError::CursorMove { .. } => Blame::Us,
+        _ => Blame::Operator,
+    }
+}
+
 /// Longest piece of a requester's text in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 64;
 
@@ -154,4 +164,26 @@ fn excerpt(text: &str) -> String {
     let cut: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };
     format!("{cut:?}{dots}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_the_operators_and_a_wrong_question_is_ours() {
+        let blame = |source| SubmitError::Store { action: "recording", source }.blame();
+        let cause = Arc::new(std::io::Error::other("no such table"));
+        for (source, expected) in [
+            (StoreError::Full, Blame::Operator),
+            (StoreError::Busy, Blame::Operator),
+            (StoreError::Io { action: "writing", source: cause.clone() }, Blame::Operator),
+            (StoreError::Sql { action: "writing", source: cause }, Blame::Us),
+            (StoreError::NoIntent(RequestId(7)), Blame::Us),
+        ] {
+            assert_eq!(blame(source.clone()), expected, "{source}");
+        }
+    }
 }
