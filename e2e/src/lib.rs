@@ -2,6 +2,7 @@
 //! client for load, and the record of what a module heard.
 
 pub mod ca;
+pub mod load;
 pub mod program;
 pub mod record;
 pub mod wire;

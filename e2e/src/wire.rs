@@ -1,5 +1,4 @@
-//! A small HTTP/1.1 client for load: one connection, kept alive, no more work than needed, so that
-//! the generator leaves the cores to the server that it measures.
+//! A small HTTP/1.1 client: one connection, kept alive, for tests that need to see every byte.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,12 +9,14 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One connection to a server.
-#[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
-    head: Vec<u8>,
-    buffer: Vec<u8>,
+/// A submission of a request in DER, with everything that HTTP wants around it.
+pub fn submission(address: SocketAddr, token: &str, request: &[u8]) -> Vec<u8> {
+    let length = request.len();
+    let head = format!(
+        "POST /v1/requests HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/pkcs10\r\ncontent-length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), request].concat()
 }
 
 /// An answer.
@@ -27,68 +28,59 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// The answer that these bytes are, or nothing as long as some are missing.
+pub fn parse(bytes: &[u8]) -> io::Result<Option<Answer>> {
+    let Some(head_end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let (head, body) = (&bytes[..head_end], &bytes[head_end + 4..]);
+    let head = std::str::from_utf8(head).map_err(|_| invalid("head"))?;
+    let status = head.get(9..12).and_then(|it| it.parse().ok()).ok_or_else(|| invalid("status"))?;
+    let length: usize = head
+        .lines()
+        .filter_map(|it| it.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse().ok())
+        .ok_or_else(|| invalid("content-length"))?;
+    if ANSWER_BYTES_MAX < length {
+        return Err(invalid("length"));
+    }
+    Ok(body.get(..length).map(|body| Answer { status, body: body.to_vec() }))
+}
+
+/// One connection to a server.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    token: String,
+}
+
 impl Connection {
     /// Connects with a token that goes with every submission.
     pub fn open(address: SocketAddr, token: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        let head = format!(
-            "POST /v1/requests HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/pkcs10\r\ncontent-length: "
-        );
-        Ok(Self { stream, head: head.into_bytes(), buffer: Vec::new() })
+        Ok(Self { stream, token: token.to_owned() })
     }
 
     /// Submits a request and reads the whole answer.
     pub fn submit(&mut self, request: &[u8]) -> io::Result<Answer> {
-        let mut message = Vec::with_capacity(self.head.len() + request.len() + 16);
-        message.extend_from_slice(&self.head);
-        write!(message, "{}\r\n\r\n", request.len())?;
-        message.extend_from_slice(request);
+        let message = submission(self.stream.peer_addr()?, &self.token, request);
         self.stream.write_all(&message)?;
-        self.answer()
-    }
-
-    fn answer(&mut self) -> io::Result<Answer> {
-        self.buffer.clear();
-        let head_end = loop {
-            if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
-                break at + 4;
-            }
-            self.read_more()?;
-        };
-        let head = std::str::from_utf8(&self.buffer[..head_end]).map_err(|_| invalid("head"))?;
-        let status =
-            head.get(9..12).and_then(|it| it.parse().ok()).ok_or_else(|| invalid("status"))?;
-        let length: usize = head
-            .lines()
-            .filter_map(|it| it.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .and_then(|(_, value)| value.trim().parse().ok())
-            .ok_or_else(|| invalid("content-length"))?;
-        while self.buffer.len() < head_end + length {
-            self.read_more()?;
-        }
-        Ok(Answer { status, body: self.buffer[head_end..head_end + length].to_vec() })
-    }
-
-    fn read_more(&mut self) -> io::Result<()> {
+        let mut buffer = Vec::new();
         let mut chunk = [0; 8192];
-        let count = self.stream.read(&mut chunk)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        loop {
+            let count = self.stream.read(&mut chunk)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            buffer.extend_from_slice(&chunk[..count]);
+            if let Some(answer) = parse(&buffer)? {
+                return Ok(answer);
+            }
         }
-        if ANSWER_BYTES_MAX < self.buffer.len() + count {
-            return Err(invalid("length"));
-        }
-        self.buffer.extend_from_slice(&chunk[..count]);
-        Ok(())
     }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|it| it == needle)
 }
 
 fn invalid(what: &str) -> io::Error {

@@ -5,14 +5,14 @@
 //! when it is durable together with its event; the load generator shares the cores.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use exeunt_dispatch::{CaFacts, Dispatcher, ExitSettings, RetrySchedule};
 use exeunt_e2e::ca::Ca;
-use exeunt_e2e::{program, wire};
+use exeunt_e2e::{load, program};
 use exeunt_engine::{
     Caller, Clock, Door, Engine, Entropy, Outcome, Parts, Publication, Submission,
 };
@@ -89,6 +89,8 @@ const CASES: [Case; 8] = [
 struct Figure {
     per_second: f64,
     bound: f64,
+    /// Processor time of the server's process for each certificate, without its modules.
+    cpu: Duration,
     p50: Duration,
     p99: Duration,
 }
@@ -117,17 +119,18 @@ fn main() {
         }
     }
     println!(
-        "{:24} {:>10} {:>10} {:>7} {:>9} {:>9}",
-        "case", "cert/s", "bound/s", "ratio", "p50 ms", "p99 ms"
+        "{:24} {:>10} {:>10} {:>7} {:>9} {:>9} {:>9}",
+        "case", "cert/s", "bound/s", "ratio", "cpu us", "p50 ms", "p99 ms"
     );
     for (case, figures) in cases.iter().zip(&figures) {
         let figure = |of: fn(&Figure) -> f64| median(figures.iter().map(of).collect());
         println!(
-            "{:24} {:10.0} {:10.0} {:7.3} {:9.2} {:9.2}",
+            "{:24} {:10.0} {:10.0} {:7.3} {:9.1} {:9.2} {:9.2}",
             case.name,
             figure(|it| it.per_second),
             figure(|it| it.bound),
             figure(|it| it.per_second / it.bound),
+            figure(|it| it.cpu.as_secs_f64() * 1e6),
             figure(|it| it.p50.as_secs_f64() * 1e3),
             figure(|it| it.p99.as_secs_f64() * 1e3),
         );
@@ -177,15 +180,22 @@ fn run(case: Case, time: Duration, cores: usize) -> (Figure, Ca) {
     let ca = Ca::init(&[]);
     configure(&ca, case.module);
     let requests = requests(&ca);
-    let (per_second, mut latencies) = match case.path {
+    let (mut latencies, cpu) = match case.path {
         Path::Engine => in_engine(&ca, case, &requests, time),
         Path::Http => over_http(&ca, case, &requests, time),
     };
     let after = crypto_bound(cores);
     latencies.sort_unstable();
     let at = |share: usize| latencies[(latencies.len() - 1) * share / 100];
-    let bound = f64::midpoint(before, after);
-    (Figure { per_second, bound, p50: at(50), p99: at(99) }, ca)
+    let count = u32::try_from(latencies.len()).expect("BUG: fewer than 2^32");
+    let figure = Figure {
+        per_second: f64::from(count) / time.as_secs_f64(),
+        bound: f64::midpoint(before, after),
+        cpu: cpu / count,
+        p50: at(50),
+        p99: at(99),
+    };
+    (figure, ca)
 }
 
 fn configure(ca: &Ca, module: Module) {
@@ -223,62 +233,79 @@ fn requests(ca: &Ca) -> Vec<Vec<u8>> {
     (0..16).map(make).collect()
 }
 
+/// Processor time that a process takes while the case is counted.
+fn processor_time(pid: u32, time: Duration) -> JoinHandle<Duration> {
+    std::thread::spawn(move || {
+        std::thread::sleep(WARM_UP);
+        let before = ticks(pid);
+        std::thread::sleep(time);
+        Duration::from_millis((ticks(pid) - before) * 1000 / TICKS_PER_SECOND)
+    })
+}
+
+/// User and system time of a process in clock ticks: fields 14 and 15 of its `stat` (proc(5)).
+fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    // The name of the program, in parentheses, may contain blanks.
+    let after_name = stat.rsplit_once(')').expect("a name").1;
+    let field = |index: usize| -> u64 {
+        let text = after_name.split_whitespace().nth(index - 3).expect("a field");
+        text.parse().expect("a number")
+    };
+    field(14) + field(15)
+}
+
+/// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
+const TICKS_PER_SECOND: u64 = 100;
+
 /// Runs a submitter in each of the case's threads, and counts after the warm-up.
-fn load<S>(
+fn in_threads<S: FnMut()>(
     case: Case,
     time: Duration,
     submitter: impl Fn(usize) -> S + Sync,
-) -> (f64, Vec<Duration>)
-where
-    S: FnMut(),
-{
-    let counting = AtomicBool::new(false);
-    let stop = AtomicBool::new(false);
+) -> Vec<Duration> {
     let latencies = Mutex::new(Vec::new());
-    let mut measured = Duration::ZERO;
+    let start = Instant::now() + WARM_UP;
+    let end = start + time;
     std::thread::scope(|scope| {
         for index in 0..case.clients {
-            let (counting, stop, latencies, submitter) = (&counting, &stop, &latencies, &submitter);
+            let (latencies, submitter) = (&latencies, &submitter);
             scope.spawn(move || {
                 let mut submit = submitter(index);
                 let mut own = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let started = Instant::now();
+                loop {
+                    let sent = Instant::now();
+                    if end <= sent {
+                        break;
+                    }
                     submit();
-                    if counting.load(Ordering::Relaxed) {
-                        own.push(started.elapsed());
+                    let now = Instant::now();
+                    if start <= sent && now <= end {
+                        own.push(now - sent);
                     }
                 }
                 latencies.lock().expect("BUG: no submitter panics here").extend(own);
             });
         }
-        std::thread::sleep(WARM_UP);
-        counting.store(true, Ordering::Relaxed);
-        let started = Instant::now();
-        std::thread::sleep(time);
-        counting.store(false, Ordering::Relaxed);
-        measured = started.elapsed();
-        stop.store(true, Ordering::Relaxed);
     });
-    let latencies = latencies.into_inner().expect("BUG: no submitter panics here");
-    let count = f64::from(u32::try_from(latencies.len()).expect("BUG: fewer than 2^32"));
-    (count / measured.as_secs_f64(), latencies)
+    latencies.into_inner().expect("BUG: no submitter panics here")
 }
 
-fn over_http(ca: &Ca, case: Case, requests: &[Vec<u8>], time: Duration) -> (f64, Vec<Duration>) {
+fn over_http(
+    ca: &Ca,
+    case: Case,
+    requests: &[Vec<u8>],
+    time: Duration,
+) -> (Vec<Duration>, Duration) {
     let server = ca.serve();
     let token = ca.token();
-    let result = load(case, time, |index| {
-        let mut connection =
-            wire::Connection::open(server.address(), &token).expect("a connection");
-        move || {
-            let answer = connection.submit(&requests[index % requests.len()]).expect("an answer");
-            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-        }
-    });
+    let cpu = processor_time(server.pid(), time);
+    let measured = load::run(server.address(), &token, requests, case.clients, WARM_UP, time)
+        .expect("answers");
+    let cpu = cpu.join().expect("BUG: it only reads");
     // The backlog of the module is not part of the figure.
     server.kill();
-    result
+    (measured.latencies, cpu)
 }
 
 #[derive(Debug)]
@@ -307,7 +334,12 @@ impl Entropy for Random {
 }
 
 /// The same parts that the server puts together, without its doors.
-fn in_engine(ca: &Ca, case: Case, requests: &[Vec<u8>], time: Duration) -> (f64, Vec<Duration>) {
+fn in_engine(
+    ca: &Ca,
+    case: Case,
+    requests: &[Vec<u8>],
+    time: Duration,
+) -> (Vec<Duration>, Duration) {
     let home = ca.home();
     let read = |name: &str| fs::read_to_string(home.join(name)).expect("a file of the home");
     let passphrase = Passphrase::new(read("secrets/passphrase").trim_end()).expect("a passphrase");
@@ -334,7 +366,8 @@ fn in_engine(ca: &Ca, case: Case, requests: &[Vec<u8>], time: Duration) -> (f64,
     let exits = vec![file_module(ca)];
     let dispatcher = Dispatcher::start(store, exits, &facts, Arc::new(now), Arc::new(|| 0))
         .expect("a dispatcher");
-    let result = load(case, time, |index| {
+    let cpu = processor_time(std::process::id(), time);
+    let latencies = in_threads(case, time, |index| {
         let (engine, requests) = (&engine, requests);
         move || {
             let submission = Submission {
@@ -347,8 +380,9 @@ fn in_engine(ca: &Ca, case: Case, requests: &[Vec<u8>], time: Duration) -> (f64,
             assert!(matches!(submitted.outcome, Outcome::Issued { .. }));
         }
     });
+    let cpu = cpu.join().expect("BUG: it only reads");
     let _ = dispatcher.stop(Duration::ZERO);
-    result
+    (latencies, cpu)
 }
 
 fn file_module(ca: &Ca) -> ExitSettings {
