@@ -47,3 +47,66 @@ fn a_fresh_configuration_is_a_good_one() {
     assert_eq!(config.exits[0].name.as_str(), "file");
     assert!(config.key.is_absolute());
 }
+
+/// The page of the manual with the given name.
+fn manual(page: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manual");
+    fs::read_to_string(folder.join(page)).unwrap()
+}
+
+/// Tables and keys as `file.rs` has them: the heading in a structure's comment, and its fields.
+fn keys_of_the_source() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut tables = Vec::new();
+    let mut heading = "";
+    for line in include_str!("file.rs").lines() {
+        if let Some(comment) = line.strip_prefix("/// ") {
+            heading = comment.trim_matches(['`', '.']);
+        } else if line.starts_with("pub struct ") {
+            tables.push((heading, Vec::new()));
+        } else if let Some((key, _)) =
+            line.strip_prefix("    pub ").and_then(|it| it.split_once(':'))
+        {
+            tables.last_mut().unwrap().1.push(key);
+        }
+    }
+    tables
+}
+
+/// Tables and keys as the manual has them: headings, and the first cells of their rows.
+fn keys_of_the_manual(page: &str) -> Vec<(&str, Vec<&str>)> {
+    let sections = page.split("\n## `").skip(1).map(|section| {
+        let (heading, text) = section.split_once("`\n").unwrap();
+        // What follows is about something else.
+        let text = text.split("\n## ").next().unwrap();
+        let rows = text.lines().filter_map(|it| it.strip_prefix("| `")?.split_once('`'));
+        (heading, rows.map(|(key, _)| key).collect())
+    });
+    sections.collect()
+}
+
+#[test]
+fn every_key_and_no_other_stands_in_the_manual() {
+    let page = manual("configuration.md");
+    let mut source = keys_of_the_source();
+    let (_, tables) = source.remove(0);
+    let headings: Vec<&str> = source.iter().map(|(it, _)| it.trim_matches(['[', ']'])).collect();
+    assert_eq!(headings, tables, "a comment in file.rs does not name its table");
+    assert_eq!(keys_of_the_manual(&page), source);
+}
+
+#[test]
+fn every_example_of_the_manual_is_a_good_configuration() {
+    let minimal = include_str!("samples/good/minimal.toml");
+    for name in ["configuration.md", "file-module.md"] {
+        let page = manual(name);
+        let examples = page.split("```toml\n").skip(1).map(|it| it.split("```").next().unwrap());
+        let mut count = 0;
+        for example in examples {
+            let text = format!("{minimal}\n{example}");
+            let checked = Config::from_toml(&text, Path::new("/home"));
+            assert!(checked.is_ok(), "{name}: {}", checked.unwrap_err());
+            count += 1;
+        }
+        assert!(0 < count, "{name} has no example");
+    }
+}
