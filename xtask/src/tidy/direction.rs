@@ -62,8 +62,8 @@ const GUARDED: &[Guarded] = &[
     },
     Guarded {
         foreign: "tokio",
-        users: &["exeunt-http", "exeunt"],
-        reason: "the core is synchronous",
+        users: &["exeunt-http", "exeunt", "exeunt-e2e"],
+        reason: "the core is synchronous; the load generator is a client",
     },
     Guarded { foreign: "hyper", users: &["exeunt-http"], reason: "HTTP stays at the edge" },
     Guarded { foreign: "hyper-util", users: &["exeunt-http"], reason: "HTTP stays at the edge" },
