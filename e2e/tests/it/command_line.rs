@@ -76,7 +76,7 @@ fn every_error_is_one_line_with_a_code_and_a_hint() {
     .assert_eq(&errors(&["run-module", "fax"]));
     ca.configure("[ca]", "[ca]\ncolour = \"red\"");
     expect![[r"
-        exeunt: error[config-syntax]: line 6: unknown field `colour`, expected `name` or `certificate`
+        exeunt: error[config-syntax]: line 7: unknown field `colour`, expected `name` or `certificate`
         exeunt: hint: edit TMP/home/exeunt.toml
     "]]
     .assert_eq(&errors(&["config", "check"]));
