@@ -38,9 +38,9 @@ const STORE: RetrySchedule = RetrySchedule {
     attempts_max: u32::MAX,
 };
 
-/// Priority of the module threads, between issuance (0) and the modules' processes (10 unless
+/// Priority of the module threads, between issuance (0) and the modules' processes (19 unless
 /// configured): the processor goes to issuance first, and what is late here is not lost.
-const NICE: i32 = 5;
+const NICE: i32 = 15;
 
 /// Tells one module of everything it asks for.
 pub(crate) struct Worker {

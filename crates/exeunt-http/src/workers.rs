@@ -52,11 +52,8 @@ impl Workers {
             asleep: Vec::with_capacity(threads),
             closed: false,
         };
-        let floor = Arc::new(Floor {
-            state: Mutex::new(state),
-            quiet: Condvar::new(),
-            in_flight_max,
-        });
+        let floor =
+            Arc::new(Floor { state: Mutex::new(state), quiet: Condvar::new(), in_flight_max });
         let workers = Self { floor };
         for number in 0..threads {
             let floor = Arc::clone(&workers.floor);

@@ -203,14 +203,14 @@ fn configure(ca: &Ca, module: Module) {
         Module::File => {}
         Module::Down => ca.configure("module = \"file\"", "command = [\"/nonexistent/module\"]"),
         Module::Slow => {
-            let command = format!("command = [{:?}]", program::built("record-module"));
+            let command = format!("command = ['{}']", program::built("record-module").display());
             ca.configure("module = \"file\"", &command);
             let path = ca.home().join("exeunt.toml");
             let config = fs::read_to_string(&path).expect("a configuration");
             let end = config.find("[exit.settings]").expect("settings of the module");
             let settings = format!(
-                "[exit.settings]\nfile = {:?}\ndelay_ms = 100\n",
-                ca.scratch().join("heard")
+                "[exit.settings]\nfile = '{}'\ndelay_ms = 100\n",
+                ca.scratch().join("heard").display()
             );
             fs::write(&path, format!("{}{settings}", &config[..end])).expect("a configuration");
         }
