@@ -12,6 +12,32 @@ use crate::settings::Limits;
 /// What a client that was turned away for lack of a worker should wait, in seconds.
 const RETRY_AFTER_S: &str = "1";
 
+const ATTRIBUTE_HINT: &str =
+    "an attribute is NAME:VALUE, for example CertificateTemplate:tls-server";
+const LOG_HINT: &str = "the CA's administrator finds the reason in the server's log";
+const REQUEST_HINT: &str = "is it a certificate request? look: openssl req -in FILE -noout -text";
+
+/// What whoever sent a submission can do about its failure.
+fn submit_hint(err: &SubmitError) -> &'static str {
+    match err {
+        SubmitError::Unreadable { source } => match source.code() {
+            "request-key-unsupported" | "request-key-too-small" | "request-key-invalid" => {
+                "use RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519 or ML-DSA"
+            }
+            "request-name-invalid" | "request-san-invalid" => {
+                "look at the names: openssl req -in FILE -noout -text"
+            }
+            _ => REQUEST_HINT,
+        },
+        SubmitError::Attributes { .. } => ATTRIBUTE_HINT,
+        SubmitError::TemplateConflict { .. } => "name the template once",
+        SubmitError::BadSignature { .. } => {
+            "the request was changed after it was signed, or signed with another key: make it anew"
+        }
+        _ => LOG_HINT,
+    }
+}
+
 /// An error as the client will see it. Contains no internals.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -46,6 +72,7 @@ impl Fault {
     pub(crate) fn stranger() -> Self {
         let detail = "only the server's own user and root may use this socket";
         Self::new(StatusCode::FORBIDDEN, "peer-not-allowed", detail)
+            .hinted("use the address that the server listens on, with a token")
     }
 
     pub(crate) fn unknown_path() -> Self {
@@ -56,6 +83,7 @@ impl Fault {
     pub(crate) fn method(allowed: &'static str) -> Self {
         let detail = format!("this path takes {allowed} only");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+            .hinted("the header 'Allow' names what it takes")
             .with("allow", allowed)
     }
 
@@ -67,18 +95,24 @@ impl Fault {
 
     pub(crate) fn query(detail: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "query-invalid", detail)
+            .hinted("lists take 'limit' and 'before', submissions 'template' and 'attribute'")
     }
 
     pub(crate) fn not_found(code: &'static str, detail: String) -> Self {
-        Self::new(StatusCode::NOT_FOUND, code, detail)
+        Self::new(StatusCode::NOT_FOUND, code, detail).hinted(match code {
+            "request-not-found" => "see what there is: exeunt request list",
+            "certificate-not-found" => "see what there is: exeunt cert list",
+            _ => "see what there is: exeunt exit list",
+        })
     }
 
     pub(crate) fn id_invalid(code: &'static str, detail: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
+            .hinted("copy it from the list that shows it")
     }
 
     pub(crate) fn attribute(code: &'static str, detail: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, detail)
+        Self::new(StatusCode::BAD_REQUEST, code, detail).hinted(ATTRIBUTE_HINT)
     }
 
     pub(crate) fn empty() -> Self {
@@ -88,16 +122,17 @@ impl Fault {
 
     pub(crate) fn too_large() -> Self {
         let detail = format!("a request may be {REQUEST_BYTES_MAX} bytes long at most");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail).hinted(REQUEST_HINT)
     }
 
     pub(crate) fn too_slow() -> Self {
         let detail = "the request did not arrive in time";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail)
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail).hinted("send it again")
     }
 
     pub(crate) fn cut_short() -> Self {
         Self::new(StatusCode::BAD_REQUEST, "request-cut-short", "the body ended too early")
+            .hinted("send it again")
     }
 
     pub(crate) fn busy() -> Self {
@@ -109,13 +144,13 @@ impl Fault {
 
     pub(crate) fn internal() -> Self {
         let detail = "a fault in the server; its log says more";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).hinted(LOG_HINT)
     }
 
     /// The store did not answer a look-up.
     pub(crate) fn store(code: &'static str) -> Self {
         let detail = "the CA is unable to look this up at the moment";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).hinted(LOG_HINT)
     }
 
     /// A submission that the engine could not decide. Status and log level follow from the blame.
@@ -131,7 +166,7 @@ impl Fault {
         if form && err.blame() == Blame::Requester {
             return fault.hinted("curl's -d drops line ends: send the file with --data-binary");
         }
-        fault
+        fault.hinted(submit_hint(err))
     }
 
     /// The document.

@@ -155,6 +155,7 @@ fn what_is_no_request_is_refused_with_a_code_and_the_server_goes_on() {
         assert_eq!(refused.status.code(), Some(1), "{name}");
         let message = text(&refused.stderr);
         assert!(message.contains(&format!("error[{code}")), "{name}: {message}");
+        assert!(message.contains("exeunt: hint: "), "{name}: {message}");
     }
     let file = request(&ca, "ec:P-256", "/CN=host.example.test", &[]);
     ca.ok(&["submit", &file]);
