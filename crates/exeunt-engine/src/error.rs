@@ -79,6 +79,13 @@ pub enum SubmitError {
         source: exeunt_keys::SignError,
     },
 
+    /// A step panicked: a fault in Exeunt, or in a policy. The other submissions go on.
+    #[error("a step panicked: {words}")]
+    Panicked {
+        /// What the panic said, as far as it is text.
+        words: String,
+    },
+
     /// The store refused or lost a write.
     #[error("{action} failed")]
     Store {
@@ -102,6 +109,7 @@ impl SubmitError {
             Self::Build { .. } => "issue-build",
             Self::Entropy { .. } => "issue-entropy",
             Self::Sign { .. } => "issue-sign",
+            Self::Panicked { .. } => "internal",
             Self::Store { source, .. } => source.code(),
         }
     }
@@ -116,7 +124,7 @@ impl SubmitError {
             | Self::BadSignature { .. } => Blame::Requester,
             Self::CaNotValid | Self::Entropy { .. } | Self::Sign { .. } => Blame::Operator,
             Self::Store { source, .. } => blame_of_store(source),
-            Self::Build { .. } => Blame::Us,
+            Self::Build { .. } | Self::Panicked { .. } => Blame::Us,
         }
     }
 
@@ -131,6 +139,7 @@ impl SubmitError {
             | Self::Build { .. }
             | Self::Entropy { .. }
             | Self::Sign { .. }
+            | Self::Panicked { .. }
             | Self::Store { .. } => "the CA is unable to issue at the moment".to_owned(),
         }
     }

@@ -1,8 +1,10 @@
 //! The journey of a request, in numbered steps. `docs/journey.md` tells the same with the same
 //! numbers; steps 6 to 8 (read, deliver, settle) are the dispatcher's, which the engine does not know.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use exeunt_keys::{SignError, verify};
-use exeunt_store::StoreError;
+use exeunt_store::{Pending, StoreError};
 use exeunt_types::{
     EventSeq, NewCertificate, NewIntent, NewRequest, RequestId, RequestType, Resolution, Serial,
     StatusCode, UnixMillis,
@@ -79,6 +81,15 @@ pub enum Outcome {
     },
 }
 
+/// A request that was read: what the later steps need of a submission.
+struct Admitted {
+    request: CertificationRequest,
+    attributes: Vec<(String, String)>,
+    template: Option<String>,
+    caller: Caller,
+    now: UnixMillis,
+}
+
 /// Bytes that passed the lints, with the serial that is in them.
 struct Linted {
     serial: Serial,
@@ -103,6 +114,57 @@ struct Signed {
     raw: Vec<u8>,
 }
 
+/// After step 3: the row is on its way to the disk, with an intent or with an end.
+enum Begun {
+    Intending(Box<Intending>),
+    Resolving(Resolving),
+}
+
+/// After step 5: the certificate, or the end without one, is on its way to the disk.
+enum Ending {
+    Recording(Box<Recording>),
+    Resolving(Resolving),
+}
+
+struct Intending {
+    pending: Pending<RequestId>,
+    admitted: Admitted,
+    plan: Plan,
+    linted: Linted,
+}
+
+struct Recording {
+    pending: Pending<EventSeq>,
+    signed: Signed,
+    subject: String,
+}
+
+struct Resolving {
+    pending: Pending<RequestId>,
+    end: Box<dyn FnOnce(RequestId) -> Result<Submitted, SubmitError>>,
+}
+
+impl Admitted {
+    /// The request's row; the policy says under which template.
+    fn row(&self, template: &str) -> NewRequest {
+        NewRequest {
+            raw: self.request.der().to_vec(),
+            request_type: RequestType::Pkcs10,
+            requester: self.caller.name.clone(),
+            caller: self.caller.name.clone(),
+            template: template.to_owned(),
+            attributes: self.attributes.clone(),
+            subject: self.request.subject().to_string(),
+            submitted: self.now,
+        }
+    }
+
+    fn has_good_signature(&self) -> bool {
+        let it = &self.request;
+        verify(it.spki_der(), it.key(), it.scheme(), it.info_der(), it.signature()).is_ok()
+    }
+}
+
 impl Engine {
     /// Takes a request as far as it goes.
     ///
@@ -114,94 +176,160 @@ impl Engine {
     ///
     /// [`SubmitError`]; its blame says whose move it is.
     pub fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+        let mut results = self.submit_all(vec![submission]);
+        results.pop().expect("BUG: one submission has one result")
+    }
+
+    /// Takes several requests as far as they go, with the results in their order.
+    ///
+    /// Each goes its own way, as with [`Engine::submit`]; they only share the waiting: while the
+    /// intent of one is on its way to the disk the next one is read.
+    pub fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, SubmitError>> {
+        // 0 to 3. Admit, decide, build and lint, intend.
+        let begun: Vec<_> = submissions.into_iter().map(|it| guarded(|| self.begin(it))).collect();
+
+        // 4 and 5. Sign what has a durable intent, and record it.
+        let ending: Vec<_> =
+            begun.into_iter().map(|it| guarded(|| self.sign_and_record(it?))).collect();
+
+        // Durable from here on; now it may be shown.
+        ending.into_iter().map(|it| Self::finish(it?)).collect()
+    }
+
+    /// Steps 0 to 3, up to the waiting.
+    fn begin(&self, submission: Submission) -> Result<Begun, SubmitError> {
         // 0. Admit. The request is read and its signature verified; its row is written together
         //    with what follows from it, so that there is no row without an outcome.
+        let admitted = self.admit(submission)?;
+        if !admitted.has_good_signature() {
+            let row = admitted.row(admitted.template.as_deref().unwrap_or_default());
+            let fail = Resolution::Fail {
+                status: StatusCode::BAD_SIGNATURE,
+                message: "the signature of the request does not verify".to_owned(),
+            };
+            return self.resolve(row, fail, |request| Err(SubmitError::BadSignature { request }));
+        }
+
+        // 1. Decide. Foreign code, no transaction.
+        let asked = Asked {
+            request: &admitted.request,
+            attributes: &admitted.attributes,
+            template: admitted.template.as_deref(),
+            caller: &admitted.caller,
+            now: admitted.now,
+        };
+        match self.policy.decide(&asked) {
+            Decision::Issue(plan) => self.intend(admitted, *plan),
+            Decision::Hold { template, message } => {
+                let pend = Resolution::Pend { message: message.clone() };
+                let outcome = Outcome::Pending { message };
+                self.resolve(admitted.row(&template), pend, |request| {
+                    Ok(Submitted { request, outcome })
+                })
+            }
+            Decision::Refuse { template, code, status, message } => {
+                self.refuse(admitted.row(&template), code, status, message)
+            }
+        }
+    }
+
+    /// Step 0, the reading.
+    fn admit(&self, submission: Submission) -> Result<Admitted, SubmitError> {
         let Submission { request, attributes, template, caller } = submission;
         let request =
             parse_request(&request).map_err(|source| SubmitError::Unreadable { source })?;
         let attributes = merge_attributes(request.enrollment_attributes(), &attributes)
             .map_err(|source| SubmitError::Attributes { source })?;
         let template = choose_template(template, &attributes)?;
-        let now = self.clock.now();
-        let row = |template: String| NewRequest {
-            raw: request.der().to_vec(),
-            request_type: RequestType::Pkcs10,
-            requester: caller.name.clone(),
-            caller: caller.name.clone(),
-            template,
-            attributes: attributes.clone(),
-            subject: request.subject().to_string(),
-            submitted: now,
-        };
-        let signature_is_good = verify(
-            request.spki_der(),
-            request.key(),
-            request.scheme(),
-            request.info_der(),
-            request.signature(),
-        );
-        if signature_is_good.is_err() {
-            let id = self.resolve(
-                row(template.unwrap_or_default()),
-                Resolution::Fail {
-                    status: StatusCode::BAD_SIGNATURE,
-                    message: "the signature of the request does not verify".to_owned(),
-                },
-            )?;
-            return Err(SubmitError::BadSignature { request: id });
-        }
-
-        // 1. Decide. Foreign code, no transaction.
-        let asked = Asked {
-            request: &request,
-            attributes: &attributes,
-            template: template.as_deref(),
-            caller: &caller,
-            now,
-        };
-        let plan = match self.policy.decide(&asked) {
-            Decision::Issue(plan) => *plan,
-            Decision::Hold { template, message } => {
-                let pend = Resolution::Pend { message: message.clone() };
-                let request = self.resolve(row(template), pend)?;
-                return Ok(Submitted { request, outcome: Outcome::Pending { message } });
-            }
-            Decision::Refuse { template, code, status, message } => {
-                let deny = Resolution::Deny { status, message: message.clone() };
-                let request = self.resolve(row(template), deny)?;
-                let outcome = Outcome::Denied { code, status, message };
-                return Ok(Submitted { request, outcome });
-            }
-        };
-
-        // 2. Build and lint. Pure.
-        // 3. Intend: request row and intent in one commit, before anything is signed.
-        let mut attempts = 0;
-        let prepared = loop {
-            attempts += 1;
-            let linted = match self.build(&request, &plan, now)? {
-                Ok(linted) => linted,
-                Err(findings) => return self.refuse_by_lint(row(plan.template), &findings),
-            };
-            match self.intend(row(plan.template.clone()), linted) {
-                Err(SubmitError::Store { source: StoreError::DuplicateSerial(_), .. })
-                    if attempts < SERIAL_ATTEMPTS_MAX => {}
-                result => break result?,
-            }
-        };
-
-        // 4. Sign. May take seconds; no transaction.
-        let signed = self.sign(prepared)?;
-
-        // 5. Record: certificate, request state, end of the intent and event become facts together.
-        self.record(signed, &request, &plan)
+        Ok(Admitted { request, attributes, template, caller, now: self.clock.now() })
     }
 
     /// Step 0 without a certificate to follow: the row, its outcome and its event in one commit.
-    fn resolve(&self, row: NewRequest, resolution: Resolution) -> Result<RequestId, SubmitError> {
-        self.store
-            .admit_resolve(row, resolution)
-            .map_err(|source| SubmitError::Store { action: "recording the request", source })
+    fn resolve(
+        &self,
+        row: NewRequest,
+        resolution: Resolution,
+        end: impl FnOnce(RequestId) -> Result<Submitted, SubmitError> + 'static,
+    ) -> Result<Begun, SubmitError> {
+        let pending = self.store.start_admit_resolve(row, resolution).map_err(resolving)?;
+        Ok(Begun::Resolving(Resolving { pending, end: Box::new(end) }))
+    }
+
+    fn refuse(
+        &self,
+        row: NewRequest,
+        code: &'static str,
+        status: StatusCode,
+        message: String,
+    ) -> Result<Begun, SubmitError> {
+        let deny = Resolution::Deny { status, message: message.clone() };
+        let outcome = Outcome::Denied { code, status, message };
+        self.resolve(row, deny, |request| Ok(Submitted { request, outcome }))
+    }
+
+    /// Steps 2 and 3.
+    fn intend(&self, admitted: Admitted, plan: Plan) -> Result<Begun, SubmitError> {
+        // 2. Build and lint. Pure.
+        let linted = match self.build(&admitted.request, &plan, admitted.now)? {
+            Ok(linted) => linted,
+            Err(findings) => {
+                let list: Vec<String> = findings.into_iter().map(|it| it.message).collect();
+                let message = format!("the certificate would break a rule: {}", list.join("; "));
+                let row = admitted.row(&plan.template);
+                return self.refuse(row, "lint-refused", StatusCode::FAIL, message);
+            }
+        };
+
+        // 3. Intend: request row and intent in one commit, before anything is signed.
+        let intent = NewIntent { serial: linted.serial, tbs: linted.tbs.clone() };
+        let row = admitted.row(&plan.template);
+        let pending = self.store.start_admit_intend(row, intent).map_err(intending)?;
+        Ok(Begun::Intending(Box::new(Intending { pending, admitted, plan, linted })))
+    }
+
+    /// Steps 4 and 5, up to the waiting, once the intent is durable.
+    fn sign_and_record(&self, begun: Begun) -> Result<Ending, SubmitError> {
+        let mut begun = begun;
+        let mut attempts = 1;
+        let (request, intended) = loop {
+            let Intending { pending, admitted, plan, linted } = match begun {
+                Begun::Intending(intending) => *intending,
+                Begun::Resolving(resolving) => return Ok(Ending::Resolving(resolving)),
+            };
+            match pending.wait() {
+                Ok(request) => break (request, (admitted, plan, linted)),
+                // Another serial, once: a second collision means broken randomness.
+                Err(StoreError::DuplicateSerial(_)) if attempts < SERIAL_ATTEMPTS_MAX => {
+                    attempts += 1;
+                    begun = self.intend(admitted, plan)?;
+                }
+                Err(err) => return Err(intending(err)),
+            }
+        };
+        let (admitted, plan, linted) = intended;
+
+        // 4. Sign. May take seconds; no transaction.
+        let signed = self.sign(Prepared { request, linted })?;
+
+        // 5. Record: certificate, request state, end of the intent and event become facts together.
+        self.record(signed, &admitted.request, &plan)
+    }
+
+    /// The end of step 5: waits until it is durable.
+    fn finish(ending: Ending) -> Result<Submitted, SubmitError> {
+        let Recording { pending, signed, subject } = match ending {
+            Ending::Recording(recording) => *recording,
+            Ending::Resolving(Resolving { pending, end }) => {
+                return end(pending.wait().map_err(resolving)?);
+            }
+        };
+        let event = pending.wait().map_err(recording)?;
+        let Signed { request, linted, raw: certificate } = signed;
+        let Linted { serial, tbs: _, not_before, not_after } = linted;
+        tracing::debug!(request = request.0, %serial, event = event.0, "certificate issued");
+        let outcome =
+            Outcome::Issued { serial, certificate, subject, not_before, not_after, event };
+        Ok(Submitted { request, outcome })
     }
 
     /// Step 2. The inner error is the list of findings: the request cannot become a good certificate.
@@ -278,30 +406,6 @@ impl Engine {
         Ok(extensions)
     }
 
-    fn refuse_by_lint(
-        &self,
-        row: NewRequest,
-        findings: &[Finding],
-    ) -> Result<Submitted, SubmitError> {
-        let list: Vec<String> = findings.iter().map(|it| it.message.clone()).collect();
-        let message = format!("the certificate would break a rule: {}", list.join("; "));
-        let status = StatusCode::FAIL;
-        let deny = Resolution::Deny { status, message: message.clone() };
-        let request = self.resolve(row, deny)?;
-        let outcome = Outcome::Denied { code: "lint-refused", status, message };
-        Ok(Submitted { request, outcome })
-    }
-
-    /// Step 3.
-    fn intend(&self, row: NewRequest, linted: Linted) -> Result<Prepared, SubmitError> {
-        let intent = NewIntent { serial: linted.serial, tbs: linted.tbs.clone() };
-        let request = self
-            .store
-            .admit_intend(row, intent)
-            .map_err(|source| SubmitError::Store { action: "writing the intent", source })?;
-        Ok(Prepared { request, linted })
-    }
-
     /// Step 4.
     fn sign(&self, prepared: Prepared) -> Result<Signed, SubmitError> {
         let Prepared { request, linted } = prepared;
@@ -337,37 +441,53 @@ impl Engine {
         }
     }
 
-    /// Step 5. On an error the certificate exists as bytes but nobody may see it; its intent stays
-    /// for recovery.
+    /// Step 5, up to the waiting. On an error the certificate exists as bytes but nobody may see it;
+    /// its intent stays for recovery.
     fn record(
         &self,
         signed: Signed,
         request: &CertificationRequest,
         plan: &Plan,
-    ) -> Result<Submitted, SubmitError> {
-        let Signed { request: id, linted, raw } = signed;
-        let Linted { serial, tbs: _, not_before, not_after } = linted;
+    ) -> Result<Ending, SubmitError> {
         let names: Vec<String> =
             plan.subject_alternative_names.iter().map(ToString::to_string).collect();
         let subject = plan.subject.to_string();
         let certificate = NewCertificate {
-            serial,
-            raw: raw.clone(),
+            serial: signed.linted.serial,
+            raw: signed.raw.clone(),
             subject: subject.clone(),
             subject_alternative_names: names.join(","),
-            not_before,
-            not_after,
+            not_before: signed.linted.not_before,
+            not_after: signed.linted.not_after,
             key: request.key(),
         };
-        let event = self
-            .store
-            .record(id, certificate, self.clock.now())
-            .map_err(|source| SubmitError::Store { action: "recording the certificate", source })?;
-        tracing::debug!(request = id.0, %serial, event = event.0, "certificate issued");
-        let outcome =
-            Outcome::Issued { serial, certificate: raw, subject, not_before, not_after, event };
-        Ok(Submitted { request: id, outcome })
+        let now = self.clock.now();
+        let pending =
+            self.store.start_record(signed.request, certificate, now).map_err(recording)?;
+        Ok(Ending::Recording(Box::new(Recording { pending, signed, subject })))
     }
+}
+
+/// A panic in one submission, in foreign code most likely, must not take the others with it. Where
+/// an intent was written, recovery finds it.
+fn guarded<T>(step: impl FnOnce() -> Result<T, SubmitError>) -> Result<T, SubmitError> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<&str>().map(|it| (*it).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(SubmitError::Panicked { words: words.unwrap_or_default() })
+    })
+}
+
+fn resolving(source: StoreError) -> SubmitError {
+    SubmitError::Store { action: "recording the request", source }
+}
+
+fn intending(source: StoreError) -> SubmitError {
+    SubmitError::Store { action: "writing the intent", source }
+}
+
+fn recording(source: StoreError) -> SubmitError {
+    SubmitError::Store { action: "recording the certificate", source }
 }
 
 /// The template that was named, directly or by attribute. Two different ones are a mistake that

@@ -15,6 +15,7 @@ use crate::auth::{Peer, Tokens};
 use crate::fault::Fault;
 use crate::query::{self, PageQuery};
 use crate::settings::{ExitsSource, Limits};
+use crate::submit::Job;
 use crate::workers::Workers;
 use crate::{rows, submit};
 
@@ -24,7 +25,7 @@ pub(crate) struct Edge {
     pub(crate) exits: ExitsSource,
     pub(crate) tokens: Tokens,
     pub(crate) limits: Limits,
-    pub(crate) workers: Workers,
+    pub(crate) workers: Workers<Job>,
 }
 
 /// What is at a path.

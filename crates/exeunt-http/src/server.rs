@@ -16,6 +16,7 @@ use crate::error::HttpError;
 use crate::handler::Edge;
 use crate::listen::{Door, SocketFile, open_tcp, open_unix, tls_acceptor};
 use crate::settings::{ExitsSource, HttpSettings};
+use crate::submit;
 use crate::workers::Workers;
 
 /// Most threads of the runtime. They only move bytes, a sixth of what a submission costs; below
@@ -77,7 +78,9 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|err| threads("starting the runtime", err))?;
-        let workers = Workers::start(limits.workers, limits.submissions_in_flight)
+        let worker_engine = Arc::clone(&engine);
+        let act = move |batch| submit::carry_out(&worker_engine, batch);
+        let workers = Workers::start(limits.workers, limits.submissions_in_flight, act)
             .map_err(|err| threads("starting the workers", err))?;
 
         let inside = runtime.enter();

@@ -72,12 +72,12 @@ impl Limits {
     pub const CONNECTIONS: u32 = 1024;
     /// Default of [`Limits::local_connections`].
     pub const LOCAL_CONNECTIONS: u32 = 128;
-    /// Default of [`Limits::submissions_in_flight`]: twice the workers, so that none is idle while
-    /// a request waits, and none waits for more than one other.
+    /// Default of [`Limits::submissions_in_flight`]: as many as the workers can hold at once, so that
+    /// none waits for more than one other.
     pub const SUBMISSIONS_IN_FLIGHT: usize = 256;
-    /// Default of [`Limits::workers`]. Workers sleep in group commits most of the time; a commit is
-    /// worth more the more of them share it.
-    pub const WORKERS: usize = 128;
+    /// Default of [`Limits::workers`]. Workers sleep in group commits most of the time; with few of
+    /// them a burst is shared out in batches, and a batch wakes its worker once.
+    pub const WORKERS: usize = 16;
     /// Default of [`Limits::read`].
     pub const READ: Duration = Duration::from_secs(30);
     /// Default of [`Limits::handshake`].

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use exeunt_api::{ATTRIBUTE_HEADER, Disposition, SubmitAnswer};
 use exeunt_engine::{
-    AttributeError, Blame, Caller, Outcome, Submission, SubmitError, Submitted, parse_attributes,
+    AttributeError, Blame, Caller, Engine, Outcome, Submission, SubmitError, Submitted,
+    parse_attributes,
 };
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -35,10 +36,33 @@ pub(crate) async fn submit(
     let submission = Submission { request, attributes, template, caller };
 
     let (sender, receiver) = oneshot::channel();
-    let engine = Arc::clone(&edge.engine);
-    let job = move || {
-        let result = match engine.submit(submission) {
-            Ok(submitted) => Ok(self::answer(submitted)),
+    let job = Job { submission, form, sender };
+    edge.workers.run(job).map_err(|_| Fault::busy())?;
+    match receiver.await {
+        Ok(result) => result,
+        // The job ended without a word: it panicked, and the worker has logged it.
+        Err(_) => Err(Fault::internal()),
+    }
+}
+
+/// A submission on its way through a worker.
+pub(crate) struct Job {
+    submission: Submission,
+    form: bool,
+    sender: oneshot::Sender<Result<Answer, Fault>>,
+}
+
+/// What a worker does with the submissions that it took.
+pub(crate) fn carry_out(engine: &Engine, batch: Vec<Job>) {
+    let mut senders = Vec::with_capacity(batch.len());
+    let mut submissions = Vec::with_capacity(batch.len());
+    for Job { submission, form, sender } in batch {
+        submissions.push(submission);
+        senders.push((form, sender));
+    }
+    for (result, (form, sender)) in engine.submit_all(submissions).into_iter().zip(senders) {
+        let result = match result {
+            Ok(submitted) => Ok(answer(submitted)),
             Err(err) => {
                 log(&err);
                 Err(Fault::submit(&err, form))
@@ -46,12 +70,6 @@ pub(crate) async fn submit(
         };
         // When the client has hung up nobody hears, and the certificate is recorded all the same.
         let _ = sender.send(result);
-    };
-    edge.workers.run(job).map_err(|_| Fault::busy())?;
-    match receiver.await {
-        Ok(result) => result,
-        // The job ended without a word: it panicked, and the worker has logged it.
-        Err(_) => Err(Fault::internal()),
     }
 }
 

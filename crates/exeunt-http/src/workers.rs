@@ -1,7 +1,8 @@
 //! The threads that submissions run on.
 //!
 //! A job belongs to its worker, not to the connection that brought it: when the client hangs up,
-//! the job runs to its end all the same.
+//! the job runs to its end all the same. A worker takes all jobs that wait, up to [`BATCH_MAX`]:
+//! where many come at once, they share its waiting for the disk.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 /// Stack of a worker, in bytes. Reserved, not used: memory is touched only as deep as calls go.
 const STACK_BYTES: usize = 1024 * 1024;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Jobs that one worker takes at once at most.
+pub(crate) const BATCH_MAX: usize = 16;
 
 /// As many jobs as may be in flight are in flight.
 #[derive(Debug)]
@@ -22,19 +24,21 @@ pub(crate) struct Busy;
 
 /// A fixed number of threads and one bounded queue. Dropping it lets the threads end after the jobs
 /// in hand.
-pub(crate) struct Workers {
-    floor: Arc<Floor>,
+pub(crate) struct Workers<J> {
+    floor: Arc<Floor<J>>,
 }
 
-struct Floor {
-    state: Mutex<State>,
+struct Floor<J> {
+    state: Mutex<State<J>>,
+    /// Does the work of a batch.
+    act: Box<dyn Fn(Vec<J>) + Send + Sync>,
     /// The last job of a closed queue ended.
     quiet: Condvar,
     in_flight_max: usize,
 }
 
-struct State {
-    queue: VecDeque<Job>,
+struct State<J> {
+    queue: VecDeque<J>,
     /// Jobs in the queue and in hand.
     in_flight: usize,
     /// Workers that sleep, the last one to fall asleep at the end: it is woken first, because its
@@ -43,17 +47,25 @@ struct State {
     closed: bool,
 }
 
-impl Workers {
+impl<J: Send + 'static> Workers<J> {
     /// Starts `threads` workers that take at most `in_flight_max` jobs at a time.
-    pub(crate) fn start(threads: usize, in_flight_max: usize) -> io::Result<Self> {
+    pub(crate) fn start(
+        threads: usize,
+        in_flight_max: usize,
+        act: impl Fn(Vec<J>) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let state = State {
             queue: VecDeque::with_capacity(in_flight_max),
             in_flight: 0,
             asleep: Vec::with_capacity(threads),
             closed: false,
         };
-        let floor =
-            Arc::new(Floor { state: Mutex::new(state), quiet: Condvar::new(), in_flight_max });
+        let floor = Arc::new(Floor {
+            state: Mutex::new(state),
+            act: Box::new(act),
+            quiet: Condvar::new(),
+            in_flight_max,
+        });
         let workers = Self { floor };
         for number in 0..threads {
             let floor = Arc::clone(&workers.floor);
@@ -66,8 +78,7 @@ impl Workers {
     }
 
     /// Hands a job to the next free worker.
-    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {
-        let job = Box::new(job);
+    pub(crate) fn run(&self, job: J) -> Result<(), Busy> {
         let mut state = self.floor.lock();
         if state.closed || self.floor.in_flight_max <= state.in_flight {
             return Err(Busy);
@@ -104,7 +115,7 @@ impl Workers {
     }
 }
 
-impl Drop for Workers {
+impl<J> Drop for Workers<J> {
     fn drop(&mut self) {
         let mut state = self.floor.lock();
         state.closed = true;
@@ -112,8 +123,8 @@ impl Drop for Workers {
     }
 }
 
-impl Floor {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<J> Floor<J> {
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
         // Jobs run outside the lock, so a poisoned one still guards whole values.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,14 +133,17 @@ impl Floor {
         let own = std::thread::current();
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.queue.pop_front() {
+            let count = state.queue.len().min(BATCH_MAX);
+            if count != 0 {
+                let batch: Vec<J> = state.queue.drain(..count).collect();
                 drop(state);
-                // What the job owned is gone with it; what it shared guards itself.
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
+                // What the jobs owned is gone with them; what they shared guards itself.
+                let acted = catch_unwind(AssertUnwindSafe(|| (self.act)(batch)));
+                if let Err(panic) = acted {
                     tracing::error!(code = "internal", "a worker panicked: {}", words(&*panic));
                 }
                 state = self.lock();
-                state.in_flight -= 1;
+                state.in_flight -= count;
                 if state.closed && state.in_flight == 0 {
                     self.quiet.notify_all();
                 }
@@ -163,40 +177,81 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(10);
 
+    type Task = Box<dyn FnOnce() + Send>;
+
+    fn workers(in_flight_max: usize) -> Workers<Task> {
+        let run_all = |batch: Vec<Task>| batch.into_iter().for_each(|task| task());
+        Workers::start(1, in_flight_max, run_all).unwrap()
+    }
+
+    fn task(act: impl FnOnce() + Send + 'static) -> Task {
+        Box::new(act)
+    }
+
     #[test]
-    fn a_panic_ends_the_job_and_not_the_worker() {
-        let workers = Workers::start(1, 4).unwrap();
-        workers.run(|| panic!("on purpose")).unwrap();
+    fn a_panic_ends_the_batch_and_not_the_worker() {
+        let workers = workers(4);
+        let (begun, has_begun) = mpsc::channel();
+        workers
+            .run(task(move || {
+                begun.send(()).unwrap();
+                panic!("on purpose")
+            }))
+            .unwrap();
+        // Not in the batch that panics.
+        has_begun.recv_timeout(LONG).unwrap();
         let (sender, receiver) = mpsc::channel();
-        workers.run(move || sender.send(7).unwrap()).unwrap();
+        workers.run(task(move || sender.send(7).unwrap())).unwrap();
         assert_eq!(receiver.recv_timeout(LONG), Ok(7));
         assert_eq!(workers.stop(LONG), 0);
     }
 
     #[test]
     fn one_job_more_than_the_limit_is_refused() {
-        let workers = Workers::start(1, 2).unwrap();
+        let workers = workers(2);
         let (release, gate) = mpsc::channel::<()>();
-        workers.run(move || assert!(gate.recv().is_err())).unwrap();
-        workers.run(|| ()).unwrap();
-        assert!(workers.run(|| ()).is_err());
+        workers.run(task(move || assert!(gate.recv().is_err()))).unwrap();
+        workers.run(task(|| ())).unwrap();
+        assert!(workers.run(task(|| ())).is_err());
         drop(release);
         assert_eq!(workers.stop(LONG), 0);
-        assert!(workers.run(|| ()).is_err(), "a stopped queue took a job");
+        assert!(workers.run(task(|| ())).is_err(), "a stopped queue took a job");
+    }
+
+    #[test]
+    fn what_waits_is_taken_together_and_no_more_than_a_batch() {
+        let (sender, batches) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let act = move |batch: Vec<u32>| {
+            sender.send(batch).unwrap();
+            let _ = gate.lock().unwrap().recv();
+        };
+        let workers = Workers::start(1, 100, act).unwrap();
+        workers.run(0).unwrap();
+        assert_eq!(batches.recv_timeout(LONG), Ok(vec![0]));
+        (1..=20).for_each(|number| workers.run(number).unwrap());
+        drop(release);
+        assert_eq!(batches.recv_timeout(LONG), Ok((1..=16).collect()));
+        assert_eq!(batches.recv_timeout(LONG), Ok((17..=20).collect()));
+        assert_eq!(workers.stop(LONG), 0);
     }
 
     #[test]
     fn stopping_waits_for_the_jobs_in_flight_and_no_longer_than_told() {
-        let workers = Workers::start(1, 4).unwrap();
+        let workers = workers(4);
         let (release, gate) = mpsc::channel::<()>();
+        let (begun, has_begun) = mpsc::channel();
         let (done, finished) = mpsc::channel();
         workers
-            .run(move || {
+            .run(task(move || {
+                begun.send(()).unwrap();
                 assert!(gate.recv().is_err());
                 done.send(()).unwrap();
-            })
+            }))
             .unwrap();
-        workers.run(|| ()).unwrap();
+        has_begun.recv_timeout(LONG).unwrap();
+        workers.run(task(|| ())).unwrap();
         assert_eq!(workers.stop(Duration::from_millis(10)), 2);
         drop(release);
         assert_eq!(finished.recv_timeout(LONG), Ok(()), "the job in hand was cancelled");

@@ -7,7 +7,7 @@ use exeunt_types::{
 
 use crate::row::{self, encode_attributes, read_id, read_serial, sql_int};
 use crate::writer::Tx;
-use crate::{Store, StoreError};
+use crate::{Pending, Store, StoreError};
 
 /// What a request's message says after its certificate was recorded; the original's word.
 const ISSUED: &str = "Issued";
@@ -26,8 +26,21 @@ impl Store {
         request: NewRequest,
         intent: NewIntent,
     ) -> Result<RequestId, StoreError> {
+        self.start_admit_intend(request, intent)?.wait()
+    }
+
+    /// [`Store::admit_intend`] without the waiting, for callers with several requests in hand.
+    ///
+    /// # Errors
+    ///
+    /// The write was not even queued; the others come from [`Pending::wait`].
+    pub fn start_admit_intend(
+        &self,
+        request: NewRequest,
+        intent: NewIntent,
+    ) -> Result<Pending<RequestId>, StoreError> {
         let attributes = encode_attributes(&request.attributes);
-        self.write(move |tx| {
+        self.start_write(move |tx| {
             let state = (Disposition::Active, StatusCode::OK, "");
             let id = insert_request(tx, &request, &attributes, state, None)?;
             reserve(tx, id, intent.serial)?;
@@ -50,6 +63,19 @@ impl Store {
         request: NewRequest,
         resolution: Resolution,
     ) -> Result<RequestId, StoreError> {
+        self.start_admit_resolve(request, resolution)?.wait()
+    }
+
+    /// [`Store::admit_resolve`] without the waiting, for callers with several requests in hand.
+    ///
+    /// # Errors
+    ///
+    /// The write was not even queued; the others come from [`Pending::wait`].
+    pub fn start_admit_resolve(
+        &self,
+        request: NewRequest,
+        resolution: Resolution,
+    ) -> Result<Pending<RequestId>, StoreError> {
         let attributes = encode_attributes(&request.attributes);
         let at = request.submitted;
         let (kind, disposition, status, message, resolved) = match resolution {
@@ -63,7 +89,7 @@ impl Store {
                 (EventKind::REQUEST_FAILED, Disposition::Error, status, message, Some(at))
             }
         };
-        self.write(move |tx| {
+        self.start_write(move |tx| {
             let state = (disposition, status, message.as_str());
             let id = insert_request(tx, &request, &attributes, state, resolved)?;
             tx.append(kind, at, Some((id, disposition, status, &message)))?;
@@ -84,8 +110,22 @@ impl Store {
         certificate: NewCertificate,
         at: UnixMillis,
     ) -> Result<EventSeq, StoreError> {
+        self.start_record(request, certificate, at)?.wait()
+    }
+
+    /// [`Store::record`] without the waiting, for callers with several certificates in hand.
+    ///
+    /// # Errors
+    ///
+    /// The write was not even queued; the others come from [`Pending::wait`].
+    pub fn start_record(
+        &self,
+        request: RequestId,
+        certificate: NewCertificate,
+        at: UnixMillis,
+    ) -> Result<Pending<EventSeq>, StoreError> {
         let key = certificate.key.name();
-        self.write(move |tx| {
+        self.start_write(move |tx| {
             let serial = certificate.serial.as_be_bytes();
             let removed = tx.execute(
                 "taking an intent",

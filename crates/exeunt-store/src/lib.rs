@@ -21,7 +21,7 @@ mod writer;
 pub use error::{Cause, StoreError};
 pub use log::LoggedEvent;
 pub use lookup::Counts;
-pub use queue::{BATCH_MAX, QUEUE_MAX};
+pub use queue::{BATCH_MAX, Pending, QUEUE_MAX};
 pub use reader::{READERS_MAX, ROWS_MAX};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use shelf::{

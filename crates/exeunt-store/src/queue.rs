@@ -1,6 +1,7 @@
 //! How callers hand their writes to the writer thread, and how they are answered.
 
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
@@ -42,8 +43,8 @@ impl Queue {
         Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
-    /// Has `act` run in the next transaction and waits until that is durable.
-    pub(crate) fn call<T, F>(&self, act: F) -> Result<T, StoreError>
+    /// Has `act` run in the next transaction. [`Pending::wait`] tells when that is durable.
+    pub(crate) fn start<T, F>(&self, act: F) -> Result<Pending<T>, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -51,13 +52,7 @@ impl Queue {
         let slot = Arc::new(Slot { answer: Mutex::new(None), caller: std::thread::current() });
         let job = Work { act, value: None, reply: Reply(Some(Arc::clone(&slot))) };
         self.push(Box::new(job))?;
-        loop {
-            // Parking may end for no reason, so the slot decides.
-            if let Some(answer) = locked(&slot.answer).take() {
-                return answer;
-            }
-            std::thread::park();
-        }
+        Ok(Pending { slot, not_send: PhantomData })
     }
 
     fn push(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
@@ -108,6 +103,37 @@ impl Queue {
         let jobs = std::mem::take(&mut state.jobs);
         drop(state);
         drop(jobs);
+    }
+}
+
+/// A write on its way. Only the thread that started it can wait for it, because that is the thread
+/// that the writer wakes; the compiler sees to it. Dropping it does not take the write back.
+#[must_use = "a write is no fact before it was waited for"]
+pub struct Pending<T> {
+    slot: Arc<Slot<T>>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl<T> Pending<T> {
+    /// Blocks until the write is durable, or has failed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method that started it.
+    pub fn wait(self) -> Result<T, StoreError> {
+        loop {
+            // Parking may end for no reason, so the slot decides.
+            if let Some(answer) = locked(&self.slot.answer).take() {
+                return answer;
+            }
+            std::thread::park();
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Pending<T> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Pending")
     }
 }
 
@@ -208,12 +234,12 @@ mod tests {
     fn callers_are_woken_when_the_writer_dies() {
         let queue = Queue::new();
         std::thread::scope(|scope| {
-            let caller = scope.spawn(|| queue.call(|_| Ok(())));
+            let caller = scope.spawn(|| queue.start(|_| Ok(())).and_then(Pending::wait));
             let mut batch = Vec::new();
             assert!(queue.take(&mut batch));
             drop(batch);
             assert!(matches!(caller.join().unwrap(), Err(StoreError::Closed)));
-            let waiting = scope.spawn(|| queue.call(|_| Ok(())));
+            let waiting = scope.spawn(|| queue.start(|_| Ok(())).and_then(Pending::wait));
             while !waiting.is_finished() {
                 queue.abort();
                 std::thread::yield_now();

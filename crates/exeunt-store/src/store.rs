@@ -9,7 +9,7 @@ use exeunt_types::UnixMillis;
 use crate::checkpoint::{Checkpointer, checkpoint};
 use crate::log::Head;
 use crate::lookup::last_event;
-use crate::queue::Queue;
+use crate::queue::{Pending, Queue};
 use crate::reader::Readers;
 use crate::watch::Watch;
 use crate::writer::{Tx, Writer};
@@ -107,8 +107,17 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        self.start_write(act)?.wait()
+    }
+
+    /// Has `act` run by the writer, and does not wait for it.
+    pub(crate) fn start_write<T, F>(&self, act: F) -> Result<Pending<T>, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
         match &self.inner.writing {
-            Some(writing) => writing.queue.call(act),
+            Some(writing) => writing.queue.start(act),
             None => Err(StoreError::ReadOnly),
         }
     }

@@ -258,8 +258,12 @@ fn ticks(pid: u32) -> u64 {
 /// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Runs a submitter in each of the case's threads, and counts after the warm-up.
-fn in_threads<S: FnMut()>(
+/// Threads that call the engine at most; each hands over its share of the submissions at once, as
+/// the server's workers do.
+const THREADS_MAX: usize = 16;
+
+/// Keeps as many submissions in flight as the case has clients, and counts after the warm-up.
+fn in_threads<S: FnMut(usize)>(
     case: Case,
     time: Duration,
     submitter: impl Fn(usize) -> S + Sync,
@@ -267,8 +271,9 @@ fn in_threads<S: FnMut()>(
     let latencies = Mutex::new(Vec::new());
     let start = Instant::now() + WARM_UP;
     let end = start + time;
+    let at_once = case.clients.div_ceil(THREADS_MAX);
     std::thread::scope(|scope| {
-        for index in 0..case.clients {
+        for index in 0..case.clients / at_once {
             let (latencies, submitter) = (&latencies, &submitter);
             scope.spawn(move || {
                 let mut submit = submitter(index);
@@ -278,10 +283,10 @@ fn in_threads<S: FnMut()>(
                     if end <= sent {
                         break;
                     }
-                    submit();
+                    submit(at_once);
                     let now = Instant::now();
                     if start <= sent && now <= end {
-                        own.push(now - sent);
+                        own.extend(std::iter::repeat_n(now - sent, at_once));
                     }
                 }
                 latencies.lock().expect("BUG: no submitter panics here").extend(own);
@@ -369,15 +374,17 @@ fn in_engine(
     let cpu = processor_time(std::process::id(), time);
     let latencies = in_threads(case, time, |index| {
         let (engine, requests) = (&engine, requests);
-        move || {
-            let submission = Submission {
-                request: requests[index % requests.len()].clone(),
+        move |count: usize| {
+            let submission = |place: usize| Submission {
+                request: requests[(index + place) % requests.len()].clone(),
                 attributes: Vec::new(),
                 template: None,
                 caller: Caller { name: "bench".to_owned(), door: Door::Local },
             };
-            let submitted = engine.submit(submission).expect("a decision");
-            assert!(matches!(submitted.outcome, Outcome::Issued { .. }));
+            for result in engine.submit_all((0..count).map(submission).collect()) {
+                let outcome = result.expect("a decision").outcome;
+                assert!(matches!(outcome, Outcome::Issued { .. }));
+            }
         }
     });
     let cpu = cpu.join().expect("BUG: it only reads");

@@ -1,13 +1,12 @@
 //! Keys that fail, lie or take the process with them, and what recovery makes of it.
 
 use std::error::Error as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use exeunt_engine::Recovered;
+use exeunt_engine::{Blame, Recovered};
 use exeunt_store::Store;
 use exeunt_types::{Disposition, EventKind, RequestId, Serial, StatusCode};
 
@@ -70,8 +69,9 @@ fn a_panic_of_the_key_leaves_an_intent_that_recovery_abandons_once() {
     let ca = house.open();
     ca.entropy.next(&[SERIAL]);
     ca.key.shall(Habit::Panic);
-    let stopped = catch_unwind(AssertUnwindSafe(|| ca.submit(plain_request())));
-    assert!(stopped.is_err());
+    let err = ca.submit(plain_request()).unwrap_err();
+    assert_eq!((err.code(), err.blame()), ("internal", Blame::Us));
+    assert_eq!(err.public_message(), "the CA is unable to issue at the moment");
     assert_eq!(ca.row(RequestId(1)).disposition, Disposition::Active);
     // Others are not hindered by what became of their neighbour.
     ca.key.shall(Habit::Sign);

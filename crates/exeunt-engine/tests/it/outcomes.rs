@@ -146,6 +146,41 @@ fn a_bad_signature_leaves_a_failed_row_and_an_event_and_nothing_else() {
 }
 
 #[test]
+fn submissions_that_are_handed_over_together_go_their_own_ways() {
+    let ca = ca();
+    let mut forged = der_of(plain_request());
+    *forged.last_mut().unwrap() ^= 1;
+    let together = vec![
+        submission(plain_request()),
+        submission(b"hello"),
+        submission(&forged),
+        asking("nothing", plain_request()),
+        submission(plain_request()),
+    ];
+    let results = ca.engine.submit_all(together);
+    let words: Vec<&str> = results
+        .iter()
+        .map(|result| match result {
+            Ok(Submitted { outcome: Outcome::Issued { .. }, .. }) => "issued",
+            Ok(Submitted { outcome: Outcome::Denied { code, .. }, .. }) => code,
+            Ok(_) => "pending",
+            Err(err) => err.code(),
+        })
+        .collect();
+    let expected =
+        ["issued", "request-not-pem", "request-bad-signature", "template-unknown", "issued"];
+    assert_eq!(words, expected);
+    // Every row but that of what could not be read, in the order of the call.
+    let rows: Vec<u64> = results
+        .iter()
+        .filter_map(|it| it.as_ref().map_or_else(SubmitError::request, |it| Some(it.request)))
+        .map(|it| it.0)
+        .collect();
+    assert_eq!(rows, [1, 2, 3, 4]);
+    assert!(ca.engine.submit_all(Vec::new()).is_empty());
+}
+
+#[test]
 fn what_cannot_be_read_is_answered_and_leaves_no_row() {
     let ca = ca();
     let small = request("rsa:1024", "/CN=host.example", &[]);

@@ -62,7 +62,7 @@ fn a_module_reads_its_settings() {
 #[test]
 fn a_module_yields_the_processor() {
     let stage = Stage::new("def describe(call): answer(call, str(os.nice(0)))");
-    assert_eq!(stage.start().description(), "10");
+    assert_eq!(stage.start().description(), "19");
 }
 
 #[test]
