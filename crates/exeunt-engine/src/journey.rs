@@ -139,6 +139,13 @@ struct Recording {
     subject: String,
 }
 
+/// A refusal, by the policy or by a lint.
+struct Denied {
+    code: &'static str,
+    status: StatusCode,
+    message: String,
+}
+
 struct Resolving {
     pending: Pending<RequestId>,
     end: Box<dyn FnOnce(RequestId) -> Result<Submitted, SubmitError>>,
@@ -228,7 +235,7 @@ impl Engine {
                 })
             }
             Decision::Refuse { template, code, status, message } => {
-                self.refuse(admitted.row(&template), code, status, message)
+                self.refuse(admitted.row(&template), Denied { code, status, message })
             }
         }
     }
@@ -255,13 +262,8 @@ impl Engine {
         Ok(Begun::Resolving(Resolving { pending, end: Box::new(end) }))
     }
 
-    fn refuse(
-        &self,
-        row: NewRequest,
-        code: &'static str,
-        status: StatusCode,
-        message: String,
-    ) -> Result<Begun, SubmitError> {
+    fn refuse(&self, row: NewRequest, denied: Denied) -> Result<Begun, SubmitError> {
+        let Denied { code, status, message } = denied;
         let deny = Resolution::Deny { status, message: message.clone() };
         let outcome = Outcome::Denied { code, status, message };
         self.resolve(row, deny, |request| Ok(Submitted { request, outcome }))
@@ -274,9 +276,12 @@ impl Engine {
             Ok(linted) => linted,
             Err(findings) => {
                 let list: Vec<String> = findings.into_iter().map(|it| it.message).collect();
-                let message = format!("the certificate would break a rule: {}", list.join("; "));
-                let row = admitted.row(&plan.template);
-                return self.refuse(row, "lint-refused", StatusCode::FAIL, message);
+                let denied = Denied {
+                    code: "lint-refused",
+                    status: StatusCode::FAIL,
+                    message: format!("the certificate would break a rule: {}", list.join("; ")),
+                };
+                return self.refuse(admitted.row(&plan.template), denied);
             }
         };
 
