@@ -5,6 +5,7 @@
 
 mod attributes;
 mod authority;
+mod build;
 mod engine;
 mod error;
 mod journey;
