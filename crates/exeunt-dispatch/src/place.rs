@@ -160,7 +160,8 @@ impl Place {
     /// is told at a time, so that neither starves the other.
     pub(crate) fn due(&self, now: UnixMillis, limit: usize) -> Vec<EventSeq> {
         let share = match limit {
-            _ if self.log.is_empty() => limit,
+            // A full shelf takes no new event, so there is nothing to share with.
+            _ if self.log.is_empty() || self.shelf.is_full() => limit,
             1 => usize::from(!self.held_was_last),
             _ => limit / 2,
         };
@@ -406,4 +407,44 @@ fn untold(logged: &LoggedEvent, state: HeldState, why: String, now: UnixMillis) 
 fn text(mut why: String) -> String {
     why.truncate(why.floor_char_boundary(LAST_ERROR_OCTETS_MAX));
     why
+}
+
+#[cfg(test)]
+mod tests {
+    use exeunt_store::{Held, HeldState};
+    use exeunt_types::{EventKind, RequestId, SubjectKey};
+
+    use super::*;
+    use crate::shelf::SHELF_EVENTS_MAX;
+
+    fn held(seq: u64) -> Held {
+        Held {
+            seq: EventSeq(seq),
+            subject: SubjectKey::Request(RequestId(seq)),
+            attempts: 1,
+            state: HeldState::Retry { at: UnixMillis(0) },
+            last_error: String::new(),
+            first_held: UnixMillis(0),
+        }
+    }
+
+    #[test]
+    fn a_full_shelf_is_told_on_although_new_events_wait() {
+        let full = u64::try_from(SHELF_EVENTS_MAX).unwrap();
+        let mut place = Place::new(EventSeq(full), Shelf::new((1..=full).map(held)));
+        place.take_up(vec![LoggedEvent {
+            seq: EventSeq(full + 1),
+            kind: EventKind::CERT_ISSUED,
+            subject: SubjectKey::Server,
+            at: UnixMillis(0),
+            state: None,
+            request: None,
+            certificate: None,
+            corrupt: None,
+        }]);
+        // One at a time, and the last one told was a held one: the turn of the new event, which a
+        // full shelf does not let in.
+        place.held_was_last = true;
+        assert_eq!(place.due(UnixMillis(1), 1), [EventSeq(1)]);
+    }
 }

@@ -419,6 +419,13 @@ impl Worker {
             tracing::debug!(module = %self.name(), %err, "the last place was not written");
         }
         self.module.stop();
+        if self.seat.lease().is_some() {
+            // Given back, so that a successor under another name need not wait for its end.
+            let now = (self.clock)();
+            if let Err(err) = self.store.lease(self.name(), &self.holder, now, now) {
+                tracing::debug!(module = %self.name(), %err, "the lease was not given back");
+            }
+        }
         self.publish();
         self.publish_state(ExitState::Stopped);
         self.seat.set_lease(None);

@@ -99,6 +99,12 @@ async fn serve_tcp(
         tracing::debug!(error = %err, "a connection ended early");
         return;
     }
+    // A client that stops reading what it asked for holds its place no longer than one that stops
+    // writing.
+    let read_ms = u32::try_from(edge.limits.read.as_millis()).unwrap_or(u32::MAX);
+    if let Err(err) = rustix::net::sockopt::set_tcp_user_timeout(&stream, read_ms) {
+        tracing::debug!(error = %err, "no time limit for writing");
+    }
     let Some(tls) = tls else {
         return connection::serve(stream, peer, edge, closing).await;
     };

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ const WRITER_CACHE_KIB: i64 = 16 * 1024;
 const READER_CACHE_KIB: i64 = 4 * 1024;
 /// How long to wait for a foreign program (a backup, a shell) that has the file locked.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The files are for the server's user alone: requests are nobody else's business, and whoever can
+/// open a file can lock it. `SQLite` gives its log the mode of the database.
+const FILE_MODE: u32 = 0o600;
 /// Statements kept prepared per connection; there are fewer texts than that.
 const STATEMENTS_MAX: usize = 64;
 
@@ -33,7 +36,7 @@ const HEADER_APPLICATION_ID: std::ops::Range<usize> = 68..72;
 
 /// Creates the file with its schema; refuses when anything is there already.
 pub(crate) fn create(path: &Path, store_id: [u8; 8], now: UnixMillis) -> Result<(), StoreError> {
-    match OpenOptions::new().write(true).create_new(true).open(path) {
+    match OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path) {
         Ok(_) => (),
         Err(err) if err.kind() == ErrorKind::AlreadyExists => {
             return Err(StoreError::Exists { path: path.to_owned() });
@@ -155,6 +158,7 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(FILE_MODE)
         .open(lock_path)
         .map_err(|err| StoreError::io("locking the store", err))?;
     match file.try_lock() {

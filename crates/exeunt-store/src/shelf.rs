@@ -222,11 +222,21 @@ impl Store {
     ///
     /// The shelf itself cannot be read; a single bad row is [`HeldRow::Corrupt`].
     pub fn held(&self, exit: &ExitName) -> Result<Vec<HeldRow>, StoreError> {
+        self.held_first(exit, usize::MAX)
+    }
+
+    /// The first `limit` rows of a module's shelf, in the order of the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::held`].
+    pub fn held_first(&self, exit: &ExitName, limit: usize) -> Result<Vec<HeldRow>, StoreError> {
         let action = "reading the shelf";
         let sql = "SELECT seq, request, attempts, state, retry_at, first_held, last_error
-                   FROM held WHERE exit = ?1 ORDER BY seq";
+                   FROM held WHERE exit = ?1 ORDER BY seq LIMIT ?2";
+        let params = (exit.as_str(), i64::try_from(limit).unwrap_or(i64::MAX));
         self.inner.readers.read(action, |conn| {
-            rows(conn, action, sql, [exit.as_str()], |row| match read_held(row) {
+            rows(conn, action, sql, params, |row| match read_held(row) {
                 Ok(held) => HeldRow::Held(held),
                 Err(why) => HeldRow::Corrupt { seq: read_seq(row, 0).unwrap_or(EventSeq(0)), why },
             })

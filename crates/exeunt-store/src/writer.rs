@@ -176,8 +176,10 @@ impl Writer {
             }
             Err(err) => {
                 if err.is_final() && self.failed.is_none() {
-                    tracing::error!(code = err.code(), error = %err, "store stops writing");
                     self.failed = Some(err.clone());
+                }
+                if self.failed.is_some() {
+                    tracing::error!(code = err.code(), error = %err, "store writes nothing until a restart");
                 }
                 for job in batch {
                     job.answer(Some(err.clone()));
@@ -198,8 +200,12 @@ impl Writer {
         }
         let (head, culprits) = committed?;
         // Asked again, because what was deleted in between took the commit with it. Now nothing
-        // has been answered yet.
-        self.watch.check()?;
+        // has been answered yet. Where there is no answer, whether the batch is durable is unknown:
+        // it is not claimed, and nothing is numbered after it.
+        if let Err(err) = self.watch.check() {
+            self.failed = Some(err.clone());
+            return Err(err);
+        }
         self.head.publish(head);
         Ok(culprits)
     }

@@ -1,13 +1,16 @@
 //! The CA's home: the folder that holds its configuration, keys, store and socket.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use exeunt_keys::{Passphrase, SoftwareKey, secret_file};
 
 use crate::config::{Config, PassphraseSource};
 use crate::failure::Failure;
+
+/// Permission bits of the group and of everybody.
+const OTHERS: u32 = 0o077;
 
 /// A CA's home.
 #[derive(Clone, Debug)]
@@ -81,23 +84,72 @@ impl Home {
         self.config_path().exists()
     }
 
-    /// Makes the folders of a new home, readable by their owner alone.
+    /// Makes the folders of a new home, readable by their owner alone, and keeps other `init`s out
+    /// until the answer is dropped.
     ///
     /// # Errors
     ///
-    /// When there is a CA already, or the folder cannot be made.
-    pub fn create(&self) -> Result<(), Failure> {
+    /// When there is a CA already, somebody makes one at this moment, others can read the folder, or
+    /// it cannot be made.
+    pub fn create(&self) -> Result<fs::File, Failure> {
         if self.exists() {
             return Err(self.taken());
         }
         for folder in [self.root.clone(), self.root.join("secrets")] {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|err| {
-                Failure::new(
-                    "home-not-writable",
-                    format!("{} cannot be made: {err}", folder.display()),
-                )
-                .hint("choose another place with --home")
-            })?;
+            let mut builder = fs::DirBuilder::new();
+            builder
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .map_err(|err| not_made(&folder, &err))?;
+        }
+        self.close_to_others()?;
+        let path = self.root.join("init.lock");
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(&path).map_err(|err| not_made(&path, &err))?;
+        if lock.try_lock().is_err() {
+            let message = format!("another init is at work in {}", self.root.display());
+            return Err(Failure::new("home-busy", message).hint("wait until it has ended"));
+        }
+        // Now nobody else makes one; but somebody may just have done so.
+        if self.exists() {
+            return Err(self.taken());
+        }
+        Ok(lock)
+    }
+
+    /// A folder that was there keeps its mode: an empty one gets ours, any other is the operator's
+    /// business.
+    fn close_to_others(&self) -> Result<(), Failure> {
+        let failed = |err: std::io::Error| not_made(&self.root, &err);
+        let mode = fs::metadata(&self.root).map_err(failed)?.permissions().mode();
+        if mode & OTHERS == 0 {
+            return Ok(());
+        }
+        let others = |it: &std::io::Result<fs::DirEntry>| {
+            it.as_ref().map_or(true, |it| it.file_name() != "secrets")
+        };
+        if fs::read_dir(&self.root).map_err(failed)?.any(|it| others(&it)) {
+            let message =
+                format!("others can read {} (mode {:03o})", self.root.display(), mode & 0o777);
+            return Err(Failure::new("home-open-to-others", message)
+                .hint(format!("chmod 700 {}", self.root.display())));
+        }
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700)).map_err(failed)
+    }
+
+    /// Makes the names in the home, and its own name, durable.
+    ///
+    /// # Errors
+    ///
+    /// What the file system said.
+    pub fn sync(&self) -> Result<(), Failure> {
+        let around = self.root.parent().unwrap_or(&self.root);
+        for folder in [self.root.as_path(), around] {
+            fs::File::open(folder)
+                .and_then(|it| it.sync_all())
+                .map_err(|err| not_made(folder, &err))?;
         }
         Ok(())
     }
@@ -148,6 +200,11 @@ impl Home {
             }
         })
     }
+}
+
+fn not_made(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new("home-not-writable", format!("{} cannot be made: {error}", path.display()))
+        .hint("choose another place with --home")
 }
 
 /// Opens the CA's private key.

@@ -23,6 +23,8 @@ use crate::status::{self, SharedDispatcher};
 
 /// How long a stop waits for requests and deliveries in hand.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long a stop waits for modules that have events to hear, the shutdown among them.
+const TELL_GRACE: Duration = Duration::from_secs(5);
 /// How often a stop looks whether the modules have heard everything.
 const SETTLE_POLL: Duration = Duration::from_millis(10);
 
@@ -46,6 +48,10 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
             .map_err(|err| Failure::from_error(err.code(), &err).hint("listen on 127.0.0.1"))?;
     }
     let tokens = read_tokens(&config)?;
+    if let Some((_, key)) = &config.tls {
+        // Read again by the edge; here for what every secret must be: nobody else's to read.
+        secret_file::read(key)?;
+    }
     let store = open_store(home)?;
     let certificate = read_certificate(home, &config)?;
     let key = open_key(&config)?;
@@ -96,9 +102,8 @@ impl Running {
         log_server_event(&engine, EventKind::SHUTDOWN);
         let taken = dispatcher.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(dispatcher) = taken else { return };
-        let deadline = Instant::now() + STOP_GRACE;
-        tell_the_rest(&dispatcher, deadline);
-        if !dispatcher.stop(deadline.saturating_duration_since(Instant::now())) {
+        tell_the_rest(&dispatcher, Instant::now() + TELL_GRACE);
+        if !dispatcher.stop(STOP_GRACE) {
             tracing::warn!(
                 "a module was still busy and was killed; it is told again at the next start"
             );

@@ -87,8 +87,8 @@ fn status(it: exeunt_dispatch::ExitStatus) -> ExitStatus {
 /// A shelf that cannot be read shows as empty here, and as an error in the log.
 fn held(store: &Store, name: &str, rows_max: usize) -> Vec<HeldEvent> {
     let Ok(name) = ExitName::parse(name) else { return Vec::new() };
-    match store.held(&name) {
-        Ok(rows) => rows.into_iter().take(rows_max).map(|row| held_event(store, row)).collect(),
+    match store.held_first(&name, rows_max) {
+        Ok(rows) => rows.into_iter().map(|row| held_event(store, row)).collect(),
         Err(err) => {
             tracing::error!(module = %name, error = %err, "reading the shelf failed");
             Vec::new()

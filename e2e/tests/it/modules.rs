@@ -175,3 +175,28 @@ for line in sys.stdin:
     std::fs::write(&beside, script).unwrap();
     std::fs::rename(beside, place).unwrap();
 }
+
+#[test]
+fn a_stop_lets_a_slow_module_finish_what_it_has_in_hand() {
+    let ca = Ca::init(&[]);
+    let heard = ca.scratch().join("heard");
+    let module = program::built("record-module");
+    ca.configure_more(&format!(
+        "[[exit]]\nname = \"slow\"\ncommand = [{module:?}]\nwindow = 1\n\
+         [exit.settings]\nfile = {heard:?}\ndelay_ms = 700"
+    ));
+    let server = ca.serve();
+    for index in 0..12 {
+        issue(&ca, &format!("host-{index}.example.test"));
+    }
+    server.stop();
+    let first = record::read(&heard).unwrap();
+    let server = ca.serve();
+    wait_for("the rest", || (exit(&ca, "slow")["lag"] == 0).then_some(()));
+    server.stop();
+    let all = record::read(&heard).unwrap();
+    assert!(first.len() < 13, "the stop came too late to interrupt anything");
+    let mut seqs: Vec<u64> = all.iter().map(|it| it.seq).collect();
+    seqs.dedup();
+    assert_eq!(seqs.len(), all.len(), "an event that was in hand was told again: {all:?}");
+}

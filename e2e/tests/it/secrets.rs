@@ -8,15 +8,20 @@ use super::issuing::request;
 
 #[test]
 fn a_secret_file_that_others_can_read_is_refused() {
-    for name in ["secrets/ca.key.pem", "secrets/passphrase", "secrets/admin.token"] {
+    let tls = "[server]\ntls_certificate = \"ca.cert.pem\"\ntls_key = \"tls.key\"";
+    for name in ["secrets/ca.key.pem", "secrets/passphrase", "secrets/admin.token", "tls.key"] {
         let ca = Ca::init(&[]);
+        ca.configure("[server]", tls);
+        let tls_key = ca.home().join("tls.key");
+        std::fs::write(&tls_key, "a key").unwrap();
+        std::fs::set_permissions(&tls_key, std::fs::Permissions::from_mode(0o600)).unwrap();
         let path = ca.home().join(name);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let refused = ca.run(&["serve", "--listen", "127.0.0.1:0"]);
         assert_eq!(refused.status.code(), Some(1), "{name}");
         let message = text(&refused.stderr);
         assert!(message.contains("error[key-file-readable-by-others]"), "{name}: {message}");
-        assert!(message.contains("hint: chmod 600"), "{name}: {message}");
+        assert!(message.contains("hint: chmod 600") && message.contains(name), "{name}: {message}");
     }
 }
 
@@ -79,4 +84,51 @@ fn no_secret_is_in_the_store_the_log_a_module_or_what_is_published() {
         looked_at += 1;
     }
     assert!(5 < looked_at, "only {looked_at} files were looked at");
+}
+
+#[test]
+fn a_home_is_its_owners_alone() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    for name in ["", "secrets", "exeunt.db", "exeunt.db-wal", "exeunt.db.lock", "exeunt.sock"] {
+        let path = ca.home().join(name);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+    }
+    server.stop();
+}
+
+#[test]
+fn init_closes_an_empty_folder_and_leaves_one_that_is_in_use_alone() {
+    let ca = Ca::bare();
+    let home = ca.home();
+    std::fs::create_dir(&home).unwrap();
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(home.join("something"), "else").unwrap();
+    let refused = ca.run(&["init", "--name", "Test Root"]);
+    assert!(text(&refused.stderr).contains("error[home-open-to-others]"));
+    assert!(text(&refused.stderr).contains("hint: chmod 700"));
+    std::fs::remove_file(home.join("something")).unwrap();
+    ca.ok(&["init", "--name", "Test Root"]);
+    assert_eq!(std::fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn two_inits_at_once_make_one_ca_and_the_loser_takes_nothing_away() {
+    let ca = Ca::bare();
+    // Large keys take long enough that both are at work at the same time.
+    let init = || ca.command(&["init", "--name", "Test Root", "--key-type", "rsa-3072"]);
+    let children: Vec<_> =
+        (0..4).map(|_| init().stderr(std::process::Stdio::piped()).spawn().unwrap()).collect();
+    let outputs: Vec<_> = children.into_iter().map(|it| it.wait_with_output().unwrap()).collect();
+    let (winners, losers): (Vec<_>, Vec<_>) = outputs.iter().partition(|it| it.status.success());
+    assert_eq!(winners.len(), 1);
+    for loser in losers {
+        let message = text(&loser.stderr);
+        let expected =
+            message.contains("error[home-busy]") || message.contains("error[home-exists]");
+        assert!(expected, "{message}");
+    }
+    ca.ok(&["config", "check"]);
+    ca.serve().stop();
 }

@@ -74,7 +74,7 @@ pub fn create(home: &Home, options: &Init) -> Result<(), Failure> {
     if subject.is_empty() {
         return Err(Failure::usage("usage-subject", "a CA needs a subject"));
     }
-    home.create()?;
+    let lock = home.create()?;
     for path in made_by_init(home) {
         if path.exists() {
             let message =
@@ -83,12 +83,14 @@ pub fn create(home: &Home, options: &Init) -> Result<(), Failure> {
                 .hint("an earlier init may have broken off; choose another folder, or look what it is and remove it"));
         }
     }
+    // None of these was there, and the lock keeps everybody else out: what is removed is ours.
     let made = fill(home, options, &subject);
     if made.is_err() {
         for path in made_by_init(home) {
             let _ = std::fs::remove_file(path);
         }
     }
+    drop(lock);
     made
 }
 
@@ -127,7 +129,8 @@ fn fill(home: &Home, options: &Init, subject: &Name) -> Result<(), Failure> {
         .map_err(|err| Failure::from_error(err.code(), &err))?;
     let name = toml::Value::String(options.name.clone()).to_string();
     let config = FRESH_CONFIG.replacen("@NAME@", &name, 1);
-    Home::write_new(&home.config_path(), config.as_bytes())
+    Home::write_new(&home.config_path(), config.as_bytes())?;
+    home.sync()
 }
 
 fn root(key: &SoftwareKey, subject: &Name, options: &Init) -> Result<Vec<u8>, Failure> {
