@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::cli::Door;
 use crate::failure::{Failure, chain};
 use crate::home::Home;
+use crate::output;
 
 /// How long a command waits for its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
@@ -156,7 +157,8 @@ impl ApiClient {
             Some(token) => builder.bearer_auth(token),
             None => builder,
         };
-        builder.send().map_err(|err| {
+        let sent = output::with_progress("waiting for the server", || builder.send());
+        sent.map_err(|err| {
             let message = format!("no answer from {}: {}", self.peer, chain(&err.without_url()));
             Failure::new("server-unreachable", message).hint("is the server running? exeunt serve")
         })
