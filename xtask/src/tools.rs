@@ -40,6 +40,17 @@ const NEEDS: &[Need] = &[
         reason: "runs pkilint",
     },
     Need { probe: &["c++", "--version"], package: "g++", reason: "builds libFuzzer" },
+    Need {
+        probe: &["pkill", "--version"],
+        package: "procps",
+        reason: "kills modules in the crash test",
+    },
+    Need { probe: &["curl", "--version"], package: "curl", reason: "calls as another user" },
+    Need {
+        probe: &["unshare", "--version"],
+        package: "util-linux",
+        reason: "gives tests disks of their own to fill",
+    },
 ];
 
 /// Folder of what is installed for the tests only.
