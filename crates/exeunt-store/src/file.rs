@@ -26,6 +26,10 @@ pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The files are for the server's user alone: requests are nobody else's business, and whoever can
 /// open a file can lock it. `SQLite` gives its log the mode of the database.
 const FILE_MODE: u32 = 0o600;
+/// How long a lock is waited for. A server that was killed while it started a module leaves a child
+/// that holds the lock until it has become the module, which takes a moment on a busy machine.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Statements kept prepared per connection; there are fewer texts than that.
 const STATEMENTS_MAX: usize = 64;
 
@@ -161,11 +165,15 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, StoreError> {
         .mode(FILE_MODE)
         .open(lock_path)
         .map_err(|err| StoreError::io("locking the store", err))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(err)) => Err(StoreError::io("locking the store", err)),
+    let tries = LOCK_PATIENCE.as_millis() / LOCK_PAUSE.as_millis();
+    for _ in 0..tries {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(err)) => return Err(StoreError::io("locking the store", err)),
+        }
     }
+    Err(StoreError::InUse { path: path.to_owned() })
 }
 
 /// The connection that writes.

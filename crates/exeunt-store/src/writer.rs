@@ -166,7 +166,15 @@ impl Writer {
     fn serve(&mut self, batch: &mut [Box<dyn Job>]) {
         let outcome = match &self.failed {
             Some(failed) => Err(failed.clone()),
-            None => self.commit_batch(batch),
+            None => self.commit_batch(batch).inspect_err(|err| {
+                if err.is_final() {
+                    self.failed = Some(err.clone());
+                }
+                // Once: whoever writes from now on is told by the answer.
+                if self.failed.is_some() {
+                    tracing::error!(code = err.code(), error = %err, "store stops writing");
+                }
+            }),
         };
         match outcome {
             Ok(culprits) => {
@@ -175,12 +183,6 @@ impl Writer {
                 }
             }
             Err(err) => {
-                if err.is_final() && self.failed.is_none() {
-                    self.failed = Some(err.clone());
-                }
-                if self.failed.is_some() {
-                    tracing::error!(code = err.code(), error = %err, "store writes nothing until a restart");
-                }
                 for job in batch {
                     job.answer(Some(err.clone()));
                 }

@@ -170,3 +170,18 @@ fn only_one_process_writes_and_others_may_read() {
     drop(store);
     place.open();
 }
+
+#[test]
+fn a_lock_that_a_killed_servers_child_holds_for_a_moment_is_waited_for() {
+    let place = Place::new();
+    drop(place.open());
+    let lock = fs::File::open(place.path.with_extension("db.lock")).unwrap();
+    lock.try_lock().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            lock.unlock().unwrap();
+        });
+        Store::open(&place.path).unwrap();
+    });
+}
