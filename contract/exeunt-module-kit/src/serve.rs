@@ -138,6 +138,14 @@ impl<W: Write, M: ExitModule> Session<W, M> {
                         });
                     }
                     Call::Notify(event) => self.notify(id, *event),
+                    Call::GetManageModule
+                    | Call::GetProperty(_)
+                    | Call::SetProperty(_)
+                    | Call::Configure(_) => {
+                        let text = "this module does not manage its settings";
+                        let refusal = CallError::new(CallError::METHOD_NOT_FOUND, text);
+                        self.answer(&Response { id: Some(id), answer: Err(refusal) });
+                    }
                     Call::Shutdown => {
                         let goodbye = match self.window.take() {
                             Some(_) => guard(|| self.module.shutdown()),

@@ -394,6 +394,7 @@ pub fn issued_event(seq: u64, raw_certificate: &[u8]) -> Event {
         ]),
         attributes: vec![("CertificateTemplate".to_owned(), "WebServer".to_owned())],
         extensions: exeunt_module::Extensions::default(),
+        detail: Properties::default(),
         system: Arc::new(Properties::from_iter([("SanitizedCAName", text("Test CA"))])),
     }
 }

@@ -34,8 +34,21 @@ pub mod exit_event {
     pub const STARTUP: u32 = 0x080;
     /// A certificate was imported. (The original has no constant for 0x100.)
     pub const CERT_IMPORTED: u32 = 0x200;
+    /// Exeunt's own: a certificate on hold was released.
+    pub const CERT_UNREVOKED: u32 = 0x0001_0000;
     /// Exeunt's own: the processing of a request failed.
     pub const REQUEST_FAILED: u32 = 0x0002_0000;
+    /// Exeunt's own: a certificate expires soon.
+    pub const CERT_EXPIRING: u32 = 0x0004_0000;
+    /// Exeunt's own: the CA has a new certificate of its own.
+    pub const CA_CERT_ISSUED: u32 = 0x0008_0000;
+    /// Exeunt's own: a revocation list could not be published.
+    pub const CRL_PUBLICATION_FAILED: u32 = 0x0010_0000;
+    /// Exeunt's own: an event was parked for an operator; [`Event::detail`](super::Event::detail)
+    /// says which one, of which module, and why.
+    pub const DELIVERY_PARKED: u32 = 0x0020_0000;
+    /// Exeunt's own: nothing has happened for a while, and the CA lives.
+    pub const HEARTBEAT: u32 = 0x0040_0000;
     /// Every event that this version knows.
     pub const ALL: u32 = CERT_ISSUED
         | CERT_PENDING
@@ -46,7 +59,45 @@ pub mod exit_event {
         | SHUTDOWN
         | STARTUP
         | CERT_IMPORTED
-        | REQUEST_FAILED;
+        | CERT_UNREVOKED
+        | REQUEST_FAILED
+        | CERT_EXPIRING
+        | CA_CERT_ISSUED
+        | CRL_PUBLICATION_FAILED
+        | DELIVERY_PARKED
+        | HEARTBEAT;
+
+    /// Every event that this version knows, with its word in configurations, expressions and logs.
+    pub const WORDS: [(u32, &str); 16] = [
+        (CERT_ISSUED, "issued"),
+        (CERT_PENDING, "pending"),
+        (CERT_DENIED, "denied"),
+        (CERT_REVOKED, "revoked"),
+        (CERT_RETRIEVE_PENDING, "retrieve-pending"),
+        (CRL_ISSUED, "crl-issued"),
+        (SHUTDOWN, "shutdown"),
+        (STARTUP, "startup"),
+        (CERT_IMPORTED, "imported"),
+        (CERT_UNREVOKED, "unrevoked"),
+        (REQUEST_FAILED, "request-failed"),
+        (CERT_EXPIRING, "expiring"),
+        (CA_CERT_ISSUED, "ca-cert-issued"),
+        (CRL_PUBLICATION_FAILED, "crl-publication-failed"),
+        (DELIVERY_PARKED, "delivery-parked"),
+        (HEARTBEAT, "heartbeat"),
+    ];
+
+    /// The word of an event; "unknown" where this version knows none.
+    #[must_use]
+    pub fn word(event: u32) -> &'static str {
+        WORDS.iter().find_map(|(bit, word)| (*bit == event).then_some(*word)).unwrap_or("unknown")
+    }
+
+    /// The event that a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<u32> {
+        WORDS.iter().find_map(|(bit, it)| (*it == word).then_some(*bit))
+    }
 }
 
 /// One event, with a snapshot of everything that a module may read about it.
@@ -81,6 +132,9 @@ pub struct Event {
     /// Extensions of the certificate or request, by OID in dotted form.
     #[serde(default)]
     pub extensions: Extensions,
+    /// What the event says beyond request and certificate; for most events nothing.
+    #[serde(default, skip_serializing_if = "Properties::is_empty")]
+    pub detail: Properties,
     /// Properties of the CA (`GetCertificateProperty` with context 0). Shared, because they are the
     /// same from event to event.
     #[serde(default)]

@@ -7,8 +7,10 @@
 //! Authors in Rust start with the kit, `exeunt-module-kit`; authors in any other language with
 //! `docs/contract.md`. Enter here through [`Event`], then [`line`](mod@line).
 
+pub mod call_back;
 mod event;
 pub mod line;
+pub mod manage;
 mod message;
 mod property;
 

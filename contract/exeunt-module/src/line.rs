@@ -67,6 +67,28 @@ impl LineError {
 /// [`LineError::Malformed`] with the refusal to answer, [`LineError::Notification`] or
 /// [`LineError::TooLong`].
 pub fn parse_request(line: &[u8]) -> Result<Request, LineError> {
+    let (id, name, params) = parse_envelope(line)?;
+    let call = match name.as_str() {
+        method::INITIALIZE => serde_json::from_str(params).map(Call::Initialize),
+        method::GET_DESCRIPTION => Ok(Call::GetDescription),
+        method::NOTIFY => serde_json::from_str::<NotifyParams<Box<Event>>>(params)
+            .map(|params| Call::Notify(params.event)),
+        method::SHUTDOWN => Ok(Call::Shutdown),
+        method::GET_MANAGE_MODULE => Ok(Call::GetManageModule),
+        method::GET_PROPERTY => serde_json::from_str(params).map(Call::GetProperty),
+        method::SET_PROPERTY => serde_json::from_str(params).map(Call::SetProperty),
+        method::CONFIGURE => serde_json::from_str(params).map(Call::Configure),
+        other => return Err(no_method(id, other)),
+    };
+    let call = call.map_err(|err| {
+        let text = format!("parameters of {name}: {err}");
+        malformed(Some(id), CallError::INVALID_PARAMS, text)
+    })?;
+    Ok(Request { id, call })
+}
+
+/// Id, method and parameters of a request.
+pub(crate) fn parse_envelope(line: &[u8]) -> Result<(u64, String, &str), LineError> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         id: Option<serde_json::Value>,
@@ -75,32 +97,18 @@ pub fn parse_request(line: &[u8]) -> Result<Request, LineError> {
         params: Option<&'a RawValue>,
     }
 
-    let envelope: Envelope<'_> = parse(line)?;
-    let id = match envelope.id {
-        None => return Err(LineError::Notification),
-        Some(id) => id.as_u64().ok_or_else(|| {
-            malformed(None, CallError::INVALID_REQUEST, "the id is no number of a call")
-        })?,
-    };
-    let params = envelope.params.map_or("{}", RawValue::get);
-    let call = match envelope.method.as_str() {
-        method::INITIALIZE => serde_json::from_str(params).map(Call::Initialize),
-        method::GET_DESCRIPTION => Ok(Call::GetDescription),
-        method::NOTIFY => serde_json::from_str::<NotifyParams<Box<Event>>>(params)
-            .map(|params| Call::Notify(params.event)),
-        method::SHUTDOWN => Ok(Call::Shutdown),
-        other => {
-            // The name is the peer's: it is shown escaped and cut.
-            let shown: String = other.chars().take(64).flat_map(char::escape_debug).collect();
-            let text = format!("there is no method {shown}");
-            return Err(malformed(Some(id), CallError::METHOD_NOT_FOUND, text));
-        }
-    };
-    let call = call.map_err(|err| {
-        let text = format!("parameters of {}: {err}", envelope.method);
-        malformed(Some(id), CallError::INVALID_PARAMS, text)
+    let Envelope { id, method, params } = parse(line)?;
+    let Some(id) = id else { return Err(LineError::Notification) };
+    let id = id.as_u64().ok_or_else(|| {
+        malformed(None, CallError::INVALID_REQUEST, "the id is no number of a call")
     })?;
-    Ok(Request { id, call })
+    Ok((id, method, params.map_or("{}", RawValue::get)))
+}
+
+pub(crate) fn no_method(id: u64, name: &str) -> LineError {
+    // The name is the peer's: it is shown escaped and cut.
+    let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+    malformed(Some(id), CallError::METHOD_NOT_FOUND, format!("there is no method {shown}"))
 }
 
 /// Reads a module's line. Members that are not known are passed over.
@@ -147,6 +155,10 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request) -> Result<(), LineErr
         Call::GetDescription => write_call(out, request.id, method::GET_DESCRIPTION, &Empty {}),
         Call::Notify(event) => write_notify(out, request.id, event),
         Call::Shutdown => write_call(out, request.id, method::SHUTDOWN, &Empty {}),
+        Call::GetManageModule => write_call(out, request.id, method::GET_MANAGE_MODULE, &Empty {}),
+        Call::GetProperty(params) => write_call(out, request.id, method::GET_PROPERTY, params),
+        Call::SetProperty(params) => write_call(out, request.id, method::SET_PROPERTY, params),
+        Call::Configure(params) => write_call(out, request.id, method::CONFIGURE, params),
     }
 }
 
@@ -227,7 +239,7 @@ struct Answer<'a, T> {
     error: Option<&'a CallError>,
 }
 
-fn write_result<T: Serialize>(
+pub(crate) fn write_result<T: Serialize>(
     out: &mut Vec<u8>,
     id: Option<u64>,
     result: &T,
@@ -235,7 +247,7 @@ fn write_result<T: Serialize>(
     write(out, &Answer { jsonrpc: "2.0", id, result: Some(result), error: None })
 }
 
-fn write_call<T: Serialize>(
+pub(crate) fn write_call<T: Serialize>(
     out: &mut Vec<u8>,
     id: u64,
     method: &'static str,
@@ -278,7 +290,7 @@ fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, LineError> {
     })
 }
 
-fn malformed(id: Option<u64>, code: i64, message: impl Into<String>) -> LineError {
+pub(crate) fn malformed(id: Option<u64>, code: i64, message: impl Into<String>) -> LineError {
     LineError::Malformed { id, refusal: CallError::new(code, message) }
 }
 

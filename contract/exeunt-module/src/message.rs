@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Event;
+use crate::{
+    Event,
+    manage::{Configure, GetProperty, SetProperty},
+};
 
 /// Names of the methods, as they stand in the messages.
 pub mod method {
@@ -14,6 +17,14 @@ pub mod method {
     pub const NOTIFY: &str = "Notify";
     /// The farewell; the last call.
     pub const SHUTDOWN: &str = "Shutdown";
+    /// Which settings the module knows; before any greeting, like the three that follow.
+    pub const GET_MANAGE_MODULE: &str = "GetManageModule";
+    /// A fact about the module.
+    pub const GET_PROPERTY: &str = "GetProperty";
+    /// Whether one setting would do.
+    pub const SET_PROPERTY: &str = "SetProperty";
+    /// Whether these settings would do together.
+    pub const CONFIGURE: &str = "Configure";
 }
 
 /// A call by the host.
@@ -36,6 +47,15 @@ pub enum Call {
     Notify(Box<Event>),
     /// The farewell: the module answers and exits.
     Shutdown,
+    /// Which settings the module knows: [`ManageModule`](crate::manage::ManageModule). A module
+    /// that does not manage itself answers this and the next three that there is no such method.
+    GetManageModule,
+    /// A fact about the module: a property, or null.
+    GetProperty(GetProperty),
+    /// Whether one setting would do: null, or [`CallError::REFUSED`] with the reason.
+    SetProperty(SetProperty),
+    /// Whether these settings would do together: null, or [`CallError::REFUSED`] with the reason.
+    Configure(Configure),
 }
 
 /// What the host tells in its greeting.
@@ -43,7 +63,8 @@ pub enum Call {
 pub struct Initialize {
     /// Version of the protocol that the host speaks: [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
     pub protocol: u32,
-    /// Optional parts of the protocol that the host can do, by name. None exist in version 1.
+    /// Optional parts of the protocol that the host can do, by name:
+    /// [`CALL_BACKS`](crate::call_back::CALL_BACKS).
     #[serde(default)]
     pub features: Vec<String>,
     /// Name of the CA.
@@ -213,7 +234,7 @@ impl CallError {
     /// the range that JSON-RPC 2.0 leaves to implementations.
     pub const REFUSED: i64 = -32_000;
     /// The peer's result has another shape than the method's. Ours; never on the wire.
-    pub const INVALID_RESULT: i64 = -32_001;
+    pub const INVALID_RESULT: i64 = -32_099;
 
     /// A refusal without data.
     #[must_use]

@@ -63,6 +63,7 @@ impl Snapshots {
             attributes: request.map(|it| it.request.attributes.clone()).unwrap_or_default(),
             // The log does not carry extensions yet; the contract's field for them is ready.
             extensions: Extensions::default(),
+            detail: Properties::default(),
             system: Arc::clone(&self.system),
         }
     }
