@@ -1,5 +1,13 @@
 //! Exit modules: how each of them stands in the event log.
 
+mod manage;
+
+pub use manage::{
+    Deliveries, Delivery, ExitChanged, ExitRemoved, ExitSettings, ExitStart, ExplainedEvent,
+    ExplainedRule, Explanation, KnownSetting, KnownSettings, NewExit, Reloaded, ReplayOrder,
+    SettingsMap, ShelfOrder,
+};
+
 use serde::{Deserialize, Serialize};
 
 /// What a module's process is doing.
@@ -46,6 +54,9 @@ pub struct ExitStatus {
     pub name: String,
     /// What its process is doing.
     pub state: ExitState,
+    /// Whether it is switched on.
+    #[serde(default = "yes")]
+    pub enabled: bool,
     /// Why it is waiting or down, one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -57,6 +68,12 @@ pub struct ExitStatus {
     pub pid: Option<u32>,
     /// What the module says of itself; empty until it has greeted.
     pub description: String,
+    /// Words of the events that it is told; none while that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<String>>,
+    /// What keeps its process from the rest of the machine, in words; empty where nothing runs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub isolation: String,
     /// Every event up to this place is settled or on the shelf.
     pub cursor: u64,
     /// Last place in the event log.
@@ -66,6 +83,9 @@ pub struct ExitStatus {
     /// Age of the oldest event that is neither accepted nor parked, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_unsettled_s: Option<u64>,
+    /// The replay that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
     /// Events on the shelf that will be tried again.
     pub held_retry: u64,
     /// Events on the shelf that wait, untried, behind another one of their subject.
@@ -94,6 +114,19 @@ pub struct ExitStatus {
     /// Moment of the last failure, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error_at: Option<String>,
+}
+
+/// Events that are told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// Last event that is told again.
+    pub to: u64,
+    /// Where the cursor jumps afterwards: what comes after this event is told for the first time.
+    pub resume_at: u64,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Answer of `GET /v1/exits`.
@@ -192,6 +225,7 @@ mod tests {
                        "held_retry":0,"held_parked":0,"accepted":4,"attempts":4,"starts":1}"#;
         let status: ExitStatus = serde_json::from_str(text).unwrap();
         assert_eq!((status.pid, status.why, status.skipped), (None, None, 0));
+        assert!(status.enabled);
     }
 
     #[test]
@@ -199,14 +233,18 @@ mod tests {
         let status = ExitStatus {
             name: "file".to_owned(),
             state: ExitState::Down,
+            enabled: true,
             why: Some("the program does not exist".to_owned()),
             until: None,
             pid: Some(17),
             description: String::new(),
+            events: Some(vec!["issued".to_owned()]),
+            isolation: String::new(),
             cursor: 4,
             head: 9,
             lag: 5,
             oldest_unsettled_s: None,
+            replay: Some(Replay { to: 3, resume_at: 4 }),
             held_retry: 0,
             held_behind: 0,
             held_parked: 0,

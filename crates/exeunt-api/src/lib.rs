@@ -11,7 +11,11 @@ mod request;
 
 pub use ca::{CaDescription, Health};
 pub use certificate::{CertificateDetail, CertificatePage, CertificateSummary};
-pub use exit::{ExitDetail, ExitList, ExitState, ExitStatus, HeldEvent, HeldState};
+pub use exit::{
+    Deliveries, Delivery, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, ExitStart,
+    ExitState, ExitStatus, ExplainedEvent, ExplainedRule, Explanation, HeldEvent, HeldState,
+    KnownSetting, KnownSettings, NewExit, Reloaded, Replay, ReplayOrder, SettingsMap, ShelfOrder,
+};
 pub use problem::Problem;
 pub use request::{
     Disposition, RequestAttribute, RequestDetail, RequestPage, RequestSummary, SubmitAnswer,
@@ -28,6 +32,9 @@ pub const CERTIFICATES_PATH: &str = "/v1/certificates";
 
 /// The list of exit modules.
 pub const EXITS_PATH: &str = "/v1/exits";
+
+/// Reads the configuration again (`POST`).
+pub const RELOAD_PATH: &str = "/v1/reload";
 
 /// The certificate authority itself.
 pub const CA_PATH: &str = "/v1/ca";
@@ -50,6 +57,9 @@ pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 /// Largest body of a submission, in bytes. Requests with the largest known keys and signatures
 /// (ML-DSA-87, about 7.5 kB) and a hundred names stay under 16 kB; PEM adds a third.
 pub const REQUEST_BYTES_MAX: usize = 128 * 1024;
+
+/// Longest that a request for deliveries waits for one, in seconds.
+pub const DELIVERIES_WAIT_S_MAX: u64 = 20;
 
 /// Most rows in one page of a list.
 pub const PAGE_ROWS_MAX: u32 = 1000;
