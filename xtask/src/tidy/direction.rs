@@ -13,6 +13,7 @@ const EVERYTHING: &[&str] = &["*"];
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("exeunt-module", &[]),
     ("exeunt-module-kit", &["exeunt-module"]),
+    ("exeunt-conformance", &["exeunt-module", "exeunt-module-kit"]),
     ("exeunt-types", &[]),
     ("exeunt-x509", &["exeunt-types"]),
     ("exeunt-keys", &["exeunt-types"]),
@@ -43,7 +44,8 @@ const MORE_FOR_TESTS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that strangers depend on, or that stand for strangers: no private help in their tests.
-const PUBLISHED: &[&str] = &["exeunt-module", "exeunt-module-kit", "exeunt-exit-file"];
+const PUBLISHED: &[&str] =
+    &["exeunt-module", "exeunt-module-kit", "exeunt-conformance", "exeunt-exit-file"];
 
 /// A foreign crate that only some of ours may use, and why.
 struct Guarded {
