@@ -29,12 +29,14 @@
 //! }
 //! ```
 
+mod call_back;
 mod serve;
 pub mod testing;
 
+pub use call_back::{CALL_BACK_WITHIN, CallBackError, CallBacks};
 pub use exeunt_module::{
     CallError, Event, Extension, Extensions, Initialize, Initialized, Outcome, Properties,
-    PropertyError, Value, exit_event,
+    PropertyError, Value, call_back::Refusal, exit_event, manage,
 };
 pub use serve::{serve, serve_on};
 
@@ -75,6 +77,63 @@ pub trait ExitModule {
         events.iter().map(|event| self.notify(event)).collect()
     }
 
+    /// Most events of one batch, 1 and up. A module that works on one event after the other and gains
+    /// nothing from batches says 1; then every outcome is answered before the next event begins.
+    fn batch_max(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Takes what asks the host, and says whether the module uses it. Called just before
+    /// [`initialize`](Self::initialize), and only where the host offers call-backs. A module that
+    /// uses them finds no `RawRequest` in its events; it asks for it.
+    fn use_call_backs(&mut self, _call_backs: &CallBacks) -> bool {
+        false
+    }
+
+    /// The part of the module that knows its settings; `None` where it does not manage itself. It is
+    /// used before [`initialize`](Self::initialize), in a process that is never greeted.
+    fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        None
+    }
+
     /// Last call: the host says farewell, or has gone.
     fn shutdown(&mut self) {}
+}
+
+/// What a module knows about its own settings: the original's `ICertManageModule`.
+///
+/// Nothing here may touch what another process of the same module works on, for one may be running.
+pub trait ManageExitModule {
+    /// Which settings the module knows.
+    fn manage_module(&mut self) -> manage::ManageModule;
+
+    /// A fact about the module; `None` where it has none of that name. The original's names are
+    /// `Name`, `Description`, `Copyright`, `File Version` and `Product Version`, in any case.
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator: why it cannot be told.
+    fn property(&mut self, _name: &str, _flags: u32) -> Result<Option<Value>, String> {
+        Ok(None)
+    }
+
+    /// Looks at one setting alone.
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator: why it cannot be.
+    fn set_property(&mut self, _name: &str, _value: &serde_json::Value) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Looks at all settings together; `flags` is [`manage::CMM_READONLY`].
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator: what about the settings cannot be.
+    fn configure(
+        &mut self,
+        settings: &serde_json::Map<String, serde_json::Value>,
+        flags: u32,
+    ) -> Result<(), String>;
 }

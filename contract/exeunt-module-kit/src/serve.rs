@@ -7,21 +7,31 @@ use std::{
     any::Any,
     io::{self, BufRead as _, BufReader, Read, Write},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
 };
 
 use exeunt_module::{
     Call, CallError, Event, Initialize, Initialized, LINE_BYTES_MAX, Outcome, PROTOCOL_VERSION,
     Request, Response, WINDOW_MAX,
+    call_back::CALL_BACKS,
     line::{self, LineError},
 };
 
-use crate::ExitModule;
+use serde_json::Value as Json;
+
+use crate::{ExitModule, ManageExitModule, call_back::Wire};
 
 /// How many calls the reading thread keeps parsed for the module. It bounds memory; the window of
 /// the conversation may be larger.
 const READ_AHEAD_MAX: usize = 256;
+
+/// Largest window of a module that uses call-backs. It is less than [`READ_AHEAD_MAX`], so that the
+/// reading thread never waits for a module that waits for an answer behind the events in between.
+const WINDOW_WITH_CALL_BACKS_MAX: u32 = 128;
 
 /// Size of the read buffer, in bytes: a full pipe of Linux, which is 64 KiB by default.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -36,13 +46,14 @@ const PANIC_TEXT_MAX: usize = 200;
 /// Standard input cannot be read, holds a line that is too long, or standard output cannot be
 /// written. End the process with a status other than 0 then; the host starts it again.
 pub fn serve<M: ExitModule>(module: M) -> io::Result<()> {
-    serve_on(io::stdin(), io::stdout().lock(), module)
+    serve_on(io::stdin(), io::stdout(), module)
 }
 
 /// Runs a module on any pair of streams; see [`serve`].
 ///
 /// The reading happens on a thread of its own. It ends with the input or after the farewell; where
-/// this function returns early because writing failed, it ends at the next line.
+/// this function returns early because writing failed, it ends at the next line. The writer is shared
+/// with [`CallBacks`](crate::CallBacks), which may outlive this function.
 ///
 /// # Errors
 ///
@@ -50,15 +61,17 @@ pub fn serve<M: ExitModule>(module: M) -> io::Result<()> {
 pub fn serve_on<R, W, M>(reader: R, writer: W, module: M) -> io::Result<()>
 where
     R: Read + Send + 'static,
-    W: Write,
+    W: Write + Send + 'static,
     M: ExitModule,
 {
     let (sender, incoming) = sync_channel(READ_AHEAD_MAX);
-    thread::Builder::new()
-        .name("module-reader".to_owned())
-        .spawn(move || read_lines(reader, &sender))?;
-    let mut session =
-        Session { module, writer, incoming, out: Vec::new(), window: None, next: None };
+    let wire = Wire::new(writer);
+    let of_reader = Arc::clone(&wire);
+    thread::Builder::new().name("module-reader".to_owned()).spawn(move || {
+        read_lines(reader, &sender, &of_reader);
+        of_reader.ended();
+    })?;
+    let mut session = Session { module, wire, incoming, out: Vec::new(), window: None, next: None };
     let result = session.run();
     // Also after an error: the module may have something to put away.
     if session.window.is_some() {
@@ -76,7 +89,7 @@ enum Incoming {
     Broken(io::Error),
 }
 
-fn read_lines(reader: impl Read, sender: &SyncSender<Incoming>) {
+fn read_lines(reader: impl Read, sender: &SyncSender<Incoming>, wire: &Wire) {
     let mut reader = BufReader::with_capacity(READ_BUFFER_BYTES, reader);
     let mut line = Vec::new();
     loop {
@@ -92,10 +105,18 @@ fn read_lines(reader: impl Read, sender: &SyncSender<Incoming>) {
                 Err(err @ LineError::TooLong { .. }) => {
                     Incoming::Broken(io::Error::new(io::ErrorKind::InvalidData, err))
                 }
-                Err(err) => match err.into_response() {
-                    Some(response) => Incoming::Refuse(response),
-                    None => continue,
-                },
+                Err(err) => {
+                    if wire.agreed()
+                        && let Ok(response) = line::parse_response(&line)
+                    {
+                        wire.answered(response);
+                        continue;
+                    }
+                    match err.into_response() {
+                        Some(response) => Incoming::Refuse(response),
+                        None => continue,
+                    }
+                }
             },
             Err(err) => Incoming::Broken(err),
         };
@@ -110,9 +131,9 @@ fn read_lines(reader: impl Read, sender: &SyncSender<Incoming>) {
     }
 }
 
-struct Session<W, M> {
+struct Session<M> {
     module: M,
-    writer: W,
+    wire: Arc<Wire>,
     incoming: Receiver<Incoming>,
     /// Answers that are not written yet.
     out: Vec<u8>,
@@ -122,7 +143,7 @@ struct Session<W, M> {
     next: Option<Incoming>,
 }
 
-impl<W: Write, M: ExitModule> Session<W, M> {
+impl<M: ExitModule> Session<M> {
     fn run(&mut self) -> io::Result<()> {
         while let Some(incoming) = self.next.take().or_else(|| self.incoming.recv().ok()) {
             match incoming {
@@ -138,14 +159,18 @@ impl<W: Write, M: ExitModule> Session<W, M> {
                         });
                     }
                     Call::Notify(event) => self.notify(id, *event),
-                    Call::GetManageModule
-                    | Call::GetProperty(_)
-                    | Call::SetProperty(_)
-                    | Call::Configure(_) => {
-                        let text = "this module does not manage its settings";
-                        let refusal = CallError::new(CallError::METHOD_NOT_FOUND, text);
-                        self.answer(&Response { id: Some(id), answer: Err(refusal) });
+                    Call::GetManageModule => {
+                        self.manage(id, |it| Ok(serde_json::to_value(it.manage_module())));
                     }
+                    Call::GetProperty(asked) => self.manage(id, |it| {
+                        it.property(&asked.name, asked.flags).map(serde_json::to_value)
+                    }),
+                    Call::SetProperty(setting) => self.manage(id, |it| {
+                        it.set_property(&setting.name, &setting.value).map(serde_json::to_value)
+                    }),
+                    Call::Configure(all) => self.manage(id, |it| {
+                        it.configure(&all.settings, all.flags).map(serde_json::to_value)
+                    }),
                     Call::Shutdown => {
                         let goodbye = match self.window.take() {
                             Some(_) => guard(|| self.module.shutdown()),
@@ -177,16 +202,28 @@ impl<W: Write, M: ExitModule> Session<W, M> {
         if let Some(refusal) = refusal {
             return self.answer(&Response { id: Some(id), answer: Err(refusal) });
         }
-        let mask = guard(|| self.module.initialize(hello))
-            .and_then(|mask| mask.map_err(|reason| CallError::new(CallError::REFUSED, reason)));
+        // Agreed before the greeting is handed on: in there the module may ask about the CA.
+        let offered = hello.features.iter().any(|it| it == CALL_BACKS);
+        self.wire.agree(offered);
+        let (module, wire) = (&mut self.module, &self.wire);
+        let mask = guard(|| {
+            let call_backs = offered && module.use_call_backs(&wire.call_backs());
+            (module.initialize(hello), call_backs)
+        })
+        .and_then(|(mask, call_backs)| match mask {
+            Ok(mask) => Ok((mask, call_backs)),
+            Err(reason) => Err(CallError::new(CallError::REFUSED, reason)),
+        });
+        self.wire.agree(mask.as_ref().is_ok_and(|(_, call_backs)| *call_backs));
         match mask {
-            Ok(mask) => {
-                let window = hello.window.clamp(1, WINDOW_MAX);
+            Ok((mask, call_backs)) => {
+                let window_max = if call_backs { WINDOW_WITH_CALL_BACKS_MAX } else { WINDOW_MAX };
+                let window = hello.window.clamp(1, window_max);
                 self.window = Some(window);
                 // A host of a newer protocol learns from the answer that it has to speak ours.
                 let initialized = Initialized {
                     protocol: PROTOCOL_VERSION,
-                    features: Vec::new(),
+                    features: call_backs.then(|| CALL_BACKS.to_owned()).into_iter().collect(),
                     event_mask: mask.0,
                     window,
                 };
@@ -205,7 +242,8 @@ impl<W: Write, M: ExitModule> Session<W, M> {
         };
         let mut ids = vec![first_id];
         let mut events = vec![first];
-        while events.len() < usize::try_from(window).unwrap_or(usize::MAX) {
+        let batch_max = self.module.batch_max().min(usize::try_from(window).unwrap_or(usize::MAX));
+        while events.len() < batch_max {
             match self.incoming.try_recv() {
                 Ok(Incoming::Request(Request { id, call: Call::Notify(event) })) => {
                     ids.push(id);
@@ -246,6 +284,31 @@ impl<W: Write, M: ExitModule> Session<W, M> {
         }
     }
 
+    /// Answers a call about the module itself.
+    fn manage(
+        &mut self,
+        id: u64,
+        call: impl FnOnce(&mut dyn ManageExitModule) -> Result<serde_json::Result<Json>, String>,
+    ) {
+        let greeted = self.window.is_some();
+        let answer = guard(|| match self.module.managed() {
+            None => Err(CallError::new(
+                CallError::METHOD_NOT_FOUND,
+                "this module does not manage itself",
+            )),
+            Some(_) if greeted => Err(CallError::new(
+                CallError::INVALID_REQUEST,
+                "managing is done before Initialize, in a process of its own",
+            )),
+            Some(managed) => match call(managed) {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(err)) => Err(CallError::new(CallError::INTERNAL, err.to_string())),
+                Err(reason) => Err(CallError::new(CallError::REFUSED, reason)),
+            },
+        });
+        self.answer(&Response { id: Some(id), answer: answer.and_then(|it| it) });
+    }
+
     /// One outcome for each event, or why there is none.
     fn deliver(&mut self, events: &[Event]) -> Result<Vec<Outcome>, CallError> {
         let outcomes = guard(|| self.module.notify_batch(events))?;
@@ -277,9 +340,11 @@ impl<W: Write, M: ExitModule> Session<W, M> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.write_all(&self.out)?;
-        self.out.clear();
-        self.writer.flush()
+        if !self.out.is_empty() {
+            self.wire.write(&self.out)?;
+            self.out.clear();
+        }
+        Ok(())
     }
 }
 

@@ -18,8 +18,11 @@ use std::{
 
 use exeunt_module::{
     Call, CallError, Event, Initialize, Initialized, Outcome, PROTOCOL_VERSION, Properties,
-    Request, Response, Value, exit_event,
+    Request, Response, Value,
+    call_back::{self, CALL_BACKS, Found, Query, Refusal},
+    exit_event,
     line::{self, LineError},
+    manage::{CMM_READONLY, Configure, GetProperty, ManageModule, SetProperty},
 };
 
 use crate::{ExitModule, serve_on};
@@ -81,7 +84,12 @@ pub struct Host {
     window: usize,
     /// Answers that came before they were asked for.
     early: HashMap<u64, Response>,
+    /// Answers call-backs; `None` does not offer them.
+    call_backs: Option<AnswerCallBack>,
 }
+
+/// What a test does when the module asks.
+type AnswerCallBack = Box<dyn FnMut(&Query) -> Result<Found, Refusal> + Send>;
 
 /// Where the module lives.
 #[derive(Debug)]
@@ -143,7 +151,19 @@ impl Host {
             next_id: 1,
             window: 1,
             early: HashMap::new(),
+            call_backs: None,
         }
+    }
+
+    /// Offers call-backs in [`Host::initialize`], and answers them so. The events stay as the test
+    /// gives them; what the module is to ask for, the test leaves out.
+    #[must_use]
+    pub fn with_call_backs(
+        mut self,
+        answer: impl FnMut(&Query) -> Result<Found, Refusal> + Send + 'static,
+    ) -> Self {
+        self.call_backs = Some(Box::new(answer));
+        self
     }
 
     /// Greets the module with these settings, a JSON object.
@@ -158,7 +178,7 @@ impl Host {
             .ok_or_else(|| HostError::Unexpected("settings that are no JSON object".to_owned()))?;
         self.initialize_with(Initialize {
             protocol: PROTOCOL_VERSION,
-            features: Vec::new(),
+            features: self.call_backs.iter().map(|_| CALL_BACKS.to_owned()).collect(),
             config: "Test CA".to_owned(),
             module: "under-test".to_owned(),
             settings,
@@ -191,6 +211,56 @@ impl Host {
     /// As the variants say.
     pub fn description(&mut self) -> Result<String, HostError> {
         self.call(Call::GetDescription)?.into_description().map_err(HostError::Refuse)
+    }
+
+    /// Asks which settings the module knows. Like the three that follow, before any greeting.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Refuse`] with [`CallError::METHOD_NOT_FOUND`] where it does not manage itself.
+    pub fn manage_module(&mut self) -> Result<ManageModule, HostError> {
+        self.managed(Call::GetManageModule)
+    }
+
+    /// Asks for a fact about the module.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::manage_module`].
+    pub fn module_property(&mut self, name: &str) -> Result<Option<Value>, HostError> {
+        self.managed(Call::GetProperty(GetProperty { name: name.to_owned(), flags: 0 }))
+    }
+
+    /// Asks whether one setting would do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::manage_module`], and [`HostError::Refuse`] with [`CallError::REFUSED`] where it
+    /// would not.
+    pub fn set_module_property(
+        &mut self,
+        name: &str,
+        value: serde_json::Value,
+    ) -> Result<(), HostError> {
+        self.managed(Call::SetProperty(SetProperty { name: name.to_owned(), value }))
+    }
+
+    /// Asks whether these settings, a JSON object, would do together.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::set_module_property`].
+    pub fn configure(&mut self, settings: &serde_json::Value) -> Result<(), HostError> {
+        let settings = settings
+            .as_object()
+            .cloned()
+            .ok_or_else(|| HostError::Unexpected("settings that are no JSON object".to_owned()))?;
+        self.managed(Call::Configure(Configure { settings, flags: CMM_READONLY }))
+    }
+
+    fn managed<T: serde::de::DeserializeOwned>(&mut self, call: Call) -> Result<T, HostError> {
+        let result = self.call(call)?.answer.map_err(HostError::Refuse)?;
+        serde_json::from_value(result).map_err(|err| HostError::Unexpected(err.to_string()))
     }
 
     /// Delivers one event.
@@ -245,10 +315,22 @@ impl Host {
     ///
     /// As the variants say.
     pub fn next_answer(&mut self) -> Result<Response, HostError> {
-        match self.from_module.recv_timeout(ANSWER_WITHIN) {
-            Ok(line) => Ok(line::parse_response(&line.map_err(HostError::Io)?)?),
-            Err(RecvTimeoutError::Timeout) => Err(HostError::Timeout),
-            Err(RecvTimeoutError::Disconnected) => Err(HostError::Ended),
+        loop {
+            let line = match self.from_module.recv_timeout(ANSWER_WITHIN) {
+                Ok(line) => line.map_err(HostError::Io)?,
+                Err(RecvTimeoutError::Timeout) => return Err(HostError::Timeout),
+                Err(RecvTimeoutError::Disconnected) => return Err(HostError::Ended),
+            };
+            let (Some(answer), Ok(asked)) =
+                (self.call_backs.as_mut(), call_back::parse_call_back(&line))
+            else {
+                return Ok(line::parse_response(&line)?);
+            };
+            let found = answer(&asked.query);
+            let found = found.as_ref().map_err(|it| it.into_error("the test has none"));
+            let mut out = Vec::new();
+            call_back::write_found(&mut out, asked.id, found)?;
+            self.send_lines(&out)?;
         }
     }
 

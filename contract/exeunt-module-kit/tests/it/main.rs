@@ -10,9 +10,12 @@ use std::{
     },
 };
 
+use exeunt_module::call_back::{Asked, Found, Query};
 use exeunt_module_kit::{
-    CallError, Event, EventMask, ExitModule, Initialize, Outcome,
+    CallBackError, CallBacks, CallError, Event, EventMask, ExitModule, Initialize,
+    ManageExitModule, Outcome, Refusal, Value,
     exit_event::{self, CERT_ISSUED},
+    manage::{ManageModule, SettingInfo, SettingType},
     testing::{Host, HostError, issued_event},
 };
 use serde_json::json;
@@ -311,5 +314,185 @@ fn a_process_refuses_a_setting_that_it_does_not_know() {
         panic!("the setting was accepted")
     };
     assert_eq!(refusal.message, "there is no setting greting");
+    host.shutdown().unwrap();
+}
+
+/// Asks for the request of every event, and once for the CA's name.
+#[derive(Default)]
+struct Asker {
+    call_backs: Option<CallBacks>,
+    ca: String,
+}
+
+impl ExitModule for Asker {
+    fn use_call_backs(&mut self, call_backs: &CallBacks) -> bool {
+        self.call_backs = Some(call_backs.clone());
+        true
+    }
+
+    fn initialize(&mut self, _hello: &Initialize) -> Result<EventMask, String> {
+        if let Some(call_backs) = &self.call_backs {
+            let asked = Asked { seq: 0, name: "SanitizedCAName".to_owned(), value_type: None };
+            let found = call_backs.ask(Query::GetCertificateProperty(asked));
+            let Ok(Found::Value(Value::String(name))) = found else {
+                return Err(format!("{found:?}"));
+            };
+            self.ca = name;
+        }
+        Ok(EventMask(CERT_ISSUED))
+    }
+
+    fn description(&self) -> String {
+        format!("asks {}", self.ca)
+    }
+
+    fn notify(&mut self, event: &Event) -> Outcome {
+        let call_backs = self.call_backs.as_ref().unwrap();
+        match call_backs.request_property(event.seq, "RawRequest", Some("binary")) {
+            Ok(Value::Binary(raw)) => {
+                assert_eq!(raw, event.seq.to_be_bytes());
+                Outcome::Accept
+            }
+            Err(CallBackError::Refuse { refusal: Refusal::Empty, .. }) => Outcome::Skip,
+            other => Outcome::Park { reason: format!("{other:?}") },
+        }
+    }
+}
+
+fn answer_call_back(query: &Query) -> Result<Found, Refusal> {
+    match query {
+        Query::GetCertificateProperty(asked) if asked.seq == 0 => {
+            Ok(Found::Value(Value::String("Test CA".to_owned())))
+        }
+        // Every third event has no request.
+        Query::GetRequestProperty(asked) if asked.seq % 3 == 0 => Err(Refusal::Empty),
+        Query::GetRequestProperty(asked) => {
+            Ok(Found::Value(Value::Binary(asked.seq.to_be_bytes().to_vec())))
+        }
+        _ => Err(Refusal::Invalid),
+    }
+}
+
+#[test]
+fn a_module_asks_for_what_an_event_leaves_out() {
+    let mut host = Host::in_memory(Asker::default()).unwrap().with_call_backs(answer_call_back);
+    let initialized = host.initialize(&json!({})).unwrap();
+    assert_eq!(initialized.features, ["call-backs"]);
+    assert_eq!(host.description().unwrap(), "asks Test CA");
+    let events: Vec<Event> = (1..=300).map(event).collect();
+    let outcomes = host.notify_all(&events).unwrap();
+    for (event, outcome) in events.iter().zip(outcomes) {
+        let expected = if event.seq % 3 == 0 { Outcome::Skip } else { Outcome::Accept };
+        assert_eq!(outcome.unwrap(), expected, "{}", event.seq);
+    }
+    host.shutdown().unwrap();
+}
+
+#[test]
+fn a_full_window_does_not_stop_the_answers_to_call_backs() {
+    let mut host = Host::in_memory(Asker::default()).unwrap().with_call_backs(answer_call_back);
+    let hello = Initialize {
+        protocol: 1,
+        features: vec!["call-backs".to_owned(), "telepathy".to_owned()],
+        config: "Test CA".to_owned(),
+        window: 4096,
+        deadline_ms: 30_000,
+        ..Initialize::default()
+    };
+    let initialized = host.initialize_with(hello).unwrap();
+    assert_eq!((initialized.features, initialized.window), (vec!["call-backs".to_owned()], 128));
+    let events: Vec<Event> = (1..=1000).map(event).collect();
+    assert!(host.notify_all(&events).unwrap().into_iter().all(|it| it.is_ok()));
+    host.shutdown().unwrap();
+}
+
+#[test]
+fn a_module_that_needs_no_call_backs_takes_none() {
+    let (scribe, _) = Scribe::new();
+    let mut host = Host::in_memory(scribe).unwrap().with_call_backs(answer_call_back);
+    assert!(host.initialize(&json!({})).unwrap().features.is_empty());
+    host.shutdown().unwrap();
+}
+
+#[test]
+fn a_module_without_management_says_that_there_is_no_such_method() {
+    let (scribe, _) = Scribe::new();
+    let mut host = Host::in_memory(scribe).unwrap();
+    let Err(HostError::Refuse(refusal)) = host.manage_module() else { panic!("not refused") };
+    assert_eq!(refusal.code, CallError::METHOD_NOT_FOUND);
+    host.shutdown().unwrap();
+}
+
+/// Knows one setting, `greeting`.
+struct Managed;
+
+impl ExitModule for Managed {
+    fn initialize(&mut self, _hello: &Initialize) -> Result<EventMask, String> {
+        Ok(EventMask(0))
+    }
+    fn description(&self) -> String {
+        "manages itself".to_owned()
+    }
+    fn notify(&mut self, _event: &Event) -> Outcome {
+        Outcome::Accept
+    }
+    fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        Some(self)
+    }
+}
+
+impl ManageExitModule for Managed {
+    fn manage_module(&mut self) -> ManageModule {
+        ManageModule {
+            settings: vec![SettingInfo {
+                name: "greeting".to_owned(),
+                kind: SettingType::String,
+                description: "what to say".to_owned(),
+                default: Some(json!("hello")),
+                required: false,
+            }],
+        }
+    }
+
+    fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
+        Ok(name.eq_ignore_ascii_case("Name").then(|| Value::String("Managed".to_owned())))
+    }
+
+    fn set_property(&mut self, name: &str, _value: &serde_json::Value) -> Result<(), String> {
+        if name == "greeting" { Ok(()) } else { Err(format!("{name} is no setting")) }
+    }
+
+    fn configure(
+        &mut self,
+        settings: &serde_json::Map<String, serde_json::Value>,
+        flags: u32,
+    ) -> Result<(), String> {
+        assert_eq!(flags, 2);
+        settings.iter().try_for_each(|(name, value)| self.set_property(name, value))
+    }
+}
+
+#[test]
+fn a_module_that_manages_itself_is_asked_before_it_is_greeted() {
+    let mut host = Host::in_memory(Managed).unwrap();
+    assert_eq!(host.manage_module().unwrap().settings[0].name, "greeting");
+    let name = host.module_property("NAME").unwrap();
+    assert_eq!(name, Some(Value::String("Managed".to_owned())));
+    assert_eq!(host.module_property("HWND").unwrap(), None);
+    host.configure(&json!({"greeting": "ahoy"})).unwrap();
+    host.set_module_property("greeting", json!("ahoy")).unwrap();
+    for refused in [
+        host.set_module_property("volume", json!(11)),
+        host.configure(&json!({"greeting": "ahoy", "volume": 11})),
+    ] {
+        let Err(HostError::Refuse(refusal)) = refused else { panic!("not refused") };
+        assert_eq!(refusal, CallError::new(CallError::REFUSED, "volume is no setting"));
+    }
+    host.shutdown().unwrap();
+
+    let mut host = Host::in_memory(Managed).unwrap();
+    host.initialize(&json!({})).unwrap();
+    let Err(HostError::Refuse(refusal)) = host.manage_module() else { panic!("not refused") };
+    assert_eq!(refusal.code, CallError::INVALID_REQUEST);
     host.shutdown().unwrap();
 }
