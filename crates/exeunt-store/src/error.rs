@@ -39,6 +39,15 @@ pub enum StoreError {
         /// [`crate::SCHEMA_VERSION`].
         known: i64,
     },
+    /// The file was written by an older version of Exeunt, and was to be opened for reading only.
+    /// Opening it for writing migrates it.
+    #[error("store has schema version {found} and must be brought to {known} first")]
+    Older {
+        /// Version of the file.
+        found: i64,
+        /// [`crate::SCHEMA_VERSION`].
+        known: i64,
+    },
     /// The file is damaged. The writer refuses everything until the store is opened anew.
     #[error("store is damaged: {what}")]
     Damaged {
@@ -93,13 +102,27 @@ pub enum StoreError {
     /// The lease was taken over; whoever still holds it must stop.
     #[error("lease of module {0} was lost")]
     LeaseLost(ExitName),
-    /// The cursor would go back, or past the last event; or an event past the last one would be held.
+    /// The cursor would go back, past the last event, or past the end of a replay; or an event past
+    /// the last one would be held.
     #[error("no move from event {from} to {to}")]
     CursorMove {
         /// Where it stands.
         from: EventSeq,
         /// Where it was asked to go.
         to: EventSeq,
+    },
+    /// A replay runs already; it ends by itself or is cancelled.
+    #[error("module {0} has a replay already")]
+    ReplayRuns(ExitName),
+    /// There is no such range, or not all of it was told yet.
+    #[error("no replay of events {from} to {to}, told up to {position}")]
+    ReplayRange {
+        /// First event that was to be told again.
+        from: EventSeq,
+        /// The last one.
+        to: EventSeq,
+        /// Where the cursor stands.
+        position: EventSeq,
     },
     /// Too many writes wait, or a foreign program holds the file locked. Try again later.
     #[error("store is busy")]
@@ -131,6 +154,7 @@ impl StoreError {
             Self::Missing { .. } => "store-missing",
             Self::NotOurs { .. } => "store-not-ours",
             Self::Newer { .. } => "store-newer",
+            Self::Older { .. } => "store-older",
             Self::Damaged { .. } => "store-damaged",
             Self::CorruptRow { .. } => "store-corrupt-row",
             Self::InUse { .. } => "store-in-use",
@@ -143,6 +167,8 @@ impl StoreError {
             Self::LeaseHeld { .. } => "store-lease-held",
             Self::LeaseLost(_) => "store-lease-lost",
             Self::CursorMove { .. } => "store-cursor-move",
+            Self::ReplayRuns(_) => "store-replay-runs",
+            Self::ReplayRange { .. } => "store-replay-range",
             Self::Busy => "store-busy",
             Self::Closed => "store-closed",
             Self::Sql { .. } => "store-sql",

@@ -92,7 +92,7 @@ impl Store {
         self.start_write(move |tx| {
             let state = (disposition, status, message.as_str());
             let id = insert_request(tx, &request, &attributes, state, resolved)?;
-            tx.append(kind, at, Some((id, disposition, status, &message)))?;
+            tx.append(kind, at, Some((id, disposition, status, &message)), None)?;
             Ok(id)
         })
     }
@@ -208,19 +208,6 @@ impl Store {
             Ok(intents)
         })
     }
-
-    /// Appends an event about the server itself: start and stop.
-    ///
-    /// # Errors
-    ///
-    /// Nothing was written.
-    pub fn append_server_event(
-        &self,
-        kind: EventKind,
-        at: UnixMillis,
-    ) -> Result<EventSeq, StoreError> {
-        self.write(move |tx| tx.append(kind, at, None))
-    }
 }
 
 /// A state as the writer stores it: disposition, status, message.
@@ -254,7 +241,7 @@ fn insert_request(
         ),
     )?;
     tx.count_move(None, disposition);
-    Ok(tx.last_id())
+    Ok(RequestId(tx.last_id()))
 }
 
 /// Notes that the serial is given out, for ever.
@@ -286,7 +273,7 @@ fn end(
         return Err(StoreError::CorruptRow { row: format!("request {request}"), why });
     }
     tx.count_move(Some(Disposition::Active), disposition);
-    tx.append(kind, at, Some((request, disposition, status, message)))
+    tx.append(kind, at, Some((request, disposition, status, message)), None)
 }
 
 fn give_up(

@@ -1,9 +1,12 @@
-//! The only SQL in Exeunt: requests, certificates, the event log, cursors, the held shelf.
+//! The only SQL in Exeunt: requests, certificates, the event log, cursors, the held shelf,
+//! the audit trail.
 //!
 //! One `SQLite` file in the CA's home, one writer thread that commits for many callers at once, a few
 //! read connections. The store decides nothing and calls nobody. Enter at [`Store`].
 
+mod audit;
 mod checkpoint;
+mod cursor;
 mod error;
 mod file;
 mod journey;
@@ -18,13 +21,13 @@ mod store;
 mod watch;
 mod writer;
 
+pub use audit::{AUDIT_DETAIL_OCTETS_MAX, AUDIT_NAME_OCTETS_MAX, AuditEntry, AuditRow};
+pub use cursor::{CursorRow, Lease, Removed, Replay};
 pub use error::{Cause, StoreError};
-pub use log::LoggedEvent;
+pub use log::{DETAIL_OCTETS_MAX, DETAIL_PAIRS_MAX, LoggedEvent};
 pub use lookup::Counts;
 pub use queue::{BATCH_MAX, Pending, QUEUE_MAX};
 pub use reader::{READERS_MAX, ROWS_MAX};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
-pub use shelf::{
-    CursorRow, Held, HeldRow, HeldState, LAST_ERROR_OCTETS_MAX, Lease, QuarantinedRow, Settlement,
-};
+pub use shelf::{Held, HeldRow, HeldState, LAST_ERROR_OCTETS_MAX, QuarantinedRow, Settlement};
 pub use store::Store;

@@ -13,7 +13,10 @@ use rusqlite::{Connection, Row};
 use crate::lookup::{certificate_by_request, request_by_id};
 use crate::queue::locked;
 use crate::reader::{rows, sql_limit};
-use crate::row::{Why, read, read_code, read_id, read_seq, read_time, sql_int};
+use crate::row::{
+    Why, cut_visibly, decode_attributes, encode_attributes, read, read_code, read_id, read_seq,
+    read_time, sql_int,
+};
 use crate::{Store, StoreError};
 
 /// An event with what it is about.
@@ -33,13 +36,23 @@ pub struct LoggedEvent {
     pub request: Option<RequestRecord>,
     /// The certificate, if it existed at the time of the event.
     pub certificate: Option<CertificateRecord>,
+    /// What it says beyond request and certificate, name and value; mostly nothing.
+    pub detail: Vec<(String, String)>,
     /// Why a part of the above is missing, if it could not be read.
     pub corrupt: Option<String>,
 }
 
+/// Pairs of an event's detail that are kept; further ones are left out.
+pub const DETAIL_PAIRS_MAX: usize = 16;
+/// Longest name and longest value of an event's detail, in octets; the rest is cut off.
+pub const DETAIL_OCTETS_MAX: usize = 4096;
+
 /// Columns as [`read_event`] expects them.
-const EVENTS_AFTER: &str = "SELECT seq, kind, at, request, disposition, status, message
+const EVENTS_AFTER: &str = "SELECT seq, kind, at, request, disposition, status, message, detail
      FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+const EVENTS_OF_REQUEST: &str =
+    "SELECT seq, kind, at, request, disposition, status, message, detail
+     FROM event WHERE request = ?1 ORDER BY seq LIMIT ?2";
 
 impl Store {
     /// The last event that is durable; 0 when there is none. A store opened for reading answers
@@ -65,15 +78,7 @@ impl Store {
         seq: EventSeq,
         limit: usize,
     ) -> Result<Vec<LoggedEvent>, StoreError> {
-        let action = "reading events";
-        self.inner.readers.read(action, |conn| {
-            let params = (sql_int(seq.0), sql_limit(limit));
-            let mut events = rows(conn, action, EVENTS_AFTER, params, read_event)?;
-            for event in &mut events {
-                join(conn, event);
-            }
-            Ok(events)
-        })
+        self.read_events(EVENTS_AFTER, sql_int(seq.0), limit)
     }
 
     /// One event.
@@ -85,6 +90,76 @@ impl Store {
         let Some(before) = seq.0.checked_sub(1) else { return Ok(None) };
         let found = self.events_after(EventSeq(before), 1)?;
         Ok(found.into_iter().find(|event| event.seq == seq))
+    }
+
+    /// The events of one request, oldest first, at most `limit` and [`crate::ROWS_MAX`].
+    ///
+    /// For an operator's question, not for delivery: the log has no index by request, because that
+    /// would cost every certificate a page write at a random place. So the whole log is read, which
+    /// takes seconds in a log of many millions, and one of [`crate::READERS_MAX`] readers.
+    ///
+    /// # Errors
+    ///
+    /// The log itself cannot be read.
+    pub fn events_of_request(
+        &self,
+        id: RequestId,
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        self.read_events(EVENTS_OF_REQUEST, sql_int(id.0), limit)
+    }
+
+    /// Appends an event about the server itself that says nothing more: start and stop.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    pub fn append_server_event(
+        &self,
+        kind: EventKind,
+        at: UnixMillis,
+    ) -> Result<EventSeq, StoreError> {
+        self.append_event(kind, at, &[])
+    }
+
+    /// Appends an event about the server itself, with what it says as name and value.
+    ///
+    /// Of `detail`, [`DETAIL_PAIRS_MAX`] pairs are kept, and [`DETAIL_OCTETS_MAX`] octets of each
+    /// name and value; a cut one ends in "…".
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    pub fn append_event(
+        &self,
+        kind: EventKind,
+        at: UnixMillis,
+        detail: &[(String, String)],
+    ) -> Result<EventSeq, StoreError> {
+        let cut = |text: &str| cut_visibly(text, DETAIL_OCTETS_MAX).into_owned();
+        let kept: Vec<_> = detail
+            .iter()
+            .take(DETAIL_PAIRS_MAX)
+            .map(|(name, value)| (cut(name), cut(value)))
+            .collect();
+        let text = Some(encode_attributes(&kept)).filter(|it| !it.is_empty());
+        self.write(move |tx| tx.append(kind, at, None, text.as_deref()))
+    }
+
+    fn read_events(
+        &self,
+        sql: &str,
+        key: i64,
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        let action = "reading events";
+        self.inner.readers.read(action, |conn| {
+            let mut events = rows(conn, action, sql, (key, sql_limit(limit)), read_event)?;
+            for event in &mut events {
+                join(conn, event);
+            }
+            Ok(events)
+        })
     }
 }
 
@@ -98,6 +173,7 @@ fn read_event(row: &Row<'_>) -> LoggedEvent {
         state: None,
         request: None,
         certificate: None,
+        detail: Vec::new(),
         corrupt: None,
     };
     event.corrupt = fill_event(row, &mut event).err();
@@ -118,6 +194,9 @@ fn fill_event(row: &Row<'_>, event: &mut LoggedEvent) -> Result<(), Why> {
             status: StatusCode(read(row, 5)?),
             message: read(row, 6)?,
         });
+    }
+    if let Some(detail) = read::<Option<String>>(row, 7)? {
+        event.detail = decode_attributes(&detail)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Between columns and the nouns: the encodings that are ours, and how rows are read back.
 
+use std::borrow::Cow;
+
 use exeunt_types::{
     CertificateRecord, Disposition, EventSeq, KeyAlgorithm, NewCertificate, NewRequest, RequestId,
     RequestRecord, RequestType, Serial, StatusCode, UnixMillis,
@@ -168,6 +170,16 @@ pub(crate) fn decode_attributes(text: &str) -> Result<Vec<(String, String)>, Why
         .collect()
 }
 
+/// At most `octets` of the text, between two characters; what was cut off leaves "…" in its place.
+pub(crate) fn cut_visibly(text: &str, octets: usize) -> Cow<'_, str> {
+    const CUT: &str = "…";
+    if text.len() <= octets {
+        return Cow::Borrowed(text);
+    }
+    let kept = text.floor_char_boundary(octets.saturating_sub(CUT.len()));
+    Cow::Owned(format!("{}{CUT}", &text[..kept]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +203,19 @@ mod tests {
         let odd = [pair("", ""), pair("a:b\\c\nd", "\n\\n:\r"), pair("ä", " ")];
         assert_eq!(decode_attributes(&encode_attributes(&odd)).unwrap(), odd);
         assert_eq!(decode_attributes("").unwrap(), []);
+    }
+
+    #[test]
+    fn a_cut_text_shows_that_it_was_cut() {
+        for (text, kept) in [
+            ("", ""),
+            ("123456", "123456"),
+            ("1234567", "123…"),
+            ("12ä4567", "12…"),
+            ("1äää", "1ä…"),
+        ] {
+            assert_eq!(cut_visibly(text, 6), kept);
+        }
     }
 
     #[test]

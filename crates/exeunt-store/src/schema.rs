@@ -10,14 +10,16 @@ use crate::error::During as _;
 pub const APPLICATION_ID: i32 = 0x4558_4e54;
 
 /// `PRAGMA user_version` of the files this program writes.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// Step `n` brings version `n` to `n + 1`. Published steps are never edited.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001.sql"), include_str!("../migrations/0002.sql")];
 
 /// What must be there for the file to be of any use.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "abandoned_serial",
+    "audit",
     "certificate",
     "cursor",
     "event",
@@ -60,6 +62,14 @@ pub(crate) fn version(conn: &Connection) -> Result<i64, StoreError> {
         1..=SCHEMA_VERSION => Ok(found),
         _ if SCHEMA_VERSION < found => Err(StoreError::Newer { found, known: SCHEMA_VERSION }),
         _ => Err(StoreError::Damaged { what: format!("schema version {found}") }),
+    }
+}
+
+/// Refuses also what is older: whoever only reads cannot migrate.
+pub(crate) fn require_current(conn: &Connection) -> Result<(), StoreError> {
+    match version(conn)? {
+        SCHEMA_VERSION => Ok(()),
+        found => Err(StoreError::Older { found, known: SCHEMA_VERSION }),
     }
 }
 

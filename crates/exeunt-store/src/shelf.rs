@@ -1,27 +1,16 @@
-//! Step 8: where each exit module is in the log, who may move it, and the shelf of exceptions.
+//! Step 8: moving a cursor, and the shelf of events that are not settled yet.
 
-use exeunt_types::{EventSeq, ExitName, StartAt, SubjectKey, UnixMillis};
+use exeunt_types::{EventSeq, ExitName, SubjectKey, UnixMillis};
 use rusqlite::Row;
 
-use crate::reader::rows;
-use crate::row::{Why, read, read_id, read_seq, read_time, read_unsigned, sql_int};
+use crate::cursor::{Place, checked_place, end_replay};
+use crate::reader::{corrupt, rows};
+use crate::row::{Why, read, read_id, read_seq, read_time, sql_int};
 use crate::writer::Tx;
-use crate::{Store, StoreError};
+use crate::{Lease, Store, StoreError};
 
 /// Longest [`Held::last_error`] that is kept, in octets; the rest is cut off.
 pub const LAST_ERROR_OCTETS_MAX: usize = 2000;
-
-/// The right to move a cursor, until it runs out or somebody else has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "settle under the lease, or let it run out"]
-pub struct Lease {
-    /// Who has it.
-    pub holder: String,
-    /// Fencing token: grows with every new lease, so an old one is recognised.
-    pub token: u64,
-    /// When it runs out.
-    pub until: UnixMillis,
-}
 
 /// What became of some events, written in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,19 +68,6 @@ pub enum HeldRow {
     },
 }
 
-/// A cursor, for status displays.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CursorRow {
-    /// The module, as its configuration names it; kept as text, since a newer version may allow more.
-    pub exit: String,
-    /// Every event up to here is settled or held.
-    pub position: EventSeq,
-    /// Who leads it, if anybody ever did.
-    pub holder: Option<String>,
-    /// End of that lease.
-    pub until: UnixMillis,
-}
-
 /// A held row that was moved aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantinedRow {
@@ -108,95 +84,41 @@ pub struct QuarantinedRow {
 }
 
 impl Store {
-    /// The cursor of a module; made at `start` when the module is new.
+    /// Writes down what became of events, all of it or nothing; returns where the cursor stands now.
     ///
-    /// # Errors
-    ///
-    /// [`StoreError::CursorMove`] when `start` lies beyond the last event.
-    pub fn open_cursor(&self, exit: &ExitName, start: StartAt) -> Result<EventSeq, StoreError> {
-        let exit = exit.clone();
-        self.write(move |tx| {
-            if let Some(position) = position(tx, &exit)? {
-                return Ok(position);
-            }
-            let position = match start {
-                StartAt::Head => tx.head(),
-                StartAt::After(seq) if seq <= tx.head() => seq,
-                StartAt::After(seq) => {
-                    return Err(StoreError::CursorMove { from: tx.head(), to: seq });
-                }
-            };
-            tx.execute(
-                "making a cursor",
-                "INSERT INTO cursor (exit, position, lease_token, lease_holder, lease_until)
-                 VALUES (?1, ?2, 0, '', 0)",
-                (exit.as_str(), sql_int(position.0)),
-            )?;
-            Ok(position)
-        })
-    }
-
-    /// Takes or renews the lease of a module's cursor.
-    ///
-    /// A holder whose lease still runs keeps its token; everybody else gets a new one.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::LeaseHeld`] while another holder's lease runs, [`StoreError::NoCursor`].
-    pub fn lease(
-        &self,
-        exit: &ExitName,
-        holder: &str,
-        now: UnixMillis,
-        until: UnixMillis,
-    ) -> Result<Lease, StoreError> {
-        let (exit, holder) = (exit.clone(), holder.to_owned());
-        self.write(move |tx| {
-            let old = current_lease(tx, &exit)?;
-            let runs = now < old.until;
-            let token = match (runs, old.holder == holder) {
-                (true, true) => old.token,
-                (true, false) => {
-                    return Err(StoreError::LeaseHeld { holder: old.holder, until: old.until });
-                }
-                (false, _) => old.token + 1,
-            };
-            tx.execute(
-                "taking a lease",
-                "UPDATE cursor SET lease_token = ?2, lease_holder = ?3, lease_until = ?4
-                 WHERE exit = ?1",
-                (exit.as_str(), sql_int(token), &holder, until.0),
-            )?;
-            Ok(Lease { holder: holder.clone(), token, until })
-        })
-    }
-
-    /// Writes down what became of events, all of it or nothing.
+    /// That is not always where it was sent: when it reaches the last event of a replay, the replay
+    /// ends in the same transaction, and the cursor stands where it stood before the replay.
     ///
     /// # Errors
     ///
     /// [`StoreError::LeaseLost`] when the lease is not the newest, [`StoreError::CursorMove`] when
-    /// the cursor would go back or past the last event, or an event that is not there would be held.
+    /// the cursor would go back, past the last event or past the end of a replay, or an event that
+    /// is not there would be held.
     pub fn settle(
         &self,
         exit: &ExitName,
         lease: &Lease,
         settlement: Settlement,
-    ) -> Result<(), StoreError> {
+    ) -> Result<EventSeq, StoreError> {
         let (exit, token) = (exit.clone(), lease.token);
         self.write(move |tx| {
-            check_token(tx, &exit, token)?;
+            let Place { mut position, replay } = checked_place(tx, &exit, token)?;
             if let Some(to) = settlement.cursor {
-                let from =
-                    position(tx, &exit)?.ok_or_else(|| StoreError::NoCursor(exit.clone()))?;
-                if to < from || tx.head() < to {
-                    return Err(StoreError::CursorMove { from, to });
+                let last = replay.map_or(tx.head(), |it| it.to);
+                if to < position || last < to {
+                    return Err(StoreError::CursorMove { from: position, to });
                 }
-                tx.execute(
-                    "moving a cursor",
-                    "UPDATE cursor SET position = ?2 WHERE exit = ?1",
-                    (exit.as_str(), sql_int(to.0)),
-                )?;
+                position = match replay {
+                    Some(replay) if to == replay.to => end_replay(tx, &exit, replay)?,
+                    _ => {
+                        tx.execute(
+                            "moving a cursor",
+                            "UPDATE cursor SET position = ?2 WHERE exit = ?1",
+                            (exit.as_str(), sql_int(to.0)),
+                        )?;
+                        to
+                    }
+                };
             }
             for seq in &settlement.release {
                 tx.execute(
@@ -212,7 +134,7 @@ impl Store {
                 }
                 hold(tx, &exit, held)?;
             }
-            Ok(())
+            Ok(position)
         })
     }
 
@@ -286,74 +208,19 @@ impl Store {
     pub fn quarantined(&self) -> Result<Vec<QuarantinedRow>, StoreError> {
         let action = "reading the quarantine";
         let sql = "SELECT exit, seq, at, why, row FROM quarantine ORDER BY exit, seq";
-        self.all(action, sql, "a row of the quarantine", |row| {
-            Ok(QuarantinedRow {
-                exit: read(row, 0)?,
-                seq: read_seq(row, 1)?,
-                at: read_time(row, 2)?,
-                why: read(row, 3)?,
-                row: read(row, 4)?,
+        let found = self.inner.readers.read(action, |conn| {
+            rows(conn, action, sql, [], |row| {
+                Ok(QuarantinedRow {
+                    exit: read(row, 0)?,
+                    seq: read_seq(row, 1)?,
+                    at: read_time(row, 2)?,
+                    why: read(row, 3)?,
+                    row: read(row, 4)?,
+                })
             })
-        })
-    }
-
-    /// All cursors, by name, also those of modules that are no longer configured.
-    ///
-    /// # Errors
-    ///
-    /// They cannot be read.
-    pub fn cursors(&self) -> Result<Vec<CursorRow>, StoreError> {
-        let action = "reading cursors";
-        let sql = "SELECT exit, position, lease_holder, lease_until FROM cursor ORDER BY exit";
-        self.all(action, sql, "a cursor", |row| {
-            Ok(CursorRow {
-                exit: read(row, 0)?,
-                position: read_seq(row, 1)?,
-                holder: Some(read::<String>(row, 2)?).filter(|it| !it.is_empty()),
-                until: read_time(row, 3)?,
-            })
-        })
-    }
-
-    fn all<T>(
-        &self,
-        action: &'static str,
-        sql: &str,
-        noun: &str,
-        read: fn(&Row<'_>) -> Result<T, Why>,
-    ) -> Result<Vec<T>, StoreError> {
-        let found = self.inner.readers.read(action, |conn| rows(conn, action, sql, [], read))?;
-        let read: Result<Vec<T>, Why> = found.into_iter().collect();
-        read.map_err(crate::reader::corrupt(noun))
-    }
-}
-
-fn position(tx: &Tx<'_>, exit: &ExitName) -> Result<Option<EventSeq>, StoreError> {
-    let sql = "SELECT position FROM cursor WHERE exit = ?1";
-    tx.query_one("reading a cursor", sql, [exit.as_str()], |row| Ok(read_seq(row, 0)))?
-        .transpose()
-        .map_err(crate::reader::corrupt(format!("cursor of {exit}")))
-}
-
-fn current_lease(tx: &Tx<'_>, exit: &ExitName) -> Result<Lease, StoreError> {
-    let sql = "SELECT lease_holder, lease_token, lease_until FROM cursor WHERE exit = ?1";
-    let found = tx.query_one("reading a lease", sql, [exit.as_str()], |row| {
-        let lease = || {
-            let token = read_unsigned(row, 1)?;
-            Ok(Lease { holder: read(row, 0)?, token, until: read_time(row, 2)? })
-        };
-        Ok(lease())
-    })?;
-    found
-        .ok_or_else(|| StoreError::NoCursor(exit.clone()))?
-        .map_err(crate::reader::corrupt(format!("cursor of {exit}")))
-}
-
-fn check_token(tx: &Tx<'_>, exit: &ExitName, token: u64) -> Result<(), StoreError> {
-    if current_lease(tx, exit)?.token == token {
-        Ok(())
-    } else {
-        Err(StoreError::LeaseLost(exit.clone()))
+        })?;
+        let read: Result<Vec<_>, Why> = found.into_iter().collect();
+        read.map_err(corrupt("a row of the quarantine"))
     }
 }
 

@@ -85,12 +85,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Store::open`], but never [`StoreError::InUse`].
+    /// As [`Store::open`], but never [`StoreError::InUse`], and [`StoreError::Older`] where that would
+    /// migrate.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         file::recognise(path)?;
         let readers = Readers::open(path)?;
         let (store_id, head) = readers.read("opening the store", |conn| {
-            schema::version(conn)?;
+            schema::require_current(conn)?;
             Ok((schema::check(conn)?, Arc::new(Head::at(last_event(conn)?))))
         })?;
         Ok(Self { inner: Arc::new(Inner { readers, head, store_id, writing: None }) })

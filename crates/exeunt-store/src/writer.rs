@@ -66,8 +66,8 @@ impl Tx<'_> {
     }
 
     /// Row number that the last insertion got.
-    pub(crate) fn last_id(&self) -> RequestId {
-        RequestId(self.conn.last_insert_rowid().unsigned_abs())
+    pub(crate) fn last_id(&self) -> u64 {
+        self.conn.last_insert_rowid().unsigned_abs()
     }
 
     /// The last event of the log, with those of this transaction.
@@ -81,6 +81,7 @@ impl Tx<'_> {
         kind: EventKind,
         at: UnixMillis,
         subject: Option<(RequestId, Disposition, StatusCode, &str)>,
+        detail: Option<&str>,
     ) -> Result<EventSeq, StoreError> {
         let seq = self.head + 1;
         let (request, disposition, status, message) = match subject {
@@ -91,9 +92,9 @@ impl Tx<'_> {
         };
         self.execute(
             "appending an event",
-            "INSERT INTO event (seq, kind, at, request, disposition, status, message)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            (sql_int(seq), kind.bit(), at.0, request, disposition, status, message),
+            "INSERT INTO event (seq, kind, at, request, disposition, status, message, detail)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            (sql_int(seq), kind.bit(), at.0, request, disposition, status, message, detail),
         )?;
         self.head = seq;
         Ok(EventSeq(seq))
