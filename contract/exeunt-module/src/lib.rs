@@ -13,10 +13,14 @@ pub mod line;
 pub mod manage;
 mod message;
 mod property;
+pub mod view;
 
 pub use event::{Event, Extension, Extensions, exit_event};
 pub use message::{Call, CallError, Initialize, Initialized, Outcome, Request, Response, method};
-pub use property::{CERTSRV_E_PROPERTY_EMPTY, E_INVALIDARG, Properties, PropertyError, Value};
+pub use property::{
+    CERTSRV_E_PROPERTY_EMPTY, E_INVALIDARG, E_UNEXPECTED, PropType, Properties, PropertyError,
+    Value,
+};
 
 /// Version of the protocol that this crate speaks.
 ///

@@ -18,6 +18,65 @@ pub const CERTSRV_E_PROPERTY_EMPTY: u32 = 0x8009_4004;
 /// `E_INVALIDARG`: the property has another type than was asked for (winerror.h).
 pub const E_INVALIDARG: u32 = 0x8007_0057;
 
+/// `E_UNEXPECTED`: the call makes no sense at this point (winerror.h).
+pub const E_UNEXPECTED: u32 = 0x8000_ffff;
+
+/// Type of a property: the original's `PROPTYPE_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PropType {
+    /// `PROPTYPE_LONG` (1).
+    Long,
+    /// `PROPTYPE_DATE` (2).
+    Date,
+    /// `PROPTYPE_BINARY` (3).
+    Binary,
+    /// `PROPTYPE_STRING` (4).
+    String,
+}
+
+impl PropType {
+    /// `PROPTYPE_MASK`: the bits of a type argument that carry the type. Those above name the
+    /// caller, and an exit module is always the same one.
+    pub const MASK: u32 = 0xff;
+
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Long, Self::Date, Self::Binary, Self::String];
+
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Long => 1,
+            Self::Date => 2,
+            Self::Binary => 3,
+            Self::String => 4,
+        }
+    }
+
+    /// The type that a call's argument means; `None` where it means none of the four.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.number() == number & Self::MASK)
+    }
+
+    /// Name of the type, as JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Long => "long",
+            Self::Date => "date",
+            Self::Binary => "binary",
+            Self::String => "string",
+        }
+    }
+
+    /// The type with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
+}
+
 /// A property's value, in one of the original's four types.
 ///
 /// In JSON an object with one member that is named after the type: `{"long":9}`,
@@ -35,26 +94,27 @@ pub enum Value {
 }
 
 impl Value {
+    /// Its type.
+    #[must_use]
+    pub fn kind(&self) -> PropType {
+        match self {
+            Self::Long(_) => PropType::Long,
+            Self::Date(_) => PropType::Date,
+            Self::Binary(_) => PropType::Binary,
+            Self::String(_) => PropType::String,
+        }
+    }
+
     /// The number of the type: the original's `PROPTYPE_*`.
     #[must_use]
     pub fn property_type(&self) -> u32 {
-        match self {
-            Self::Long(_) => 1,
-            Self::Date(_) => 2,
-            Self::Binary(_) => 3,
-            Self::String(_) => 4,
-        }
+        self.kind().number()
     }
 
     /// Name of the type, as JSON has it.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::Long(_) => "long",
-            Self::Date(_) => "date",
-            Self::Binary(_) => "binary",
-            Self::String(_) => "string",
-        }
+        self.kind().name()
     }
 }
 
