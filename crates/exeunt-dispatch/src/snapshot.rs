@@ -311,6 +311,7 @@ mod tests {
                 issued: at,
                 event: EventSeq(9),
             }),
+            detail: Vec::new(),
             corrupt: None,
         }
     }
