@@ -105,7 +105,11 @@ pub trait ExitModule {
 /// Nothing here may touch what another process of the same module works on, for one may be running.
 pub trait ManageExitModule {
     /// Which settings the module knows.
-    fn manage_module(&mut self) -> manage::ManageModule;
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator: why it cannot be told.
+    fn manage_module(&mut self) -> Result<manage::ManageModule, String>;
 
     /// A fact about the module; `None` where it has none of that name. The original's names are
     /// `Name`, `Description`, `Copyright`, `File Version` and `Product Version`, in any case.

@@ -160,7 +160,7 @@ impl<M: ExitModule> Session<M> {
                     }
                     Call::Notify(event) => self.notify(id, *event),
                     Call::GetManageModule => {
-                        self.manage(id, |it| Ok(serde_json::to_value(it.manage_module())));
+                        self.manage(id, |it| it.manage_module().map(serde_json::to_value));
                     }
                     Call::GetProperty(asked) => self.manage(id, |it| {
                         it.property(&asked.name, asked.flags).map(serde_json::to_value)

@@ -442,8 +442,8 @@ impl ExitModule for Managed {
 }
 
 impl ManageExitModule for Managed {
-    fn manage_module(&mut self) -> ManageModule {
-        ManageModule {
+    fn manage_module(&mut self) -> Result<ManageModule, String> {
+        Ok(ManageModule {
             settings: vec![SettingInfo {
                 name: "greeting".to_owned(),
                 kind: SettingType::String,
@@ -451,7 +451,7 @@ impl ManageExitModule for Managed {
                 default: Some(json!("hello")),
                 required: false,
             }],
-        }
+        })
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
