@@ -170,7 +170,7 @@ impl Store {
     ) -> Result<EventSeq, StoreError> {
         let (exit, token) = (exit.clone(), lease.token);
         self.write(move |tx| {
-            let Place { position, replay } = checked_place(tx, &exit, token)?;
+            let Place { position, replay, .. } = checked_place(tx, &exit, token)?;
             if replay.is_some() {
                 return Err(StoreError::ReplayRuns(exit.clone()));
             }
@@ -197,7 +197,7 @@ impl Store {
     pub fn cancel_replay(&self, exit: &ExitName, lease: &Lease) -> Result<EventSeq, StoreError> {
         let (exit, token) = (exit.clone(), lease.token);
         self.write(move |tx| {
-            let Place { position, replay } = checked_place(tx, &exit, token)?;
+            let Place { position, replay, .. } = checked_place(tx, &exit, token)?;
             match replay {
                 Some(replay) => end_replay(tx, &exit, replay),
                 None => Ok(position),
@@ -274,15 +274,14 @@ impl Store {
 pub(crate) struct Place {
     pub(crate) position: EventSeq,
     pub(crate) replay: Option<Replay>,
+    /// Of the newest lease.
+    token: u64,
 }
 
 /// The cursor's place, for whoever holds the newest lease.
 pub(crate) fn checked_place(tx: &Tx<'_>, exit: &ExitName, token: u64) -> Result<Place, StoreError> {
-    if current_lease(tx, exit)?.token == token {
-        place(tx, exit)
-    } else {
-        Err(StoreError::LeaseLost(exit.clone()))
-    }
+    let place = place(tx, exit)?;
+    if place.token == token { Ok(place) } else { Err(StoreError::LeaseLost(exit.clone())) }
 }
 
 /// Puts the cursor where it stood before the replay; returns that place.
@@ -301,9 +300,12 @@ pub(crate) fn end_replay(
 }
 
 fn place(tx: &Tx<'_>, exit: &ExitName) -> Result<Place, StoreError> {
-    let sql = "SELECT position, replay_to, resume_at FROM cursor WHERE exit = ?1";
+    let sql = "SELECT position, lease_token, replay_to, resume_at FROM cursor WHERE exit = ?1";
     let found = tx.query_one("reading a cursor", sql, [exit.as_str()], |row| {
-        let place = || Ok(Place { position: read_seq(row, 0)?, replay: read_replay(row, 1)? });
+        let place = || {
+            let (position, token) = (read_seq(row, 0)?, read_unsigned(row, 1)?);
+            Ok(Place { position, replay: read_replay(row, 2)?, token })
+        };
         Ok(place())
     })?;
     found

@@ -29,5 +29,7 @@ pub use lookup::Counts;
 pub use queue::{BATCH_MAX, Pending, QUEUE_MAX};
 pub use reader::{READERS_MAX, ROWS_MAX};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
-pub use shelf::{Held, HeldRow, HeldState, LAST_ERROR_OCTETS_MAX, QuarantinedRow, Settlement};
+pub use shelf::{
+    Announcement, Held, HeldRow, HeldState, LAST_ERROR_OCTETS_MAX, QuarantinedRow, Settlement,
+};
 pub use store::Store;

@@ -136,13 +136,7 @@ impl Store {
         at: UnixMillis,
         detail: &[(String, String)],
     ) -> Result<EventSeq, StoreError> {
-        let cut = |text: &str| cut_visibly(text, DETAIL_OCTETS_MAX).into_owned();
-        let kept: Vec<_> = detail
-            .iter()
-            .take(DETAIL_PAIRS_MAX)
-            .map(|(name, value)| (cut(name), cut(value)))
-            .collect();
-        let text = Some(encode_attributes(&kept)).filter(|it| !it.is_empty());
+        let text = detail_text(detail);
         self.write(move |tx| tx.append(kind, at, None, text.as_deref()))
     }
 
@@ -253,5 +247,36 @@ impl Head {
         let waited = self.grown.wait_timeout_while(guard, timeout, |()| self.get() <= seq);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.get()
+    }
+}
+
+/// Name and value of a detail as the log keeps them, cut; nothing where there are none.
+pub(crate) fn detail_text(detail: &[(String, String)]) -> Option<String> {
+    let cut = |text: &str| cut_visibly(text, DETAIL_OCTETS_MAX).into_owned();
+    let kept: Vec<_> =
+        detail.iter().take(DETAIL_PAIRS_MAX).map(|(name, value)| (cut(name), cut(value))).collect();
+    Some(encode_attributes(&kept)).filter(|it| !it.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(conn: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = statement.query_map((0, 1), |row| row.get(3)).unwrap();
+        steps.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn delivery_searches_the_log_and_only_explaining_scans_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        Store::create(&path, [0; 8], UnixMillis(0)).unwrap();
+        let conn = Connection::open(&path).unwrap();
+        let search = ["SEARCH event USING INTEGER PRIMARY KEY (rowid>?)"];
+        assert_eq!(plan(&conn, EVENTS_AFTER), search);
+        // In the order of the log by itself: nothing is sorted.
+        assert_eq!(plan(&conn, EVENTS_OF_REQUEST), ["SCAN event"]);
     }
 }

@@ -1,9 +1,10 @@
 //! Step 8: moving a cursor, and the shelf of events that are not settled yet.
 
-use exeunt_types::{EventSeq, ExitName, SubjectKey, UnixMillis};
+use exeunt_types::{EventKind, EventSeq, ExitName, SubjectKey, UnixMillis};
 use rusqlite::Row;
 
 use crate::cursor::{Place, checked_place, end_replay};
+use crate::log::detail_text;
 use crate::reader::{corrupt, rows};
 use crate::row::{Why, read, read_id, read_seq, read_time, sql_int};
 use crate::writer::Tx;
@@ -21,6 +22,19 @@ pub struct Settlement {
     pub hold: Vec<Held>,
     /// Events to take off the shelf.
     pub release: Vec<EventSeq>,
+    /// Events about the server that tell of this settlement; appended in the same transaction.
+    pub announce: Vec<Announcement>,
+}
+
+/// An event about the server, to be appended with what it tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// What happened.
+    pub kind: EventKind,
+    /// When.
+    pub at: UnixMillis,
+    /// What it says, as name and value; cut as [`Store::append_event`] does.
+    pub detail: Vec<(String, String)>,
 }
 
 /// An event on a module's shelf.
@@ -102,7 +116,7 @@ impl Store {
     ) -> Result<EventSeq, StoreError> {
         let (exit, token) = (exit.clone(), lease.token);
         self.write(move |tx| {
-            let Place { mut position, replay } = checked_place(tx, &exit, token)?;
+            let Place { mut position, replay, .. } = checked_place(tx, &exit, token)?;
             if let Some(to) = settlement.cursor {
                 let last = replay.map_or(tx.head(), |it| it.to);
                 if to < position || last < to {
@@ -133,6 +147,10 @@ impl Store {
                     return Err(StoreError::CursorMove { from, to: held.seq });
                 }
                 hold(tx, &exit, held)?;
+            }
+            for announcement in &settlement.announce {
+                let detail = detail_text(&announcement.detail);
+                tx.append(announcement.kind, announcement.at, None, detail.as_deref())?;
             }
             Ok(position)
         })

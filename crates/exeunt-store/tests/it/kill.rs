@@ -3,10 +3,12 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use exeunt_store::Store;
-use exeunt_types::RequestId;
+use exeunt_store::{AuditEntry, Replay, Store};
+use exeunt_types::{EventKind, EventSeq, RequestId};
 
-use crate::support::{Place, assert_whole, at, certificate, intent, issue, request, serial};
+use crate::support::{
+    Place, assert_whole, at, certificate, exit, five, intent, issue, request, serial, to,
+};
 
 const STORE: &str = "EXEUNT_TEST_KILLED_STORE";
 const FROM: &str = "EXEUNT_TEST_KILLED_FROM";
@@ -85,6 +87,94 @@ fn what_was_acknowledged_survives_kill_9() {
         );
     }
     issue(&store, 99_000_000);
+    drop(store);
+    assert_whole(&place.path);
+}
+
+const ORDERS: &str = "EXEUNT_TEST_KILLED_ORDERS";
+
+/// Not a test by itself: carries out orders, one after the other, until it is killed.
+#[test]
+fn killed_orders_child() {
+    let Ok(path) = std::env::var(ORDERS) else { return };
+    let store = Store::open(path.as_ref()).unwrap();
+    let file = exit("file");
+    let lease = store.lease(&file, "child", at(1000), at(2000)).unwrap();
+    // Ends by itself, should nobody kill it.
+    for step in 0..2000_i64 {
+        let text = step.to_string();
+        let entry = AuditEntry {
+            at: at(step),
+            actor: "test".to_owned(),
+            action: "order".to_owned(),
+            object: "file".to_owned(),
+            detail: text.clone(),
+        };
+        store.audit(entry).unwrap();
+        match step % 4 {
+            0 => store.start_replay(&file, &lease, EventSeq(2), EventSeq(4)),
+            1 => store.settle(&file, &lease, to(3)),
+            2 => store.settle(&file, &lease, to(4)),
+            _ => {
+                let detail = [("Step".to_owned(), text)];
+                store.append_event(EventKind::HEARTBEAT, at(step), &detail)
+            }
+        }
+        .unwrap();
+        std::io::stdout().write_all(format!("{step} done\n").as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn an_order_that_was_carried_out_survives_kill_9() {
+    const ACKNOWLEDGED: i64 = 150;
+    let place = Place::new();
+    let (store, lease) = five(&place);
+    store.settle(&exit("file"), &lease, to(5)).unwrap();
+    store.release_lease(&exit("file"), &lease).unwrap();
+    drop(store);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "kill::killed_orders_child", "--nocapture"])
+        .env(ORDERS, &place.path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut last = -1;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let Ok(line) = line else { break };
+        let Some(step) = line.strip_suffix(" done").and_then(|it| it.parse::<i64>().ok()) else {
+            continue;
+        };
+        assert_eq!(step, last + 1);
+        last = step;
+        if last == ACKNOWLEDGED {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    assert!(ACKNOWLEDGED <= last, "the child ended early after {last}");
+
+    // The step after the last one that was told may be done or not, and nothing beyond it.
+    let store = place.open();
+    let row = store.cursor(&exit("file")).unwrap().unwrap();
+    let after = |step: i64| match step % 4 {
+        0 => (1, Some(4)),
+        1 => (3, Some(4)),
+        _ => (5, None),
+    };
+    let found = (row.position.0, row.replay.map(|it| it.to.0));
+    assert!([after(last), after(last + 1)].contains(&found), "{found:?} after {last}");
+    if let Some(Replay { resume_at, .. }) = row.replay {
+        assert_eq!(resume_at, EventSeq(5));
+    }
+    let audited = store.audit_after(0, 4096).unwrap();
+    let steps: Vec<_> = audited.iter().map(|it| it.entry.detail.parse::<i64>().unwrap()).collect();
+    assert_eq!(steps[..=usize::try_from(last).unwrap()], (0..=last).collect::<Vec<_>>());
+    assert!(audited.len() <= usize::try_from(last + 2).unwrap());
+    let beats = store.events_after(EventSeq(5), 4096).unwrap();
+    let told: Vec<i64> = beats.iter().map(|it| it.detail[0].1.parse().unwrap()).collect();
+    let expected: Vec<i64> = (0..=last).filter(|it| it % 4 == 3).collect();
+    assert_eq!(told[..expected.len()], expected);
     drop(store);
     assert_whole(&place.path);
 }

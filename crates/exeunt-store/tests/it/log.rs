@@ -3,6 +3,7 @@
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use exeunt_store::{DETAIL_OCTETS_MAX, DETAIL_PAIRS_MAX};
 use exeunt_types::{Disposition, EventKind, EventSeq, RequestId, SubjectKey};
 
 use crate::support::{DEADLINE, Place, assert_whole, at, certificate, intent, issue, request};
@@ -65,7 +66,7 @@ fn an_event_from_before_the_certificate_does_not_show_it() {
     let store = place.open();
     let (_, seq) = issue(&store, 1);
     place.meddle(
-        "INSERT INTO event VALUES (2, 1, 0, 1, 20, 0, ''); UPDATE certificate SET event = 2",
+        "INSERT INTO event VALUES (2, 1, 0, 1, 20, 0, '', NULL); UPDATE certificate SET event = 2",
     );
     assert_eq!(store.event(seq).unwrap().unwrap().certificate, None);
     assert!(store.event(seq.next()).unwrap().unwrap().certificate.is_some());
@@ -78,6 +79,71 @@ fn unknown_event_bits_are_kept() {
     let kind = EventKind::from_bit(0x8000_0000);
     let seq = store.append_server_event(kind, at(1)).unwrap();
     assert_eq!(store.event(seq).unwrap().unwrap().kind, kind);
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+#[test]
+fn an_event_of_the_server_keeps_its_detail() {
+    let place = Place::new();
+    let store = place.open();
+    let detail = [pair("Module", "file"), pair("Event", "17"), pair("Reason", "a: b\n\\n\nc")];
+    let parked = store.append_event(EventKind::DELIVERY_PARKED, at(1), &detail).unwrap();
+    let plain = store.append_event(EventKind::HEARTBEAT, at(2), &[]).unwrap();
+    let (_, issued) = issue(&store, 1);
+    drop(store);
+    let store = place.open();
+    let event = store.event(parked).unwrap().unwrap();
+    assert_eq!((event.kind, event.subject), (EventKind::DELIVERY_PARKED, SubjectKey::Server));
+    assert_eq!((event.detail.as_slice(), event.corrupt), (detail.as_slice(), None));
+    for seq in [plain, issued] {
+        assert_eq!(store.event(seq).unwrap().unwrap().detail, []);
+    }
+}
+
+#[test]
+fn a_detail_is_bounded() {
+    let place = Place::new();
+    let store = place.open();
+    let many = vec![pair("n", &"ä".repeat(DETAIL_OCTETS_MAX)); DETAIL_PAIRS_MAX + 1];
+    let seq = store.append_event(EventKind::DELIVERY_PARKED, at(1), &many).unwrap();
+    let kept = store.event(seq).unwrap().unwrap().detail;
+    assert_eq!(kept.len(), DETAIL_PAIRS_MAX);
+    assert!(kept[0].1.ends_with("ä…") && kept[0].1.len() <= DETAIL_OCTETS_MAX);
+}
+
+#[test]
+fn a_detail_that_cannot_be_read_leaves_the_rest_of_its_event() {
+    let place = Place::new();
+    let store = place.open();
+    let seq = store.append_event(EventKind::HEARTBEAT, at(1), &[]).unwrap();
+    place.meddle("UPDATE event SET detail = 'no colon'");
+    let event = store.event(seq).unwrap().unwrap();
+    assert_eq!((event.kind, event.at, event.detail), (EventKind::HEARTBEAT, at(1), Vec::new()));
+    assert!(event.corrupt.unwrap().contains("no colon"));
+}
+
+#[test]
+fn the_events_of_a_request_are_found_in_order_and_no_others() {
+    let place = Place::new();
+    let store = place.open();
+    issue(&store, 1);
+    let (id, first) = issue(&store, 2);
+    store.append_server_event(EventKind::STARTUP, at(1)).unwrap();
+    issue(&store, 3);
+    // As a later version will write it.
+    place.meddle("INSERT INTO event VALUES (5, 8, 9, 2, 21, 0, 'Revoked', NULL)");
+    let events = store.events_of_request(id, 10).unwrap();
+    let seqs: Vec<_> = events.iter().map(|it| it.seq).collect();
+    assert_eq!(seqs, [first, EventSeq(5)]);
+    assert!(events.iter().all(|it| it.certificate.is_some() && it.corrupt.is_none()));
+    assert_eq!(events[1].kind, EventKind::CERT_REVOKED);
+    let one = store.events_of_request(id, 1).unwrap();
+    assert_eq!(one, events[..1]);
+    assert_eq!(store.events_of_request(RequestId(99), 10).unwrap(), []);
+    assert_eq!(store.events_of_request(RequestId(u64::MAX), 10).unwrap(), []);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The store on real files.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
+mod audit;
+mod cursor;
 mod faults;
 mod group_commit;
 mod journey;

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use exeunt_store::{APPLICATION_ID, SCHEMA_VERSION, Store};
-use exeunt_types::{EventSeq, RequestId};
+use exeunt_store::{APPLICATION_ID, CursorRow, HeldRow, SCHEMA_VERSION, Store};
+use exeunt_types::{Disposition, EventKind, EventSeq, RequestId};
 use rusqlite::Connection;
 
-use crate::support::{Place, STORE_ID, assert_whole, at, intent, issue, issue_all, request};
+use crate::support::{
+    Place, STORE_ID, assert_whole, at, exit, intent, issue, issue_all, request, to,
+};
 
 #[track_caller]
 fn check_refused(path: &Path, code: &str) {
@@ -129,29 +131,126 @@ fn a_store_without_one_of_its_tables_is_refused() {
     check_refused(&place.path, "store-damaged");
 }
 
-#[test]
-fn a_store_made_by_the_first_version_opens() {
-    let place = Place::new();
-    let old = place.folder.path().join("old.db");
-    // As version 1 left it: the published step, the two numbers, one row of meta.
-    let conn = Connection::open(&old).unwrap();
+/// A store as version 1 left it, at work: the published step, the two numbers, rows of every kind.
+/// Request 1 is being signed, request 2 is issued, 3 was refused and waits on a shelf.
+fn first_version(path: &Path) {
+    let conn = Connection::open(path).unwrap();
     conn.execute_batch(include_str!("../../migrations/0001.sql")).unwrap();
     conn.execute_batch(
         "PRAGMA application_id = 0x45584e54; PRAGMA user_version = 1; PRAGMA journal_mode = wal;
          INSERT INTO meta VALUES (1, '0123456789abcdef', 0);
-         INSERT INTO request VALUES (1, 8, 0, NULL, 0, 256, '', '', '', '', '', '', x'30');
-         INSERT INTO serial VALUES (x'4100', 1);
+         INSERT INTO request VALUES
+             (1, 8, 0, NULL, 0, 256, '', '', '', '', '', '', x'30'),
+             (2, 20, 0, 5, 0, 256, 'Issued', 'alice', '', 'tls', 'CN=a', '', x'30'),
+             (3, 31, 5, 6, 0, 256, 'no', 'bob', '', '', '', '', x'30');
+         INSERT INTO serial VALUES (x'4100', 1), (x'4200', 2);
          INSERT INTO intent VALUES (1, x'4100', x'30');
-         INSERT INTO tally VALUES (8, 1);",
+         INSERT INTO event VALUES
+             (1, 128, 1, NULL, NULL, NULL, NULL),
+             (2, 1, 5, 2, 20, 0, 'Issued'),
+             (3, 4, 6, 3, 31, 5, 'no');
+         INSERT INTO certificate VALUES
+             (2, 2, 5, 0, 9000, x'4200', 'rsa-3072', 'CN=a', '', x'3000');
+         INSERT INTO cursor VALUES ('file', 3, 7, 'host', 40), ('mail', 1, 0, '', 0);
+         INSERT INTO held VALUES ('file', 3, 3, 2, 2, NULL, 8, 'no route');
+         INSERT INTO quarantine VALUES ('file', 1, 2, 'why', 'row');
+         INSERT INTO tally VALUES (8, 1), (20, 1), (31, 1);",
     )
     .unwrap();
-    drop(conn);
+}
+
+#[test]
+fn a_store_made_by_the_first_version_is_migrated_with_all_that_is_in_it() {
+    let place = Place::new();
+    let old = place.folder.path().join("old.db");
+    first_version(&old);
     let store = Store::open(&old).unwrap();
     assert_eq!(store.store_id(), "0123456789abcdef");
+    let events = store.events_after(EventSeq(0), 10).unwrap();
+    let kinds: Vec<_> = events.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [EventKind::STARTUP, EventKind::CERT_ISSUED, EventKind::CERT_DENIED]);
+    for event in &events {
+        assert_eq!((event.detail.len(), &event.corrupt), (0, &None));
+    }
+    assert!(events[1].certificate.is_some());
+    assert_eq!(events[2].state.as_ref().unwrap().disposition, Disposition::Denied);
+    let cursor = |name: &str, position, holder: Option<&str>, until| CursorRow {
+        exit: name.to_owned(),
+        position: EventSeq(position),
+        started: EventSeq(0),
+        replay: None,
+        holder: holder.map(str::to_owned),
+        until: at(until),
+    };
+    let cursors = [cursor("file", 3, Some("host"), 40), cursor("mail", 1, None, 0)];
+    assert_eq!(store.cursors().unwrap(), cursors);
+    let shelf = store.held(&exit("file")).unwrap();
+    assert!(
+        matches!(shelf.as_slice(), [HeldRow::Held(it)] if it.seq.0 == 3 && it.last_error == "no route")
+    );
+    assert_eq!(store.quarantined().unwrap().len(), 1);
+    // The lease goes on, and what is new works.
+    let lease = store.lease(&exit("file"), "host", at(10), at(50)).unwrap();
+    assert_eq!(lease.token, 7);
+    store.start_replay(&exit("file"), &lease, EventSeq(1), EventSeq(2)).unwrap();
+    assert_eq!(store.settle(&exit("file"), &lease, to(2)).unwrap(), EventSeq(3));
     assert_eq!(store.recover(at(1)).unwrap()[0].request, RequestId(1));
-    issue(&store, 2);
+    issue(&store, 4);
     drop(store);
     assert_whole(&old);
+    let conn = Connection::open(&old).unwrap();
+    let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, SCHEMA_VERSION);
+    drop(conn);
+    assert_eq!(Store::open(&old).unwrap().head(), EventSeq(5));
+}
+
+#[test]
+fn a_migrated_store_has_the_schema_of_a_new_one() {
+    let place = Place::new();
+    let old = place.folder.path().join("old.db");
+    first_version(&old);
+    drop(Store::open(&old).unwrap());
+    let schema = |path: &Path| -> Vec<(String, String)> {
+        let conn = Connection::open(path).unwrap();
+        let mut rows =
+            conn.prepare("SELECT name, ifnull(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    assert_eq!(schema(&old), schema(&place.path));
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_store_as_it_was() {
+    let place = Place::new();
+    let old = place.folder.path().join("old.db");
+    first_version(&old);
+    // Somebody has made a table of that name, which the migration meets at its end.
+    Connection::open(&old).unwrap().execute_batch("CREATE TABLE audit (theirs)").unwrap();
+    assert_eq!(Store::open(&old).unwrap_err().code(), "store-sql");
+    let conn = Connection::open(&old).unwrap();
+    let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 1);
+    let columns = "SELECT count(*) FROM pragma_table_info('event')";
+    assert_eq!(conn.query_row(columns, [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+    conn.execute_batch("DROP TABLE audit").unwrap();
+    drop(conn);
+    assert_eq!(Store::open(&old).unwrap().head(), EventSeq(3));
+}
+
+#[test]
+fn an_old_store_that_is_only_to_be_read_is_refused_and_left_alone() {
+    let place = Place::new();
+    let old = place.folder.path().join("old.db");
+    first_version(&old);
+    let before = fs::read(&old).unwrap();
+    let err = Store::open_read_only(&old).unwrap_err();
+    assert_eq!(err.code(), "store-older");
+    assert_eq!(err.to_string(), "store has schema version 1 and must be brought to 2 first");
+    assert_eq!(fs::read(&old).unwrap(), before);
+    drop(Store::open(&old).unwrap());
+    assert_eq!(Store::open_read_only(&old).unwrap().head(), EventSeq(3));
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use exeunt_store::Store;
+use exeunt_store::{Held, HeldState, Lease, Settlement, Store};
 use exeunt_types::{
     EventSeq, ExitName, KeyAlgorithm, NewCertificate, NewIntent, NewRequest, RequestId,
-    RequestType, Serial, UnixMillis,
+    RequestType, Serial, StartAt, SubjectKey, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -94,6 +94,32 @@ pub fn issue_all(store: &Store, numbers: impl IntoIterator<Item = u64>) {
     for number in numbers {
         issue(store, number);
     }
+}
+
+/// A store with five events, and the lease of the module "file" whose cursor is at the start.
+pub fn five(place: &Place) -> (Store, Lease) {
+    let store = place.open();
+    issue_all(&store, 1..=5);
+    store.open_cursor(&exit("file"), StartAt::After(EventSeq(0))).unwrap();
+    let lease = store.lease(&exit("file"), "one", at(0), at(100)).unwrap();
+    (store, lease)
+}
+
+/// An event on the shelf.
+pub fn held(seq: u64, state: HeldState) -> Held {
+    Held {
+        seq: EventSeq(seq),
+        subject: SubjectKey::Request(RequestId(seq)),
+        attempts: 3,
+        state,
+        last_error: "no route to host".to_owned(),
+        first_held: at(77),
+    }
+}
+
+/// A settlement that moves the cursor only.
+pub fn to(cursor: u64) -> Settlement {
+    Settlement { cursor: Some(EventSeq(cursor)), ..Settlement::default() }
 }
 
 /// Checks what is true of every whole store, with `SQLite`'s own eyes.
