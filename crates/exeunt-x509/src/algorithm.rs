@@ -113,6 +113,31 @@ pub fn key_algorithm(spki_der: &[u8]) -> Result<KeyAlgorithm, KeyError> {
     }
 }
 
+/// The parts of a `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicKeyParts<'a> {
+    /// Type of the key.
+    pub algorithm: ObjectIdentifier,
+    /// DER of the type's parameters, if it has any.
+    pub parameters: Option<&'a [u8]>,
+    /// The key itself: contents of the bit string.
+    pub key: &'a [u8],
+}
+
+/// Takes a DER `SubjectPublicKeyInfo` apart, of whatever type the key is.
+///
+/// # Errors
+///
+/// [`KeyError::Malformed`] if the bytes are no `SubjectPublicKeyInfo`.
+pub fn public_key_parts(spki_der: &[u8]) -> Result<PublicKeyParts<'_>, KeyError> {
+    let (algorithm, key) = split_spki(spki_der)?;
+    let mut fields = algorithm.children();
+    let algorithm = fields.expect(OID, "key type is missing")?.oid()?;
+    let parameters = if fields.is_empty() { None } else { Some(fields.next()?.whole) };
+    fields.finish("key type has more than one parameter")?;
+    Ok(PublicKeyParts { algorithm, parameters, key })
+}
+
 /// SHA-1 over the bits of the public key: method 1 of RFC 5280, section 4.2.1.2.
 ///
 /// It names a key and secures nothing, which is why SHA-1 is good enough.

@@ -11,6 +11,7 @@ use crate::tlv::{
     BIT_STRING, BOOLEAN, CONTEXT_CONSTRUCTED, CONTEXT_PRIMITIVE, INTEGER, NotDer, OCTET_STRING,
     SEQUENCE, Tlv, check_der,
 };
+use aws_lc_rs::digest;
 use exeunt_types::{KeyAlgorithm, Serial, SignatureScheme};
 
 /// Largest certificate, in octets of DER; PEM may have twice that.
@@ -265,6 +266,38 @@ impl Certificate {
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
     }
+
+    /// The subject key identifier, or one made by method 1 if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError::Malformed`] if the extension is no octet string.
+    pub fn key_identifier(&self) -> Result<Vec<u8>, CertificateError> {
+        match self.extensions.iter().find(|it| it.oid == oid::SUBJECT_KEY_IDENTIFIER) {
+            Some(found) => read_key_identifier(&found.value),
+            None => made_key_identifier(&self.spki_der),
+        }
+    }
+}
+
+/// SHA-1 over a whole certificate: its hash in the original's database, and the "thumbprint" of many
+/// tools.
+///
+/// It names a certificate and secures nothing, which is why SHA-1 is good enough.
+#[must_use]
+pub fn certificate_hash(der: &[u8]) -> [u8; 20] {
+    let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, der);
+    digest.as_ref().try_into().expect("BUG: SHA-1 has 20 octets")
+}
+
+fn read_key_identifier(value: &[u8]) -> Result<Vec<u8>, CertificateError> {
+    let identifier = Tlv::read_as(value, OCTET_STRING, "key identifier is no octet string")?;
+    Ok(identifier.value.to_owned())
+}
+
+fn made_key_identifier(spki: &[u8]) -> Result<Vec<u8>, CertificateError> {
+    let identifier = key_identifier(spki).map_err(|err| unsupported("public key", err))?;
+    Ok(identifier.to_vec())
 }
 
 /// Reads a version 3 certificate in DER or PEM.
@@ -400,14 +433,8 @@ impl Issuer {
             return not_ca("it has no subject");
         }
         let key_identifier = match parts.tbs.extension(&oid::SUBJECT_KEY_IDENTIFIER) {
-            Some(found) => {
-                let identifier =
-                    Tlv::read_as(found.value, OCTET_STRING, "key identifier is no octet string")?;
-                identifier.value.to_owned()
-            }
-            None => key_identifier(parts.tbs.spki)
-                .map_err(|err| unsupported("public key", err))?
-                .to_vec(),
+            Some(found) => read_key_identifier(found.value)?,
+            None => made_key_identifier(parts.tbs.spki)?,
         };
         Ok(Self {
             der: der.to_owned(),

@@ -1,6 +1,8 @@
 //! Alternative names (RFC 5280, section 4.2.1.6): reading, checking, writing.
 
-use crate::tlv::{CONTEXT_PRIMITIVE, SEQUENCE, Tlv};
+use crate::name::{decode_string, is_deceptive};
+use crate::oid;
+use crate::tlv::{CONTEXT_CONSTRUCTED, CONTEXT_PRIMITIVE, OID, SEQUENCE, Tlv, UTF8_STRING};
 use crate::write::Writer;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -127,6 +129,19 @@ impl GeneralName {
             Self::Uri(name) => check_uri(name).map_err(|rule| invalid("uri", name, rule)),
             Self::Ip(_) | Self::Other { .. } => Ok(()),
         }
+    }
+
+    /// The user principal name, where this is one: an `otherName` of Microsoft's with a UTF-8 string
+    /// that has nothing deceptive in it.
+    #[must_use]
+    pub fn user_principal_name(&self) -> Option<String> {
+        let Self::Other { tag: 0, der } = self else { return None };
+        let mut fields = Tlv::read(der).ok()?.children();
+        let kind = fields.expect(OID, "").and_then(|it| it.oid()).ok()?;
+        let value = fields.expect(CONTEXT_CONSTRUCTED, "").ok()?.value;
+        let text = decode_string(&Tlv::read_as(value, UTF8_STRING, "").ok()?)?;
+        let is_plain = !text.is_empty() && !text.contains(is_deceptive);
+        (kind == oid::USER_PRINCIPAL_NAME && is_plain).then_some(text)
     }
 
     /// Reads a `GeneralNames` of 1 to [`SAN_COUNT_MAX`] names, checking each.
@@ -411,5 +426,30 @@ mod tests {
         assert_eq!(list(1, &[0xa7, 0]), Err("alternative-name-malformed"));
         assert_eq!(list(1, &[0x89, 0]), Err("alternative-name-malformed"));
         assert_eq!(list(1, &[0x0c, 1, b'a']), Err("alternative-name-malformed"));
+    }
+
+    #[test]
+    fn a_user_principal_name_is_read_and_nothing_is_taken_for_one() {
+        let other = |last_octet: u8, tag: u8, text: &[u8]| {
+            // 1.3.6.1.4.1.311.20.2.x
+            let kind = [0x06, 0x0a, 0x2b, 6, 1, 4, 1, 0x82, 0x37, 0x14, 2, last_octet];
+            let len = u8::try_from(text.len()).unwrap();
+            let value = [&[0xa0, len + 2, tag, len], text].concat();
+            let whole = u8::try_from(kind.len() + value.len()).unwrap();
+            GeneralName::Other { tag: 0, der: [&[0xa0, whole], &kind[..], &value].concat() }
+        };
+        let good = other(3, UTF8_STRING, b"ada@example.org");
+        assert_eq!(good.user_principal_name().as_deref(), Some("ada@example.org"));
+        for bad in [
+            other(2, UTF8_STRING, b"ada@example.org"),
+            other(3, 0x04, b"ada@example.org"),
+            other(3, UTF8_STRING, b""),
+            other(3, UTF8_STRING, b"a\x00b"),
+            other(3, UTF8_STRING, b"a\xff"),
+            GeneralName::Other { tag: 0, der: vec![0xa0, 0] },
+            GeneralName::Email("ada@example.org".to_owned()),
+        ] {
+            assert_eq!(bad.user_principal_name(), None);
+        }
     }
 }

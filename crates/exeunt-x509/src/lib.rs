@@ -21,10 +21,12 @@ mod tlv;
 mod write;
 
 pub use algorithm::{
-    KeyError, RSA_BITS_MAX, RSA_BITS_MIN, RSA_EXPONENT_BITS_MAX, key_algorithm, key_identifier,
+    KeyError, PublicKeyParts, RSA_BITS_MAX, RSA_BITS_MIN, RSA_EXPONENT_BITS_MAX, key_algorithm,
+    key_identifier, public_key_parts,
 };
 pub use certificate::{
-    CERTIFICATE_BYTES_MAX, Certificate, CertificateError, Issuer, parse_certificate,
+    CERTIFICATE_BYTES_MAX, Certificate, CertificateError, Issuer, certificate_hash,
+    parse_certificate,
 };
 pub use const_oid::ObjectIdentifier;
 pub use extension::{EXTENSION_COUNT_MAX, Extension, KeyUsage};
