@@ -7,6 +7,7 @@ use exeunt_engine::{Blame, SubmitError};
 use exeunt_types::RequestId;
 use hyper::StatusCode;
 
+use crate::exits::{Refusal, RefusalKind};
 use crate::settings::Limits;
 
 /// What a client that was turned away for lack of a worker should wait, in seconds.
@@ -44,7 +45,7 @@ pub(crate) struct Fault {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     detail: Cow<'static, str>,
-    hint: Option<&'static str>,
+    hint: Option<Cow<'static, str>>,
     request: Option<RequestId>,
     /// Name (lower case) and value of a header that belongs to the status.
     pub(crate) header: Option<(&'static str, &'static str)>,
@@ -52,11 +53,12 @@ pub(crate) struct Fault {
 
 impl Fault {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, detail: detail.into(), hint: None, request: None, header: None }
+        let detail = detail.into();
+        Self { status, code, detail, hint: None, request: None, header: None }
     }
 
     fn hinted(self, hint: &'static str) -> Self {
-        Self { hint: Some(hint), ..self }
+        Self { hint: Some(hint.into()), ..self }
     }
 
     fn with(self, name: &'static str, value: &'static str) -> Self {
@@ -70,7 +72,7 @@ impl Fault {
     }
 
     pub(crate) fn stranger() -> Self {
-        let detail = "only the server's own user and root may use this socket";
+        let detail = "only the server's own user and root may use this socket, and no exit module";
         Self::new(StatusCode::FORBIDDEN, "peer-not-allowed", detail)
             .hinted("use the address that the server listens on, with a token")
     }
@@ -101,8 +103,7 @@ impl Fault {
     pub(crate) fn not_found(code: &'static str, detail: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, detail).hinted(match code {
             "request-not-found" => "see what there is: exeunt request list",
-            "certificate-not-found" => "see what there is: exeunt cert list",
-            _ => "see what there is: exeunt exit list",
+            _ => "see what there is: exeunt cert list",
         })
     }
 
@@ -142,6 +143,30 @@ impl Fault {
             .with("retry-after", RETRY_AFTER_S)
     }
 
+    pub(crate) fn manage_local_only() -> Self {
+        let detail = "exit modules are managed on the CA's own machine";
+        Self::new(StatusCode::FORBIDDEN, "manage-local-only", detail)
+            .hinted("use the Unix socket: --home DIR instead of --server")
+    }
+
+    pub(crate) fn json(err: &serde_json::Error) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "body-invalid", format!("the body does not do: {err}"))
+            .hinted("it is one JSON object with the members of this path and no others")
+    }
+
+    /// What whoever manages the modules refused.
+    pub(crate) fn refusal(refusal: Refusal) -> Self {
+        let Refusal { kind, code, detail, hint } = refusal;
+        let status = match kind {
+            RefusalKind::Missing => StatusCode::NOT_FOUND,
+            RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::Invalid => StatusCode::BAD_REQUEST,
+            RefusalKind::Unable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let hint = Some(Cow::Owned(hint));
+        Self { status, code, detail: detail.into(), hint, request: None, header: None }
+    }
+
     pub(crate) fn internal() -> Self {
         let detail = "a fault in the server; its log says more";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).hinted(LOG_HINT)
@@ -177,7 +202,7 @@ impl Fault {
             status: self.status.as_u16(),
             detail: self.detail.clone().into_owned(),
             code: self.code.to_owned(),
-            hint: self.hint.map(str::to_owned),
+            hint: self.hint.clone().map(Cow::into_owned),
             request_id: self.request.map(|it| it.0),
         }
     }

@@ -1,6 +1,6 @@
 //! From a request to its answer: who asks, for what, by which method.
 //!
-//! Routes are matched by hand: there are eight, and every answer, also the refusals, is a document
+//! Routes are matched by hand: there are few, and every answer, also the refusals, is a document
 //! of ours.
 
 use std::sync::Arc;
@@ -9,12 +9,15 @@ use exeunt_api::{CaDescription, Health};
 use exeunt_engine::Engine;
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
+use tokio::sync::{Semaphore, watch};
 
 use crate::answer::{Answer, json, pem, problem};
 use crate::auth::{Peer, Tokens};
+use crate::exits::{BeforeReply, Exits};
 use crate::fault::Fault;
+use crate::manage::{self, Part};
 use crate::query::{self, PageQuery};
-use crate::settings::{ExitsSource, Limits};
+use crate::settings::Limits;
 use crate::submit::Job;
 use crate::workers::Workers;
 use crate::{rows, submit};
@@ -22,10 +25,15 @@ use crate::{rows, submit};
 /// What all connections share.
 pub(crate) struct Edge {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) exits: ExitsSource,
+    pub(crate) exits: Arc<dyn Exits>,
     pub(crate) tokens: Tokens,
     pub(crate) limits: Limits,
     pub(crate) workers: Workers<Job>,
+    pub(crate) before_reply: Option<BeforeReply>,
+    /// One permit for each thread that manages modules.
+    pub(crate) manage_room: Arc<Semaphore>,
+    /// Turns true when the server stops.
+    pub(crate) closing: watch::Receiver<bool>,
 }
 
 /// What is at a path.
@@ -36,6 +44,8 @@ enum Route<'a> {
     Certificate(&'a str),
     Exits,
     Exit(&'a str),
+    ExitPart(&'a str, Part),
+    Reload,
     Ca,
     Health,
 }
@@ -49,13 +59,17 @@ impl<'a> Route<'a> {
             None => (rest, None),
         };
         match (collection, item) {
+            ("exits", Some(item)) => match item.split_once('/') {
+                Some((name, part)) => Some(Self::ExitPart(name, Part::find(part)?)),
+                None => Some(Self::Exit(item)),
+            },
             (_, Some(item)) if item.contains('/') => None,
             ("requests", None) => Some(Self::Requests),
             ("requests", Some(item)) => Some(Self::Request(item)),
             ("certificates", None) => Some(Self::Certificates),
             ("certificates", Some(item)) => Some(Self::Certificate(item)),
             ("exits", None) => Some(Self::Exits),
-            ("exits", Some(item)) => Some(Self::Exit(item)),
+            ("reload", None) => Some(Self::Reload),
             ("ca", None) => Some(Self::Ca),
             ("health", None) => Some(Self::Health),
             _ => None,
@@ -65,7 +79,10 @@ impl<'a> Route<'a> {
     /// The methods of a path, as the header `Allow` lists them.
     fn allowed(&self) -> &'static str {
         match self {
-            Self::Requests => "GET, HEAD, POST",
+            Self::Requests | Self::Exits => "GET, HEAD, POST",
+            Self::Exit(_) => "DELETE, GET, HEAD",
+            Self::ExitPart(_, part) => part.allowed(),
+            Self::Reload => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -100,15 +117,31 @@ async fn answer(
         _ => Some(edge.tokens.caller(peer, &head.headers)?),
     };
     let route = route.ok_or_else(Fault::unknown_path)?;
-    let posted = match (&head.method, &route) {
-        (&Method::GET | &Method::HEAD, _) => false,
-        (&Method::POST, Route::Requests) => true,
-        _ => return Err(Fault::method(route.allowed())),
-    };
+    // The methods are told apart by their names, as the header `Allow` has them.
+    if !route.allowed().split(", ").any(|it| it == head.method.as_str()) {
+        return Err(Fault::method(route.allowed()));
+    }
+    let reads = matches!(head.method, Method::GET | Method::HEAD);
     match (route, caller) {
-        (Route::Requests, Some(caller)) if posted => {
+        (Route::Requests, Some(caller)) if !reads => {
             submit::submit(edge, caller, &head.headers, query, body).await
         }
+        (Route::ExitPart(name, part), Some(caller)) => {
+            manage::part(edge, caller, (name, part), &head.method, query, body).await
+        }
+        (route @ (Route::Exits | Route::Exit(_) | Route::Reload), Some(caller)) if !reads => {
+            manage::local(&caller)?;
+            let actor = caller.name;
+            if let Route::Exit(name) = route {
+                return manage::remove(edge, actor, name, query).await;
+            }
+            query::nothing(query)?;
+            match route {
+                Route::Exits => manage::add(edge, actor, body).await,
+                _ => manage::reload(edge, actor).await,
+            }
+        }
+        (Route::Exit(name), _) => manage::show(edge, name, query).await,
         (Route::Requests, _) => {
             let page = PageQuery::parse(query)?;
             look_up(edge, move |edge| rows::requests(&edge.engine, &page)).await
@@ -135,11 +168,7 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>) -> Result<Answer, Fault> {
             let serial = rows::serial(serial)?;
             look_up(edge, move |edge| rows::certificate(&edge.engine, &serial)).await
         }
-        Route::Exits => look_up(edge, |edge| Ok(rows::exits(&edge.exits))).await,
-        Route::Exit(name) => {
-            let name = name.to_owned();
-            look_up(edge, move |edge| rows::exit(&edge.exits, &name)).await
-        }
+        Route::Exits => manage::look_up(edge, |exits| exits.list()).await,
         Route::Ca => Ok(json(
             StatusCode::OK,
             &CaDescription {
@@ -151,18 +180,31 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>) -> Result<Answer, Fault> {
             StatusCode::OK,
             &Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         )),
-        Route::Requests | Route::Certificates => Err(Fault::unknown_path()),
+        Route::Requests
+        | Route::Certificates
+        | Route::Exit(_)
+        | Route::ExitPart(..)
+        | Route::Reload => Err(Fault::unknown_path()),
     }
 }
 
-/// Runs a look-up on a thread that may block. They are few, and the rest wait in line.
+/// Runs a look-up on a thread that may block.
 async fn look_up<F>(edge: &Arc<Edge>, read: F) -> Result<Answer, Fault>
 where
     F: FnOnce(&Edge) -> Result<Answer, Fault> + Send + 'static,
 {
+    blocking(edge, read).await?
+}
+
+/// Runs something on a thread that may block. They are few, and the rest wait in line.
+pub(crate) async fn blocking<T, F>(edge: &Arc<Edge>, act: F) -> Result<T, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce(&Edge) -> T + Send + 'static,
+{
     let edge = Arc::clone(edge);
-    match tokio::task::spawn_blocking(move || read(&edge)).await {
-        Ok(result) => result,
+    match tokio::task::spawn_blocking(move || act(&edge)).await {
+        Ok(result) => Ok(result),
         Err(err) => {
             let words = match err.try_into_panic() {
                 Ok(panic) => crate::workers::words(&*panic).to_owned(),

@@ -3,16 +3,18 @@
 //! The only place with an asynchronous runtime, and it stays inside: [`Server::start`] returns when
 //! the doors are open. It decides nothing and signs nothing; it turns HTTP into calls of the engine
 //! and the answers into the types of `exeunt-api`. It does not know the dispatcher, whose numbers
-//! come through [`ExitsSource`].
+//! come through [`Exits`].
 
 mod answer;
 mod auth;
 mod body;
 mod connection;
 mod error;
+mod exits;
 mod fault;
 mod handler;
 mod listen;
+mod manage;
 mod query;
 mod rows;
 mod server;
@@ -23,5 +25,6 @@ mod workers;
 pub use answer::rfc3339;
 pub use auth::token_digest;
 pub use error::HttpError;
+pub use exits::{BeforeReply, Change, Changed, Exits, NoExits, Refusal, RefusalKind, WhichHeld};
 pub use server::Server;
-pub use settings::{ExitsSource, HeldFn, HttpSettings, Limits, StatusesFn, TlsFiles};
+pub use settings::{HttpSettings, Limits, RefusedFn, TlsFiles};

@@ -20,7 +20,7 @@ use crate::auth::Peer;
 use crate::connection;
 use crate::error::HttpError;
 use crate::handler::Edge;
-use crate::settings::TlsFiles;
+use crate::settings::{RefusedFn, TlsFiles};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -49,10 +49,15 @@ impl Door {
     }
 
     /// Lets in whoever comes by the Unix socket, until told to close.
-    pub(crate) async fn keep_unix(mut self, listener: UnixListener, own_uid: u32) {
+    pub(crate) async fn keep_unix(
+        mut self,
+        listener: UnixListener,
+        own_uid: u32,
+        refused: Option<RefusedFn>,
+    ) {
         while let Some((permit, (stream, _))) = self.next(|| listener.accept()).await {
             let (edge, closing) = (Arc::clone(&self.edge), self.closing.clone());
-            let peer = unix_peer(&stream, own_uid);
+            let peer = unix_peer(&stream, own_uid, refused.as_deref());
             tokio::spawn(async move {
                 let _permit = permit;
                 connection::serve(stream, peer, edge, closing).await;
@@ -115,9 +120,20 @@ async fn serve_tcp(
     }
 }
 
-fn unix_peer(stream: &UnixStream, own_uid: u32) -> Peer {
+fn unix_peer(
+    stream: &UnixStream,
+    own_uid: u32,
+    refused: Option<&(dyn Fn(u32) -> bool + Send + Sync)>,
+) -> Peer {
     match stream.peer_cred() {
         Ok(cred) => {
+            let pid = cred.pid().and_then(|it| u32::try_from(it).ok());
+            if let (Some(refused), Some(pid)) = (refused, pid)
+                && refused(pid)
+            {
+                tracing::warn!(pid, "an exit module came to the socket");
+                return Peer::Stranger;
+            }
             let peer = Peer::local(cred.uid(), own_uid);
             if matches!(peer, Peer::Stranger) {
                 tracing::warn!(uid = cred.uid(), "a stranger came to the socket");

@@ -57,6 +57,43 @@ impl PageQuery {
     }
 }
 
+/// The keys of any other path, each at most once.
+#[derive(Debug)]
+pub(crate) struct Keys(Vec<(String, String)>);
+
+impl Keys {
+    pub(crate) fn parse(query: &str, known: &[&str]) -> Result<Self, Fault> {
+        let mut found: Vec<(String, String)> = Vec::new();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !known.contains(&&*key) {
+                return Err(unknown(&key, &known.join(" and ")));
+            }
+            if found.iter().any(|(it, _)| *it == key) {
+                return Err(Fault::query(format!("{key} occurs twice")));
+            }
+            found.push((key.into_owned(), value.into_owned()));
+        }
+        Ok(Self(found))
+    }
+
+    fn value(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(it, _)| it == key).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Result<Option<u64>, Fault> {
+        self.value(key).map(|value| number(value, key)).transpose()
+    }
+
+    /// There without a value means yes.
+    pub(crate) fn flag(&self, key: &str) -> Result<bool, Fault> {
+        match self.value(key) {
+            None | Some("false") => Ok(false),
+            Some("" | "true") => Ok(true),
+            Some(_) => Err(Fault::query(format!("{key} is true or false"))),
+        }
+    }
+}
+
 /// For paths that take no query.
 pub(crate) fn nothing(query: &str) -> Result<(), Fault> {
     match form_urlencoded::parse(query.as_bytes()).next() {
@@ -117,6 +154,24 @@ mod tests {
             "tempalte=a",
             &expect![[r#"error: "tempalte" is not known; this path takes template and attribute"#]],
         );
+    }
+
+    #[track_caller]
+    fn keys(query: &str, expect: &Expect) {
+        let read = Keys::parse(query, &["parked", "after"])
+            .and_then(|it| Ok((it.flag("parked")?, it.number("after")?)));
+        expect.assert_eq(&words(read));
+    }
+
+    #[test]
+    fn a_flag_needs_no_value() {
+        keys("", &expect!["(false, None)"]);
+        keys("parked", &expect!["(true, None)"]);
+        keys("parked=true&after=7", &expect!["(true, Some(7))"]);
+        keys("parked=yes", &expect!["error: parked is true or false"]);
+        keys("after=-1", &expect!["error: after is not a number in range"]);
+        keys("after=1&after=1", &expect!["error: after occurs twice"]);
+        keys("x=1", &expect![[r#"error: "x" is not known; this path takes parked and after"#]]);
     }
 
     #[test]

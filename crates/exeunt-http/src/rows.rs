@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use exeunt_api::{
-    CertificateDetail, CertificatePage, CertificateSummary, Disposition, ExitDetail, ExitList,
-    PAGE_ROWS_MAX, RequestAttribute, RequestDetail, RequestPage, RequestSummary,
+    CertificateDetail, CertificatePage, CertificateSummary, Disposition, RequestAttribute,
+    RequestDetail, RequestPage, RequestSummary,
 };
 use exeunt_engine::Engine;
 use exeunt_types::{
@@ -14,7 +14,6 @@ use exeunt_types::{
 use crate::answer::{Answer, json, pem, rfc3339};
 use crate::fault::Fault;
 use crate::query::PageQuery;
-use crate::settings::ExitsSource;
 
 const OK: hyper::StatusCode = hyper::StatusCode::OK;
 
@@ -66,21 +65,6 @@ pub(crate) fn certificate(engine: &Engine, serial: &Serial) -> Result<Answer, Fa
     };
     let (summary, raw) = split_certificate(row);
     Ok(json(OK, &CertificateDetail { summary, certificate: pem("CERTIFICATE", &raw) }))
-}
-
-pub(crate) fn exits(exits: &ExitsSource) -> Answer {
-    json(OK, &ExitList { exits: (exits.statuses)() })
-}
-
-pub(crate) fn exit(exits: &ExitsSource, name: &str) -> Result<Answer, Fault> {
-    let Some(status) = (exits.statuses)().into_iter().find(|it| it.name == name) else {
-        let name: String = name.chars().take(64).collect();
-        let detail = format!("no exit module is called {name:?}");
-        return Err(Fault::not_found("exit-not-found", detail));
-    };
-    let rows = usize::try_from(PAGE_ROWS_MAX).unwrap_or(usize::MAX);
-    let held = (exits.held)(name, rows);
-    Ok(json(OK, &ExitDetail { status, held }))
 }
 
 /// An HRESULT as text.

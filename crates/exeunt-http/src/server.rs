@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 
 use crate::auth::Tokens;
 use crate::error::HttpError;
+use crate::exits::Exits;
 use crate::handler::Edge;
 use crate::listen::{Door, SocketFile, open_tcp, open_unix, tls_acceptor};
-use crate::settings::{ExitsSource, HttpSettings};
+use crate::settings::HttpSettings;
 use crate::submit;
 use crate::workers::Workers;
 
@@ -25,6 +26,9 @@ const RUNTIME_THREADS_MAX: usize = 4;
 
 /// Threads for look-ups in the store: as many run at a time, the rest wait in line.
 const LOOK_UP_THREADS: usize = 4;
+
+/// Threads for managing exit modules, which may take as long as a module does.
+const MANAGE_THREADS: usize = 4;
 
 /// A running server. Dropped without [`Server::stop`] it closes at once; jobs in hand still end.
 pub struct Server {
@@ -58,9 +62,10 @@ impl Server {
     pub fn start(
         settings: HttpSettings,
         engine: Arc<Engine>,
-        exits: ExitsSource,
+        exits: Arc<dyn Exits>,
     ) -> Result<Self, HttpError> {
-        let HttpSettings { socket, listen, tls, tokens, limits } = settings;
+        let HttpSettings { socket, listen, tls, tokens, limits, before_reply, refused_process } =
+            settings;
         if let Some(address) = listen {
             if tls.is_none() && !address.ip().is_loopback() {
                 return Err(HttpError::PlainHttp { address });
@@ -73,7 +78,7 @@ impl Server {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(cores.div_ceil(2).min(RUNTIME_THREADS_MAX))
-            .max_blocking_threads(LOOK_UP_THREADS)
+            .max_blocking_threads(LOOK_UP_THREADS + MANAGE_THREADS)
             .thread_name("http")
             .enable_all()
             .build()
@@ -97,8 +102,17 @@ impl Server {
         let (unix, file) = open_unix(&socket)?;
 
         let (connections, local) = (limits.connections, limits.local_connections);
-        let edge = Arc::new(Edge { engine, exits, tokens: Tokens::new(tokens), limits, workers });
         let (closing, closed) = watch::channel(false);
+        let edge = Arc::new(Edge {
+            engine,
+            exits,
+            tokens: Tokens::new(tokens),
+            limits,
+            workers,
+            before_reply,
+            manage_room: Arc::new(Semaphore::new(MANAGE_THREADS)),
+            closing: closed.clone(),
+        });
         let mut rooms = Vec::new();
         let mut door = |count: u32| {
             let room = Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3)));
@@ -106,7 +120,7 @@ impl Server {
             Door { edge: Arc::clone(&edge), room, closing: closed.clone() }
         };
         let own_uid = rustix::process::geteuid().as_raw();
-        let mut doors = vec![runtime.spawn(door(local).keep_unix(unix, own_uid))];
+        let mut doors = vec![runtime.spawn(door(local).keep_unix(unix, own_uid, refused_process))];
         if let Some((listener, address)) = tcp {
             let secure = tls.is_some();
             doors.push(runtime.spawn(door(connections).keep_tcp(listener, tls)));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use exeunt_api::{ExitStatus, HeldEvent};
+use crate::exits::BeforeReply;
 
 /// What a server is started with. Already checked as configuration; the rest is checked at start.
 #[derive(Clone)]
@@ -22,11 +22,19 @@ pub struct HttpSettings {
     pub tokens: Vec<(String, [u8; 32])>,
     /// How much of everything.
     pub limits: Limits,
+    /// What answers to submissions wait for, if for anything.
+    pub before_reply: Option<BeforeReply>,
+    /// Whether a process, by its number, must not use the Unix socket although it runs as the
+    /// server's own user: an exit module.
+    pub refused_process: Option<RefusedFn>,
 }
+
+/// How [`HttpSettings::refused_process`] is asked, once for each connection. It must not wait.
+pub type RefusedFn = Arc<dyn Fn(u32) -> bool + Send + Sync>;
 
 impl fmt::Debug for HttpSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { socket, listen, tls, tokens, limits } = self;
+        let Self { socket, listen, tls, tokens, limits, before_reply, refused_process } = self;
         let names: Vec<&str> = tokens.iter().map(|(name, _)| name.as_str()).collect();
         out.debug_struct("HttpSettings")
             .field("socket", socket)
@@ -34,6 +42,8 @@ impl fmt::Debug for HttpSettings {
             .field("tls", tls)
             .field("tokens", &names)
             .field("limits", limits)
+            .field("before_reply", before_reply)
+            .field("refused_process", &refused_process.is_some())
             .finish()
     }
 }
@@ -102,35 +112,5 @@ impl Default for Limits {
             read: Self::READ,
             handshake: Self::HANDSHAKE,
         }
-    }
-}
-
-/// How [`ExitsSource::statuses`] is called.
-pub type StatusesFn = dyn Fn() -> Vec<ExitStatus> + Send + Sync;
-
-/// How [`ExitsSource::held`] is called: name of the module, most rows.
-pub type HeldFn = dyn Fn(&str, usize) -> Vec<HeldEvent> + Send + Sync;
-
-/// Where the numbers about exit modules come from. Called on a thread that may block.
-#[derive(Clone)]
-pub struct ExitsSource {
-    /// How every module stands, in the order of the configuration.
-    pub statuses: Arc<StatusesFn>,
-    /// The shelf of the module with that name, oldest event first, at most so many rows. Only asked
-    /// for names that `statuses` gave.
-    pub held: Arc<HeldFn>,
-}
-
-impl ExitsSource {
-    /// For a server without exit modules.
-    #[must_use]
-    pub fn none() -> Self {
-        Self { statuses: Arc::new(Vec::new), held: Arc::new(|_, _| Vec::new()) }
-    }
-}
-
-impl fmt::Debug for ExitsSource {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("ExitsSource")
     }
 }

@@ -2,23 +2,30 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use exeunt_api::{ATTRIBUTE_HEADER, Disposition, SubmitAnswer};
 use exeunt_engine::{
     AttributeError, Blame, Caller, Engine, Outcome, Submission, SubmitError, Submitted,
     parse_attributes,
 };
+use exeunt_types::EventSeq;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::answer::{Answer, json, pem, rfc3339};
 use crate::body;
+use crate::exits::BeforeReply;
 use crate::fault::Fault;
 use crate::handler::Edge;
 use crate::query::SubmitQuery;
 use crate::rows;
+
+/// How often an answer that waits looks whether the modules have been told.
+const TOLD_POLL: Duration = Duration::from_millis(5);
 
 /// Reads the request and has a worker carry it out.
 pub(crate) async fn submit(
@@ -38,18 +45,40 @@ pub(crate) async fn submit(
     let (sender, receiver) = oneshot::channel();
     let job = Job { submission, form, sender };
     edge.workers.run(job).map_err(|_| Fault::busy())?;
-    match receiver.await {
-        Ok(result) => result,
-        // The job ended without a word: it panicked, and the worker has logged it.
-        Err(_) => Err(Fault::internal()),
+    // A job that ends without a word has panicked, and the worker has logged it.
+    let Decided { answer, event } = receiver.await.map_err(|_| Fault::internal())?;
+    if let (Some(before), Some(event)) = (&edge.before_reply, event) {
+        wait_until_told(before, event).await;
     }
+    answer
+}
+
+/// Waits on the timer, so that neither a thread nor the workers are held up. It changes nothing of
+/// the answer, whatever comes of it.
+async fn wait_until_told(before: &BeforeReply, event: EventSeq) {
+    let until = Instant::now() + before.limit;
+    while !(before.told)(event) {
+        let now = Instant::now();
+        if until <= now {
+            tracing::debug!(event = event.0, "answered before all modules were told");
+            return;
+        }
+        tokio::time::sleep_until(until.min(now + TOLD_POLL)).await;
+    }
+}
+
+/// What came of a submission.
+struct Decided {
+    answer: Result<Answer, Fault>,
+    /// The event that tells of it, or a later one; none where nothing was written.
+    event: Option<EventSeq>,
 }
 
 /// A submission on its way through a worker.
 pub(crate) struct Job {
     submission: Submission,
     form: bool,
-    sender: oneshot::Sender<Result<Answer, Fault>>,
+    sender: oneshot::Sender<Decided>,
 }
 
 /// What a worker does with the submissions that it took.
@@ -61,15 +90,24 @@ pub(crate) fn carry_out(engine: &Engine, batch: Vec<Job>) {
         senders.push((form, sender));
     }
     for (result, (form, sender)) in engine.submit_all(submissions).into_iter().zip(senders) {
-        let result = match result {
-            Ok(submitted) => Ok(answer(submitted)),
+        // Only of a certificate is the event's number at hand. The others were committed before, so
+        // that their event is not after the head.
+        let decided = match result {
+            Ok(submitted) => {
+                let event = match submitted.outcome {
+                    Outcome::Issued { event, .. } => event,
+                    _ => engine.store().head(),
+                };
+                Decided { answer: Ok(answer(submitted)), event: Some(event) }
+            }
             Err(err) => {
                 log(&err);
-                Err(Fault::submit(&err, form))
+                let event = err.request().map(|_| engine.store().head());
+                Decided { answer: Err(Fault::submit(&err, form)), event }
             }
         };
         // When the client has hung up nobody hears, and the certificate is recorded all the same.
-        let _ = sender.send(result);
+        let _ = sender.send(decided);
     }
 }
 

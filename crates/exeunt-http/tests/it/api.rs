@@ -160,7 +160,7 @@ fn exit_modules_are_told_of_as_the_dispatcher_tells() {
     let names: Vec<_> = list.exits.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["file", "mail"]);
     let detail: ExitDetail = http.get("/v1/exits/mail").json().unwrap();
-    assert_eq!((detail.status.held_parked, detail.held.len()), (1, 1));
+    assert_eq!((detail.status.held_parked, detail.held.len()), (1, 2));
     assert_eq!(detail.held[0].state, HeldState::Parked);
     problem(http.get("/v1/exits/nobody"), 404, "exit-not-found");
 }

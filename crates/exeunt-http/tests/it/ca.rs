@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use exeunt_api::{ExitState, ExitStatus, HeldEvent, HeldState, Problem};
+use exeunt_api::Problem;
 use exeunt_engine::{
     Asked, CaProfile, Clock, Decision, Engine, Entropy, Parts, Policy, Publication,
     self_signed_root,
 };
-use exeunt_http::{ExitsSource, HttpSettings, Limits, Server, TlsFiles, token_digest};
+use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles, token_digest};
 use exeunt_keys::{KeyError, SoftwareKey, random_bytes};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy};
 use exeunt_store::Store;
@@ -20,6 +20,8 @@ use exeunt_testkit::requests::openssl_request;
 use exeunt_types::{KeyAlgorithm, Serial, UnixMillis};
 use exeunt_x509::{KeyUsage, Name};
 use reqwest::blocking::{Client, ClientBuilder, RequestBuilder, Response};
+
+use crate::exits::TwoExits;
 
 /// The token that the test server knows.
 pub const TOKEN: &str = "a-token-of-the-tests";
@@ -96,12 +98,13 @@ pub struct Wanted {
     pub listen: Option<SocketAddr>,
     pub tls: Option<TlsFiles>,
     pub limits: Limits,
+    pub before_reply: Option<BeforeReply>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
         let limits = Limits { workers: 8, ..Limits::default() };
-        Self { listen: Some(([127, 0, 0, 1], 0).into()), tls: None, limits }
+        Self { listen: Some(([127, 0, 0, 1], 0).into()), tls: None, limits, before_reply: None }
     }
 }
 
@@ -159,7 +162,7 @@ impl Ca {
     }
 
     pub fn settings(&self, wanted: Wanted) -> HttpSettings {
-        let Wanted { listen, tls, limits } = wanted;
+        let Wanted { listen, tls, limits, before_reply } = wanted;
         HttpSettings {
             socket: self.socket(),
             listen,
@@ -169,12 +172,14 @@ impl Ca {
                 ("tests".to_owned(), token_digest(TOKEN)),
             ],
             limits,
+            before_reply,
+            refused_process: None,
         }
     }
 
     pub fn serve(&mut self, wanted: Wanted) {
         let settings = self.settings(wanted);
-        let server = Server::start(settings, Arc::clone(&self.engine), exits()).unwrap();
+        let server = Server::start(settings, Arc::clone(&self.engine), Arc::new(TwoExits)).unwrap();
         self.server = Some(server);
     }
 
@@ -290,48 +295,5 @@ fn template(name: &str, issuance: Issuance) -> Template {
         dns_from_common_name: true,
         issuance,
         callers: Callers::Authenticated,
-    }
-}
-
-/// Two modules as a dispatcher would tell of them.
-fn exits() -> ExitsSource {
-    let status = |name: &str, held_parked| ExitStatus {
-        name: name.to_owned(),
-        state: ExitState::Running,
-        why: None,
-        until: None,
-        pid: Some(4711),
-        description: "writes files".to_owned(),
-        cursor: 5,
-        head: 7,
-        lag: 2,
-        oldest_unsettled_s: Some(3),
-        held_behind: 0,
-        skipped: 0,
-        retried: 0,
-        faults: 0,
-        held_retry: 0,
-        held_parked,
-        accepted: 5,
-        attempts: 6,
-        starts: 1,
-        last_error: None,
-        last_error_at: None,
-    };
-    let held = |name: &str, rows: usize| {
-        assert_eq!((name, rows), ("mail", 1000));
-        vec![HeldEvent {
-            event: 4,
-            kind: "issued".to_owned(),
-            subject: "request:2".to_owned(),
-            state: HeldState::Parked,
-            attempts: 9,
-            next_attempt: None,
-            last_error: Some("no such mailbox".to_owned()),
-        }]
-    };
-    ExitsSource {
-        statuses: Arc::new(move || vec![status("file", 0), status("mail", 1)]),
-        held: Arc::new(held),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exeunt_api::{Disposition, RequestDetail, SubmitAnswer};
-use exeunt_http::{ExitsSource, HttpError, Server, TlsFiles};
+use exeunt_http::{HttpError, NoExits, Server, TlsFiles};
 use exeunt_testkit::requests::openssl_key;
 
 use crate::ca::{Ca, Http, PATIENCE, TOKEN, Wanted, client, problem};
@@ -40,7 +40,7 @@ fn plain_http_is_refused_off_the_loopback_and_allowed_with_tls() {
     let (ca, _gate) = Ca::closed();
     let listen = Some(([0, 0, 0, 0], 0).into());
     let settings = ca.settings(Wanted { listen, ..Wanted::default() });
-    let err = Server::start(settings.clone(), Arc::clone(&ca.engine), ExitsSource::none());
+    let err = Server::start(settings.clone(), Arc::clone(&ca.engine), Arc::new(NoExits));
     let err = err.unwrap_err();
     assert_eq!(err.code(), "http-plain-off-loopback");
     assert!(err.hint().unwrap().contains("127.0.0.1"));
@@ -49,7 +49,7 @@ fn plain_http_is_refused_off_the_loopback_and_allowed_with_tls() {
     // Whose certificate it is does not matter: nobody connects.
     let other = Ca::start();
     let settings = exeunt_http::HttpSettings { tls: Some(certify(&other)), ..settings };
-    Server::start(settings, ca.engine, ExitsSource::none()).unwrap().stop(PATIENCE);
+    Server::start(settings, ca.engine, Arc::new(NoExits)).unwrap().stop(PATIENCE);
 }
 
 /// A server certificate for localhost from the CA itself; the files stay in its home.
@@ -92,7 +92,7 @@ fn files_that_are_no_certificate_and_key_are_named() {
     for (certificate, key) in [(&empty, &key), (&missing, &key), (&key, &key)] {
         let tls = Some(TlsFiles { certificate: certificate.clone(), key: key.clone() });
         let settings = ca.settings(Wanted { tls, ..Wanted::default() });
-        let err = Server::start(settings, Arc::clone(&ca.engine), ExitsSource::none());
+        let err = Server::start(settings, Arc::clone(&ca.engine), Arc::new(NoExits));
         let err = err.unwrap_err();
         assert_eq!(err.code(), "tls-unusable");
         assert!(matches!(err, HttpError::Tls { path, .. } if path == *certificate));
@@ -119,13 +119,13 @@ fn a_socket_that_nobody_listens_on_is_replaced_and_a_living_one_is_not() {
     assert_eq!(ca.local().get("/v1/health").status(), 200);
 
     let settings = ca.settings(Wanted::default());
-    let second = Server::start(settings.clone(), Arc::clone(&ca.engine), ExitsSource::none());
+    let second = Server::start(settings.clone(), Arc::clone(&ca.engine), Arc::new(NoExits));
     assert_eq!(second.unwrap_err().code(), "socket-in-use");
     assert_eq!(ca.local().get("/v1/health").status(), 200, "the first lost its socket");
 
     ca.server.take().unwrap().stop(PATIENCE);
     fs::write(ca.socket(), "somebody's notes").unwrap();
-    let third = Server::start(settings, Arc::clone(&ca.engine), ExitsSource::none());
+    let third = Server::start(settings, Arc::clone(&ca.engine), Arc::new(NoExits));
     assert_eq!(third.unwrap_err().code(), "socket-unusable");
     assert_eq!(fs::read_to_string(ca.socket()).unwrap(), "somebody's notes");
 }

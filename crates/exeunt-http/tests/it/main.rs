@@ -5,5 +5,6 @@
 mod api;
 mod ca;
 mod doors;
+mod exits;
 mod lifetime;
 mod limits;

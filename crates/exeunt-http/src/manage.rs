@@ -1,0 +1,217 @@
+//! The paths below `/v1/exits` and `/v1/reload`: the life of an exit module.
+//!
+//! Whoever may change a module may run any program as the server's user. So all of this is for the
+//! Unix socket, but for the two lists that show how modules stand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use exeunt_api::DELIVERIES_WAIT_S_MAX;
+use exeunt_engine::{Caller, Door};
+use hyper::body::Incoming;
+use hyper::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::answer::{Answer, json};
+use crate::body;
+use crate::connection::closed;
+use crate::exits::{Change, Changed, Exits, Refusal, WhichHeld};
+use crate::fault::Fault;
+use crate::handler::{Edge, blocking};
+use crate::query::{self, Keys};
+
+/// How often a request that waits for deliveries looks whether there is one.
+const DELIVERIES_POLL: Duration = Duration::from_millis(100);
+
+/// What is at a path of this module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Enable,
+    Disable,
+    Retry,
+    Drop,
+    Replay,
+    Settings,
+    KnownSettings,
+    Deliveries,
+    Explain,
+}
+
+impl Part {
+    pub(crate) fn find(path: &str) -> Option<Self> {
+        Some(match path {
+            "enable" => Self::Enable,
+            "disable" => Self::Disable,
+            "retry" => Self::Retry,
+            "drop" => Self::Drop,
+            "replay" => Self::Replay,
+            "settings" => Self::Settings,
+            "settings/known" => Self::KnownSettings,
+            "deliveries" => Self::Deliveries,
+            "explain" => Self::Explain,
+            _ => return None,
+        })
+    }
+
+    /// The methods, as the header `Allow` lists them.
+    pub(crate) fn allowed(self) -> &'static str {
+        match self {
+            Self::Enable | Self::Disable | Self::Retry | Self::Drop | Self::Replay => "POST",
+            Self::Settings => "GET, HEAD, PUT",
+            Self::KnownSettings | Self::Deliveries | Self::Explain => "GET, HEAD",
+        }
+    }
+}
+
+/// Only somebody at the Unix socket.
+pub(crate) fn local(caller: &Caller) -> Result<(), Fault> {
+    if caller.door == Door::Local { Ok(()) } else { Err(Fault::manage_local_only()) }
+}
+
+/// `POST /v1/exits`.
+pub(crate) async fn add(edge: &Arc<Edge>, actor: String, body: Incoming) -> Result<Answer, Fault> {
+    let new = read(edge, body).await?;
+    change(edge, actor, Change::Add(new)).await
+}
+
+/// `DELETE /v1/exits/{name}`.
+pub(crate) async fn remove(
+    edge: &Arc<Edge>,
+    actor: String,
+    name: &str,
+    query: &str,
+) -> Result<Answer, Fault> {
+    let keys = Keys::parse(query, &["drop_backlog"])?;
+    let drop_backlog = keys.flag("drop_backlog")?;
+    change(edge, actor, Change::Remove { name: name.to_owned(), drop_backlog }).await
+}
+
+/// `GET /v1/exits/{name}`.
+pub(crate) async fn show(edge: &Arc<Edge>, name: &str, query: &str) -> Result<Answer, Fault> {
+    let keys = Keys::parse(query, &["parked"])?;
+    let held = if keys.flag("parked")? { WhichHeld::Parked } else { WhichHeld::All };
+    let name = name.to_owned();
+    look_up(edge, move |exits| exits.show(&name, held)).await
+}
+
+/// `POST /v1/reload`.
+pub(crate) async fn reload(edge: &Arc<Edge>, actor: String) -> Result<Answer, Fault> {
+    change(edge, actor, Change::Reload).await
+}
+
+/// `/v1/exits/{name}/{part}`.
+pub(crate) async fn part(
+    edge: &Arc<Edge>,
+    caller: Caller,
+    (name, part): (&str, Part),
+    method: &Method,
+    query: &str,
+    body: Incoming,
+) -> Result<Answer, Fault> {
+    local(&caller)?;
+    let actor = caller.name;
+    if !matches!(part, Part::Deliveries | Part::Explain) {
+        query::nothing(query)?;
+    }
+    let name = name.to_owned();
+    match part {
+        Part::Enable => change(edge, actor, Change::Switch { name, on: true }).await,
+        Part::Disable => change(edge, actor, Change::Switch { name, on: false }).await,
+        Part::Retry => {
+            let order = read(edge, body).await?;
+            change(edge, actor, Change::Retry { name, order }).await
+        }
+        Part::Drop => {
+            let order = read(edge, body).await?;
+            change(edge, actor, Change::Drop { name, order }).await
+        }
+        Part::Replay => {
+            let order = read(edge, body).await?;
+            change(edge, actor, Change::Replay { name, order }).await
+        }
+        Part::Settings if method == Method::PUT => {
+            let settings = read(edge, body).await?;
+            change(edge, actor, Change::Set { name, settings }).await
+        }
+        Part::Settings => look_up(edge, move |exits| exits.settings(&name)).await,
+        Part::KnownSettings => {
+            let known = managed(edge, move |exits| exits.known_settings(&name)).await?;
+            Ok(json(StatusCode::OK, &known))
+        }
+        Part::Deliveries => deliveries(edge, name, query).await,
+        Part::Explain => {
+            let keys = Keys::parse(query, &["request"])?;
+            let request = keys.number("request")?;
+            let request = request.ok_or_else(|| Fault::query("request is missing".to_owned()))?;
+            look_up(edge, move |exits| exits.explain(&name, request)).await
+        }
+    }
+}
+
+/// Waits on the timer and not on a thread: many may follow many modules.
+async fn deliveries(edge: &Arc<Edge>, name: String, query: &str) -> Result<Answer, Fault> {
+    let keys = Keys::parse(query, &["after", "wait_s"])?;
+    let after = keys.number("after")?;
+    let wait_s = keys.number("wait_s")?.unwrap_or(0);
+    if DELIVERIES_WAIT_S_MAX < wait_s {
+        return Err(Fault::query(format!("wait_s is at most {DELIVERIES_WAIT_S_MAX}")));
+    }
+    let until = Instant::now() + Duration::from_secs(wait_s);
+    let mut closing = edge.closing.clone();
+    loop {
+        let name = name.clone();
+        let asked = blocking(edge, move |edge| edge.exits.deliveries(&name, after)).await?;
+        let page = asked.map_err(Fault::refusal)?;
+        let is_over = until <= Instant::now() || *closing.borrow();
+        if after.is_none() || !page.deliveries.is_empty() || is_over {
+            return Ok(json(StatusCode::OK, &page));
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(until.min(Instant::now() + DELIVERIES_POLL)) => {}
+            () = closed(&mut closing) => {}
+        }
+    }
+}
+
+/// The body as JSON.
+async fn read<T: DeserializeOwned>(edge: &Arc<Edge>, body: Incoming) -> Result<T, Fault> {
+    let octets = body::read(body, edge.limits.read).await?;
+    serde_json::from_slice(&octets).map_err(|err| Fault::json(&err))
+}
+
+async fn change(edge: &Arc<Edge>, actor: String, change: Change) -> Result<Answer, Fault> {
+    let changed = managed(edge, move |exits| exits.change(&actor, change)).await?;
+    Ok(match changed {
+        Changed::Added(it) => json(StatusCode::CREATED, &it),
+        Changed::Removed(it) => json(StatusCode::OK, &it),
+        Changed::Done(it) => json(StatusCode::OK, &it),
+        Changed::Reloaded(it) => json(StatusCode::OK, &it),
+    })
+}
+
+/// Something that may take as long as a module takes. A few at a time, so that the look-ups keep
+/// their threads; the others wait in line.
+async fn managed<T, F>(edge: &Arc<Edge>, act: F) -> Result<T, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce(&dyn Exits) -> Result<T, Refusal> + Send + 'static,
+{
+    // The permit goes along: a client that hangs up does not make room while its call still runs.
+    let room = Arc::clone(&edge.manage_room);
+    let permit = room.acquire_owned().await.map_err(|_closed| Fault::internal())?;
+    let acted = blocking(edge, move |edge| {
+        let _permit = permit;
+        act(&*edge.exits)
+    });
+    acted.await?.map_err(Fault::refusal)
+}
+
+pub(crate) async fn look_up<T, F>(edge: &Arc<Edge>, ask: F) -> Result<Answer, Fault>
+where
+    T: serde::Serialize + Send + 'static,
+    F: FnOnce(&dyn Exits) -> Result<T, Refusal> + Send + 'static,
+{
+    let asked = blocking(edge, move |edge| ask(&*edge.exits)).await?;
+    Ok(json(StatusCode::OK, &asked.map_err(Fault::refusal)?))
+}
