@@ -1,7 +1,7 @@
 //! The held shelf and the quarantine.
 
-use exeunt_store::{Held, HeldRow, HeldState, LAST_ERROR_OCTETS_MAX, Settlement};
-use exeunt_types::{EventSeq, StartAt, SubjectKey};
+use exeunt_store::{Announcement, Held, HeldRow, HeldState, LAST_ERROR_OCTETS_MAX, Settlement};
+use exeunt_types::{EventKind, EventSeq, StartAt, SubjectKey};
 
 use crate::support::{Place, assert_whole, at, exit, five, held, to};
 
@@ -48,6 +48,30 @@ fn a_settlement_is_written_as_a_whole_or_not_at_all() {
     assert_eq!(refused.unwrap_err().code(), "store-cursor-move");
     assert_eq!(store.held(&file).unwrap(), []);
     assert_eq!(store.open_cursor(&file, StartAt::Head).unwrap(), EventSeq(0));
+}
+
+#[test]
+fn what_a_settlement_announces_is_in_the_log_with_it_or_not_at_all() {
+    let place = Place::new();
+    let (store, lease) = five(&place);
+    let file = exit("file");
+    let detail = vec![("Event".to_owned(), "1".to_owned())];
+    let kind = EventKind::DELIVERY_PARKED;
+    let announce = vec![Announcement { kind, at: at(900), detail: detail.clone() }];
+    let head = store.head();
+
+    let bad = vec![held(99, HeldState::Parked)];
+    let refused = Settlement { hold: bad, announce: announce.clone(), ..to(4) };
+    store.settle(&file, &lease, refused).unwrap_err();
+    assert_eq!(store.head(), head);
+
+    let hold = vec![held(1, HeldState::Parked)];
+    store.settle(&file, &lease, Settlement { hold, announce, ..to(4) }).unwrap();
+    let logged = store.event(head.next()).unwrap().unwrap();
+    assert_eq!((logged.kind, logged.at, logged.detail), (kind, at(900), detail));
+    assert_eq!(store.head(), head.next());
+    drop(store);
+    assert_whole(&place.path);
 }
 
 #[test]
