@@ -134,7 +134,12 @@ impl<'a> View<'a> {
         let kind = kind.into();
         if let Some(known) = name_property(name).or_else(|| find(name, &OURS)) {
             check_kind(name, kind, known.kind)?;
-            let found = self.event.and_then(|it| value(&it.certificate, known.name));
+            let found = self.event.and_then(|it| {
+                let of_request = || value(&it.request, known.name);
+                // What the row of a request says of its certificate before there is one.
+                let shared = matches!(known.name, "RequestID" | "CertificateTemplate");
+                value(&it.certificate, known.name).or_else(|| shared.then(of_request)?)
+            });
             return in_kind(name, kind, found.ok_or_else(|| empty(name))?);
         }
         if let Some((known, index)) = indexed_name(name) {

@@ -186,6 +186,15 @@ fn the_context_decides_what_can_be_read() {
 }
 
 #[test]
+fn a_pending_request_has_a_number_and_a_template_although_it_has_no_certificate() {
+    let request = [("RequestID", Value::Long(9)), ("CertificateTemplate", text("tls"))];
+    let pending = Event { context: 9, request: request.into_iter().collect(), ..Event::default() };
+    check_certificate(&pending, "RequestID", PropType::Long, "Long(9)");
+    check_certificate(&pending, "certificatetemplate", PropType::String, r#"String("tls")"#);
+    check_certificate(&pending, "SerialNumber", PropType::String, "property-empty 0x80094004");
+}
+
+#[test]
 fn settings_and_details_have_names_of_their_own() {
     check_system("setting.FOLDER", PropType::String, r#"String("/srv")"#);
     check_system("Setting.nothing", PropType::String, "property-empty 0x80094004");
