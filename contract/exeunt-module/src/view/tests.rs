@@ -387,3 +387,68 @@ proptest! {
         }
     }
 }
+
+/// The rows of a section's table, those that begin with a name in backticks.
+fn rows<'a>(document: &'a str, section: &str) -> Vec<&'a str> {
+    document
+        .split("\n## ")
+        .find(|it| it.starts_with(section))
+        .unwrap_or_else(|| panic!("there is no section {section:?}"))
+        .lines()
+        .filter(|it| it.starts_with("| `"))
+        .collect()
+}
+
+#[test]
+fn the_manual_lists_every_name_and_no_other() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/manual/properties.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    for (section, class) in [
+        ("Properties of the request", Class::Request),
+        ("Properties of the certificate", Class::Certificate),
+        ("Properties of the name", Class::Name),
+        ("Properties of the CA", Class::System),
+        ("Properties of the server about one request", Class::RequestSystem),
+        ("Properties for policy modules", Class::Policy),
+    ] {
+        let expected: Vec<String> = PROPERTIES
+            .iter()
+            .filter(|it| it.class == class)
+            .map(|it| {
+                let Property { name, class: _, kind, indexed, filled, meaning } = it;
+                let index = if *indexed == Indexed::No { "" } else { "`, `.N" };
+                let kind = kind.map_or("–", PropType::name);
+                let filled = match (filled, class) {
+                    (true, _) => "filled",
+                    (false, Class::Policy) => "not for exit modules",
+                    (false, _) => "no meaning yet",
+                };
+                format!("| `{name}{index}` | {kind} | {filled} | {meaning} |")
+            })
+            .collect();
+        let found = rows(&document, section);
+        assert!(found == expected, "## {section} should be:\n{}\n", expected.join("\n"));
+    }
+}
+
+#[test]
+fn the_manual_lists_every_alias_and_no_other() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/manual/properties.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let mut expected: Vec<String> = Vec::new();
+    for property in PROPERTIES.iter().filter(|it| it.class == Class::Name) {
+        let aliases: Vec<String> = ALIASES
+            .iter()
+            .filter(|(_, meant)| *meant == property.name)
+            .map(|(alias, _)| format!("`{alias}`"))
+            .collect();
+        if !aliases.is_empty() {
+            expected.push(format!("| {} | {} |", property.name, aliases.join(", ")));
+        }
+    }
+    let found: Vec<&str> = document
+        .lines()
+        .filter(|it| expected.iter().any(|row| it.starts_with(row.as_str())))
+        .collect();
+    assert_eq!(found.len(), expected.len());
+}
