@@ -5,16 +5,23 @@ use std::{
     ffi::OsString,
     fs,
     io::{self, Read},
-    os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use crate::StartError;
+use crate::{StartError, confine::Trampoline};
 
 /// Variables that a module inherits from the server. Everything else of our environment stays ours:
 /// pass phrases and tokens come to the server that way.
 pub const INHERITED_VARIABLES: [&str; 3] = ["PATH", "LANG", "TZ"];
+
+/// Folder for temporary files of a confined module, in its working directory: the system's own may
+/// be closed to it. It is the module's `TMPDIR`.
+pub const TEMPORARY_FOLDER: &str = "tmp";
 
 /// How the name of a file ends that an interpreter or a runner executes.
 const CODE_EXTENSIONS: [&str; 16] = [
@@ -34,6 +41,9 @@ pub struct ModuleCommand {
     pub env: Vec<(String, String)>,
     /// Where the process starts. It must exist.
     pub working_directory: PathBuf,
+    /// The rules that the process is put under; `None` for none. The working directory is then
+    /// writable, and its folder [`TEMPORARY_FOLDER`] is made where it is missing.
+    pub confine: Option<Trampoline>,
 }
 
 impl ModuleCommand {
@@ -45,8 +55,21 @@ impl ModuleCommand {
             let missing = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(StartError::io("entering the working directory", missing));
         }
-        let mut command = Command::new(&program);
+        let mut command = match &self.confine {
+            None => Command::new(&program),
+            Some(Trampoline { program: trampoline, prefix, confinement }) => {
+                let mut command = Command::new(trampoline);
+                command.args(prefix).args(confinement.to_args()).arg(&program);
+                command
+            }
+        };
         command.args(&self.args).current_dir(&self.working_directory).env_clear();
+        if self.confine.is_some() {
+            let temporary = self.temporary_folder().map_err(|err| {
+                StartError::io("making the module's folder for temporary files", err)
+            })?;
+            command.env("TMPDIR", temporary);
+        }
         for name in INHERITED_VARIABLES {
             if let Some(value) = env::var_os(name) {
                 command.env(name, value);
@@ -55,22 +78,27 @@ impl ModuleCommand {
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0);
-        command.spawn().map_err(|err| {
-            let reason = match err.kind() {
-                // The file was found above, so what is missing is what its first line names.
-                io::ErrorKind::NotFound => "its interpreter does not exist",
-                io::ErrorKind::PermissionDenied => "permission denied",
-                _ if err.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
-                    "it is neither a binary for this machine nor a script with an interpreter"
-                }
-                _ => return StartError::io("starting the process", err),
-            };
-            StartError::NotExecutable { program: shown, reason: reason.to_owned() }
+        command.spawn().map_err(|err| match (&self.confine, execute_reason(&err)) {
+            (None, Some(reason)) => {
+                StartError::NotExecutable { program: shown, reason: reason.to_owned() }
+            }
+            (None, None) => StartError::io("starting the process", err),
+            (Some(it), _) => StartError::Confinement {
+                reason: format!("{} is not started: {err}", it.program.display()),
+            },
         })
     }
 
+    fn temporary_folder(&self) -> io::Result<PathBuf> {
+        let path = std::path::absolute(self.working_directory.join(TEMPORARY_FOLDER))?;
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(err),
+            _ => Ok(path),
+        }
+    }
+
     /// The executable file, checked as far as `stat` can tell.
-    fn program_path(&self) -> Result<PathBuf, StartError> {
+    pub(crate) fn program_path(&self) -> Result<PathBuf, StartError> {
         let missing = || StartError::Missing { program: self.program.display().to_string() };
         let path = if self.program.components().count() == 1 && !self.program.has_root() {
             let directories = env::var_os("PATH").unwrap_or_default();
@@ -112,6 +140,19 @@ impl ModuleCommand {
         let args = self.args.iter().map(|it| self.working_directory.join(it));
         let scripts = args.filter(|it| is_code(it));
         program.into_iter().chain(scripts).filter_map(|it| Fingerprint::of(&it)).collect()
+    }
+}
+
+/// Why the system does not run a file that is there, where that is about the file.
+pub(crate) fn execute_reason(err: &io::Error) -> Option<&'static str> {
+    match err.kind() {
+        // The file was found before, so what is missing is what its first line names.
+        io::ErrorKind::NotFound => Some("its interpreter does not exist"),
+        io::ErrorKind::PermissionDenied => Some("permission denied"),
+        _ if err.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            Some("it is neither a binary for this machine nor a script with an interpreter")
+        }
+        _ => None,
     }
 }
 
@@ -167,6 +208,7 @@ mod tests {
             args: Vec::new(),
             env: Vec::new(),
             working_directory: working_directory.to_owned(),
+            confine: None,
         }
     }
 

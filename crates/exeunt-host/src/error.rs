@@ -25,6 +25,13 @@ pub enum StartError {
         reason: String,
     },
 
+    /// The rules that the module is to run under could not be applied, so it does not run.
+    #[error("module cannot be confined: {reason}")]
+    Confinement {
+        /// What is wrong, one clause.
+        reason: String,
+    },
+
     /// The process ended before it had said hello.
     #[error("module ended during its hello ({status}){}", LastWords(last_words.as_deref()))]
     Exited {
@@ -89,6 +96,7 @@ impl StartError {
         match self {
             Self::Missing { .. } => "module-missing",
             Self::NotExecutable { .. } => "module-not-executable",
+            Self::Confinement { .. } => "module-confinement",
             Self::Exited { .. } => "module-exited",
             Self::Closed => "module-closed",
             Self::HelloTimeout { .. } => "module-hello-timeout",

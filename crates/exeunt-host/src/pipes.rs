@@ -107,11 +107,25 @@ impl Pipes {
         self.incoming.next_line()
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
     /// Waits until something can be read or written, `until` at the latest, and does it.
     pub(crate) fn step(&mut self, until: Instant) -> io::Result<Step> {
+        self.step_of(until, true)
+    }
+
+    /// The same without reading, as long as there is something to write and somebody to read it.
+    pub(crate) fn step_writing(&mut self, until: Instant) -> io::Result<Step> {
+        let can_write = self.stdin.is_some() && !self.outgoing.is_empty() && !self.is_draining;
+        self.step_of(until, !can_write)
+    }
+
+    fn step_of(&mut self, until: Instant, reads: bool) -> io::Result<Step> {
         let wait_max = if self.is_draining { Duration::ZERO } else { STEP_MAX };
         let wait = until.saturating_duration_since(Instant::now()).min(wait_max);
-        let (readable, writable) = self.poll(wait)?;
+        let (readable, writable) = self.poll(wait, reads)?;
         if writable {
             self.write()?;
         }
@@ -130,22 +144,33 @@ impl Pipes {
         })
     }
 
-    fn poll(&self, wait: Duration) -> io::Result<(bool, bool)> {
+    fn poll(&self, wait: Duration, reads: bool) -> io::Result<(bool, bool)> {
         let timeout = Timespec::try_from(wait).expect("BUG: STEP_MAX fits in a timespec");
         let stdin = self.stdin.as_ref().filter(|_| !self.outgoing.is_empty() && !self.is_draining);
         let stdout = PollFd::new(&self.stdout, PollFlags::IN);
         let mut both;
         let mut one;
-        let fds: &mut [PollFd<'_>] = if let Some(stdin) = stdin {
-            both = [stdout, PollFd::new(stdin, PollFlags::OUT)];
-            &mut both
-        } else {
-            one = [stdout];
-            &mut one
+        let fds: &mut [PollFd<'_>] = match stdin.map(|it| PollFd::new(it, PollFlags::OUT)) {
+            Some(stdin) if reads => {
+                both = [stdin, stdout];
+                &mut both
+            }
+            Some(stdin) => {
+                one = [stdin];
+                &mut one
+            }
+            None => {
+                one = [stdout];
+                &mut one
+            }
         };
+        let writes = stdin.is_some();
         let is_ready = |it: &PollFd<'_>| !it.revents().is_empty();
         match poll(fds, Some(&timeout)) {
-            Ok(_) => Ok((is_ready(&fds[0]), fds.get(1).is_some_and(is_ready))),
+            Ok(_) => Ok((
+                reads && fds.last().is_some_and(is_ready),
+                writes && fds.first().is_some_and(is_ready),
+            )),
             Err(Errno::INTR) => Ok((false, false)),
             Err(err) => Err(err.into()),
         }
@@ -159,7 +184,10 @@ impl Pipes {
                     self.written += count;
                     self.sent_bytes += count as u64;
                 }
-                Err(err) if is_not_now(&err) => return Ok(()),
+                Err(err) if is_not_now(&err) => {
+                    self.forget_written();
+                    return Ok(());
+                }
                 // Nobody reads any more. What the module has said until now still counts.
                 Err(err) if err.kind() == io::ErrorKind::BrokenPipe => {
                     self.is_draining = true;
@@ -173,6 +201,14 @@ impl Pipes {
         self.written = 0;
         self.settle_written();
         Ok(())
+    }
+
+    /// Answers may be appended for as long as a batch lasts: what is written must not pile up.
+    fn forget_written(&mut self) {
+        if OUTGOING_KEPT_BYTES_MAX <= self.written {
+            self.outgoing.drain(..self.written);
+            self.written = 0;
+        }
     }
 
     fn settle_written(&mut self) {

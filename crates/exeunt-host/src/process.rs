@@ -5,17 +5,21 @@
 
 use std::{
     io,
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use exeunt_module::{
-    Call, CallError, Event, Initialize, Initialized, Outcome, Request, Response,
+    Call, CallError, Event, Initialize, Initialized, Outcome, PROTOCOL_VERSION, Request, Response,
+    call_back::CALL_BACKS,
     line::{self, LineError},
 };
 
 use crate::{
-    Fault, HostLimits, ModuleCommand, StartError,
+    CallBacks, Fault, HostLimits, ModuleCommand, NoCallBacks, StartError,
+    call_backs::Asking,
     command::Fingerprint,
+    confine::{EXECUTE_STATUS, REPORT_PREFIX},
     error::{excerpt, one_line},
     group::Group,
     pipes::{Pipes, Step},
@@ -71,6 +75,7 @@ pub struct ModuleProcess {
     stderr: StderrLog,
     pipes: Pipes,
     name: String,
+    program: String,
     limits: HostLimits,
     fingerprints: Vec<Fingerprint>,
     next_id: u64,
@@ -95,7 +100,37 @@ impl ModuleProcess {
         limits: &HostLimits,
         hello: &Initialize,
     ) -> Result<Self, StartError> {
+        Self::start_with(command, limits, hello, &NoCallBacks)
+    }
+
+    /// As [`Self::start`], and answers what the module asks about the CA (context 0) meanwhile,
+    /// where `hello` offers call-backs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with(
+        command: &ModuleCommand,
+        limits: &HostLimits,
+        hello: &Initialize,
+        call_backs: &dyn CallBacks,
+    ) -> Result<Self, StartError> {
         let mut wait = Wait::of(limits.hello);
+        let mut process = Self::launch(command, limits, &hello.module)?;
+        // A module that uses what was offered has not said so before it has answered.
+        process.initialized.features.clone_from(&hello.features);
+        process.initialized = process.initialize(hello, &mut wait, call_backs)?;
+        process.description = process.ask_description(&mut wait, call_backs)?;
+        process.tell_ignored();
+        Ok(process)
+    }
+
+    /// Starts a process and says nothing yet.
+    pub(crate) fn launch(
+        command: &ModuleCommand,
+        limits: &HostLimits,
+        module: &str,
+    ) -> Result<Self, StartError> {
         // Before the start: a file that is replaced right now then counts as replaced, which costs
         // one restart too many instead of one too few.
         let fingerprints = command.fingerprints();
@@ -103,26 +138,27 @@ impl ModuleProcess {
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = Group::new(child);
         if let Err(err) = group.set_nice(limits.nice) {
-            tracing::warn!(module = %hello.module, nice = limits.nice, %err, "no such priority");
+            tracing::warn!(%module, nice = limits.nice, %err, "no such priority");
         }
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             let missing = io::Error::from(io::ErrorKind::BrokenPipe);
             return Err(StartError::io("connecting the module's pipes", missing));
         };
-        let stderr = StderrLog::start(stderr, &hello.module, limits)
+        let stderr = StderrLog::start(stderr, module, limits)
             .map_err(|err| StartError::io("reading the module's standard error", err))?;
         let pipes = Pipes::new(stdin, stdout, limits.line_bytes_max)
             .map_err(|err| StartError::io("connecting the module's pipes", err))?;
-        let mut process = Self {
+        Ok(Self {
             group,
             stderr,
             pipes,
-            name: hello.module.clone(),
+            name: module.to_owned(),
+            program: command.program.display().to_string(),
             limits: limits.clone(),
             fingerprints,
             next_id: 1,
             initialized: Initialized {
-                protocol: hello.protocol,
+                protocol: PROTOCOL_VERSION,
                 features: Vec::new(),
                 event_mask: 0,
                 window: 1,
@@ -130,11 +166,7 @@ impl ModuleProcess {
             description: String::new(),
             ignored: 0,
             fault: None,
-        };
-        process.initialized = process.initialize(hello, &mut wait)?;
-        process.description = process.ask_description(&mut wait)?;
-        process.tell_ignored();
-        Ok(process)
+        })
     }
 
     /// Events that the module wants, as bits of [`exeunt_module::exit_event`].
@@ -145,6 +177,11 @@ impl ModuleProcess {
     /// Most events of one batch: 1 and up.
     pub fn window(&self) -> usize {
         usize::try_from(self.initialized.window).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the module uses an optional part of the protocol that was offered to it.
+    pub fn has_feature(&self, name: &str) -> bool {
+        self.initialized.features.iter().any(|it| it == name)
     }
 
     /// What the module calls itself: one line, or the name it is configured under if it says none.
@@ -168,10 +205,20 @@ impl ModuleProcess {
     ///
     /// After a fault the process is dead and reaped; the answers that came before it count.
     pub fn deliver(&mut self, events: &[Event]) -> BatchReport {
+        self.deliver_with(events, &NoCallBacks)
+    }
+
+    /// As [`Self::deliver`], and answers what the module asks meanwhile, if it uses
+    /// [`CALL_BACKS`](exeunt_module::call_back::CALL_BACKS).
+    ///
+    /// What it asks is no progress: an event has the same time whether its module asks or not. At
+    /// most [`CALL_BACKS_PER_BATCH_MAX`](crate::CALL_BACKS_PER_BATCH_MAX) are looked up, the others
+    /// refused.
+    pub fn deliver_with(&mut self, events: &[Event], call_backs: &dyn CallBacks) -> BatchReport {
         let mut outcomes = vec![Delivery::Unanswered; events.len()];
         let mut fault = self.fault.clone();
         if fault.is_none()
-            && let Err(broken) = self.exchange(events, &mut outcomes)
+            && let Err(broken) = self.exchange(events, &mut outcomes, call_backs)
         {
             fault = Some(self.end(broken));
         }
@@ -194,6 +241,33 @@ impl ModuleProcess {
         self.fault.as_ref().map(Fault::to_string)
     }
 
+    /// Answers what the module has asked since the last batch. Does not wait for it to ask: to be
+    /// called now and then while there are no events, of a module that [uses
+    /// call-backs](Self::has_feature). Between events it can ask about the CA alone (context 0).
+    ///
+    /// Gives why the process is no more, if that came out.
+    pub fn attend(&mut self, call_backs: &dyn CallBacks) -> Option<Fault> {
+        if self.fault.is_some() || !self.has_feature(CALL_BACKS) {
+            return self.fault.clone();
+        }
+        let mut asked = Asking::new(call_backs, &self.pipes);
+        let mut wait = Wait::of(Duration::ZERO);
+        let broken = loop {
+            match self.next_message(&mut wait, Some(&mut asked)) {
+                Ok(Message::CallBack(line)) => self.answer(&line, &mut asked, |_| false),
+                Ok(Message::Answer(_) | Message::Malformed { .. }) => self.ignored += 1,
+                Err(broken) => break broken,
+            }
+        };
+        self.tell_ignored();
+        let sent = match broken {
+            // Everything has been read. What the pipe does not take goes out with the next batch.
+            Broken::Deadline => self.pipes.step_writing(Instant::now()).map_err(Broken::Io),
+            broken => Err(broken),
+        };
+        sent.err().map(|it| self.end(it))
+    }
+
     /// Asks the module to end, waits for [`HostLimits::shutdown`], kills what is left, reaps.
     pub fn stop(mut self) {
         if self.fault.is_some() {
@@ -205,7 +279,7 @@ impl ModuleProcess {
         let _ = line::write_request(self.pipes.outgoing(), &request);
         self.pipes.close_when_flushed();
         // Late answers, the answer to this call, last shouts: all the same now.
-        while let Ok(_) | Err(Broken::Garbage(_)) = self.next_message(&mut wait) {}
+        while let Ok(_) | Err(Broken::Garbage(_)) = self.next_message(&mut wait, None) {}
         let stopped = self.group.wait_until(wait.until);
         let status = self.group.kill().map(|it| it.to_string()).unwrap_or_default();
         let module = &self.name;
@@ -221,8 +295,9 @@ impl ModuleProcess {
         &mut self,
         hello: &Initialize,
         wait: &mut Wait,
+        call_backs: &dyn CallBacks,
     ) -> Result<Initialized, StartError> {
-        let response = self.ask(Call::Initialize(hello.clone()), wait)?;
+        let response = self.ask(Call::Initialize(hello.clone()), wait, call_backs)?;
         let result = response.answer.map_err(|err| StartError::Refused {
             message: one_line(&err.message, TEXT_CHARS_MAX),
         })?;
@@ -240,11 +315,16 @@ impl ModuleProcess {
             .map_err(|_| StartError::HelloGarbage { excerpt: shown })?;
         let window_max = hello.window.min(self.limits.window_max).max(1);
         initialized.window = initialized.window.clamp(1, window_max);
+        initialized.features.retain(|it| hello.features.contains(it));
         Ok(initialized)
     }
 
-    fn ask_description(&mut self, wait: &mut Wait) -> Result<String, StartError> {
-        let response = self.ask(Call::GetDescription, wait)?;
+    fn ask_description(
+        &mut self,
+        wait: &mut Wait,
+        call_backs: &dyn CallBacks,
+    ) -> Result<String, StartError> {
+        let response = self.ask(Call::GetDescription, wait, call_backs)?;
         match response.into_description() {
             Ok(text) if !text.trim().is_empty() => Ok(one_line(text.trim(), TEXT_CHARS_MAX)),
             Ok(_) => Ok(self.name.clone()),
@@ -256,13 +336,20 @@ impl ModuleProcess {
         }
     }
 
-    /// One call of the hello and its answer.
-    fn ask(&mut self, call: Call, wait: &mut Wait) -> Result<Response, StartError> {
+    /// One call before the first event, and its answer.
+    pub(crate) fn ask(
+        &mut self,
+        call: Call,
+        wait: &mut Wait,
+        call_backs: &dyn CallBacks,
+    ) -> Result<Response, StartError> {
         let id = self.take_ids(1);
         line::write_request(self.pipes.outgoing(), &Request { id, call })
-            .map_err(|err| StartError::io("writing the hello", io::Error::other(err)))?;
+            .map_err(|err| StartError::io("writing a call", io::Error::other(err)))?;
+        let mut asked = Asking::new(call_backs, &self.pipes);
         loop {
-            match self.next_message(wait) {
+            match self.next_message(wait, Some(&mut asked)) {
+                Ok(Message::CallBack(line)) => self.answer(&line, &mut asked, |_| false),
                 Ok(Message::Answer(response)) if response.id == Some(id) => return Ok(response),
                 // It could not read our line, and there is only this one.
                 Ok(Message::Answer(response @ Response { id: None, .. })) => return Ok(response),
@@ -276,7 +363,17 @@ impl ModuleProcess {
     }
 
     fn start_error(&mut self, broken: Broken) -> StartError {
-        match self.end(broken) {
+        let (fault, status) = self.end_with_status(broken);
+        match fault {
+            Fault::Exited { last_words: Some(line), .. } if line.starts_with(REPORT_PREFIX) => {
+                let reason = line[REPORT_PREFIX.len()..].to_owned();
+                match status.and_then(|it| it.code()) {
+                    Some(code) if code == i32::from(EXECUTE_STATUS) => {
+                        StartError::NotExecutable { program: self.program.clone(), reason }
+                    }
+                    _ => StartError::Confinement { reason },
+                }
+            }
             Fault::Exited { status, last_words } => StartError::Exited { status, last_words },
             Fault::Deadline { .. } => StartError::HelloTimeout { limit: self.limits.hello },
             Fault::Garbage { excerpt } => StartError::HelloGarbage { excerpt },
@@ -290,7 +387,12 @@ impl ModuleProcess {
         }
     }
 
-    fn exchange(&mut self, events: &[Event], outcomes: &mut [Delivery]) -> Result<(), Broken> {
+    fn exchange(
+        &mut self,
+        events: &[Event],
+        outcomes: &mut [Delivery],
+        call_backs: &dyn CallBacks,
+    ) -> Result<(), Broken> {
         // 1. All lines into one buffer.
         let count = events.len().min(self.window());
         let first_id = self.take_ids(count as u64);
@@ -306,6 +408,7 @@ impl ModuleProcess {
 
         // 2. Write and read until every event has its answer.
         let mut oldest = 0;
+        let mut asked = Asking::new(call_backs, &self.pipes);
         let mut wait = Wait::of(self.limits.event);
         loop {
             let before = oldest;
@@ -318,7 +421,18 @@ impl ModuleProcess {
             if before != oldest {
                 wait = Wait::of(self.limits.event);
             }
-            let (id, delivery) = match self.next_message(&mut wait)? {
+            let (id, delivery) = match self.next_message(&mut wait, Some(&mut asked))? {
+                Message::CallBack(line) => {
+                    let sent_bytes = self.pipes.sent_bytes();
+                    self.answer(&line, &mut asked, |seq| {
+                        events.iter().zip(&*outcomes).zip(&sent_at).any(|((event, it), sent_at)| {
+                            event.seq == seq
+                                && *it == Delivery::Unanswered
+                                && *sent_at <= sent_bytes
+                        })
+                    });
+                    continue;
+                }
                 Message::Answer(response) => (response.id, delivery(response)),
                 Message::Malformed { id, excerpt } => {
                     (id, Delivery::Failed(format!("answer not understood: {excerpt}")))
@@ -354,19 +468,27 @@ impl ModuleProcess {
         Ok(())
     }
 
-    /// Waits for the next answer. What is no answer but does no harm is passed over.
-    fn next_message(&mut self, wait: &mut Wait) -> Result<Message, Broken> {
+    /// Answers a call-back. One that is not to be answered is passed over.
+    fn answer(&mut self, line: &[u8], asked: &mut Asking<'_>, in_hand: impl Fn(u64) -> bool) {
+        if !asked.answer(line, &mut self.pipes, self.limits.line_bytes_max, in_hand) {
+            self.ignored += 1;
+        }
+    }
+
+    /// Waits for the next answer or, where somebody answers them, call-back. What is neither but
+    /// does no harm is passed over.
+    fn next_message(
+        &mut self,
+        wait: &mut Wait,
+        asked: Option<&mut Asking<'_>>,
+    ) -> Result<Message, Broken> {
+        let answers = asked.filter(|_| self.has_feature(CALL_BACKS));
         loop {
-            loop {
-                let line = match self.pipes.next_line() {
-                    Ok(Some(line)) => line,
-                    Ok(None) => break,
-                    Err(_) => return Err(Broken::LineTooLong),
-                };
-                match Message::read(line)? {
-                    Some(message) => return Ok(message),
-                    None => self.ignored += 1,
-                }
+            // A module that asks and does not read is not heard until it reads.
+            let is_full = answers.as_ref().is_some_and(|it| it.is_full(&self.pipes))
+                && !self.pipes.is_draining();
+            if !is_full && let Some(message) = self.message_read(answers.is_some())? {
+                return Ok(message);
             }
             // What is in the pipe at the deadline still counts: we may be the late ones. But only
             // one chunk of it, or a flood of nothing would never end.
@@ -374,7 +496,12 @@ impl ModuleProcess {
                 return Err(Broken::Deadline);
             }
             wait.is_over = wait.until <= Instant::now();
-            match self.pipes.step(wait.until) {
+            let step = if is_full {
+                self.pipes.step_writing(wait.until)
+            } else {
+                self.pipes.step(wait.until)
+            };
+            match step {
                 Ok(Step::Move) => (),
                 Ok(Step::Wait) => {
                     if self.group.has_exited() {
@@ -387,8 +514,28 @@ impl ModuleProcess {
         }
     }
 
+    /// The next message of what has been read already.
+    fn message_read(&mut self, answers: bool) -> Result<Option<Message>, Broken> {
+        loop {
+            let line = match self.pipes.next_line() {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(Broken::LineTooLong),
+            };
+            match Message::read(line)? {
+                Some(Message::CallBack(_)) if !answers => self.ignored += 1,
+                Some(message) => return Ok(Some(message)),
+                None => self.ignored += 1,
+            }
+        }
+    }
+
     /// Kills the group, reaps, and keeps why.
     fn end(&mut self, broken: Broken) -> Fault {
+        self.end_with_status(broken).0
+    }
+
+    fn end_with_status(&mut self, broken: Broken) -> (Fault, Option<ExitStatus>) {
         // 1. Whether it ended by itself has to be known before the kill.
         let ended = matches!(broken, Broken::Ended)
             && self.group.wait_until(Instant::now() + EXIT_WAIT_MAX);
@@ -408,7 +555,7 @@ impl ModuleProcess {
             Broken::Io(err) => Fault::Io { message: err.to_string() },
         };
         self.fault = Some(fault.clone());
-        fault
+        (fault, status)
     }
 
     fn take_ids(&mut self, count: u64) -> u64 {
@@ -428,14 +575,14 @@ impl ModuleProcess {
 }
 
 /// A wait for progress, however many messages it takes.
-struct Wait {
+pub(crate) struct Wait {
     until: Instant,
     /// The last read has been made.
     is_over: bool,
 }
 
 impl Wait {
-    fn of(limit: Duration) -> Self {
+    pub(crate) fn of(limit: Duration) -> Self {
         Self { until: Instant::now() + limit, is_over: false }
     }
 }
@@ -455,11 +602,12 @@ enum Message {
     Answer(Response),
     /// An answer to this call, but neither a result nor an error.
     Malformed { id: Option<u64>, excerpt: String },
+    /// A call by the module, as it came.
+    CallBack(Vec<u8>),
 }
 
 impl Message {
-    /// Reads a line; `None` for what may be passed over: blank lines, and calls and notifications,
-    /// which this version of the protocol does not have in this direction.
+    /// Reads a line; `None` for a blank one.
     fn read(line: &[u8]) -> Result<Option<Self>, Broken> {
         if line.trim_ascii().is_empty() {
             return Ok(None);
@@ -471,7 +619,7 @@ impl Message {
                 let object: serde_json::Map<String, serde_json::Value> =
                     serde_json::from_slice(line).map_err(|_| Broken::Garbage(excerpt(line)))?;
                 if object.get("method").is_some_and(serde_json::Value::is_string) {
-                    return Ok(None);
+                    return Ok(Some(Self::CallBack(line.to_vec())));
                 }
                 let id = object.get("id").and_then(serde_json::Value::as_u64);
                 match err {

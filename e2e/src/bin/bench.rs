@@ -400,6 +400,7 @@ fn file_module(ca: &Ca) -> ExitSettings {
             args: vec!["run-module".into(), "file".into()],
             env: Vec::new(),
             working_directory: ca.home(),
+            confine: None,
         },
         limits: HostLimits::default(),
         retry: RetrySchedule::default(),

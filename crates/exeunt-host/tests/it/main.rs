@@ -87,6 +87,7 @@ impl Stage {
             args: vec!["-I".into(), "-S".into(), script.into()],
             env: Vec::new(),
             working_directory: directory.path().to_owned(),
+            confine: None,
         };
         let hello = Initialize {
             protocol: PROTOCOL_VERSION,
