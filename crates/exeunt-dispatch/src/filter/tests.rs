@@ -297,3 +297,161 @@ fn the_deepest_expressions_fit_on_the_stack_of_a_thread() {
         }
     }
 }
+
+/// The examples of the manual, each with a change that makes it true of the usual event and one
+/// that makes it false.
+#[test]
+fn the_examples_of_the_manual_say_what_the_manual_says() {
+    fn put(properties: &mut Properties, name: &'static str, value: Value) {
+        let others: Vec<(String, Value)> = properties
+            .iter()
+            .filter(|it| it.0 != name)
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
+        *properties = others.into_iter().collect();
+        properties.push(name, value);
+    }
+    type Change = fn(&mut Event);
+    let changes: [(Change, Change); 10] = [
+        (
+            |_| (),
+            |it| put(&mut it.certificate, "CertificateTemplate", Value::String("Mail".into())),
+        ),
+        (|it| it.event = exit_event::REQUEST_FAILED, |_| ()),
+        (
+            |it| put(&mut it.certificate, "CommonName", Value::String("WWW.Example.COM".into())),
+            |it| put(&mut it.certificate, "CommonName", Value::String("www.example.net".into())),
+        ),
+        (
+            |it| put(&mut it.certificate, "CommonName", Value::String("web-07.example.com".into())),
+            |it| {
+                put(
+                    &mut it.certificate,
+                    "CommonName",
+                    Value::String("web-07.example.com.de".into()),
+                );
+            },
+        ),
+        (
+            |it| put(&mut it.certificate, "NotAfter", Value::Date("2027-02-19T07:00:01Z".into())),
+            |it| put(&mut it.certificate, "NotAfter", Value::Date("2027-02-19T07:00:00Z".into())),
+        ),
+        (
+            |it| put(&mut it.certificate, "NotAfter", Value::Date("2026-12-31T23:59:59Z".into())),
+            |it| put(&mut it.certificate, "NotAfter", Value::Date("2027-01-01T00:00:00Z".into())),
+        ),
+        (|_| (), |it| put(&mut it.request, "RequesterName", Value::String("acme".into()))),
+        (|_| (), |it| put(&mut it.certificate, "PublicKeyLength", Value::Long(3072))),
+        (|it| it.extensions = Extensions::default(), |_| ()),
+        (
+            |it| {
+                it.event = exit_event::DELIVERY_PARKED;
+                it.detail.push("Module", Value::String("directory".into()));
+            },
+            |it| it.event = exit_event::DELIVERY_PARKED,
+        ),
+    ];
+    let manual = include_str!("../../../../docs/manual/filters.md");
+    let examples: Vec<&str> = manual
+        .split("```cel\n")
+        .skip(1)
+        .map(|it| it.split("\n```").next().unwrap_or_default())
+        .collect();
+    assert_eq!(examples.len(), changes.len());
+    for (example, (to_yes, to_no)) in examples.into_iter().zip(changes) {
+        let filter = Filter::parse(example).unwrap_or_else(|err| panic!("{example}: {err}"));
+        for (change, expected) in [(to_yes, Verdict::Yes), (to_no, Verdict::No)] {
+            let mut event = event();
+            change(&mut event);
+            assert_eq!(filter.holds(&event), expected, "{example}");
+        }
+    }
+}
+
+/// Pieces that expressions are made of, and some that they are not.
+const PIECES: &[&str] = &[
+    "event",
+    ".kind",
+    ".seq",
+    ".time",
+    "request",
+    ".RequesterName",
+    ".RawRequest",
+    "certificate",
+    "['NotAfter']",
+    "extensions",
+    "['2.5.29.19']",
+    ".critical",
+    "attributes",
+    "detail",
+    ".Module",
+    "has(",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    " in ",
+    "&&",
+    "||",
+    "!",
+    "-",
+    "+",
+    "*",
+    "/",
+    "%",
+    "?",
+    ":",
+    ",",
+    "'issued'",
+    "'a'",
+    "r'\\d'",
+    "b'\\x00'",
+    "''",
+    "1",
+    "-1",
+    "2.5",
+    "7u",
+    "9223372036854775807",
+    "true",
+    "null",
+    "size(",
+    ".size()",
+    ".contains(",
+    ".matches(",
+    ".lowerAscii()",
+    "int(",
+    "string(",
+    "timestamp('2027-01-01T00:00:00Z')",
+    "duration('1h')",
+    ".all(x, ",
+    ".map(",
+    " ",
+    "\n",
+    "//",
+    "\\",
+    "'",
+    "\"\"\"",
+    "ä",
+];
+
+proptest::proptest! {
+    #[test]
+    fn no_text_and_no_event_make_a_filter_panic(
+        pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..24),
+        noise in ".{0,40}",
+    ) {
+        for text in [pieces.concat(), noise] {
+            if let Ok(filter) = check::checked(&text) {
+                let filter = Filter(Arc::new(filter));
+                let _ = filter.evaluate(&event());
+                let _ = filter.evaluate(&Event::default());
+            }
+        }
+    }
+}
