@@ -14,6 +14,17 @@
 #define EXITEVENT_HEARTBEAT 0x00400000            /* nothing has happened, and the CA lives */
 
 /*
+ * Property of ICertManageModule::GetProperty that tells an operator which settings there are: a VT_BSTR
+ * with a JSON array, an object for each setting:
+ *
+ *   [{"name": "folder", "type": "string", "description": "where files go", "required": true}]
+ *
+ * "type" is string, long, boolean, list or object; "default" and "required" may be left out. A module
+ * that does not know the property gives S_FALSE, and VT_EMPTY, as for every unknown one.
+ */
+#define wszEXEUNT_PROP_SETTINGS OLESTR("Settings")
+
+/*
  * EXPORT: HRESULT ExeuntClass(ULONG index, const OLECHAR **progid, CLSID *clsid)
  *
  * A library may export this function beside DllGetClassObject. It takes the place of the registry:

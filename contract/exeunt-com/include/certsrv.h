@@ -1,0 +1,244 @@
+/* Names and numbers of properties, attributes, extensions and dispositions. */
+#ifndef EXEUNT_CERTSRV_H
+#define EXEUNT_CERTSRV_H
+
+#include "certexit.h"
+#include "certif.h"
+#include "certmod.h"
+
+/* Types of properties. */
+#define PROPTYPE_LONG 0x1
+#define PROPTYPE_DATE 0x2
+#define PROPTYPE_BINARY 0x3 /* bytes in a BSTR: SysStringByteLen counts them */
+#define PROPTYPE_STRING 0x4
+#define PROPTYPE_MASK 0xFF
+#define PROPCALLER_SERVER 0x100
+#define PROPCALLER_POLICY 0x200
+#define PROPCALLER_EXIT 0x300
+#define PROPCALLER_ADMIN 0x400
+#define PROPCALLER_REQUEST 0x500
+#define PROPCALLER_MASK 0xF00
+#define PROPFLAGS_INDEXED 0x10000
+
+/* Flags of extensions. */
+#define EXTENSION_CRITICAL_FLAG 0x1
+#define EXTENSION_DISABLE_FLAG 0x2 /* kept, and left out of the certificate */
+#define EXTENSION_DELETE_FLAG 0x4
+#define EXTENSION_POLICY_MASK 0xFFFF
+#define EXTENSION_ORIGIN_REQUEST 0x10000
+#define EXTENSION_ORIGIN_POLICY 0x20000
+#define EXTENSION_ORIGIN_ADMIN 0x30000
+#define EXTENSION_ORIGIN_SERVER 0x40000
+#define EXTENSION_ORIGIN_RENEWALCERT 0x50000
+#define EXTENSION_ORIGIN_IMPORTEDCERT 0x60000
+#define EXTENSION_ORIGIN_PKCS7 0x70000
+#define EXTENSION_ORIGIN_CMC 0x80000
+#define EXTENSION_ORIGIN_CACERT 0x90000
+#define EXTENSION_ORIGIN_MASK 0xF0000
+
+/* Dispositions: of rows, of answers, of CA certificates and their lists. */
+#define DB_DISP_ACTIVE 8
+#define DB_DISP_PENDING 9
+#define DB_DISP_QUEUE_MAX 9
+#define DB_DISP_FOREIGN 12
+#define DB_DISP_CA_CERT 15
+#define DB_DISP_CA_CERT_CHAIN 16
+#define DB_DISP_KRA_CERT 17
+#define DB_DISP_LOG_MIN 20
+#define DB_DISP_ISSUED 20
+#define DB_DISP_REVOKED 21
+#define DB_DISP_LOG_FAILED_MIN 30
+#define DB_DISP_ERROR 30
+#define DB_DISP_DENIED 31
+
+#define CR_DISP_INCOMPLETE 0
+#define CR_DISP_ERROR 1
+#define CR_DISP_DENIED 2
+#define CR_DISP_ISSUED 3
+#define CR_DISP_ISSUED_OUT_OF_BAND 4
+#define CR_DISP_UNDER_SUBMISSION 5
+#define CR_DISP_REVOKED 6
+
+#define CA_DISP_INCOMPLETE 0
+#define CA_DISP_ERROR 1
+#define CA_DISP_REVOKED 2
+#define CA_DISP_VALID 3
+#define CA_DISP_INVALID 4
+#define CA_DISP_UNDER_SUBMISSION 5
+
+/* Kinds of requests. */
+#define CR_IN_PKCS10 0x100
+#define CR_IN_KEYGEN 0x200
+#define CR_IN_PKCS7 0x300
+#define CR_IN_CMC 0x400
+
+/* Flags of requests. */
+#define CR_FLG_FORCETELETEX 0x1
+#define CR_FLG_RENEWAL 0x2
+#define CR_FLG_FORCEUTF8 0x4
+#define CR_FLG_CAXCHGCERT 0x8
+#define CR_FLG_ENROLLONBEHALFOF 0x10
+#define CR_FLG_SUBJECTUNMODIFIED 0x20
+#define CR_FLG_VALIDENCRYPTEDKEYHASH 0x40
+#define CR_FLG_CACROSSCERT 0x80
+#define CR_FLG_ENFORCEUTF8 0x100
+#define CR_FLG_PUBLISHERROR 0x80000000
+
+/* Kinds of CAs. */
+#define ENUM_ENTERPRISE_ROOTCA 0
+#define ENUM_ENTERPRISE_SUBCA 1
+#define ENUM_STANDALONE_ROOTCA 3
+#define ENUM_STANDALONE_SUBCA 4
+#define ENUM_UNKNOWN_CA 5
+
+/* ProgIDs are composed of pieces. */
+#define wszCERTEXITMODULE_POSTFIX OLESTR(".Exit")
+#define wszCERTPOLICYMODULE_POSTFIX OLESTR(".Policy")
+#define wszCERTMANAGE_SUFFIX OLESTR("Manage")
+
+/* Parts of names: as requested through GetRequestProperty, as issued through the other. */
+#define wszPROPSUBJECTDOT OLESTR("Subject.")
+#define wszPROPDISTINGUISHEDNAME OLESTR("DistinguishedName")
+#define wszPROPRAWNAME OLESTR("RawName")
+#define wszPROPCOUNTRY OLESTR("Country")
+#define wszPROPORGANIZATION OLESTR("Organization")
+#define wszPROPORGUNIT OLESTR("OrgUnit")
+#define wszPROPCOMMONNAME OLESTR("CommonName")
+#define wszPROPLOCALITY OLESTR("Locality")
+#define wszPROPSTATE OLESTR("State")
+#define wszPROPTITLE OLESTR("Title")
+#define wszPROPGIVENNAME OLESTR("GivenName")
+#define wszPROPINITIALS OLESTR("Initials")
+#define wszPROPSURNAME OLESTR("SurName")
+#define wszPROPDOMAINCOMPONENT OLESTR("DomainComponent")
+#define wszPROPEMAIL OLESTR("EMail")
+#define wszPROPSTREETADDRESS OLESTR("StreetAddress")
+#define wszPROPUNSTRUCTUREDNAME OLESTR("UnstructuredName")
+#define wszPROPUNSTRUCTUREDADDRESS OLESTR("UnstructuredAddress")
+#define wszPROPDEVICESERIALNUMBER OLESTR("DeviceSerialNumber")
+
+/* The same with the prefix. */
+#define wszPROPSUBJECTDISTINGUISHEDNAME wszPROPSUBJECTDOT wszPROPDISTINGUISHEDNAME
+#define wszPROPSUBJECTRAWNAME wszPROPSUBJECTDOT wszPROPRAWNAME
+#define wszPROPSUBJECTCOUNTRY wszPROPSUBJECTDOT wszPROPCOUNTRY
+#define wszPROPSUBJECTORGANIZATION wszPROPSUBJECTDOT wszPROPORGANIZATION
+#define wszPROPSUBJECTORGUNIT wszPROPSUBJECTDOT wszPROPORGUNIT
+#define wszPROPSUBJECTCOMMONNAME wszPROPSUBJECTDOT wszPROPCOMMONNAME
+#define wszPROPSUBJECTLOCALITY wszPROPSUBJECTDOT wszPROPLOCALITY
+#define wszPROPSUBJECTSTATE wszPROPSUBJECTDOT wszPROPSTATE
+#define wszPROPSUBJECTTITLE wszPROPSUBJECTDOT wszPROPTITLE
+#define wszPROPSUBJECTGIVENNAME wszPROPSUBJECTDOT wszPROPGIVENNAME
+#define wszPROPSUBJECTINITIALS wszPROPSUBJECTDOT wszPROPINITIALS
+#define wszPROPSUBJECTSURNAME wszPROPSUBJECTDOT wszPROPSURNAME
+#define wszPROPSUBJECTDOMAINCOMPONENT wszPROPSUBJECTDOT wszPROPDOMAINCOMPONENT
+#define wszPROPSUBJECTEMAIL wszPROPSUBJECTDOT wszPROPEMAIL
+#define wszPROPSUBJECTSTREETADDRESS wszPROPSUBJECTDOT wszPROPSTREETADDRESS
+#define wszPROPSUBJECTUNSTRUCTUREDNAME wszPROPSUBJECTDOT wszPROPUNSTRUCTUREDNAME
+#define wszPROPSUBJECTUNSTRUCTUREDADDRESS wszPROPSUBJECTDOT wszPROPUNSTRUCTUREDADDRESS
+#define wszPROPSUBJECTDEVICESERIALNUMBER wszPROPSUBJECTDOT wszPROPDEVICESERIALNUMBER
+
+/* Of the request. */
+#define wszPROPREQUESTDOT OLESTR("Request.")
+#define wszPROPREQUESTREQUESTID OLESTR("RequestID")
+#define wszPROPREQUESTRAWREQUEST OLESTR("RawRequest")
+#define wszPROPREQUESTRAWARCHIVEDKEY OLESTR("RawArchivedKey")
+#define wszPROPREQUESTARCHIVEDKEY OLESTR("ArchivedKey")
+#define wszPROPREQUESTKEYRECOVERYHASHES OLESTR("KeyRecoveryHashes")
+#define wszPROPREQUESTRAWOLDCERTIFICATE OLESTR("RawOldCertificate")
+#define wszPROPREQUESTATTRIBUTES OLESTR("RequestAttributes")
+#define wszPROPREQUESTTYPE OLESTR("RequestType")
+#define wszPROPREQUESTFLAGS OLESTR("RequestFlags")
+#define wszPROPREQUESTSTATUSCODE OLESTR("StatusCode")
+#define wszPROPREQUESTDISPOSITION OLESTR("Disposition")
+#define wszPROPREQUESTDISPOSITIONMESSAGE OLESTR("DispositionMessage")
+#define wszPROPREQUESTSUBMITTEDWHEN OLESTR("SubmittedWhen")
+#define wszPROPREQUESTRESOLVEDWHEN OLESTR("ResolvedWhen")
+#define wszPROPREQUESTREVOKEDWHEN OLESTR("RevokedWhen")
+#define wszPROPREQUESTREVOKEDEFFECTIVEWHEN OLESTR("RevokedEffectiveWhen")
+#define wszPROPREQUESTREVOKEDREASON OLESTR("RevokedReason")
+#define wszPROPREQUESTERNAME OLESTR("RequesterName")
+#define wszPROPCALLERNAME OLESTR("CallerName")
+#define wszPROPSIGNERPOLICIES OLESTR("SignerPolicies")
+#define wszPROPSIGNERAPPLICATIONPOLICIES OLESTR("SignerApplicationPolicies")
+#define wszPROPOFFICER OLESTR("Officer")
+#define wszPROPPUBLISHEXPIREDCERTINCRL OLESTR("PublishExpiredCertInCRL")
+#define wszPROPREQUESTERNAMEFROMOLDCERTIFICATE OLESTR("RequesterNameFromOldCertificate")
+#define wszPROPATTESTATIONCHALLENGE OLESTR("AttestationChallenge")
+#define wszPROPENDORSEMENTKEYHASH OLESTR("EndorsementKeyHash")
+#define wszPROPENDORSEMENTCERTIFICATEHASH OLESTR("EndorsementCertificateHash")
+#define wszPROPRAWPRECERTIFICATE OLESTR("RawPrecertificate")
+#define wszPROPCRLPARTITIONINDEX OLESTR("CRLPartitionIndex")
+#define wszPROPLINTERCERTIFICATE OLESTR("LinterCertificate")
+
+/* Of the certificate. */
+#define wszPROPCERTIFICATEREQUESTID OLESTR("RequestID")
+#define wszPROPRAWCERTIFICATE OLESTR("RawCertificate")
+#define wszPROPCERTIFICATEHASH OLESTR("CertificateHash")
+#define wszPROPCERTIFICATETEMPLATE OLESTR("CertificateTemplate")
+#define wszPROPCERTIFICATEENROLLMENTFLAGS OLESTR("EnrollmentFlags")
+#define wszPROPCERTIFICATEGENERALFLAGS OLESTR("GeneralFlags")
+#define wszPROPCERTIFICATEPRIVATEKEYFLAGS OLESTR("PrivatekeyFlags")
+#define wszPROPCERTIFICATESERIALNUMBER OLESTR("SerialNumber")
+#define wszPROPCERTIFICATENOTBEFOREDATE OLESTR("NotBefore")
+#define wszPROPCERTIFICATENOTAFTERDATE OLESTR("NotAfter")
+#define wszPROPCERTIFICATESUBJECTKEYIDENTIFIER OLESTR("SubjectKeyIdentifier")
+#define wszPROPCERTIFICATERAWPUBLICKEY OLESTR("RawPublicKey")
+#define wszPROPCERTIFICATEPUBLICKEYLENGTH OLESTR("PublicKeyLength")
+#define wszPROPCERTIFICATEPUBLICKEYALGORITHM OLESTR("PublicKeyAlgorithm")
+#define wszPROPCERTIFICATERAWPUBLICKEYALGORITHMPARAMETERS OLESTR("RawPublicKeyAlgorithmParameters")
+#define wszPROPCERTIFICATEUPN OLESTR("UPN")
+
+/* Of the CA: context 0. Where it says N, ".0", ".1", ... may follow. */
+#define wszPROPCATYPE OLESTR("CAType")
+#define wszPROPSANITIZEDCANAME OLESTR("SanitizedCAName")
+#define wszPROPSANITIZEDSHORTNAME OLESTR("SanitizedShortName")
+#define wszPROPMACHINEDNSNAME OLESTR("MachineDNSName")
+#define wszPROPMODULEREGLOC OLESTR("ModuleRegistryLocation")
+#define wszPROPUSEDS OLESTR("fUseDS")
+#define wszPROPDELTACRLSDISABLED OLESTR("fDeltaCRLsDisabled")
+#define wszPROPSERVERUPGRADED OLESTR("fServerUpgraded")
+#define wszPROPCONFIGDN OLESTR("ConfigDN")
+#define wszPROPDOMAINDN OLESTR("DomainDN")
+#define wszPROPLOGLEVEL OLESTR("LogLevel")
+#define wszPROPSESSIONCOUNT OLESTR("SessionCount")
+#define wszPROPTEMPLATECHANGESEQUENCENUMBER OLESTR("TemplateChangeSequenceNumber")
+#define wszPROPVOLATILEMODE OLESTR("VolatileMode")
+#define wszLOCALIZEDTIMEPERIODUNITS OLESTR("LocalizedTimePeriodUnits") /* N */
+#define wszPROPCERTCOUNT OLESTR("CertCount")
+#define wszPROPRAWCACERTIFICATE OLESTR("RawCACertificate") /* N */
+#define wszPROPCERTSTATE OLESTR("CertState")               /* N */
+#define wszPROPCERTSUFFIX OLESTR("CertSuffix")             /* N */
+#define wszPROPRAWCRL OLESTR("RawCRL")                     /* N */
+#define wszPROPRAWDELTACRL OLESTR("RawDeltaCRL")           /* N */
+#define wszPROPCRLINDEX OLESTR("CRLIndex")                 /* N */
+#define wszPROPCRLSTATE OLESTR("CRLState")                 /* N */
+#define wszPROPCRLSUFFIX OLESTR("CRLSuffix")               /* N */
+#define wszPROPSEAUDITFILTER OLESTR("SEAuditFilter")
+
+/* Of the request, about its requester. */
+#define wszPROPREQUESTERCAACCESS OLESTR("RequesterCAAccess")
+#define wszPROPUSERDN OLESTR("UserDN")
+#define wszPROPKEYARCHIVED OLESTR("KeyArchived")
+
+/* Attributes of the request. */
+#define wszPROPCHALLENGE OLESTR("Challenge")
+#define wszPROPEXPECTEDCHALLENGE OLESTR("ExpectedChallenge")
+#define wszPROPDISPOSITION OLESTR("Disposition")
+#define wszPROPDISPOSITIONDENY OLESTR("Deny")
+#define wszPROPDISPOSITIONPENDING OLESTR("Pending")
+#define wszPROPVALIDITYPERIODSTRING OLESTR("ValidityPeriod")
+#define wszPROPVALIDITYPERIODCOUNT OLESTR("ValidityPeriodUnits")
+#define wszPROPEXPIRATIONDATE OLESTR("ExpirationDate")
+#define wszPROPCERTTYPE OLESTR("CertType")
+#define wszPROPCERTTEMPLATE OLESTR("CertificateTemplate")
+#define wszPROPCERTUSAGE OLESTR("CertificateUsage")
+#define wszPROPREQUESTOSVERSION OLESTR("RequestOSVersion")
+#define wszPROPREQUESTCSPPROVIDER OLESTR("RequestCSPProvider")
+#define wszPROPEXITCERTFILE OLESTR("CertFile")
+#define wszPROPCLIENTBROWSERMACHINE OLESTR("cbm")
+#define wszPROPCERTCLIENTMACHINE OLESTR("ccm")
+#define wszPROPCLIENTDCDNS OLESTR("cdc")
+#define wszPROPREQUESTMACHINEDNS OLESTR("rmd")
+#define wszPROPSUBJECTALTNAME2 OLESTR("san")
+
+#endif
