@@ -5,8 +5,10 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
+    ops::Range,
     os::unix::process::CommandExt,
+    path::Path,
     process::{Command, ExitCode},
 };
 
@@ -15,6 +17,7 @@ use landlock::{
     RulesetError, Scope, path_beneath_rules,
 };
 use rustix::{
+    io::Errno,
     process::{Resource, Rlimit, getrlimit, setrlimit},
     thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs},
 };
@@ -42,6 +45,13 @@ const DESCRIPTORS_MAX: i32 = 1024;
 /// The newest interface of Landlock that the rules are written for. What the kernel does not know
 /// of it is left out.
 const LANDLOCK_ABI: ABI = ABI::V9;
+
+/// Where an executable file says that it is one, of how many bits, in which order of octets (ELF,
+/// `e_ident` up to `EI_DATA`).
+const ELF_CLASS: Range<usize> = 0..6;
+
+/// Where it says for which processor (ELF, `e_machine`).
+const ELF_MACHINE: Range<usize> = 18..20;
 
 /// What a module keeps of root's powers, if the server runs as root: those over files and users
 /// that programs expect of root, none over the system.
@@ -155,7 +165,11 @@ pub fn enter(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, Ent
         syscalls::refuse().map_err(|err| EnterError::apply("refusing system calls", err))?;
     }
 
-    let err = Command::new(program).args(args).exec();
+    let err = if can_be_run(Path::new(&program)) {
+        Command::new(program).args(args).exec()
+    } else {
+        Errno::NOEXEC.into()
+    };
     let reason = execute_reason(&err).map_or_else(|| err.to_string(), str::to_owned);
     Err(EnterError::Execute { reason })
 }
@@ -210,6 +224,30 @@ fn drop_capabilities() -> rustix::io::Result<()> {
             inheritable: keep(has.inheritable),
         },
     )
+}
+
+/// Whether the system has a way to run what is in the file. Where it has none, `exec` of the C
+/// library hands the file to a shell, whatever it is.
+fn can_be_run(program: &Path) -> bool {
+    let head = |path: &Path| -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        fs::File::open(path)?.take(ELF_MACHINE.end as u64).read_to_end(&mut head)?;
+        Ok(head)
+    };
+    // What we cannot read may be run all the same.
+    let (Ok(theirs), Ok(ours)) = (head(program), head(Path::new("/proc/self/exe"))) else {
+        return true;
+    };
+    let is_like_us =
+        [ELF_CLASS, ELF_MACHINE].into_iter().all(|it| theirs.get(it.clone()) == ours.get(it));
+    theirs.starts_with(b"#!") || is_like_us || has_other_formats()
+}
+
+/// Whether an interpreter is registered for files that the kernel does not know, be it for one.
+fn has_other_formats() -> bool {
+    fs::read_dir("/proc/sys/fs/binfmt_misc").is_ok_and(|it| {
+        it.flatten().any(|it| it.file_name() != "register" && it.file_name() != "status")
+    })
 }
 
 fn set_limits(rules: &Confinement) -> rustix::io::Result<()> {

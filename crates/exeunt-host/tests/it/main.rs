@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod call_backs;
+mod confine;
 mod deliver;
 mod end;
 mod hello;
+mod manage;
 
 use std::{
     fs,
