@@ -1,0 +1,116 @@
+//! Values of the contract as variants, and back.
+
+use exeunt_com::{
+    Bstr, Variant,
+    abi::{DISP_E_TYPEMISMATCH, E_FAIL, HRESULT, LONG, VT_BSTR, VT_DATE, VT_EMPTY, VT_I4, VT_NULL},
+    date,
+};
+use exeunt_module::{Value, view::ViewError};
+
+/// Longest name that a module may ask for, in units of UTF-16. The longest known one has 31.
+const NAME_UNITS_MAX: usize = 1024;
+
+/// A value as the original gives it: a long as `VT_I4`, a date as `VT_DATE` in UTC, a text as
+/// `VT_BSTR`, bytes as a `VT_BSTR` whose byte length counts.
+///
+/// # Errors
+///
+/// `E_FAIL` where a date is none.
+pub(crate) fn variant_of(value: &Value) -> Result<Variant, HRESULT> {
+    Ok(match value {
+        Value::Long(number) => Variant::from(*number),
+        Value::Date(text) => Variant::date(date::date_from_iso(text).ok_or(E_FAIL)?),
+        Value::Binary(bytes) => Variant::binary(bytes),
+        Value::String(text) => Variant::from(text.as_str()),
+    })
+}
+
+/// A variant as a value, `None` for an empty one. What is no long, date or text becomes a text.
+///
+/// # Errors
+///
+/// `DISP_E_TYPEMISMATCH` or its like where there is no text for it.
+pub(crate) fn value_of(variant: &Variant) -> Result<Option<Value>, HRESULT> {
+    Ok(Some(match variant.vt() {
+        VT_EMPTY | VT_NULL => return Ok(None),
+        VT_DATE => Value::Date(variant.as_date().and_then(date::date_to_iso).ok_or(E_FAIL)?),
+        VT_I4 => Value::Long(long_of(variant)?),
+        _ => Value::String(text_of_variant(variant)?.to_text_lossy()),
+    }))
+}
+
+/// A whole number of 32 bits, if need be converted as Automation does it.
+///
+/// # Errors
+///
+/// `DISP_E_TYPEMISMATCH`, `DISP_E_OVERFLOW` or their like.
+pub(crate) fn long_of(variant: &Variant) -> Result<LONG, HRESULT> {
+    match variant.as_i32() {
+        Some(number) => Ok(number),
+        None => variant.change_type(VT_I4)?.as_i32().ok_or(DISP_E_TYPEMISMATCH),
+    }
+}
+
+/// A text, if need be converted as Automation does it.
+///
+/// # Errors
+///
+/// `DISP_E_TYPEMISMATCH` or its like.
+pub(crate) fn text_of_variant(variant: &Variant) -> Result<Bstr, HRESULT> {
+    match variant.as_bstr() {
+        Some(text) => Ok(text.clone()),
+        None => variant.change_type(VT_BSTR)?.as_bstr().cloned().ok_or(DISP_E_TYPEMISMATCH),
+    }
+}
+
+/// A name that a module asks for.
+///
+/// # Errors
+///
+/// [`ViewError::Argument`] where it is no text, or longer than [`NAME_UNITS_MAX`].
+pub(crate) fn text_argument(name: &Bstr) -> Result<String, ViewError> {
+    if 2 * NAME_UNITS_MAX < name.as_bytes().len() {
+        return Err(ViewError::Argument { what: "a name of that length" });
+    }
+    name.to_text().map_err(|_| ViewError::Argument { what: "a name that is no text" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_survives_the_way_into_a_variant_and_back() {
+        for value in [
+            Value::Long(-5),
+            Value::Date("2026-11-21T07:00:00Z".to_owned()),
+            Value::String("Zürich".to_owned()),
+        ] {
+            let variant = variant_of(&value).unwrap();
+            assert_eq!(value_of(&variant).unwrap(), Some(value));
+        }
+        assert_eq!(value_of(&Variant::empty()), Ok(None));
+        assert_eq!(value_of(&Variant::from(true)), Ok(Some(Value::String("True".to_owned()))));
+    }
+
+    #[test]
+    fn a_date_counts_days_since_the_end_of_1899() {
+        // Day 25569 is 1970-01-01, so 46347 is 20778 days later: 2026-11-21.
+        let date = variant_of(&Value::Date("2026-11-21T06:00:00Z".to_owned())).unwrap();
+        assert_eq!(date.as_date(), Some(46347.25));
+        assert!(variant_of(&Value::Date("tomorrow".to_owned())).is_err());
+    }
+
+    #[test]
+    fn bytes_keep_an_odd_length() {
+        let variant = variant_of(&Value::Binary(vec![0x30, 1, 0])).unwrap();
+        assert_eq!(variant.as_bstr().unwrap().as_bytes(), [0x30, 1, 0]);
+    }
+
+    #[test]
+    fn a_name_has_an_end() {
+        assert_eq!(text_argument(&Bstr::from("RawCRL.0")).unwrap(), "RawCRL.0");
+        assert!(text_argument(&Bstr::from("x".repeat(NAME_UNITS_MAX + 1).as_str())).is_err());
+        assert!(text_argument(&Bstr::from_bytes(&0xd800_u16.to_ne_bytes())).is_err());
+    }
+}
