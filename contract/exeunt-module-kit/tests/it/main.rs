@@ -20,6 +20,8 @@ use exeunt_module_kit::{
 };
 use serde_json::json;
 
+mod python;
+
 /// What the module was told, in order.
 type Diary = Arc<Mutex<Vec<String>>>;
 
