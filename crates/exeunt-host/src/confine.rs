@@ -1,7 +1,7 @@
 //! What confines a module process: limits, a closed view of the files, refused system calls.
 //!
 //! The host cannot put a child under rules between fork and exec without `unsafe`. So it starts a
-//! trampoline, a hidden command of the server's own binary, which calls [`enter`]: that puts itself
+//! trampoline, a hidden command of the server's own binary, which calls [`enter()`]: that puts itself
 //! under the rules and then becomes the module. This file says what the rules are; `enter` applies
 //! them; `grants` finds out which files are left, `syscalls` which calls.
 
@@ -71,7 +71,7 @@ impl Default for Confinement {
 /// How a module comes under its rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trampoline {
-    /// A program that hands its arguments to [`enter`]. Absolute.
+    /// A program that hands its arguments to [`enter()`]. Absolute.
     pub program: PathBuf,
     /// What stands before those arguments: the name of the hidden command.
     pub prefix: Vec<OsString>,

@@ -209,7 +209,7 @@ impl ModuleProcess {
     }
 
     /// As [`Self::deliver`], and answers what the module asks meanwhile, if it uses
-    /// [`CALL_BACKS`](exeunt_module::call_back::CALL_BACKS).
+    /// [`CALL_BACKS`].
     ///
     /// What it asks is no progress: an event has the same time whether its module asks or not. At
     /// most [`CALL_BACKS_PER_BATCH_MAX`](crate::CALL_BACKS_PER_BATCH_MAX) are looked up, the others
