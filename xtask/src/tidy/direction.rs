@@ -24,7 +24,10 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         &["exeunt-engine", "exeunt-host", "exeunt-module", "exeunt-types", "exeunt-x509"],
     ),
     ("exeunt-host", &["exeunt-module"]),
-    ("exeunt-dispatch", &["exeunt-host", "exeunt-module", "exeunt-store", "exeunt-types"]),
+    (
+        "exeunt-dispatch",
+        &["exeunt-host", "exeunt-module", "exeunt-store", "exeunt-types", "exeunt-x509"],
+    ),
     ("exeunt-api", &[]),
     ("exeunt-http", &["exeunt-api", "exeunt-engine", "exeunt-types"]),
     ("exeunt", EVERYTHING),

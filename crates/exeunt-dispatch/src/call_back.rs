@@ -1,0 +1,218 @@
+//! What a module is answered that asks back while it has an event in hand: the same view, read for
+//! it here.
+
+use exeunt_host::CallBacks;
+use exeunt_module::{
+    CallError, Event, PropType,
+    call_back::{Asked, Found, Query, Refusal},
+    view::{View, ViewError},
+};
+use exeunt_store::Store;
+use exeunt_types::{EventSeq, UnixMillis};
+
+use crate::snapshot::Snapshots;
+
+/// Answers from the event log. That a module asks only about events in its hands is the host's to
+/// see to.
+#[derive(Debug)]
+pub(crate) struct Answers<'a> {
+    store: &'a Store,
+    snapshots: &'a Snapshots,
+    now: UnixMillis,
+}
+
+impl<'a> Answers<'a> {
+    /// For the module that `snapshots` is of. The CA is described as it was when it began: see
+    /// [`Self::at`].
+    pub(crate) fn new(store: &'a Store, snapshots: &'a Snapshots) -> Self {
+        Self { store, snapshots, now: UnixMillis::default() }
+    }
+
+    /// The same with the CA described as it is at that time.
+    #[must_use]
+    pub(crate) fn at(self, now: UnixMillis) -> Self {
+        Self { now, ..self }
+    }
+
+    /// The event with everything in it.
+    fn event(&self, seq: u64) -> Result<Event, CallError> {
+        match self.store.event(EventSeq(seq)) {
+            Ok(Some(logged)) => Ok(self.snapshots.event(&logged, 1, false)),
+            Ok(None) => Err(Refusal::Invalid.into_error(format!("there is no event {seq}"))),
+            Err(err) => {
+                tracing::warn!(event = seq, %err, "event of a call-back cannot be read");
+                let text = format!("event {seq} cannot be read");
+                Err(CallError::new(CallError::INTERNAL, text))
+            }
+        }
+    }
+}
+
+impl CallBacks for Answers<'_> {
+    fn answer(&self, query: &Query) -> Result<serde_json::Value, CallError> {
+        let found = match query.asked().seq {
+            0 => answer(&View::of_system(self.snapshots.system(self.now)), query),
+            seq => answer(&View::of(&self.event(seq)?), query),
+        }?;
+        serde_json::to_value(&found)
+            .map_err(|err| CallError::new(CallError::INTERNAL, err.to_string()))
+    }
+}
+
+/// The answer to one question.
+fn answer(view: &View<'_>, query: &Query) -> Result<Found, CallError> {
+    let Asked { seq, name, value_type } = query.asked();
+    let kind = match value_type {
+        None => None,
+        Some(text) => Some(PropType::from_name(text).ok_or_else(|| {
+            Refusal::Invalid.into_error(format!("there is no type {text:?} of properties"))
+        })?),
+    };
+    // Context 0 is for the CA's own properties; the original has nothing else to say there.
+    if *seq == 0 && !matches!(query, Query::GetCertificateProperty(_)) {
+        let text = format!("{} needs an event in hand", query.method());
+        return Err(Refusal::Invalid.into_error(text));
+    }
+    let found = match query {
+        Query::GetRequestProperty(_) => {
+            view.request_property(name, kind).map(|it| Found::Value(it.into_owned()))
+        }
+        Query::GetCertificateProperty(_) => {
+            view.certificate_property(name, kind).map(|it| Found::Value(it.into_owned()))
+        }
+        Query::GetRequestAttribute(_) => attribute(view, name, kind),
+        Query::GetCertificateExtension(_) => extension(view, name, kind),
+    };
+    found.map_err(|err| err.refusal().into_error(err.to_string()))
+}
+
+/// Attributes are strings and nothing else.
+fn attribute(view: &View<'_>, name: &str, kind: Option<PropType>) -> Result<Found, ViewError> {
+    match kind {
+        None | Some(PropType::String) => {
+            let text = view.request_attribute(name)?.to_owned();
+            Ok(Found::Value(exeunt_module::Value::String(text)))
+        }
+        Some(kind) => Err(ViewError::Type {
+            name: name.to_owned(),
+            asked: kind.name(),
+            found: PropType::String.name(),
+        }),
+    }
+}
+
+/// The DER, as an event has it; a type asks that it can be decoded as such.
+fn extension(view: &View<'_>, oid: &str, kind: Option<PropType>) -> Result<Found, ViewError> {
+    view.certificate_extension(oid, kind)?;
+    let extension = view.extension(oid).cloned();
+    extension.map(Found::Extension).ok_or_else(|| ViewError::Empty { name: oid.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use exeunt_types::{NewRequest, RequestType, Resolution, StatusCode};
+    use serde_json::json;
+
+    use super::*;
+    use crate::settings::CaFacts;
+
+    /// A store with one event: a refused request.
+    fn store(folder: &tempfile::TempDir) -> Store {
+        let path = folder.path().join("ca.db");
+        Store::create(&path, [0x5a; 8], UnixMillis(1)).unwrap();
+        let store = Store::open(&path).unwrap();
+        let request = NewRequest {
+            raw: vec![0x30, 0],
+            request_type: RequestType::Pkcs10,
+            requester: "alice".to_owned(),
+            caller: "ra".to_owned(),
+            template: "tls".to_owned(),
+            attributes: vec![("cdc".to_owned(), "dc1".to_owned())],
+            subject: "CN=host".to_owned(),
+            submitted: UnixMillis(5),
+        };
+        let why = Resolution::Deny { status: StatusCode::ENROLL_DENIED, message: "no".to_owned() };
+        store.admit_resolve(request, why).unwrap();
+        store
+    }
+
+    fn snapshots(store: &Store) -> Snapshots {
+        let facts = CaFacts {
+            name: "CA".to_owned(),
+            machine_dns_name: "ca.example.org".to_owned(),
+            root: true,
+            certificate: vec![0x30, 0],
+        };
+        Snapshots::new(store.store_id().to_owned(), &facts).of_module("census")
+    }
+
+    fn asked(seq: u64, name: &str, value_type: &str) -> Asked {
+        let value_type = (!value_type.is_empty()).then(|| value_type.to_owned());
+        Asked { seq, name: name.to_owned(), value_type }
+    }
+
+    #[test]
+    fn a_call_back_reads_what_the_event_was_told_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let snapshots = snapshots(&store);
+        let answers = Answers::new(&store, &snapshots).at(UnixMillis(9));
+        let logged = store.event(EventSeq(1)).unwrap().unwrap();
+        assert!(snapshots.event(&logged, 1, true).request.binary("RawRequest").is_err());
+        for (query, expected) in [
+            (
+                Query::GetRequestProperty(asked(1, "rawrequest", "binary")),
+                json!({"binary": "MAA="}),
+            ),
+            (Query::GetRequestProperty(asked(1, "CN", "")), json!({"string": "host"})),
+            (Query::GetRequestAttribute(asked(1, "CDC", "string")), json!({"string": "dc1"})),
+            (Query::GetCertificateProperty(asked(0, "CertCount", "")), json!({"long": 1})),
+            (Query::GetCertificateProperty(asked(0, "CertState.0", "long")), json!({"long": 3})),
+        ] {
+            assert_eq!(answers.answer(&query).unwrap(), expected, "{query:?}");
+        }
+        let location = asked(0, "ModuleRegistryLocation", "");
+        let location = answers.answer(&Query::GetCertificateProperty(location)).unwrap();
+        assert!(location["string"].as_str().unwrap().ends_with(r"\ExitModules\census"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_the_originals_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let snapshots = snapshots(&store);
+        let answers = Answers::new(&store, &snapshots);
+        for (query, refusal) in [
+            (Query::GetRequestProperty(asked(1, "RevokedReason", "")), Refusal::Empty),
+            (Query::GetCertificateProperty(asked(1, "SerialNumber", "string")), Refusal::Empty),
+            (Query::GetCertificateExtension(asked(1, "2.5.29.17", "")), Refusal::Empty),
+            (Query::GetRequestAttribute(asked(1, "CertFile", "")), Refusal::Empty),
+            (Query::GetRequestAttribute(asked(1, "cdc", "long")), Refusal::Invalid),
+            (Query::GetRequestProperty(asked(1, "RequestID", "string")), Refusal::Invalid),
+            (Query::GetRequestProperty(asked(1, "RequestID", "ansi")), Refusal::Invalid),
+            (Query::GetRequestProperty(asked(1, "Nothing", "")), Refusal::Invalid),
+            (Query::GetRequestProperty(asked(0, "RequestID", "")), Refusal::Invalid),
+            (Query::GetRequestProperty(asked(2, "RequestID", "")), Refusal::Invalid),
+            (Query::GetCertificateExtension(asked(1, "san", "")), Refusal::Invalid),
+            (Query::GetCertificateProperty(asked(0, "RawCRL.1", "")), Refusal::NotFound),
+        ] {
+            let err = answers.answer(&query).unwrap_err();
+            assert_eq!(Refusal::from_error(&err), Some(refusal), "{query:?}: {err:?}");
+            assert_eq!(err.data.unwrap()["hresult"], refusal.hresult());
+        }
+    }
+
+    #[test]
+    fn an_extension_comes_as_der_and_its_type_only_has_to_fit() {
+        let mut event = Event { context: 9, ..Event::default() };
+        let number = exeunt_module::Extension { flags: 0x1_0001, value: vec![2, 1, 7] };
+        event.extensions.push("1.2.3", number.clone());
+        let view = View::of(&event);
+        for kind in ["", "binary", "long"] {
+            let found = answer(&view, &Query::GetCertificateExtension(asked(1, "1.2.3", kind)));
+            assert_eq!(found.unwrap(), Found::Extension(number.clone()));
+        }
+        let wrong = answer(&view, &Query::GetCertificateExtension(asked(1, "1.2.3", "date")));
+        assert_eq!(Refusal::from_error(&wrong.unwrap_err()), Some(Refusal::Invalid));
+    }
+}

@@ -1,0 +1,56 @@
+//! Properties of the certificate.
+
+use exeunt_module::{Properties, Value};
+use exeunt_types::{CertificateRecord, NewCertificate};
+use exeunt_x509::{Certificate, GeneralName, certificate_hash, public_key_parts};
+
+use super::{hex, long, name, push_text, seconds};
+
+/// `read` is what the certificate's bytes say, where they could be read.
+pub(super) fn properties(record: &CertificateRecord, read: Option<&Certificate>) -> Properties {
+    let CertificateRecord { request, certificate, template, issued: _, event: _ } = record;
+    let NewCertificate {
+        serial,
+        raw,
+        subject,
+        subject_alternative_names: _,
+        not_before,
+        not_after,
+        key,
+    } = certificate;
+    let mut properties = Properties::with_capacity(24);
+    properties.push("RequestID", long(request.0));
+    properties.push("RawCertificate", Value::Binary(raw.clone()));
+    properties.push("CertificateHash", Value::String(hex(&certificate_hash(raw))));
+    push_text(&mut properties, "CertificateTemplate", template);
+    properties.push("SerialNumber", Value::String(serial.to_string()));
+    properties.push("NotBefore", Value::Date(seconds(*not_before)));
+    properties.push("NotAfter", Value::Date(seconds(*not_after)));
+    properties.push("PublicKeyLength", long(u64::from(key.public_key_bits())));
+    if let Some(read) = read {
+        push_key(&mut properties, read);
+        // Several are joined as name parts are.
+        let names: Vec<String> = read
+            .subject_alternative_names()
+            .iter()
+            .filter_map(GeneralName::user_principal_name)
+            .collect();
+        push_text(&mut properties, "UPN", &names.join("\n"));
+    }
+    name::push(&mut properties, subject, read.map(Certificate::subject));
+    properties
+}
+
+fn push_key(properties: &mut Properties, read: &Certificate) {
+    if let Ok(identifier) = read.key_identifier() {
+        push_text(properties, "SubjectKeyIdentifier", &hex(&identifier));
+    }
+    // A certificate that could be read has a key that can.
+    let Ok(parts) = public_key_parts(read.spki_der()) else { return };
+    properties.push("PublicKeyAlgorithm", Value::String(parts.algorithm.to_string()));
+    if let Some(parameters) = parts.parameters {
+        let value = Value::Binary(parameters.to_owned());
+        properties.push("RawPublicKeyAlgorithmParameters", value);
+    }
+    properties.push("RawPublicKey", Value::Binary(parts.key.to_owned()));
+}

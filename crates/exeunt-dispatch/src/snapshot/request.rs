@@ -1,0 +1,53 @@
+//! Properties of the request.
+
+use exeunt_module::{Properties, Value};
+use exeunt_types::{EventState, NewRequest, RequestRecord};
+use exeunt_x509::CertificationRequest;
+
+use super::{is_resolved, long, milliseconds, name, push_text};
+
+/// Everything but `RawRequest`, which not every module gets with the event. `read` is what the
+/// request's bytes say, where they could be read.
+pub(super) fn properties(
+    record: &RequestRecord,
+    state: Option<&EventState>,
+    read: Option<&CertificationRequest>,
+) -> Properties {
+    let RequestRecord { id, request, disposition, status, message, resolved, serial: _ } = record;
+    let NewRequest {
+        raw: _,
+        request_type,
+        requester,
+        caller,
+        template,
+        attributes,
+        subject,
+        submitted,
+    } = request;
+    let (disposition, status, message) = match state {
+        Some(EventState { disposition, status, message }) => (disposition, status, message),
+        None => (disposition, status, message),
+    };
+    let mut properties = Properties::with_capacity(24);
+    properties.push("RequestID", long(id.0));
+    properties.push("RequestType", Value::Long(request_type.code()));
+    // None of the original's bits has a cause here yet.
+    properties.push("RequestFlags", Value::Long(0));
+    properties.push("StatusCode", Value::Long(status.0.cast_signed()));
+    properties.push("Disposition", Value::Long(disposition.code()));
+    push_text(&mut properties, "DispositionMessage", message);
+    properties.push("SubmittedWhen", Value::Date(milliseconds(*submitted)));
+    if let Some(resolved) = resolved.filter(|_| is_resolved(*disposition)) {
+        properties.push("ResolvedWhen", Value::Date(milliseconds(resolved)));
+    }
+    push_text(&mut properties, "RequesterName", requester);
+    push_text(&mut properties, "CallerName", caller);
+    push_text(&mut properties, "CertificateTemplate", template);
+    push_text(&mut properties, "RequestAttributes", &attribute_lines(attributes));
+    name::push(&mut properties, subject, read.map(CertificationRequest::subject));
+    properties
+}
+
+fn attribute_lines(attributes: &[(String, String)]) -> String {
+    attributes.iter().flat_map(|(name, value)| [name, ":", value, "\n"]).collect()
+}

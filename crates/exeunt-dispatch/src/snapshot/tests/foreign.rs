@@ -1,0 +1,267 @@
+//! A request and a certificate made by OpenSSL, read by the snapshot and by pyca/cryptography: both
+//! say the same.
+
+use std::{fs, path::Path};
+
+use exeunt_module::view::{Class, PROPERTIES, View};
+use exeunt_testkit::{requests::openssl_key, tools};
+
+use super::*;
+
+/// What pyca reads in a certificate and a request, in the form of the properties.
+const READ: &str = r#"
+import hashlib, json, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization as s
+
+cert = x509.load_der_x509_certificate(open(sys.argv[1], "rb").read())
+request = x509.load_der_x509_csr(open(sys.argv[2], "rb").read())
+def parts(name):
+    found = {}
+    for it in reversed(list(name)):
+        found.setdefault(it.oid.dotted_string, []).append(it.value)
+    return {oid: "\n".join(values) for oid, values in found.items()}
+def extensions(of):
+    return [[it.oid.dotted_string, it.critical, it.value.public_bytes().hex()] for it in of.extensions]
+san = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+upn = [it.value for it in san if isinstance(it, x509.OtherName) and it.type_id.dotted_string == "1.3.6.1.4.1.311.20.2.3"]
+spki = cert.public_key().public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo)
+print(json.dumps({
+    "serial": format(cert.serial_number, "x"),
+    "hash": hashlib.sha1(cert.public_bytes(s.Encoding.DER)).hexdigest(),
+    "key_id": cert.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest.hex(),
+    "bits": cert.public_key().key_size,
+    "spki": spki.hex(),
+    "algorithm": cert.public_key_algorithm_oid.dotted_string,
+    "subject": cert.subject.public_bytes().hex(),
+    "parts": parts(cert.subject),
+    "requested": request.subject.public_bytes().hex(),
+    "requested_parts": parts(request.subject),
+    "not_before": cert.not_valid_before_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "not_after": cert.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "upn": [it[2:].decode() for it in upn],
+    "extensions": extensions(cert),
+    "asked": extensions(request),
+}))
+"#;
+
+/// Requested extensions: the names and the extended usage get into the certificate as they are,
+/// the key usage with another value, the constraints not at all.
+const ASKED: &str = "
+[req]
+distinguished_name = dn
+req_extensions = ext
+[dn]
+[ext]
+subjectAltName = DNS:host.example.org, otherName:1.3.6.1.4.1.311.20.2.3;UTF8:ada@example.org
+extendedKeyUsage = serverAuth
+keyUsage = critical, digitalSignature
+basicConstraints = critical, CA:FALSE
+";
+
+const GIVEN: &str = "
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+crlDistributionPoints = URI:http://ca.example.org/ca.crl
+authorityInfoAccess = caIssuers;URI:http://ca.example.org/ca.crt
+keyUsage = critical, digitalSignature, keyEncipherment
+certificatePolicies = 1.2.3.4
+subjectAltName = DNS:host.example.org, otherName:1.3.6.1.4.1.311.20.2.3;UTF8:ada@example.org
+extendedKeyUsage = serverAuth
+";
+
+/// Every part of a name that OpenSSL knows by a keyword; two units, in this order.
+const SUBJECT: &str = "/C=DE/ST=Sachsen/L=Görlitz/street=Am Markt 1/O=Acme, Inc./OU=Outer/OU=Inner\
+    /title=Dr/GN=Ada/SN=Lovelace/initials=AL/serialNumber=12-34/DC=org/DC=example\
+    /CN=host.example.org/emailAddress=ada@example.org\
+    /unstructuredName=box/unstructuredAddress=shelf 4";
+
+struct Made {
+    certificate: Vec<u8>,
+    request: Vec<u8>,
+    read: serde_json::Value,
+}
+
+fn make(key: &str) -> Made {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let openssl = |text: &str, more: &[&str]| {
+        let args = text.split(' ').chain(more.iter().copied());
+        tools::run_ok(tools::openssl(), args, b"");
+    };
+    fs::write(path("asked.cnf"), ASKED).unwrap();
+    fs::write(path("given.cnf"), GIVEN).unwrap();
+    let key_of = |key: &str| openssl_key(key).to_str().unwrap().to_owned();
+    let (ca_key, key) = (key_of("ec:P-256#ca"), key_of(key));
+    let ca_pem = path("ca.pem");
+    openssl("req -x509 -batch -days 9 -subj /CN=CA -key", &[&ca_key, "-out", &ca_pem]);
+    let (request_pem, request_der) = (path("request.pem"), path("request.der"));
+    let config = path("asked.cnf");
+    openssl(
+        "req -new -utf8 -batch -config",
+        &[&config, "-key", &key, "-subj", SUBJECT, "-out", &request_pem],
+    );
+    openssl("req -outform DER -in", &[&request_pem, "-out", &request_der]);
+    let certificate = path("certificate.der");
+    openssl(
+        "x509 -req -days 5 -outform DER -in",
+        &[
+            &request_pem,
+            "-CA",
+            &ca_pem,
+            "-CAkey",
+            &ca_key,
+            "-extfile",
+            &path("given.cnf"),
+            "-out",
+            &certificate,
+        ],
+    );
+    let answer = tools::run_ok(tools::python(), ["-c", READ, &certificate, &request_der], b"");
+    Made {
+        certificate: fs::read(Path::new(&certificate)).unwrap(),
+        request: fs::read(Path::new(&request_der)).unwrap(),
+        read: serde_json::from_slice(&answer).unwrap(),
+    }
+}
+
+fn logged(made: &Made) -> LoggedEvent {
+    let mut logged = issued();
+    let read = parse_certificate(&made.certificate).unwrap();
+    let request = logged.request.as_mut().unwrap();
+    request.request.subject = parse_request(&made.request).unwrap().subject().to_string();
+    request.request.raw.clone_from(&made.request);
+    logged.certificate.as_mut().unwrap().certificate = NewCertificate {
+        serial: read.serial(),
+        raw: made.certificate.clone(),
+        subject: read.subject().to_string(),
+        subject_alternative_names: String::new(),
+        not_before: UnixMillis::from_unix_seconds(read.not_before()),
+        not_after: UnixMillis::from_unix_seconds(read.not_after()),
+        key: read.key(),
+    };
+    logged
+}
+
+fn unhex(text: &serde_json::Value) -> Vec<u8> {
+    let digits = text.as_str().unwrap();
+    (0..digits.len())
+        .step_by(2)
+        .map(|it| u8::from_str_radix(&digits[it..it + 2], 16).unwrap())
+        .collect()
+}
+
+#[track_caller]
+fn check(key: &str) {
+    let made = make(key);
+    let read = &made.read;
+    let snapshots = Snapshots::new("store".to_owned(), &facts());
+    let event = snapshots.event(&logged(&made), 1, false);
+    let certificate = &event.certificate;
+    let text = |name: &str| certificate.string(name).unwrap();
+
+    // 1. The certificate.
+    assert_eq!(text("SerialNumber").trim_start_matches('0'), read["serial"].as_str().unwrap());
+    assert_eq!(text("CertificateHash"), read["hash"]);
+    assert_eq!(text("SubjectKeyIdentifier"), read["key_id"]);
+    assert_eq!(text("PublicKeyAlgorithm"), read["algorithm"]);
+    assert_eq!(text("UPN"), read["upn"][0]);
+    assert_eq!(certificate.date("NotBefore").unwrap(), read["not_before"]);
+    assert_eq!(certificate.date("NotAfter").unwrap(), read["not_after"]);
+    assert_eq!(certificate.long("PublicKeyLength").unwrap(), read["bits"]);
+    assert_eq!(certificate.binary("RawName").unwrap(), unhex(&read["subject"]));
+    // SEQUENCE { SEQUENCE { algorithm, parameters }, BIT STRING { 0, key } }: ends in both parts.
+    let spki = unhex(&read["spki"]);
+    let key = certificate.binary("RawPublicKey").unwrap();
+    let parameters = certificate.binary("RawPublicKeyAlgorithmParameters").unwrap();
+    assert!(spki.ends_with(key));
+    let before_key = &spki[..spki.len() - key.len()];
+    let bit_string = before_key.iter().rposition(|it| *it == 0x03).unwrap();
+    assert!(before_key[..bit_string].ends_with(parameters));
+    assert_eq!(event.request.binary("RawName").unwrap(), unhex(&read["requested"]));
+
+    // 2. Both names, by the OIDs of their parts.
+    let view = View::of(&event);
+    for (call, parts) in [("certificate", &read["parts"]), ("request", &read["requested_parts"])] {
+        let parts = parts.as_object().unwrap();
+        assert_eq!(parts.len(), 16, "every part of a name is in the test");
+        for (oid, expected) in parts {
+            let found = match call {
+                "request" => view.request_property(oid, None),
+                _ => view.certificate_property(oid, None),
+            };
+            let expected = Value::String(expected.as_str().unwrap().to_owned());
+            assert_eq!(*found.unwrap(), expected, "{call} {oid}");
+        }
+    }
+
+    // 3. Extensions: the certificate's in its order, then what did not get in.
+    let origin = |oid: &str| match oid {
+        "2.5.29.14" | "2.5.29.35" | "2.5.29.31" | "1.3.6.1.5.5.7.1.1" => 0x4_0000,
+        "2.5.29.17" | "2.5.29.37" => 0x1_0000,
+        _ => 0x2_0000,
+    };
+    let mut expected = Vec::new();
+    for it in read["extensions"].as_array().unwrap() {
+        let oid = it[0].as_str().unwrap();
+        let flags = origin(oid) | u32::from(it[1].as_bool().unwrap());
+        expected.push((oid, flags, unhex(&it[2])));
+    }
+    assert_eq!(expected.len(), 8);
+    let left_out =
+        read["asked"].as_array().unwrap().iter().find(|it| it[0] == "2.5.29.19").unwrap();
+    expected.push(("2.5.29.19", 0x1_0003, unhex(&left_out[2])));
+    let found: Vec<_> =
+        event.extensions.iter().map(|(oid, it)| (oid, it.flags, it.value.clone())).collect();
+    assert_eq!(found, expected);
+
+    // 4. Whatever was put in is in the table, under its class and with its type, and is filled.
+    let known = |name: &str, value: &Value, classes: [Class; 2]| {
+        let plain = PROPERTIES.iter().find(|it| it.name == name && classes.contains(&it.class));
+        let known = plain.unwrap_or_else(|| panic!("{name} is in no table"));
+        assert_eq!(known.kind, Some(value.kind()), "{name}");
+        assert!(known.filled, "{name}");
+    };
+    let system = snapshots.of_module("census");
+    let system = system.system(UnixMillis(0));
+    event.request.iter().for_each(|(name, it)| known(name, it, [Class::Request, Class::Name]));
+    certificate.iter().for_each(|(name, it)| known(name, it, [Class::Certificate, Class::Name]));
+    system.iter().for_each(|(name, it)| known(name, it, [Class::System, Class::System]));
+    // 5. And what the table calls filled is there. The request's own copy is the CA's.
+    for it in PROPERTIES.iter().filter(|it| it.filled) {
+        let value = match it.class {
+            Class::Request => view.request_property(it.name, it.kind),
+            Class::System => View::of_system(system).certificate_property(it.name, it.kind),
+            _ => view.certificate_property(it.name, it.kind),
+        };
+        assert!(value.is_ok(), "{} should have a value: {value:?}", it.name);
+    }
+}
+
+#[test]
+fn what_is_read_of_an_ec_certificate_is_what_pyca_reads() {
+    check("ec:P-256");
+}
+
+#[test]
+fn what_is_read_of_an_rsa_certificate_is_what_pyca_reads() {
+    check("rsa:2048");
+}
+
+#[test]
+fn a_request_without_a_certificate_has_the_extensions_that_it_asks_for() {
+    let made = make("ec:P-256");
+    let mut logged = logged(&made);
+    logged.kind = EventKind::CERT_PENDING;
+    logged.state.as_mut().unwrap().disposition = Disposition::Pending;
+    let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false);
+    let found: Vec<_> = event.extensions.iter().map(|(oid, it)| (oid, it.flags)).collect();
+    let expected: Vec<_> = made.read["asked"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it[0].as_str().unwrap(), 0x1_0000 | u32::from(it[1].as_bool().unwrap())))
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(found.len(), 4);
+}
