@@ -1,10 +1,14 @@
 //! The command line: what can be typed. What it does stands in `command`.
 
+mod exit;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exeunt_types::KeyAlgorithm;
+
+pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
 
 /// A certificate authority that never loses an event
 ///
@@ -83,12 +87,24 @@ pub enum Command {
     )]
     Cert(Cert),
 
-    /// Look at exit modules
+    /// Look at exit modules and manage them
     #[command(
         subcommand,
-        after_help = "Examples:\n  exeunt exit list --home ca\n  exeunt exit status file --home ca"
+        after_help = "Examples:
+  exeunt exit list --home ca
+  exeunt exit add mail --command '/usr/local/bin/mail --quiet' --set to=ca@example.test --home ca
+  exeunt exit status mail --home ca
+  exeunt exit parked list mail --home ca"
     )]
-    Exit(Exit),
+    Exit(Box<Exit>),
+
+    /// Have the server read its configuration again
+    ///
+    /// Takes up what is new about the exit modules, and says which other keys have changed: those
+    /// count after a restart. A configuration that is not good is refused whole, and everything
+    /// goes on as before. SIGHUP does the same.
+    #[command(after_help = "Examples:\n  exeunt reload --home ca")]
+    Reload(Reload),
 
     /// Check the configuration
     #[command(subcommand, after_help = "Examples:\n  exeunt config check --home ca")]
@@ -306,30 +322,16 @@ pub enum Cert {
     },
 }
 
-/// `exeunt exit …`.
-#[derive(Debug, Subcommand)]
-pub enum Exit {
-    /// List exit modules and how they stand
-    List {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        /// Which server
-        #[command(flatten)]
-        door: Door,
-    },
-    /// Show one exit module, with the events on its shelf
-    Status {
-        /// Its name
-        #[arg(value_name = "NAME")]
-        name: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        /// Which server
-        #[command(flatten)]
-        door: Door,
-    },
+/// Options of `reload`.
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Which server
+    #[command(flatten)]
+    pub door: Door,
 }
 
 /// `exeunt config …`.
@@ -392,8 +394,22 @@ mod tests {
     #[test]
     fn every_command_shows_examples() {
         for command in Cli::command().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains("exeunt "), "{} has no example", command.get_name());
+            check_example(command);
         }
+    }
+
+    #[test]
+    fn every_command_about_modules_shows_examples() {
+        let cli = Cli::command();
+        for command in cli.find_subcommand("exit").unwrap().get_subcommands() {
+            check_example(command);
+            command.get_subcommands().for_each(check_example);
+        }
+    }
+
+    #[track_caller]
+    fn check_example(command: &clap::Command) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains("exeunt "), "{} has no example", command.get_name());
     }
 }

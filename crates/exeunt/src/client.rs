@@ -6,7 +6,8 @@ use std::time::Duration;
 use exeunt_api::{ATTRIBUTE_HEADER, Problem, REQUESTS_PATH, SubmitAnswer};
 use exeunt_keys::secret_file;
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::{Certificate, StatusCode, Url};
+use reqwest::{Certificate, Method, StatusCode, Url};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::Door;
@@ -122,6 +123,47 @@ impl ApiClient {
         body(response)
     }
 
+    /// Reads one resource whose answer may take its time, without a word about that.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiClient::get`].
+    pub fn wait_for<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let builder = self.authorized(self.client.get(self.url(path)).query(query));
+        let response = builder.send().map_err(|err| self.unreachable(err))?;
+        if !response.status().is_success() {
+            return Err(problem(response));
+        }
+        body(response)
+    }
+
+    /// Changes something; `sent` is the body, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiClient::get`].
+    pub fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        sent: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
+        let mut builder = self.client.request(method, self.url(path)).query(query);
+        if let Some(sent) = sent {
+            builder = builder.json(sent);
+        }
+        let response = self.send(builder)?;
+        if !response.status().is_success() {
+            return Err(problem(response));
+        }
+        body(response)
+    }
+
     /// Submits a request. A refusal by the policy is an answer, not an error.
     ///
     /// # Errors
@@ -153,15 +195,21 @@ impl ApiClient {
     }
 
     fn send(&self, builder: RequestBuilder) -> Result<Response, Failure> {
-        let builder = match &self.token {
+        let builder = self.authorized(builder);
+        let sent = output::with_progress("waiting for the server", || builder.send());
+        sent.map_err(|err| self.unreachable(err))
+    }
+
+    fn authorized(&self, builder: RequestBuilder) -> RequestBuilder {
+        match &self.token {
             Some(token) => builder.bearer_auth(token),
             None => builder,
-        };
-        let sent = output::with_progress("waiting for the server", || builder.send());
-        sent.map_err(|err| {
-            let message = format!("no answer from {}: {}", self.peer, chain(&err.without_url()));
-            Failure::new("server-unreachable", message).hint("is the server running? exeunt serve")
-        })
+        }
+    }
+
+    fn unreachable(&self, err: reqwest::Error) -> Failure {
+        let message = format!("no answer from {}: {}", self.peer, chain(&err.without_url()));
+        Failure::new("server-unreachable", message).hint("is the server running? exeunt serve")
     }
 }
 

@@ -5,6 +5,7 @@ pub mod config;
 pub mod exit;
 pub mod init;
 pub mod quickstart;
+pub mod reload;
 pub mod request;
 pub mod run_module;
 pub mod serve;
@@ -34,7 +35,8 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Submit(options) => submit::run(&options),
         Command::Request(options) => request::run(options),
         Command::Cert(options) => cert::run(options),
-        Command::Exit(options) => exit::run(options),
+        Command::Exit(options) => exit::run(*options),
+        Command::Reload(options) => reload::run(&options),
         Command::Config(options) => config::run(options),
         Command::RunModule(options) => run_module::run(&options),
         Command::Completions(options) => shell::completions(&options),

@@ -3,6 +3,7 @@
 //! The file's types know serde and stop here. [`Config`] is valid as a whole; whoever holds one
 //! need not check again.
 
+mod exit;
 mod file;
 mod template;
 
@@ -11,19 +12,23 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use exeunt_dispatch::RetrySchedule;
 use exeunt_engine::Publication;
 use exeunt_policy::{Template, TemplatePolicy, TemplatePolicyError};
-use exeunt_types::{EventSeq, ExitName, ExitNameError, StartAt};
+use exeunt_types::ExitNameError;
 
-use file::{ExitTable, File, StartWord};
+pub use exit::{ExitConfig, ModuleConfig};
+use file::File;
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Most exit modules.
 pub const EXIT_COUNT_MAX: usize = 64;
-/// Longest deadline for one event, in seconds.
-const DEADLINE_S_MAX: u64 = 3600;
+/// Longest that an answer waits for modules, in seconds.
+const BEFORE_REPLY_S_MAX: u64 = 60;
+/// How long an answer waits for modules where nothing is said, in seconds.
+const BEFORE_REPLY_S_DEFAULT: u64 = 5;
+/// Longest pause between two heartbeats, in seconds: a day.
+const HEARTBEAT_S_MAX: u64 = 86_400;
 
 /// Settings of one CA, checked as a whole. Paths are absolute.
 #[derive(Debug)]
@@ -44,6 +49,10 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Bearer tokens by name, each in a file of its own.
     pub token_files: BTreeMap<String, PathBuf>,
+    /// Longest that an answer waits for modules that are told before it.
+    pub before_reply: Duration,
+    /// Silence in the log after which a heartbeat is written, if any is.
+    pub heartbeat: Option<Duration>,
     /// Addresses that go into certificates.
     pub publication: Publication,
     /// The templates, checked.
@@ -61,34 +70,6 @@ pub enum PassphraseSource {
     File(PathBuf),
     /// A variable of the environment.
     Environment(String),
-}
-
-/// One exit module.
-#[derive(Clone, Debug)]
-pub struct ExitConfig {
-    /// Its name.
-    pub name: ExitName,
-    /// What runs.
-    pub module: ModuleConfig,
-    /// Where a module that is new to the store begins.
-    pub start_at: StartAt,
-    /// How long it may take for one event.
-    pub deadline: Duration,
-    /// Most events that are under way at once.
-    pub window: u32,
-    /// When a failed delivery is tried again.
-    pub retry: RetrySchedule,
-    /// The module's own settings, passed on as they are.
-    pub settings: serde_json::Map<String, serde_json::Value>,
-}
-
-/// What runs as a module.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ModuleConfig {
-    /// One of the modules inside this program.
-    Shipped(String),
-    /// A program with its arguments.
-    Command(Vec<String>),
 }
 
 /// Why a configuration is refused. The first thing wrong, with the key it is about.
@@ -162,12 +143,21 @@ impl Config {
     ///
     /// The first thing wrong, with the key it is about.
     pub fn load(path: &Path, home: &Path) -> Result<Self, ConfigError> {
+        Self::from_toml(&Self::read(path)?, home)
+    }
+
+    /// Reads the text of a configuration, if it is not too large to be one.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Read`], [`ConfigError::TooLarge`].
+    pub fn read(path: &Path) -> Result<String, ConfigError> {
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
         let size = std::fs::metadata(path).map_err(read)?.len();
         if CONFIG_BYTES_MAX < size {
             return Err(ConfigError::TooLarge(path.to_owned()));
         }
-        Self::from_toml(&std::fs::read_to_string(path).map_err(read)?, home)
+        std::fs::read_to_string(path).map_err(read)
     }
 
     /// Checks the text of a configuration.
@@ -201,8 +191,18 @@ impl Config {
         let templates =
             template.into_iter().map(template::checked).collect::<Result<Vec<_>, _>>()?;
         TemplatePolicy::new(templates.clone(), policy.default_template.clone())?;
-        let exits = exit.into_iter().map(exit_config).collect::<Result<Vec<_>, _>>()?;
-        check_exits(&exits)?;
+        let exits =
+            exit.into_iter().map(|it| exit::checked(it, home)).collect::<Result<Vec<_>, _>>()?;
+        exit::check_all(&exits)?;
+        let before_reply_s = server.before_reply_s.unwrap_or(BEFORE_REPLY_S_DEFAULT);
+        if before_reply_s == 0 || BEFORE_REPLY_S_MAX < before_reply_s {
+            let reason = format!("must be 1 to {BEFORE_REPLY_S_MAX}");
+            return Err(value_error("server.before_reply_s", reason));
+        }
+        if HEARTBEAT_S_MAX < server.heartbeat_s {
+            let reason = format!("must be 0, for none, to {HEARTBEAT_S_MAX}");
+            return Err(value_error("server.heartbeat_s", reason));
+        }
         Ok(Self {
             name: ca.name,
             certificate: home.join(ca.certificate),
@@ -216,6 +216,8 @@ impl Config {
                 .into_iter()
                 .map(|(name, file)| (name, home.join(file)))
                 .collect(),
+            before_reply: Duration::from_secs(before_reply_s),
+            heartbeat: Some(Duration::from_secs(server.heartbeat_s)).filter(|it| !it.is_zero()),
             publication: Publication {
                 crl_distribution_points: publication.crl_distribution_points,
                 ca_issuers: publication.ca_issuers,
@@ -225,6 +227,45 @@ impl Config {
             default_template: policy.default_template,
             exits,
         })
+    }
+}
+
+impl Config {
+    /// The keys outside of `[[exit]]` in which two configurations differ. They count after a restart
+    /// only.
+    pub fn differing_keys(&self, other: &Self) -> Vec<&'static str> {
+        let Self {
+            name,
+            certificate,
+            key,
+            passphrase,
+            check_signatures,
+            listen,
+            tls,
+            token_files,
+            before_reply,
+            heartbeat,
+            publication,
+            templates,
+            default_template,
+            exits: _,
+        } = self;
+        let same = [
+            ("ca.name", *name == other.name),
+            ("ca.certificate", *certificate == other.certificate),
+            ("key.file", *key == other.key),
+            ("key.passphrase", *passphrase == other.passphrase),
+            ("key.check_signatures", *check_signatures == other.check_signatures),
+            ("server.listen", *listen == other.listen),
+            ("server.tls", *tls == other.tls),
+            ("server.token_files", *token_files == other.token_files),
+            ("server.before_reply_s", *before_reply == other.before_reply),
+            ("server.heartbeat_s", *heartbeat == other.heartbeat),
+            ("publication", *publication == other.publication),
+            ("template", *templates == other.templates),
+            ("policy.default_template", *default_template == other.default_template),
+        ];
+        same.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
     }
 }
 
@@ -242,84 +283,6 @@ pub fn check_listen(address: SocketAddr, tls: bool) -> Result<(), ConfigError> {
          would cross the network in the clear"
     );
     Err(value_error("server.listen", reason))
-}
-
-fn exit_config(table: ExitTable) -> Result<ExitConfig, ConfigError> {
-    let ExitTable {
-        name,
-        module,
-        command,
-        start_at,
-        deadline_s,
-        window,
-        retry_first_s,
-        retry_longest_s,
-        retry_attempts_max,
-        settings,
-    } = table;
-    let key = |field: &str| format!("exit {name:?}: {field}");
-    let module = match (module, command) {
-        (Some(module), None) => {
-            if !crate::command::run_module::SHIPPED.contains(&module.as_str()) {
-                let known = crate::command::run_module::SHIPPED.join(", ");
-                let reason = format!("there is no module {module:?}; there are: {known}");
-                return Err(value_error(key("module"), reason));
-            }
-            ModuleConfig::Shipped(module)
-        }
-        (None, Some(command)) if !command.is_empty() => ModuleConfig::Command(command),
-        _ => {
-            let reason = "give exactly one of module and command (a list, the program first)";
-            return Err(value_error(key("module"), reason));
-        }
-    };
-    if deadline_s == 0 || DEADLINE_S_MAX < deadline_s {
-        return Err(value_error(key("deadline_s"), format!("must be 1 to {DEADLINE_S_MAX}")));
-    }
-    if window == 0 || exeunt_module::WINDOW_MAX < window {
-        let reason = format!("must be 1 to {}", exeunt_module::WINDOW_MAX);
-        return Err(value_error(key("window"), reason));
-    }
-    if retry_first_s == 0 || retry_longest_s < retry_first_s || retry_attempts_max == 0 {
-        let reason = "retry_first_s must be at least 1 and at most retry_longest_s, and \
-                      retry_attempts_max at least 1";
-        return Err(value_error(key("retry"), reason));
-    }
-    let start_at = match start_at {
-        StartWord::Word(word) if word == "head" => StartAt::Head,
-        StartWord::Word(word) if word == "first" => StartAt::After(EventSeq(0)),
-        StartWord::After(place) => StartAt::After(EventSeq(place)),
-        StartWord::Word(_) => {
-            let reason = "must be \"head\", \"first\" or the number of an event";
-            return Err(value_error(key("start_at"), reason));
-        }
-    };
-    Ok(ExitConfig {
-        name: ExitName::parse(&name)?,
-        module,
-        start_at,
-        deadline: Duration::from_secs(deadline_s),
-        window,
-        retry: RetrySchedule {
-            first: Duration::from_secs(retry_first_s),
-            longest: Duration::from_secs(retry_longest_s),
-            attempts_max: retry_attempts_max,
-            ..RetrySchedule::default()
-        },
-        settings,
-    })
-}
-
-fn check_exits(exits: &[ExitConfig]) -> Result<(), ConfigError> {
-    if EXIT_COUNT_MAX < exits.len() {
-        return Err(value_error("exit", format!("more than {EXIT_COUNT_MAX} modules")));
-    }
-    for (index, exit) in exits.iter().enumerate() {
-        if exits[..index].iter().any(|it| it.name == exit.name) {
-            return Err(value_error("exit", format!("the name {} is there twice", exit.name)));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

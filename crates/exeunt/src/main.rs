@@ -7,16 +7,25 @@ mod command;
 mod config;
 mod failure;
 mod home;
+mod launch;
 mod logging;
+mod manage;
 mod output;
 mod server;
-mod status;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // Before anything else, and before there is a thread: this process is about to be a module.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|it| it == launch::RUN_CONFINED) {
+        return match exeunt_host::confine::enter(args) {
+            Ok(never) => match never {},
+            Err(err) => err.report(),
+        };
+    }
     let cli = cli::Cli::parse();
     match command::run(cli.command) {
         Ok(status) => ExitCode::from(status),

@@ -2,24 +2,27 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
-use exeunt_dispatch::{CaFacts, Dispatcher, ExitSettings};
+use exeunt_api::Reloaded;
+use exeunt_dispatch::{CaFacts, Dispatcher};
 use exeunt_engine::Engine;
-use exeunt_host::{HostLimits, ModuleCommand};
-use exeunt_http::{HttpSettings, Limits, Server, TlsFiles};
+use exeunt_host::confine;
+use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles};
 use exeunt_keys::{SigningKey, secret_file, sha256};
 use exeunt_policy::TemplatePolicy;
 use exeunt_store::Store;
 use exeunt_types::EventKind;
 use exeunt_x509::{Issuer, decode_pem_or_der};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::clock::{SystemClock, SystemEntropy, now};
-use crate::config::{Config, ExitConfig, ModuleConfig, check_listen};
+use crate::config::{Config, check_listen};
 use crate::failure::{Failure, chain};
 use crate::home::{Home, open_key};
-use crate::status::{self, SharedDispatcher};
+use crate::launch::Launcher;
+use crate::manage::{BY_SIGNAL, ManageError, Manager, SharedDispatcher};
 
 /// How long a stop waits for requests and deliveries in hand.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -27,13 +30,18 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 const TELL_GRACE: Duration = Duration::from_secs(5);
 /// How often a stop looks whether the modules have heard everything.
 const SETTLE_POLL: Duration = Duration::from_millis(10);
+/// Longest pause between two looks at the log for the heartbeat.
+const HEARTBEAT_LOOK: Duration = Duration::from_secs(1);
 
 /// A server that runs.
 #[derive(Debug)]
 pub struct Running {
     engine: Arc<Engine>,
     dispatcher: SharedDispatcher,
+    manager: Arc<Manager>,
     http: Server,
+    /// Dropped to end the thread that writes heartbeats, if there is one.
+    heartbeat: Option<mpsc::Sender<()>>,
 }
 
 /// Starts everything, or nothing.
@@ -42,6 +50,9 @@ pub struct Running {
 ///
 /// The first part that does not start, with what to do about it.
 pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<Running, Failure> {
+    // No other process of this user, a module least of all, is to read keys out of our memory.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|err| Failure::from_error("process-open", &std::io::Error::from(err)))?;
     let listen = listen.or(config.listen);
     if let Some(address) = listen {
         check_listen(address, config.tls.is_some())
@@ -59,8 +70,14 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let facts = ca_facts(&config, &engine);
     engine.recover().map_err(|err| Failure::from_error(err.code(), &err))?;
     let engine = Arc::new(engine);
-    let exits =
-        config.exits.iter().map(|exit| exit_settings(home, exit)).collect::<Result<Vec<_>, _>>()?;
+    let launcher = Launcher::new(home)?;
+    let exits = config.exits.iter().map(|exit| {
+        if let Err(err) = launcher.check_runner(exit) {
+            tracing::error!(code = err.code(), module = %exit.name, error = chain(&err));
+        }
+        launcher.settings(&config, exit)
+    });
+    let exits = exits.collect::<Result<Vec<_>, _>>().map_err(|err| refused(&err))?;
     let dispatcher = Dispatcher::start(
         engine.store().clone(),
         exits,
@@ -70,14 +87,22 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     )
     .map_err(|err| Failure::from_error(err.code(), &err))?;
     let dispatcher: SharedDispatcher = Arc::new(RwLock::new(Some(dispatcher)));
+    let tls = config.tls.clone().map(|(certificate, key)| TlsFiles { certificate, key });
     let settings = HttpSettings {
         socket: home.socket_path(),
         listen,
-        tls: config.tls.map(|(certificate, key)| TlsFiles { certificate, key }),
+        tls,
         tokens,
         limits: Limits::default(),
+        before_reply: Some(before_reply(&dispatcher, config.before_reply)),
+        // Whoever is gone by now has nothing to say any more.
+        refused_process: Some(Arc::new(|pid| confine::is_confined(pid).unwrap_or(true))),
     };
-    let exits = status::source(&dispatcher, engine.store());
+    let silence = config.heartbeat;
+    let holder = facts.machine_dns_name;
+    let manager = Manager::new(home, launcher, &dispatcher, engine.store(), holder, config);
+    let manager = Arc::new(manager);
+    let exits = Arc::clone(&manager);
     let http = Server::start(settings, Arc::clone(&engine), exits).map_err(|err| {
         let failure = Failure::from_error(err.code(), &err);
         match err.hint() {
@@ -86,7 +111,46 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         }
     })?;
     log_server_event(&engine, EventKind::STARTUP);
-    Ok(Running { engine, dispatcher, http })
+    let heartbeat = silence.map(|silence| beat(&engine, silence)).transpose()?;
+    Ok(Running { engine, dispatcher, manager, http, heartbeat })
+}
+
+/// A module's refusal at the start, or at a reload that nobody asked for over HTTP.
+fn refused(error: &ManageError) -> Failure {
+    Failure::from_error(error.code(), error).hint(error.hint())
+}
+
+fn before_reply(dispatcher: &SharedDispatcher, limit: Duration) -> BeforeReply {
+    let dispatcher = Arc::clone(dispatcher);
+    let told = move |event| {
+        let dispatcher = dispatcher.read().unwrap_or_else(PoisonError::into_inner);
+        dispatcher.as_ref().is_none_or(|it| it.told(event, Duration::ZERO))
+    };
+    BeforeReply { told: Arc::new(told), limit }
+}
+
+/// Writes a heartbeat whenever nothing was logged for `silence`, until the sender is dropped.
+fn beat(engine: &Arc<Engine>, silence: Duration) -> Result<mpsc::Sender<()>, Failure> {
+    let (sender, stop) = mpsc::channel::<()>();
+    let engine = Arc::clone(engine);
+    let look = silence.min(HEARTBEAT_LOOK);
+    let beat = move || {
+        let mut head = engine.store().head();
+        let mut since = Instant::now();
+        while stop.recv_timeout(look) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if engine.store().head() == head {
+                if since.elapsed() < silence {
+                    continue;
+                }
+                log_server_event(&engine, EventKind::HEARTBEAT);
+            }
+            head = engine.store().head();
+            since = Instant::now();
+        }
+    };
+    let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(beat);
+    thread.map_err(|err| Failure::from_error("threads-unavailable", &err))?;
+    Ok(sender)
 }
 
 impl Running {
@@ -95,10 +159,20 @@ impl Running {
         self.http.address()
     }
 
+    /// Reads the configuration again, as SIGHUP asks for.
+    ///
+    /// # Errors
+    ///
+    /// It is not a good one; everything goes on as before.
+    pub fn reload(&self) -> Result<Reloaded, Failure> {
+        self.manager.reload(BY_SIGNAL).map_err(|err| refused(&err))
+    }
+
     /// Stops: no new requests, those in hand are finished, then the modules.
     pub fn stop(self) {
-        let Self { engine, dispatcher, http } = self;
+        let Self { engine, dispatcher, manager, http, heartbeat } = self;
         http.stop(STOP_GRACE);
+        drop((manager, heartbeat));
         log_server_event(&engine, EventKind::SHUTDOWN);
         let taken = dispatcher.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(dispatcher) = taken else { return };
@@ -241,35 +315,4 @@ fn ca_facts(config: &Config, engine: &Engine) -> CaFacts {
 fn machine_name() -> String {
     let uname = rustix::system::uname();
     uname.nodename().to_string_lossy().into_owned()
-}
-
-fn exit_settings(home: &Home, exit: &ExitConfig) -> Result<ExitSettings, Failure> {
-    let (program, args) = match &exit.module {
-        ModuleConfig::Shipped(name) => {
-            let program = std::env::current_exe().map_err(|err| {
-                Failure::from_error("module-missing", &err).hint("start exeunt by its full path")
-            })?;
-            (program, vec!["run-module".into(), name.into()])
-        }
-        ModuleConfig::Command(words) => {
-            (PathBuf::from(&words[0]), words[1..].iter().map(Into::into).collect())
-        }
-    };
-    Ok(ExitSettings {
-        name: exit.name.clone(),
-        command: ModuleCommand {
-            program,
-            args,
-            env: Vec::new(),
-            working_directory: home.path().to_owned(),
-        },
-        limits: HostLimits {
-            event: exit.deadline,
-            window_max: exit.window,
-            ..HostLimits::default()
-        },
-        retry: exit.retry,
-        start_at: exit.start_at,
-        settings: exit.settings.clone(),
-    })
 }

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::cli::Config as ConfigCommand;
 use crate::config::{Config, ExitConfig, ModuleConfig};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::home::{Home, open_key};
+use crate::launch::Launcher;
 use crate::output;
 
 /// What was checked, for programs.
@@ -66,6 +67,12 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
     };
     crate::server::read_tokens(config)?;
     warnings.extend(config.exits.iter().filter_map(missing_program));
+    let launcher = Launcher::new(home)?;
+    for exit in &config.exits {
+        if let Err(err) = launcher.check_runner(exit) {
+            warnings.push(format!("exit module {}: {}", exit.name, chain(&err)));
+        }
+    }
     if config.publication.crl_distribution_points.is_empty() && config.publication.ocsp.is_empty() {
         warnings.push(
             "certificates name no place to look for revocation: [publication] is empty".to_owned(),
@@ -87,8 +94,13 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
 }
 
 fn missing_program(exit: &ExitConfig) -> Option<String> {
-    let ModuleConfig::Command(words) = &exit.module else { return None };
-    let program = std::path::Path::new(&words[0]);
-    let missing = program.components().count() > 1 && !program.exists();
+    let program = match &exit.module {
+        ModuleConfig::Shipped(_) => return None,
+        ModuleConfig::Command(words) => exit.working_directory.join(&words[0]),
+        ModuleConfig::Library { path, .. } => path.clone(),
+    };
+    // A bare name is searched in PATH.
+    let bare = matches!(&exit.module, ModuleConfig::Command(words) if !words[0].contains('/'));
+    let missing = !bare && !program.exists();
     missing.then(|| format!("exit module {}: {} is not there", exit.name, program.display()))
 }

@@ -1,32 +1,67 @@
-//! `exeunt exit list|status`.
+//! `exeunt exit …`: how modules stand is here; what is done to them is below.
 
-use exeunt_api::{EXITS_PATH, ExitDetail, ExitList, ExitStatus, HeldEvent};
+mod life;
+mod settings;
+mod shelf;
+mod watch;
 
-use crate::cli::Exit;
+use exeunt_api::{EXITS_PATH, ExitChanged, ExitDetail, ExitList, ExitStatus, HeldEvent};
+use exeunt_types::ExitName;
+
+use crate::cli::{Door, Exit};
 use crate::client::ApiClient;
-use crate::failure::Failure;
+use crate::failure::{Failure, plain};
 use crate::output;
 
 pub fn run(command: Exit) -> Result<u8, Failure> {
     match command {
-        Exit::List { json, door } => {
-            let list: ExitList = ApiClient::open(&door)?.get(EXITS_PATH, &[])?;
-            if json {
-                output::json(&list)?;
-            } else {
-                let heading = ["NAME", "STATE", "LAG", "RETRY", "PARKED", "ACCEPTED", "LAST ERROR"];
-                output::table(&heading, list.exits.iter().map(row).collect())?;
-            }
+        Exit::List { json, door } | Exit::Status { name: None, json, door } => list(json, &door),
+        Exit::Status { name: Some(name), json, door } => {
+            let detail: ExitDetail = ApiClient::open(&door)?.get(&path(&name)?, &[])?;
+            if json { output::json(&detail) } else { show(&detail) }
         }
-        Exit::Status { name, json, door } => {
-            exeunt_types::ExitName::parse(&name)
-                .map_err(|err| Failure::usage("usage-exit-name", err.to_string()))?;
-            let detail: ExitDetail =
-                ApiClient::open(&door)?.get(&format!("{EXITS_PATH}/{name}"), &[])?;
-            if json { output::json(&detail)? } else { show(&detail)? }
-        }
-    }
+        Exit::Add(options) => life::add(options),
+        Exit::Remove(options) => life::remove(&options),
+        Exit::Enable(options) => life::switch(&options, "enable"),
+        Exit::Disable(options) => life::switch(&options, "disable"),
+        Exit::Settings(options) => settings::run(options),
+        Exit::Parked(options) => shelf::parked(options),
+        Exit::Replay(options) => shelf::replay(&options),
+        Exit::Explain { name, request, json, door } => watch::explain(&name, request, json, &door),
+        Exit::Tail(options) => watch::tail(&options),
+    }?;
     Ok(0)
+}
+
+/// The path of a module. A name that is none is not sent.
+fn path(name: &str) -> Result<String, Failure> {
+    ExitName::parse(name).map_err(|err| Failure::usage("usage-exit-name", err.to_string()))?;
+    Ok(format!("{EXITS_PATH}/{name}"))
+}
+
+/// Says what the server noted about a change, and then the sentence about it.
+fn told(changed: &ExitChanged, json: bool, sentence: &str) -> Result<(), Failure> {
+    if json {
+        return output::json(changed);
+    }
+    for note in &changed.notes {
+        eprintln!("exeunt: note: {}", plain(note));
+    }
+    output::line(&plain(sentence))
+}
+
+/// A number of events in words.
+fn counted(events: u64) -> String {
+    if events == 1 { "1 event".to_owned() } else { format!("{events} events") }
+}
+
+fn list(json: bool, door: &Door) -> Result<(), Failure> {
+    let list: ExitList = ApiClient::open(door)?.get(EXITS_PATH, &[])?;
+    if json {
+        return output::json(&list);
+    }
+    let heading = ["NAME", "STATE", "LAG", "RETRY", "PARKED", "ACCEPTED", "LAST ERROR"];
+    output::table(&heading, list.exits.iter().map(row).collect())
 }
 
 fn row(it: &ExitStatus) -> Vec<String> {
@@ -43,8 +78,12 @@ fn row(it: &ExitStatus) -> Vec<String> {
 
 fn show(detail: &ExitDetail) -> Result<(), Failure> {
     let it = &detail.status;
-    let counted = |it: u64| if it == 0 { String::new() } else { it.to_string() };
+    let nonzero = |it: u64| if it == 0 { String::new() } else { it.to_string() };
     let age = it.oldest_unsettled_s.map(|age| format!("{age} s")).unwrap_or_default();
+    let replay =
+        it.replay.map(|it| format!("up to event {}, then on after event {}", it.to, it.resume_at));
+    let events =
+        it.events.as_ref().map(|it| if it.is_empty() { "none".to_owned() } else { it.join(", ") });
     output::fields(&[
         ("Module", it.name.clone()),
         ("Description", it.description.clone()),
@@ -52,16 +91,19 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
         ("Why", it.why.clone().unwrap_or_default()),
         ("Next try", it.until.clone().unwrap_or_default()),
         ("Process", it.pid.map(|it| it.to_string()).unwrap_or_default()),
+        ("Isolation", it.isolation.clone()),
+        ("Is told of", events.unwrap_or_default()),
         ("Cursor", format!("{} of {} ({} to go)", it.cursor, it.head, it.lag)),
         ("Oldest unsettled", age),
+        ("Replay", replay.unwrap_or_default()),
         ("Accepted", it.accepted.to_string()),
-        ("Skipped", counted(it.skipped)),
+        ("Skipped", nonzero(it.skipped)),
         ("Attempts", it.attempts.to_string()),
-        ("Failed attempts", counted(it.retried)),
+        ("Failed attempts", nonzero(it.retried)),
         ("Starts", it.starts.to_string()),
-        ("Faults", counted(it.faults)),
+        ("Faults", nonzero(it.faults)),
         ("Held for retry", it.held_retry.to_string()),
-        ("Held behind", counted(it.held_behind)),
+        ("Held behind", nonzero(it.held_behind)),
         ("Parked", it.held_parked.to_string()),
         ("Last error", it.last_error.clone().unwrap_or_default()),
         ("Last error at", it.last_error_at.clone().unwrap_or_default()),
@@ -69,6 +111,11 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
     if detail.held.is_empty() {
         return Ok(());
     }
+    output::line("")?;
+    shelf_table(&detail.held)
+}
+
+fn shelf_table(held: &[HeldEvent]) -> Result<(), Failure> {
     let row = |it: &HeldEvent| {
         vec![
             it.event.to_string(),
@@ -81,6 +128,5 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
         ]
     };
     let heading = ["EVENT", "KIND", "SUBJECT", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "LAST ERROR"];
-    output::line("")?;
-    output::table(&heading, detail.held.iter().map(row).collect())
+    output::table(&heading, held.iter().map(row).collect())
 }

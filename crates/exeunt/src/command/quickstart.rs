@@ -11,7 +11,7 @@ use exeunt_x509::{Extension, GeneralName, Name, assemble_request, build_request_
 
 use crate::cli::{Init, Kind, Quickstart, ValidityDays};
 use crate::client::ApiClient;
-use crate::command::serve::StopSignal;
+use crate::command::serve::Signals;
 use crate::command::{init, run_module};
 use crate::config::{Config, ModuleConfig};
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ const PUBLISH_DEADLINE: Duration = Duration::from_secs(20);
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 pub fn run(options: &Quickstart) -> Result<u8, Failure> {
-    let stop = StopSignal::listen()?;
+    let signals = Signals::listen()?;
     let home = Home::at(&options.home)?;
     let shown = options.home.display();
     if home.exists() {
@@ -36,12 +36,12 @@ pub fn run(options: &Quickstart) -> Result<u8, Failure> {
         output::line(&format!("1. Made a CA in {shown}."))?;
     }
     let config = home.config()?;
-    let folder = published_folder(&home, &config);
+    let folder = published_folder(&config);
     let running = server::start(&home, config, Some(LISTEN))?;
     let result = round_trip(&home, &running, folder.as_deref(), &options.home);
     if result.is_ok() && !options.once {
         output::line("\nServing. Ctrl-C stops.")?;
-        stop.wait();
+        signals.obey(&running);
     }
     running.stop();
     result.map(|()| 0)
@@ -133,10 +133,10 @@ fn client_request() -> Result<Vec<u8>, Failure> {
 }
 
 /// The folder of the shipped file module, if one is configured.
-fn published_folder(home: &Home, config: &Config) -> Option<PathBuf> {
+fn published_folder(config: &Config) -> Option<PathBuf> {
     let file = ModuleConfig::Shipped(run_module::SHIPPED[0].to_owned());
     let exit = config.exits.iter().find(|it| it.module == file)?;
-    Some(home.path().join(exit.settings.get("directory")?.as_str()?))
+    Some(exit.working_directory.join(exit.settings.get("directory")?.as_str()?))
 }
 
 /// Waits for a file whose name or content has the serial number: the pattern is the user's choice.

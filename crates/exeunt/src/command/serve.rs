@@ -1,4 +1,4 @@
-//! `exeunt serve`: runs until SIGTERM or Ctrl-C.
+//! `exeunt serve`: runs until SIGTERM or Ctrl-C, and reads its configuration again on SIGHUP.
 
 use crate::cli::Serve;
 use crate::failure::Failure;
@@ -6,7 +6,7 @@ use crate::home::Home;
 use crate::{output, server};
 
 pub fn run(options: &Serve) -> Result<u8, Failure> {
-    let stop = StopSignal::listen()?;
+    let signals = Signals::listen()?;
     let home = Home::at(&options.home)?;
     let config = home.config()?;
     let running = server::start(&home, config, options.listen)?;
@@ -15,20 +15,29 @@ pub fn run(options: &Serve) -> Result<u8, Failure> {
         None => output::line(&format!("listening on {}", home.socket_path().display()))?,
     }
     tracing::info!(home = %home.path().display(), "serving");
-    stop.wait();
+    signals.obey(&running);
     tracing::info!("stopping");
     running.stop();
     Ok(0)
 }
 
-/// SIGTERM or SIGINT. Listening starts before the server does, so that no signal is missed.
-#[derive(Debug)]
-pub struct StopSignal {
-    received: std::sync::mpsc::Receiver<()>,
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// SIGTERM or SIGINT: to stop.
+    Stop,
+    /// SIGHUP: to read the configuration again.
+    Reload,
 }
 
-impl StopSignal {
-    /// Takes over both signals for this process.
+/// SIGTERM, SIGINT and SIGHUP. Listening starts before the server does, so that no signal is missed.
+#[derive(Debug)]
+pub struct Signals {
+    received: std::sync::mpsc::Receiver<Signal>,
+}
+
+impl Signals {
+    /// Takes over the signals for this process.
     ///
     /// # Errors
     ///
@@ -38,12 +47,13 @@ impl StopSignal {
         let (send, received) = std::sync::mpsc::channel();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
-        let (mut interrupt, mut terminate) = {
+        let (mut interrupt, mut terminate, mut hangup) = {
             use tokio::signal::unix::{SignalKind, signal};
             let _inside = runtime.enter();
             (
                 signal(SignalKind::interrupt()).map_err(failed)?,
                 signal(SignalKind::terminate()).map_err(failed)?,
+                signal(SignalKind::hangup()).map_err(failed)?,
             )
         };
         std::thread::Builder::new()
@@ -51,11 +61,12 @@ impl StopSignal {
             .spawn(move || {
                 runtime.block_on(async {
                     loop {
-                        tokio::select! {
-                            _ = interrupt.recv() => {}
-                            _ = terminate.recv() => {}
-                        }
-                        if send.send(()).is_err() {
+                        let signal = tokio::select! {
+                            _ = interrupt.recv() => Signal::Stop,
+                            _ = terminate.recv() => Signal::Stop,
+                            _ = hangup.recv() => Signal::Reload,
+                        };
+                        if send.send(signal).is_err() {
                             return;
                         }
                     }
@@ -65,9 +76,19 @@ impl StopSignal {
         Ok(Self { received })
     }
 
+    /// Returns when the server is to stop, and reads the configuration again until then.
+    pub fn obey(&self, running: &server::Running) {
+        while self.wait() == Signal::Reload {
+            // What came of it is in the log, where whoever sent the signal looks.
+            if let Err(failure) = running.reload() {
+                tracing::error!(code = failure.code, "nothing was taken up: {}", failure.message);
+            }
+        }
+    }
+
     /// Blocks until one of them comes.
-    pub fn wait(&self) {
-        // The sender lives as long as its thread, so an error cannot be told from a signal.
-        let _ = self.received.recv();
+    fn wait(&self) -> Signal {
+        // Without the thread that listens there would be no way to stop in order.
+        self.received.recv().unwrap_or(Signal::Stop)
     }
 }

@@ -52,6 +52,9 @@ pub struct ServerTable {
     pub tls_key: Option<PathBuf>,
     #[serde(default)]
     pub token_files: BTreeMap<String, PathBuf>,
+    pub before_reply_s: Option<u64>,
+    #[serde(default)]
+    pub heartbeat_s: u64,
 }
 
 /// `[publication]`.
@@ -110,6 +113,14 @@ pub struct ExitTable {
     pub name: String,
     pub module: Option<String>,
     pub command: Option<Vec<String>>,
+    pub library: Option<PathBuf>,
+    pub class: Option<String>,
+    #[serde(default = "ExitTable::enabled_default")]
+    pub enabled: bool,
+    pub events: Option<Vec<String>>,
+    pub r#where: Option<String>,
+    #[serde(default)]
+    pub before_reply: bool,
     #[serde(default = "ExitTable::start_at_default")]
     pub start_at: StartWord,
     #[serde(default = "ExitTable::deadline_s_default")]
@@ -122,6 +133,17 @@ pub struct ExitTable {
     pub retry_longest_s: u64,
     #[serde(default = "ExitTable::retry_attempts_max_default")]
     pub retry_attempts_max: u32,
+    pub working_directory: Option<PathBuf>,
+    #[serde(default)]
+    pub writable: Vec<PathBuf>,
+    #[serde(default = "ExitTable::sandbox_default")]
+    pub sandbox: bool,
+    #[serde(default = "ExitTable::memory_mib_default")]
+    pub memory_mib: u64,
+    #[serde(default = "ExitTable::open_files_default")]
+    pub open_files: u64,
+    #[serde(default = "ExitTable::cpu_s_default")]
+    pub cpu_s: u64,
     #[serde(default)]
     pub settings: serde_json::Map<String, serde_json::Value>,
 }
@@ -135,6 +157,26 @@ pub enum StartWord {
 }
 
 impl ExitTable {
+    fn enabled_default() -> bool {
+        true
+    }
+
+    fn sandbox_default() -> bool {
+        true
+    }
+
+    fn memory_mib_default() -> u64 {
+        exeunt_host::confine::MEMORY_BYTES >> 20
+    }
+
+    fn open_files_default() -> u64 {
+        exeunt_host::confine::OPEN_FILES
+    }
+
+    fn cpu_s_default() -> u64 {
+        exeunt_host::confine::CPU_S
+    }
+
     fn start_at_default() -> StartWord {
         StartWord::Word("first".to_owned())
     }

@@ -1,0 +1,185 @@
+//! How a configured module is started: its command, its folders, what it is kept from.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use exeunt_dispatch::{ExitSettings, Filter};
+use exeunt_host::confine::{Confinement, Trampoline, support};
+use exeunt_host::{HostLimits, ModuleCommand};
+
+use crate::config::{Config, ExitConfig, ModuleConfig, PassphraseSource};
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::manage::ManageError;
+
+/// The hidden command of this program that puts itself under a module's rules and becomes it.
+pub const RUN_CONFINED: &str = "run-confined";
+
+/// The program that loads libraries, beside this one.
+const RUNNER: &str = "exeunt-runner";
+
+/// Turns configured modules into commands.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    home: Home,
+    program: PathBuf,
+}
+
+impl Launcher {
+    /// For the modules of a home.
+    ///
+    /// # Errors
+    ///
+    /// This program does not find itself.
+    pub fn new(home: &Home) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(|err| {
+            Failure::from_error("module-missing", &err).hint("start exeunt by its full path")
+        })?;
+        Ok(Self { home: home.clone(), program })
+    }
+
+    /// What the dispatcher is to run. What is missing on the disk shows when it does.
+    pub fn settings(
+        &self,
+        config: &Config,
+        exit: &ExitConfig,
+    ) -> Result<ExitSettings, ManageError> {
+        let filter = exit.filter.as_deref().map(Filter::parse).transpose();
+        let filter = filter.expect("BUG: the configuration was checked");
+        Ok(ExitSettings {
+            name: exit.name.clone(),
+            enabled: exit.enabled,
+            command: self.command(config, exit)?,
+            limits: HostLimits {
+                event: exit.deadline,
+                window_max: exit.window,
+                ..HostLimits::default()
+            },
+            retry: exit.retry,
+            start_at: exit.start_at,
+            events: exit.events,
+            filter,
+            before_reply: exit.before_reply,
+            settings: exit.settings.clone(),
+        })
+    }
+
+    /// The command of a module. Its folders are made where they are missing.
+    pub fn command(
+        &self,
+        config: &Config,
+        exit: &ExitConfig,
+    ) -> Result<ModuleCommand, ManageError> {
+        let (program, args) = match &exit.module {
+            ModuleConfig::Shipped(name) => {
+                (self.program.clone(), vec!["run-module".into(), name.into()])
+            }
+            ModuleConfig::Command(words) => {
+                (PathBuf::from(&words[0]), words[1..].iter().map(Into::into).collect())
+            }
+            ModuleConfig::Library { path, class } => {
+                let args = ["--library".into(), path.into(), "--class".into(), class.into()];
+                (self.runner(), args.to_vec())
+            }
+        };
+        self.make_folders(exit)?;
+        let confinement = Confinement {
+            memory_bytes: exit.memory_bytes,
+            open_files: exit.open_files,
+            cpu_s: exit.cpu_s,
+            writable: exit.writable.clone(),
+            forbidden: self.forbidden(config),
+            sandbox: exit.sandbox,
+            ..Confinement::default()
+        };
+        let trampoline = Trampoline {
+            program: self.program.clone(),
+            prefix: vec![RUN_CONFINED.into()],
+            confinement,
+        };
+        Ok(ModuleCommand {
+            program,
+            args,
+            env: Vec::new(),
+            working_directory: exit.working_directory.clone(),
+            confine: Some(trampoline),
+        })
+    }
+
+    /// Complains when the module needs the runner and it is not there.
+    pub fn check_runner(&self, exit: &ExitConfig) -> Result<(), ManageError> {
+        let runner = self.runner();
+        match exit.module {
+            ModuleConfig::Library { .. } if !runner.is_file() => {
+                Err(ManageError::RunnerMissing(runner))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn runner(&self) -> PathBuf {
+        self.program.with_file_name(RUNNER)
+    }
+
+    /// Folders of the home that the module was promised. What lies elsewhere is the operator's.
+    fn make_folders(&self, exit: &ExitConfig) -> Result<(), ManageError> {
+        let make = |path: &Path, mode: u32| {
+            if !path.starts_with(self.home.path()) || path.exists() {
+                return Ok(());
+            }
+            let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+            made.map_err(|source| ManageError::Folder { path: path.to_owned(), source })
+        };
+        make(&exit.working_directory, 0o700)?;
+        // What is published is for others to read; whether they reach it, the folders above say.
+        exit.writable.iter().try_for_each(|it| make(it, 0o777))
+    }
+
+    /// What no module reads or writes: secrets, the store, the configuration, the way in.
+    fn forbidden(&self, config: &Config) -> Vec<PathBuf> {
+        let home = self.home.path();
+        let store = self.home.store_path();
+        let beside = |suffix: &str| {
+            let mut name = store.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let mut paths = vec![
+            home.join("secrets"),
+            self.home.config_path(),
+            self.home.socket_path(),
+            home.join("init.lock"),
+            store.clone(),
+            beside("-wal"),
+            beside("-shm"),
+            beside("-journal"),
+            beside(".lock"),
+            config.key.clone(),
+        ];
+        if let PassphraseSource::File(path) = &config.passphrase {
+            paths.push(path.clone());
+        }
+        paths.extend(config.token_files.values().cloned());
+        paths.extend(config.tls.iter().map(|(_, key)| key.clone()));
+        // What lies in a forbidden folder is forbidden with it.
+        let folder = home.join("secrets");
+        paths.retain(|it| *it == folder || !it.starts_with(&folder));
+        paths
+    }
+}
+
+/// What keeps a module from the rest of the machine, in words.
+pub fn isolation(exit: &ExitConfig) -> String {
+    if !exit.sandbox {
+        return "limits; no sandbox, by its configuration".to_owned();
+    }
+    let support = support();
+    match (support.landlock, support.seccomp) {
+        (Some(_), true) => "files, system calls, limits",
+        (Some(_), false) => "files, limits; this system refuses no system calls",
+        (None, true) => "system calls, limits; this system has no Landlock to close files",
+        (None, false) => "limits; this system has neither Landlock nor seccomp",
+    }
+    .to_owned()
+}

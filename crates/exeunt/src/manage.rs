@@ -1,0 +1,427 @@
+//! The life of the modules while the server runs: edits `exeunt.toml` and drives the dispatcher.
+//!
+//! Every change has the same steps: the new text is checked as a whole, the audit trail is written,
+//! the file is replaced, the dispatcher is told. Where the dispatcher refuses, the old text is put
+//! back. One change at a time.
+
+mod ask;
+mod edit;
+mod error;
+mod file;
+mod orders;
+mod view;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use exeunt_api::{
+    Deliveries, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, Explanation,
+    HeldEvent, HeldState, KnownSettings, NewExit, PAGE_ROWS_MAX, Reloaded,
+};
+use exeunt_dispatch::Dispatcher;
+use exeunt_http::{Change, Changed, Exits, Refusal, WhichHeld};
+use exeunt_store::{AuditEntry, CursorRow, Store};
+use exeunt_types::{ExitName, RequestId};
+
+use crate::clock::now;
+use crate::config::{Config, ExitConfig};
+use crate::failure::chain;
+use crate::home::Home;
+use crate::launch::Launcher;
+pub use error::ManageError;
+use file::ConfigFile;
+
+/// The dispatcher while the server runs; nothing once it has stopped.
+pub type SharedDispatcher = Arc<RwLock<Option<Dispatcher>>>;
+
+/// Most events of one request that are explained; a request has a handful.
+const EXPLAINED_EVENTS_MAX: usize = 64;
+
+/// Who a change is ascribed to that came by SIGHUP.
+pub const BY_SIGNAL: &str = "signal:HUP";
+
+/// Manages the modules of a running server.
+#[derive(Debug)]
+pub struct Manager {
+    home: Home,
+    launcher: Launcher,
+    dispatcher: SharedDispatcher,
+    store: Store,
+    /// Holder of the modules' leases.
+    holder: String,
+    /// What runs. The file may say something else, until it is read again.
+    running: RwLock<Config>,
+    /// Taken by whoever changes something, for as long as that takes.
+    changes: Mutex<()>,
+}
+
+impl Manager {
+    /// `config` is what the dispatcher was started with; `holder` is who holds its leases.
+    pub fn new(
+        home: &Home,
+        launcher: Launcher,
+        dispatcher: &SharedDispatcher,
+        store: &Store,
+        holder: String,
+        config: Config,
+    ) -> Self {
+        Self {
+            home: home.clone(),
+            launcher,
+            dispatcher: Arc::clone(dispatcher),
+            store: store.clone(),
+            holder,
+            running: RwLock::new(config),
+            changes: Mutex::default(),
+        }
+    }
+
+    /// Reads the configuration again and takes up what is new about the modules.
+    ///
+    /// # Errors
+    ///
+    /// It is not a good one; then nothing is changed.
+    pub fn reload(&self, actor: &str) -> Result<Reloaded, ManageError> {
+        let _change = self.lock_changes();
+        let config = ConfigFile::read(&self.home)?.config;
+        let mut told = Reloaded::default();
+        let running: Vec<ExitConfig> = {
+            let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+            told.needs_restart =
+                running.differing_keys(&config).into_iter().map(str::to_owned).collect();
+            running.exits.clone()
+        };
+        self.audit(actor, "reload", "exeunt.toml", String::new())?;
+        for gone in running.iter().filter(|it| config.exits.iter().all(|new| new.name != it.name)) {
+            let removed = self.dispatch(|it| Ok(it.remove(&gone.name)?));
+            self.note(&gone.name, removed, &mut told.removed, &mut told.failed, |running| {
+                running.retain(|it| it.name != gone.name);
+            });
+        }
+        for exit in &config.exits {
+            let old = running.iter().find(|it| it.name == exit.name);
+            if old == Some(exit) {
+                continue;
+            }
+            let settings = self.launcher.settings(&config, exit);
+            let applied = settings.and_then(|settings| {
+                self.dispatch(|it| match old {
+                    Some(_) => Ok(it.replace(settings)?),
+                    None => Ok(it.add(settings)?),
+                })
+            });
+            let list = if old.is_some() { &mut told.changed } else { &mut told.added };
+            self.note(&exit.name, applied, list, &mut told.failed, |running| {
+                put(running, exit.clone());
+            });
+        }
+        // Modules are shown in the order of the file.
+        let place = |name: &ExitName| config.exits.iter().position(|it| it.name == *name);
+        let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
+        running.exits.sort_by_key(|it| place(&it.name));
+        tracing::info!(?told, "the configuration was read again");
+        Ok(told)
+    }
+
+    /// Writes down what came of one module in a reload.
+    fn note(
+        &self,
+        name: &ExitName,
+        result: Result<(), ManageError>,
+        done: &mut Vec<String>,
+        failed: &mut Vec<String>,
+        take_up: impl FnOnce(&mut Vec<ExitConfig>),
+    ) {
+        match result {
+            Ok(()) => {
+                take_up(&mut self.running.write().unwrap_or_else(PoisonError::into_inner).exits);
+                done.push(name.to_string());
+            }
+            Err(err) => failed.push(format!("{name}: {}", chain(&err))),
+        }
+    }
+
+    fn add(&self, actor: &str, new: &NewExit) -> Result<ExitChanged, ManageError> {
+        let _change = self.lock_changes();
+        let file = ConfigFile::read(&self.home)?;
+        let text = edit::add(&file.text, new)?;
+        let config = file.check(&text)?;
+        let exit = found(&config, &new.name)?;
+        if self.running(&new.name).is_ok() {
+            return Err(ManageError::Exists(exit.name.clone()));
+        }
+        self.launcher.check_runner(exit)?;
+        let mut notes = self.ask_whether_it_fits(&config, exit)?;
+        if let Some(row) = self.store.cursor(&exit.name)? {
+            let CursorRow { position, .. } = row;
+            notes.push(format!(
+                "the name was here before: it goes on after event {position}, with the shelf that \
+                 it had, and start_at does not count; to begin anew, remove it with --drop-backlog"
+            ));
+        }
+        let settings = self.launcher.settings(&config, exit)?;
+        self.audit(actor, "exit-add", &new.name, format!("{:?}", exit.module))?;
+        file.replace(&text)?;
+        self.dispatch(|it| Ok(it.add(settings)?)).inspect_err(|err| {
+            self.undone(&file, actor, ("exit-add", &new.name), err);
+        })?;
+        self.take_up(exit.clone());
+        Ok(ExitChanged { name: new.name.clone(), events: 0, notes })
+    }
+
+    fn remove(
+        &self,
+        actor: &str,
+        name: &str,
+        drop_backlog: bool,
+    ) -> Result<ExitRemoved, ManageError> {
+        let _change = self.lock_changes();
+        let exit = self.running(name)?;
+        let before = self.detail(name, WhichHeld::All)?;
+        let file = ConfigFile::read(&self.home)?;
+        let text = edit::remove(&file.text, name)?;
+        file.check(&text)?;
+        let what = if drop_backlog { "with its backlog" } else { "its backlog is kept" };
+        self.audit(actor, "exit-remove", name, what.to_owned())?;
+        file.replace(&text)?;
+        self.dispatch(|it| Ok(it.remove(&exit.name)?)).inspect_err(|err| {
+            self.undone(&file, actor, ("exit-remove", name), err);
+        })?;
+        let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
+        running.exits.retain(|it| it.name != exit.name);
+        drop(running);
+        if drop_backlog {
+            self.store
+                .remove_cursor(&exit.name, &self.holder, now())
+                .map_err(|source| ManageError::BacklogKept { name: exit.name, source })?;
+        }
+        Ok(ExitRemoved { before, backlog_dropped: drop_backlog })
+    }
+
+    fn switch(&self, actor: &str, name: &str, on: bool) -> Result<ExitChanged, ManageError> {
+        let action = if on { "exit-enable" } else { "exit-disable" };
+        self.alter(actor, action, name, String::new(), |text, _| Ok(edit::switch(text, name, on)?))
+    }
+
+    fn set(
+        &self,
+        actor: &str,
+        name: &str,
+        ExitSettings { settings }: &ExitSettings,
+    ) -> Result<ExitChanged, ManageError> {
+        // The names alone: among the values may be secrets.
+        let names: Vec<&str> = settings.keys().map(String::as_str).collect();
+        let detail = names.join(", ");
+        self.alter(actor, "exit-settings", name, detail, |text, config| {
+            let old = &found(config, name)?.settings;
+            Ok(edit::set_settings(text, name, old, settings)?)
+        })
+    }
+
+    /// Edits the table of a module that runs, and has it go on with what the table says then.
+    fn alter(
+        &self,
+        actor: &str,
+        action: &'static str,
+        name: &str,
+        detail: String,
+        rewrite: impl FnOnce(&str, &Config) -> Result<String, ManageError>,
+    ) -> Result<ExitChanged, ManageError> {
+        let _change = self.lock_changes();
+        let old = self.running(name)?;
+        let file = ConfigFile::read(&self.home)?;
+        let text = rewrite(&file.text, &file.config)?;
+        let config = file.check(&text)?;
+        let exit = found(&config, name)?;
+        let mut notes = Vec::new();
+        if exit.settings != old.settings {
+            notes = self.ask_whether_it_fits(&config, exit)?;
+        }
+        let settings = self.launcher.settings(&config, exit)?;
+        self.audit(actor, action, name, detail)?;
+        file.replace(&text)?;
+        self.dispatch(|it| Ok(it.replace(settings)?)).inspect_err(|err| {
+            self.undone(&file, actor, (action, name), err);
+        })?;
+        self.take_up(exit.clone());
+        Ok(ExitChanged { name: name.to_owned(), events: 0, notes })
+    }
+
+    /// Puts the file back after the dispatcher has refused.
+    fn undone(
+        &self,
+        file: &ConfigFile,
+        actor: &str,
+        (action, name): (&str, &str),
+        err: &ManageError,
+    ) {
+        file.put_back();
+        self.failed(actor, action, name, err);
+    }
+
+    /// Writes down that what stands in the audit trail was not done after all.
+    fn failed(&self, actor: &str, action: &str, name: &str, err: &ManageError) {
+        let why = chain(err);
+        tracing::error!(code = err.code(), module = name, action, "not done: {why}");
+        // The first entry stands in any case, and the log has this one as well.
+        let _ = self.audit(actor, &format!("{action}-failed"), name, why);
+    }
+
+    fn audit(
+        &self,
+        actor: &str,
+        action: &str,
+        object: &str,
+        detail: String,
+    ) -> Result<(), ManageError> {
+        tracing::info!(actor, action, object, detail, "a change by the operator");
+        let entry = AuditEntry {
+            at: now(),
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            object: object.to_owned(),
+            detail,
+        };
+        self.store.audit(entry)?;
+        Ok(())
+    }
+
+    fn lock_changes(&self) -> MutexGuard<'_, ()> {
+        // It guards no value, so a panic leaves nothing half done in it.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dispatch<T>(
+        &self,
+        act: impl FnOnce(&Dispatcher) -> Result<T, ManageError>,
+    ) -> Result<T, ManageError> {
+        let dispatcher = self.dispatcher.read().unwrap_or_else(PoisonError::into_inner);
+        act(dispatcher.as_ref().ok_or(ManageError::Stopping)?)
+    }
+
+    /// How a module is configured that runs.
+    fn running(&self, name: &str) -> Result<ExitConfig, ManageError> {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        let exit = running.exits.iter().find(|it| it.name.as_str() == name).cloned();
+        exit.ok_or_else(|| ManageError::Unknown(name.chars().take(ExitName::LENGTH_MAX).collect()))
+    }
+
+    fn take_up(&self, exit: ExitConfig) {
+        put(&mut self.running.write().unwrap_or_else(PoisonError::into_inner).exits, exit);
+    }
+
+    fn detail(&self, name: &str, which: WhichHeld) -> Result<ExitDetail, ManageError> {
+        let exit = self.running(name)?;
+        let statuses = self.dispatch(|it| Ok(it.status()))?;
+        let status = statuses.into_iter().find(|it| it.name == exit.name);
+        let status = status.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+        let status = view::status(status, Some(&exit));
+        Ok(ExitDetail { status, held: self.held(&exit.name, which)? })
+    }
+
+    fn held(&self, name: &ExitName, which: WhichHeld) -> Result<Vec<HeldEvent>, ManageError> {
+        let rows_max = usize::try_from(PAGE_ROWS_MAX).unwrap_or(usize::MAX);
+        let rows = match which {
+            WhichHeld::All => self.store.held_first(name, rows_max)?,
+            WhichHeld::Parked => self.store.held(name)?,
+        };
+        let rows = rows.into_iter().filter(|it| which == WhichHeld::All || orders::is_parked(it));
+        let rows = rows.take(rows_max).map(|it| view::held_event(&self.store, it));
+        let rows: Vec<HeldEvent> = rows.collect();
+        debug_assert!(
+            which == WhichHeld::All || rows.iter().all(|it| it.state == HeldState::Parked)
+        );
+        Ok(rows)
+    }
+}
+
+impl Exits for Manager {
+    fn list(&self) -> Result<ExitList, Refusal> {
+        let statuses = self.dispatch(|it| Ok(it.status()))?;
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        let mut exits: Vec<_> = statuses
+            .into_iter()
+            .map(|it| {
+                let place = running.exits.iter().position(|exit| exit.name == it.name);
+                let exit = place.and_then(|it| running.exits.get(it));
+                (place.unwrap_or(usize::MAX), view::status(it, exit))
+            })
+            .collect();
+        exits.sort_by_key(|(place, _)| *place);
+        Ok(ExitList { exits: exits.into_iter().map(|(_, it)| it).collect() })
+    }
+
+    fn show(&self, name: &str, held: WhichHeld) -> Result<ExitDetail, Refusal> {
+        Ok(self.detail(name, held)?)
+    }
+
+    fn settings(&self, name: &str) -> Result<ExitSettings, Refusal> {
+        Ok(ExitSettings { settings: self.running(name)?.settings })
+    }
+
+    fn known_settings(&self, name: &str) -> Result<KnownSettings, Refusal> {
+        Ok(self.ask_for_settings(name)?)
+    }
+
+    fn deliveries(&self, name: &str, after: Option<u64>) -> Result<Deliveries, Refusal> {
+        let exit = self.running(name)?;
+        let rows_max = usize::try_from(PAGE_ROWS_MAX).unwrap_or(usize::MAX);
+        let told = |after, limit| self.dispatch(|it| Ok(it.deliveries(&exit.name, after, limit)?));
+        let rows = match after {
+            Some(after) => told(after, rows_max)?,
+            None => Vec::new(),
+        };
+        // A number from before the server's start means nothing now, so it is not given back.
+        let next_after = match rows.last() {
+            Some(last) => last.number,
+            None => told(0, usize::MAX)?.last().map_or(0, |it| it.number),
+        };
+        Ok(Deliveries { deliveries: rows.into_iter().map(view::delivery).collect(), next_after })
+    }
+
+    fn explain(&self, name: &str, request: u64) -> Result<Explanation, Refusal> {
+        let explain = || -> Result<Explanation, ManageError> {
+            let exit = self.running(name)?;
+            let id = RequestId(request);
+            if self.store.request(id)?.is_none() {
+                return Err(ManageError::UnknownRequest(request));
+            }
+            let logged = self.store.events_of_request(id, EXPLAINED_EVENTS_MAX)?;
+            let events = logged.iter().map(|event| {
+                let rules = self.dispatch(|it| Ok(it.explain(&exit.name, event)?))?;
+                Ok(view::explained(event, rules))
+            });
+            let events = events.collect::<Result<_, ManageError>>()?;
+            Ok(Explanation { name: name.to_owned(), request, events })
+        };
+        Ok(explain()?)
+    }
+
+    fn change(&self, actor: &str, change: Change) -> Result<Changed, Refusal> {
+        let done = |it: Result<ExitChanged, ManageError>| Ok(Changed::Done(it?));
+        match change {
+            Change::Add(new) => Ok(Changed::Added(self.add(actor, &new)?)),
+            Change::Remove { name, drop_backlog } => {
+                Ok(Changed::Removed(Box::new(self.remove(actor, &name, drop_backlog)?)))
+            }
+            Change::Switch { name, on } => done(self.switch(actor, &name, on)),
+            Change::Set { name, settings } => done(self.set(actor, &name, &settings)),
+            Change::Retry { name, order } => done(self.retry(actor, &name, &order)),
+            Change::Drop { name, order } => done(self.drop_parked(actor, &name, &order)),
+            Change::Replay { name, order } => done(self.replay(actor, &name, &order)),
+            Change::Reload => Ok(Changed::Reloaded(self.reload(actor)?)),
+        }
+    }
+}
+
+/// The module in a configuration that was made from the file.
+fn found<'a>(config: &'a Config, name: &str) -> Result<&'a ExitConfig, ManageError> {
+    let exit = config.exits.iter().find(|it| it.name.as_str() == name);
+    exit.ok_or_else(|| ManageError::NotInFile(name.to_owned()))
+}
+
+fn put(running: &mut Vec<ExitConfig>, exit: ExitConfig) {
+    match running.iter_mut().find(|it| it.name == exit.name) {
+        Some(old) => *old = exit,
+        None => running.push(exit),
+    }
+}

@@ -1,0 +1,205 @@
+//! Edits of `exeunt.toml` as text: what nobody asked to change stays as it is, comments too.
+//!
+//! Pure: a text in, a text out. Whether the new text is a good configuration is not known here.
+
+use exeunt_api::{ExitStart, NewExit, SettingsMap};
+use serde_json::Value as Json;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+/// Why a text was not edited.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// It is not TOML.
+    #[error("exeunt.toml is not TOML")]
+    Syntax(#[source] Box<toml_edit::TomlError>),
+    /// It is TOML in a form that is not edited.
+    #[error("the modules in exeunt.toml are not written as [[exit]] tables")]
+    Form,
+    /// There is no table with that name.
+    #[error("exeunt.toml has no [[exit]] with the name {0:?}")]
+    Missing(String),
+    /// There is a table with that name already.
+    #[error("exeunt.toml has an [[exit]] with the name {0:?} already")]
+    Exists(String),
+    /// A value that TOML cannot hold.
+    #[error("the setting {key:?} cannot be {what}")]
+    Value {
+        /// The setting.
+        key: String,
+        /// What it would be.
+        what: &'static str,
+    },
+}
+
+/// Where a module that an operator has added runs, relative to the home.
+pub fn working_directory(name: &str) -> String {
+    format!("modules/{name}")
+}
+
+/// The text with another module at the end of the list.
+///
+/// # Errors
+///
+/// [`EditError`]; as for all of these.
+pub fn add(text: &str, new: &NewExit) -> Result<String, EditError> {
+    let NewExit {
+        name,
+        module,
+        command,
+        library,
+        class,
+        start_at,
+        events,
+        filter,
+        before_reply,
+        settings,
+    } = new;
+    let mut document = parse(text)?;
+    let exits = exits(&mut document)?;
+    if place(exits, name).is_some() {
+        return Err(EditError::Exists(name.clone()));
+    }
+    let mut table = Table::new();
+    table.decor_mut().set_prefix(if text.trim().is_empty() { "" } else { "\n" });
+    let mut put = |key: &str, value: Value| {
+        table.insert(key, Item::Value(value));
+    };
+    put("name", name.into());
+    for (key, text) in [("module", module), ("library", library), ("class", class)] {
+        if let Some(text) = text {
+            put(key, text.into());
+        }
+    }
+    if let Some(words) = command {
+        put("command", list(words));
+    }
+    let start = match start_at {
+        Some(ExitStart::After(seq)) => i64::try_from(*seq).unwrap_or(i64::MAX).into(),
+        Some(ExitStart::Word(word)) => word.into(),
+        None => "head".into(),
+    };
+    put("start_at", start);
+    if let Some(words) = events {
+        put("events", list(words));
+    }
+    if let Some(filter) = filter {
+        put("where", filter.into());
+    }
+    if *before_reply {
+        put("before_reply", true.into());
+    }
+    put("working_directory", working_directory(name).into());
+    if !settings.is_empty() {
+        let mut of_module = Table::new();
+        for (key, json) in settings {
+            of_module.insert(key, Item::Value(value(key, json)?));
+        }
+        table.insert("settings", Item::Table(of_module));
+    }
+    exits.push(table);
+    Ok(document.to_string())
+}
+
+/// The text without a module and the comment right above it.
+pub fn remove(text: &str, name: &str) -> Result<String, EditError> {
+    let mut document = parse(text)?;
+    let exits = exits(&mut document)?;
+    let at = place(exits, name).ok_or_else(|| EditError::Missing(name.to_owned()))?;
+    exits.remove(at);
+    Ok(document.to_string())
+}
+
+/// The text with a module switched on or off.
+pub fn switch(text: &str, name: &str, on: bool) -> Result<String, EditError> {
+    let mut document = parse(text)?;
+    set(find(&mut document, name)?, "enabled", on.into());
+    Ok(document.to_string())
+}
+
+/// The text with other settings of a module. Only what differs is touched.
+pub fn set_settings(
+    text: &str,
+    name: &str,
+    old: &SettingsMap,
+    new: &SettingsMap,
+) -> Result<String, EditError> {
+    let mut document = parse(text)?;
+    let table = find(&mut document, name)?;
+    if !table.contains_key("settings") {
+        table.insert("settings", Item::Table(Table::new()));
+    }
+    let of_module =
+        table.get_mut("settings").and_then(Item::as_table_like_mut).ok_or(EditError::Form)?;
+    for key in old.keys().filter(|it| !new.contains_key(*it)) {
+        of_module.remove(key);
+    }
+    for (key, json) in new.iter().filter(|(key, json)| old.get(*key) != Some(json)) {
+        set(of_module, key, value(key, json)?);
+    }
+    Ok(document.to_string())
+}
+
+fn parse(text: &str) -> Result<DocumentMut, EditError> {
+    text.parse().map_err(|err| EditError::Syntax(Box::new(err)))
+}
+
+fn exits(document: &mut DocumentMut) -> Result<&mut ArrayOfTables, EditError> {
+    let item = document.entry("exit").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    item.as_array_of_tables_mut().ok_or(EditError::Form)
+}
+
+fn place(exits: &ArrayOfTables, name: &str) -> Option<usize> {
+    exits.iter().position(|it| it.get("name").and_then(Item::as_str) == Some(name))
+}
+
+fn find<'a>(document: &'a mut DocumentMut, name: &str) -> Result<&'a mut Table, EditError> {
+    let exits = exits(document)?;
+    let at = place(exits, name);
+    at.and_then(|at| exits.get_mut(at)).ok_or_else(|| EditError::Missing(name.to_owned()))
+}
+
+/// Sets a key and keeps what stands around the old value, such as a comment behind it.
+fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
+    match table.get_mut(key) {
+        Some(Item::Value(old)) => {
+            *value.decor_mut() = old.decor().clone();
+            *old = value;
+        }
+        _ => {
+            table.insert(key, Item::Value(value));
+        }
+    }
+}
+
+fn list(words: &[String]) -> Value {
+    Value::Array(words.iter().map(String::as_str).collect::<Array>())
+}
+
+fn value(key: &str, json: &Json) -> Result<Value, EditError> {
+    let cannot = |what| EditError::Value { key: key.to_owned(), what };
+    Ok(match json {
+        Json::Null => return Err(cannot("null: leave it out")),
+        Json::Bool(it) => (*it).into(),
+        Json::Number(it) => match (it.as_i64(), it.as_f64()) {
+            (Some(whole), _) => whole.into(),
+            (None, Some(float)) if !it.is_u64() => float.into(),
+            _ => return Err(cannot("a number of more than 63 bits")),
+        },
+        Json::String(it) => it.into(),
+        Json::Array(it) => {
+            let values: Result<Vec<Value>, _> = it.iter().map(|it| value(key, it)).collect();
+            Value::Array(values?.into_iter().collect())
+        }
+        Json::Object(it) => {
+            let mut table = InlineTable::new();
+            for (name, json) in it {
+                table.insert(name, value(key, json)?);
+            }
+            Value::InlineTable(table)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Edits of a configuration that a person wrote. The expected texts are written by hand.
+
+use exeunt_api::ExitStart;
+use serde_json::json;
+
+use super::*;
+
+const BEFORE: &str = include_str!("../samples/before.toml");
+
+fn map(json: Json) -> SettingsMap {
+    serde_json::from_value(json).unwrap()
+}
+
+fn third() -> NewExit {
+    NewExit {
+        name: "register".to_owned(),
+        command: Some(["register", "--to", "the \"list\""].map(str::to_owned).to_vec()),
+        start_at: Some(ExitStart::After(6)),
+        events: Some(["issued", "denied"].map(str::to_owned).to_vec()),
+        filter: Some("request.RequestID > 5".to_owned()),
+        before_reply: true,
+        settings: map(json!({"depth": 1.5, "nested": {"list": [1, true, "x"]}})),
+        ..NewExit::default()
+    }
+}
+
+#[test]
+fn an_edit_changes_what_it_is_about_and_not_a_blank_more() {
+    let text = switch(BEFORE, "file", false).unwrap();
+    let old = map(json!({"directory": "published", "old": 16}));
+    let new = map(json!({"directory": "elsewhere", "pattern": "{serial}.pem"}));
+    let text = set_settings(&text, "file", &old, &new).unwrap();
+    let old = map(json!({"host": "localhost", "port": 25}));
+    let new = map(json!({"host": "localhost", "port": 2525}));
+    let text = set_settings(&text, "mail", &old, &new).unwrap();
+    let text = add(&text, &third()).unwrap();
+    assert_eq!(text, include_str!("../samples/after.toml"));
+}
+
+#[test]
+fn a_module_goes_with_the_comment_above_it() {
+    let text = remove(BEFORE, "file").unwrap();
+    assert_eq!(text, include_str!("../samples/removed.toml"));
+}
+
+#[test]
+fn what_was_added_and_removed_leaves_no_trace() {
+    let text = add(BEFORE, &third()).unwrap();
+    assert_eq!(remove(&text, "register").unwrap(), BEFORE);
+}
+
+#[test]
+fn the_first_module_of_a_configuration_comes_after_all_else() {
+    let text = add("[ca]\nname = \"x\"\n", &NewExit { name: "a".to_owned(), ..NewExit::default() });
+    let expected = "[ca]\nname = \"x\"\n\n[[exit]]\nname = \"a\"\nstart_at = \"head\"\n\
+                    working_directory = \"modules/a\"\n";
+    assert_eq!(text.unwrap(), expected);
+}
+
+#[test]
+fn a_value_that_means_the_same_is_not_touched() {
+    let same = map(json!({"directory": "published", "old": 16}));
+    assert_eq!(set_settings(BEFORE, "file", &same, &same).unwrap(), BEFORE);
+}
+
+#[test]
+fn a_module_without_settings_gets_some() {
+    let text = "[[exit]]\nname = \"a\"\n";
+    let new = map(json!({"b": 1}));
+    let text = set_settings(text, "a", &SettingsMap::new(), &new).unwrap();
+    assert_eq!(text, "[[exit]]\nname = \"a\"\n\n[exit.settings]\nb = 1\n");
+}
+
+#[test]
+fn what_cannot_be_edited_says_why() {
+    let missing = remove(BEFORE, "fax").unwrap_err();
+    assert!(matches!(missing, EditError::Missing(name) if name == "fax"));
+    let again = NewExit { name: "mail".to_owned(), ..NewExit::default() };
+    assert!(matches!(add(BEFORE, &again), Err(EditError::Exists(_))));
+    assert!(matches!(remove("exit = [{name = \"a\"}]", "a"), Err(EditError::Form)));
+    assert!(matches!(remove("[", "a"), Err(EditError::Syntax(_))));
+    for (bad, word) in [(json!({"a": null}), "null"), (json!({"a": u64::MAX}), "63 bits")] {
+        let err = set_settings(BEFORE, "mail", &SettingsMap::new(), &map(bad)).unwrap_err();
+        assert!(err.to_string().contains(word), "{err}");
+    }
+}
