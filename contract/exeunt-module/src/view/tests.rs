@@ -374,6 +374,28 @@ proptest! {
     }
 
     #[test]
+    fn a_name_part_is_its_own_name_with_or_without_the_prefix_or_an_alias_without(
+        prefix in "([sS]ubject\\.|SUBJECT\\.|subject|Subject\\. |)",
+        stem in prop_oneof![
+            prop::sample::select(PROPERTIES).prop_map(|it| it.name),
+            prop::sample::select(ALIASES).prop_map(|it| it.0),
+        ],
+        upper in any::<bool>(),
+    ) {
+        let stem = if upper { stem.to_uppercase() } else { stem.to_lowercase() };
+        let same = |other: &str| other.to_lowercase() == stem.to_lowercase();
+        let own = PROPERTIES.iter().find(|it| it.class == Class::Name && same(it.name));
+        let meant = ALIASES.iter().find(|(alias, _)| same(alias)).map(|(_, name)| *name);
+        let expected = match prefix.to_lowercase().as_str() {
+            "" => own.map(|it| it.name).or(meant),
+            "subject." => own.map(|it| it.name),
+            _ => None,
+        };
+        let found = name_property(&format!("{prefix}{stem}"));
+        prop_assert_eq!(found.map(|it| it.name), expected);
+    }
+
+    #[test]
     fn no_name_and_no_value_brings_the_view_down(name in ".{0,40}", der in prop::collection::vec(any::<u8>(), 0..40)) {
         let mut event = issued();
         event.extensions.push("9.9.9", Extension { flags: 0, value: der });
