@@ -12,7 +12,7 @@ use crate::{
     peer::Program,
     report::{About, Told},
     rule::{Findings, Rule, cut},
-    talk::{Deadlines, Reply, Talk},
+    talk::{CallBacks, Deadlines, Reply, Talk},
 };
 
 mod life;
@@ -204,7 +204,9 @@ impl<'a> Check<'a> {
             }
         }
         let taken: Vec<&str> = taken.unwrap_or_default().into_iter().filter(known).collect();
-        talk.call_backs = !taken.is_empty();
+        if !taken.is_empty() {
+            talk.call_backs = CallBacks::Answered;
+        }
 
         let mask = member("event_mask").as_u64().and_then(|it| u32::try_from(it).ok());
         match mask {

@@ -81,6 +81,17 @@ impl Reply {
     }
 }
 
+/// What becomes of the module's call-backs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallBacks {
+    /// The module has not taken the feature: there may be none.
+    NotAgreed,
+    /// Each is answered with what there is.
+    Answered,
+    /// Each is answered that there is no value.
+    WithoutValues,
+}
+
 /// The host's side of a conversation.
 pub(crate) struct Talk {
     peer: Peer,
@@ -97,10 +108,8 @@ pub(crate) struct Talk {
     pub anonymous_allowed: bool,
     /// Whether the module could not read a line of ours.
     unread: bool,
-    /// Whether the module may call back.
-    pub call_backs: bool,
-    /// Whether each call-back is answered that there is no value.
-    pub refuse_call_backs: bool,
+    /// What becomes of a call-back.
+    pub call_backs: CallBacks,
     /// Events without an answer, by the id of the call.
     in_hand: HashMap<u64, Event>,
     /// What the CA's own properties are.
@@ -124,8 +133,7 @@ impl Talk {
             anonymous: Vec::new(),
             anonymous_allowed: false,
             unread: false,
-            call_backs: false,
-            refuse_call_backs: false,
+            call_backs: CallBacks::NotAgreed,
             in_hand: HashMap::new(),
             system: crate::fixtures::system(),
             asked: Vec::new(),
@@ -230,7 +238,7 @@ impl Talk {
     /// An event as it goes over the wire: without what the module fetches by call-back.
     pub(crate) fn event_json(&self, event: &Event) -> Json {
         let mut event = json!(event);
-        if self.call_backs
+        if self.call_backs != CallBacks::NotAgreed
             && let Some(request) = event["request"].as_object_mut()
         {
             request.retain(|name, _| name != "RawRequest");
@@ -305,11 +313,11 @@ impl Talk {
             return findings.fail(Rule::StdoutIsMessages, format!("it wrote: {}", shown()));
         };
         if message.contains_key("method") {
-            if self.call_backs {
-                self.call_back(findings, line);
-            } else {
+            if self.call_backs == CallBacks::NotAgreed {
                 let text = format!("a call without the feature call-backs: {}", shown());
                 findings.fail(Rule::StdoutIsMessages, text);
+            } else {
+                self.call_back(findings, line);
             }
             return;
         }
@@ -385,7 +393,7 @@ impl Talk {
                     findings.fail(Rule::CallBacksInHand, text);
                 }
                 let mut found = answer::find(&call_back.query, event, &self.system);
-                if self.refuse_call_backs && found.is_ok() {
+                if self.call_backs == CallBacks::WithoutValues && found.is_ok() {
                     found = Err(call_back::Refusal::Empty.into_error("there is no value"));
                 }
                 let answer = found.as_ref().map_err(Clone::clone);

@@ -9,7 +9,7 @@ use super::{Agreed, Check, with_stderr};
 use crate::{
     fixtures,
     rule::Rule,
-    talk::{Reply, Talk},
+    talk::{CallBacks, Reply, Talk},
 };
 
 /// A bit that no version has given a meaning yet.
@@ -150,7 +150,9 @@ impl Check<'_> {
             }
         }
         let Some((mut talk, _)) = self.open_usual() else { return };
-        talk.refuse_call_backs = true;
+        if talk.call_backs == CallBacks::Answered {
+            talk.call_backs = CallBacks::WithoutValues;
+        }
         for event in fixtures::every_event() {
             if agreed.mask & event.event == 0 {
                 continue;

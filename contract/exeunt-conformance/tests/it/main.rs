@@ -14,7 +14,7 @@ mod good;
 fn options() -> Options {
     Options {
         answer_within: Duration::from_secs(3),
-        whole_within: Duration::from_secs(120),
+        whole_within: Duration::from_mins(2),
         window: 16,
     }
 }
