@@ -260,6 +260,10 @@ pub(crate) fn detail_text(detail: &[(String, String)]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
+    use crate::lookup::{CERTIFICATE_BY_REQUEST, REQUEST_BY_ID};
+
     use super::*;
 
     fn plan(conn: &Connection, sql: &str) -> Vec<String> {
@@ -278,5 +282,60 @@ mod tests {
         assert_eq!(plan(&conn, EVENTS_AFTER), search);
         // In the order of the log by itself: nothing is sorted.
         assert_eq!(plan(&conn, EVENTS_OF_REQUEST), ["SCAN event"]);
+    }
+
+    /// Refused requests and their events, written by hand because there are many.
+    fn fill(path: &std::path::Path, events: u64) {
+        let conn = Connection::open(path).unwrap();
+        let sql = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {events})
+             INSERT INTO request
+             SELECT i, 31, 0, 1, 1, 256, '', 'r', 'c', 't', 'CN=x', '', x'3000' FROM n;
+             INSERT INTO event (seq, kind, at, request, disposition, status, message)
+             SELECT id, 8, 1, id, 31, 0, '' FROM request;"
+        );
+        conn.execute_batch(&sql).unwrap();
+    }
+
+    /// What `SQLite` did for all windows of the log from `from` on: steps of its machine, rows
+    /// passed without an index, sorts.
+    fn work(store: &Store, from: u64, windows: u64) -> [i32; 3] {
+        const WINDOW: u64 = 64;
+        for index in 0..windows {
+            let read = store.events_after(EventSeq(from + index * WINDOW), 64).unwrap();
+            assert_eq!(read.len(), 64);
+            assert!(read.iter().all(|it| it.corrupt.is_none()), "{:?}", read[0]);
+        }
+        let counted = store.inner.readers.read("counting", |conn| {
+            let mut sum = [0; 3];
+            for sql in [EVENTS_AFTER, &*REQUEST_BY_ID, &*CERTIFICATE_BY_REQUEST] {
+                let statement = conn.prepare_cached(sql).unwrap();
+                let kinds =
+                    [StatementStatus::VmStep, StatementStatus::FullscanStep, StatementStatus::Sort];
+                for (sum, kind) in sum.iter_mut().zip(kinds) {
+                    *sum += statement.reset_status(kind);
+                }
+            }
+            Ok(sum)
+        });
+        counted.unwrap()
+    }
+
+    #[test]
+    fn work_per_event_does_not_grow_with_the_backlog() {
+        let folder = tempfile::tempdir().unwrap();
+        let works = [1_000, 100_000].map(|backlog| {
+            let path = folder.path().join(format!("{backlog}.db"));
+            Store::create(&path, [0; 8], UnixMillis(0)).unwrap();
+            fill(&path, backlog);
+            let store = Store::open(&path).unwrap();
+            work(&store, 0, 1);
+            // At the oldest end of the backlog and at the newest.
+            [work(&store, 0, 8), work(&store, backlog - 512, 8)]
+        });
+        let expected = works[0][0];
+        assert!(0 < expected[0], "nothing was counted");
+        assert_eq!(expected[1..], [0, 0], "rows are passed or sorted");
+        assert_eq!(works, [[expected; 2]; 2]);
     }
 }

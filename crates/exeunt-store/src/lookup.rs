@@ -18,7 +18,7 @@ use crate::{Store, StoreError};
 const FROM_REQUEST: &str = "FROM request LEFT JOIN certificate ON certificate.request = request.id";
 const FROM_CERTIFICATE: &str = "FROM certificate JOIN request ON request.id = certificate.request";
 
-static REQUEST_BY_ID: LazyLock<String> =
+pub(crate) static REQUEST_BY_ID: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {REQUEST_COLUMNS} {FROM_REQUEST} WHERE request.id = ?1"));
 static REQUESTS_BEFORE: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -26,7 +26,7 @@ static REQUESTS_BEFORE: LazyLock<String> = LazyLock::new(|| {
          ORDER BY request.id DESC LIMIT ?2"
     )
 });
-static CERTIFICATE_BY_REQUEST: LazyLock<String> = LazyLock::new(|| {
+pub(crate) static CERTIFICATE_BY_REQUEST: LazyLock<String> = LazyLock::new(|| {
     format!("SELECT {CERTIFICATE_COLUMNS} {FROM_CERTIFICATE} WHERE certificate.request = ?1")
 });
 static CERTIFICATES_BEFORE: LazyLock<String> = LazyLock::new(|| {

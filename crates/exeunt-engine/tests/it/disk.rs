@@ -9,7 +9,9 @@ use std::thread;
 use exeunt_store::Store;
 use exeunt_types::{Disposition, RequestId};
 
-use crate::support::{Habit, House, check_fault_of_the_house, create_store, plain_request};
+use crate::support::{
+    DAY_S, Habit, House, check_fault_of_the_house, create_store, plain_request,
+};
 
 #[test]
 fn with_a_read_only_store_nothing_is_issued() {
@@ -72,7 +74,8 @@ fn a_failed_signature_that_cannot_be_written_down_is_reported_all_the_same() {
 const CHILD: &str = "EXEUNT_TEST_ENGINE_DISK";
 
 #[test]
-fn on_a_full_disk_nothing_is_issued_and_afterwards_all_is_in_order() {
+fn disk_full_or_clock_jumped_signing_stops_before_an_event_can_be_lost() {
+    check_clock();
     let folder = tempfile::tempdir().unwrap();
     let allowed = Command::new("unshare").args(["-Urm", "true"]).status();
     if !allowed.is_ok_and(|it| it.success()) {
@@ -88,6 +91,23 @@ fn on_a_full_disk_nothing_is_issued_and_afterwards_all_is_in_order() {
         .unwrap();
     let said = [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
     assert!(output.status.success(), "{}", said.concat());
+}
+
+/// A clock that left the CA's own life: the key is not asked, and nothing happens untold.
+fn check_clock() {
+    let house = House::new();
+    let ca = house.open();
+    ca.issue(plain_request());
+    let (today, signed) = (house.clock.seconds(), ca.key.asked.load(Ordering::SeqCst));
+    for jump in [-400, 4000] {
+        house.clock.set(today + jump * DAY_S);
+        check_fault_of_the_house(&ca.submit(plain_request()).unwrap_err(), "ca-not-valid");
+    }
+    assert_eq!(ca.key.asked.load(Ordering::SeqCst), signed);
+    house.clock.set(today);
+    ca.issue(plain_request());
+    let counts = ca.engine.store().counts().unwrap();
+    assert_eq!((counts.certificates, counts.events, counts.active), (2, 2, 0));
 }
 
 fn mount_two_megabytes(folder: &Path) {
