@@ -1,35 +1,87 @@
 //! Damaged rows, lost leases, killed servers.
 
-use std::{env, path::Path, process::Command, thread, time::Duration};
+use std::{
+    fmt,
+    sync::{LazyLock, Mutex},
+    time::Duration,
+};
 
-use exeunt_dispatch::{Dispatcher, ExitState, ExitStatus, LEASE};
-use exeunt_store::{HeldRow, HeldState, Store};
-use exeunt_types::{EventSeq, UnixMillis};
+use exeunt_dispatch::{ExitState, ExitStatus, LEASE};
+use exeunt_store::{HeldRow, HeldState};
+use exeunt_types::EventSeq;
+use tracing::{Event, Level, Metadata, Subscriber, field, span};
 
-use crate::{PATIENCE, Stage, all_told, damage, facts, status_when, until};
+use crate::{PATIENCE, Stage, all_told, damage, status_when, until};
+
+/// What the whole test program logged as an error, a line each.
+static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Listens to the errors of every thread.
+struct Ears;
+
+impl Subscriber for Ears {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = String::new();
+        event.record(&mut |field: &field::Field, value: &dyn fmt::Debug| {
+            line.push_str(&format!("{field}={value:?} "));
+        });
+        ERRORS.lock().unwrap().push(line);
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Errors about one module; nobody else in this program may use its name.
+fn errors_about(module: &str) -> Vec<String> {
+    static LISTENING: LazyLock<()> =
+        LazyLock::new(|| tracing::subscriber::set_global_default(Ears).unwrap());
+    LazyLock::force(&LISTENING);
+    let wanted = format!("module={module} ");
+    ERRORS.lock().unwrap().iter().filter(|it| it.contains(&wanted)).cloned().collect()
+}
 
 #[test]
-fn a_held_row_that_cannot_be_read_is_put_aside_once_and_the_rest_goes_on() {
+fn a_corrupt_or_empty_held_record_is_quarantined_loudly_once() {
+    assert_eq!(errors_about("ledger"), [""; 0]);
     let stage = Stage::new();
-    stage.deny(4);
-    let settings = stage.module("decent", "def notify(call):\n    retry(call)");
+    stage.deny(5);
+    let settings = stage.module("ledger", "def notify(call):\n    retry(call)");
     let name = settings.name.clone();
     let dispatcher = stage.start(vec![settings]);
-    status_when(&dispatcher, |it| it.held_retry == 4);
+    status_when(&dispatcher, |it| it.held_retry == 5);
     drop(dispatcher);
     damage(&stage, "UPDATE held SET state = 99 WHERE seq = 2");
+    damage(
+        &stage,
+        "UPDATE held SET attempts = 0, retry_at = NULL, first_held = 0, last_error = '' WHERE seq = 4",
+    );
 
-    for _ in 0..2 {
-        let dispatcher = stage.start(vec![stage.module("decent", "")]);
+    for _ in 0..3 {
+        let dispatcher = stage.start(vec![stage.module("ledger", "")]);
         stage.deny(1);
         let status = all_told(&dispatcher);
         assert_eq!(status.held_parked, 0);
         assert!(dispatcher.stop(PATIENCE));
     }
-    let quarantined = stage.store.quarantined().unwrap();
-    assert_eq!(quarantined.len(), 1);
-    assert_eq!((quarantined[0].seq, quarantined[0].exit.as_str()), (EventSeq(2), "decent"));
+    let aside = stage.store.quarantined().unwrap();
+    let aside: Vec<_> = aside.iter().map(|it| (it.exit.as_str(), it.seq.0)).collect();
+    assert_eq!(aside, [("ledger", 2), ("ledger", 4)]);
     assert!(stage.store.held(&name).unwrap().is_empty());
+    let errors = errors_about("ledger");
+    assert_eq!(errors.len(), 2, "once each: {errors:#?}");
+    assert!(errors[0].contains("event=2 ") && errors[0].contains("99"), "{errors:#?}");
+    assert!(errors[1].contains("event=4 "), "{errors:#?}");
 }
 
 #[test]
@@ -117,63 +169,4 @@ fn a_lease_outlasts_a_slow_batch() {
     let status = all_told(&dispatcher);
     assert!(dispatcher.stop(PATIENCE));
     assert_eq!((status.accepted, stage.heard("slow").len()), (1, 1));
-}
-
-/// The name of [`a_server_that_is_killed_while_a_module_works_loses_nothing`] and the variable by
-/// which its other self knows what to do.
-const CHILD: (&str, &str) =
-    ("damage::a_server_that_is_killed_while_a_module_works_loses_nothing", "EXEUNT_TEST_CHILD");
-
-/// The parent runs this test binary again, as the server. The module kills that server while it
-/// has event 5 in hand: delivered, acted upon, not settled.
-#[test]
-fn a_server_that_is_killed_while_a_module_works_loses_nothing() {
-    if let Some(folder) = env::var_os(CHILD.1) {
-        be_the_server(Path::new(&folder));
-        return;
-    }
-    let stage = Stage::new();
-    stage.deny(12);
-    let Stage { folder, store, offset } = stage;
-    drop(store);
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["--exact", CHILD.0, "--nocapture"])
-        .env(CHILD.1, folder.path())
-        .status()
-        .unwrap();
-    assert!(!status.success(), "the server was not killed");
-
-    let store = Store::open(&folder.path().join("ca.db")).unwrap();
-    let stage = Stage { folder, store, offset };
-    let before = stage.heard("killer");
-    assert_eq!(before.last().unwrap().seq, 5);
-    let dispatcher = stage.start(vec![stage.module("killer", "VERSION = 2")]);
-    all_told(&dispatcher);
-    assert!(dispatcher.stop(PATIENCE));
-    let after: Vec<_> = stage.heard("killer").into_iter().filter(|it| it.version == 2).collect();
-    let seqs: Vec<u64> = after.iter().map(|it| it.seq).collect();
-    // From the last settled place on, the fifth in any case, with the id it had before.
-    assert_eq!(seqs, (seqs[0]..=12).collect::<Vec<_>>());
-    assert!(seqs[0] <= 5);
-    let again = after.iter().find(|it| it.seq == 5).unwrap();
-    assert_eq!(again.id, before.last().unwrap().id);
-}
-
-fn be_the_server(folder: &Path) {
-    // The folder is the parent's; it is not ours to remove.
-    let store = Store::open(&folder.join("ca.db")).unwrap();
-    let stage =
-        Stage { folder: tempfile::tempdir().unwrap(), store, offset: std::sync::Arc::default() };
-    let own = "def notify(call):\n    \
-                   if seq(call) == 5: os.kill(os.getppid(), signal.SIGKILL), die()\n    \
-                   accept(call)";
-    let mut settings = stage.module("killer", own);
-    let heard = settings.command.args.last_mut().unwrap();
-    *heard = folder.join("killer.heard").into();
-    let random = std::sync::Arc::new(|| 0);
-    let _dispatcher =
-        Dispatcher::start(stage.store.clone(), vec![settings], &facts(), stage.clock(), random)
-            .unwrap();
-    thread::sleep(PATIENCE);
-    let _: UnixMillis = stage.now();
 }
