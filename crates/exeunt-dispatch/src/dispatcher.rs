@@ -1,21 +1,27 @@
-//! All modules of one CA: starts their workers, tells how they stand, stops them.
+//! All modules of one CA: starts their workers, takes modules up and lets them go while it runs,
+//! passes orders on, tells how they stand, stops them.
 
 use std::{
-    collections::HashSet,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use exeunt_store::Store;
-use exeunt_types::{EventSeq, UnixMillis};
+use exeunt_store::{HeldRow, LoggedEvent, Store};
+use exeunt_types::{EventSeq, ExitName, UnixMillis};
 
 use crate::{
+    delivered::Delivered,
     error::DispatchError,
+    explain::{self, Known, Rule},
+    order::{Done, Order, Ordered},
     settings::{CaFacts, ExitSettings},
     shared::{Clock, Numbers, Random, Seat, Stop},
     snapshot::Snapshots,
-    status::ExitStatus,
+    status::{ExitState, ExitStatus},
     worker::{self, Parts, Worker},
 };
 
@@ -28,17 +34,46 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How often a stopping dispatcher looks whether its workers have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
 
+/// Time for a module that is removed or changed to finish the batch in hand; then its process is
+/// killed, and what it has not answered is told again by its successor.
+const LEAVE_GRACE: Duration = Duration::from_secs(10);
+
+/// Time for an order to be carried out before its giver is told that the module is busy.
+pub const ORDER_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// Delivers the events of one store to its exit modules, one thread for each.
 ///
 /// Dropping it kills the module processes; [`Dispatcher::stop`] lets them finish.
 #[derive(Debug)]
 #[must_use = "a dispatcher delivers until it is stopped or dropped"]
 pub struct Dispatcher {
-    store: Store,
-    clock: ClockHandle,
+    common: Arc<Common>,
+    /// Ends the keeper of the leases.
     stop: Arc<Stop>,
-    seats: Vec<Arc<Seat>>,
-    threads: Vec<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// What every module of the CA shares.
+#[derive(Debug)]
+struct Common {
+    store: Store,
+    snapshots: Snapshots,
+    clock: ClockHandle,
+    random: RandomHandle,
+    holder: String,
+    config: String,
+    members: Mutex<Vec<Arc<Member>>>,
+    /// Taken by whoever adds, changes or removes a module, for as long as that takes.
+    changes: Mutex<()>,
+}
+
+/// One module, and its worker while it is enabled.
+#[derive(Debug)]
+struct Member {
+    settings: Arc<ExitSettings>,
+    seat: Arc<Seat>,
+    stop: Arc<Stop>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Dispatcher {
@@ -50,7 +85,6 @@ impl Dispatcher {
     /// # Errors
     ///
     /// See [`DispatchError`]. A module that cannot be started is none: see [`Self::status`].
-    #[expect(clippy::needless_pass_by_value, reason = "given away for good, like the clock")]
     pub fn start(
         store: Store,
         exits: Vec<ExitSettings>,
@@ -58,86 +92,138 @@ impl Dispatcher {
         clock: Clock,
         random: Random,
     ) -> Result<Self, DispatchError> {
+        let common = Arc::new(Common {
+            snapshots: Snapshots::new(store.store_id().to_owned(), facts),
+            store,
+            clock: ClockHandle(clock),
+            random: RandomHandle(random),
+            holder: facts.machine_dns_name.clone(),
+            config: facts.name.clone(),
+            members: Mutex::default(),
+            changes: Mutex::default(),
+        });
+
         // 1. Cursors, before anything runs.
-        let mut names = HashSet::new();
-        let mut seats = Vec::with_capacity(exits.len());
-        for exit in &exits {
-            if !names.insert(exit.name.clone()) {
-                return Err(DispatchError::Duplicate(exit.name.clone()));
+        let mut members = Vec::with_capacity(exits.len());
+        for exit in exits {
+            if members.iter().any(|it: &Arc<Member>| it.settings.name == exit.name) {
+                return Err(DispatchError::Duplicate(exit.name));
             }
-            let cursor = store
-                .open_cursor(&exit.name, exit.start_at)
-                .map_err(|source| DispatchError::Store { name: exit.name.clone(), source })?;
-            seats.push(Arc::new(Seat::new(exit.name.clone(), cursor)));
+            members.push(common.seat(exit)?);
         }
 
         // 2. Threads. When one cannot be had, dropping the dispatcher ends the others.
-        let snapshots = Snapshots::new(store.store_id().to_owned(), facts);
         let stop = Arc::new(Stop::default());
-        let clock = ClockHandle(clock);
-        let mut dispatcher = Self { store, clock, stop, seats, threads: Vec::new() };
-        for (settings, seat) in exits.into_iter().zip(dispatcher.seats.clone()) {
-            let name = settings.name.clone();
-            let worker = Worker::new(Parts {
-                store: dispatcher.store.clone(),
-                settings: Arc::new(settings),
-                snapshots: snapshots.clone(),
-                clock: Arc::clone(&dispatcher.clock.0),
-                random: Arc::clone(&random),
-                holder: facts.machine_dns_name.clone(),
-                config: facts.name.clone(),
-                stop: Arc::clone(&dispatcher.stop),
-                seat,
-            });
-            let thread = thread::Builder::new()
-                .name(format!("exit-{name}"))
-                .spawn(move || worker.run())
-                .map_err(|err| DispatchError::Thread { name, source: err.into() })?;
-            dispatcher.threads.push(thread);
+        let mut dispatcher = Self { common: Arc::clone(&common), stop, keeper: None };
+        for member in members {
+            common.set_to_work(&member)?;
+            locked(&common.members).push(member);
         }
-        if let Some(first) = dispatcher.seats.first() {
-            let name = first.name.clone();
-            let keeper = dispatcher.lease_keeper(facts.machine_dns_name.clone());
-            let thread = thread::Builder::new()
-                .name("exit-leases".to_owned())
-                .spawn(keeper)
-                .map_err(|err| DispatchError::Thread { name, source: err.into() })?;
-            dispatcher.threads.push(thread);
-        }
+        let keeper = lease_keeper(Arc::clone(&common), Arc::clone(&dispatcher.stop));
+        let thread = thread::Builder::new().name("exit-leases".to_owned()).spawn(keeper);
+        dispatcher.keeper =
+            Some(thread.map_err(|err| DispatchError::Keeper { source: err.into() })?);
         Ok(dispatcher)
     }
 
-    /// Renews the leases, also of modules that take their time for a batch.
-    fn lease_keeper(&self, holder: String) -> impl FnOnce() + Send + 'static {
-        let (store, clock, stop) =
-            (self.store.clone(), Arc::clone(&self.clock.0), Arc::clone(&self.stop));
-        let seats = self.seats.clone();
-        move || {
-            // After the order to stop there may still be batches in hand.
-            loop {
-                let is_stopping = stop.wait(LEASES_EVERY);
-                for seat in &seats {
-                    worker::renew(&store, seat, &holder, clock());
-                }
-                if is_stopping {
-                    if seats.iter().all(|it| it.lease().is_none()) {
-                        break;
-                    }
-                    thread::sleep(STOP_POLL);
-                }
+    /// Takes up another module. It hears every event that is committed from now on, and as many
+    /// earlier ones as its settings say; issuance goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`DispatchError::Duplicate`] where the name is taken; see there for the others.
+    pub fn add(&self, settings: ExitSettings) -> Result<(), DispatchError> {
+        let _change = locked(&self.common.changes);
+        if self.common.member(&settings.name).is_ok() {
+            return Err(DispatchError::Duplicate(settings.name));
+        }
+        let member = self.common.seat(settings)?;
+        self.common.set_to_work(&member)?;
+        locked(&self.common.members).push(member);
+        Ok(())
+    }
+
+    /// Lets a module finish the batch in hand and goes on with other settings. Its place and its
+    /// shelf stay; nothing is lost, and nothing that it has answered is told again.
+    ///
+    /// # Errors
+    ///
+    /// [`DispatchError::Unknown`]; see there for the others. The module is stopped then.
+    pub fn replace(&self, settings: ExitSettings) -> Result<(), DispatchError> {
+        let _change = locked(&self.common.changes);
+        let old = self.common.member(&settings.name)?;
+        self.common.dismiss(&old);
+        let new = self.common.seat(settings)?;
+        self.common.set_to_work(&new)?;
+        for member in locked(&self.common.members).iter_mut() {
+            if Arc::ptr_eq(member, &old) {
+                *member = Arc::clone(&new);
             }
+        }
+        Ok(())
+    }
+
+    /// Lets a module finish the batch in hand and stops it. Its place and its shelf stay in the
+    /// store until somebody removes them there.
+    ///
+    /// # Errors
+    ///
+    /// [`DispatchError::Unknown`].
+    pub fn remove(&self, name: &ExitName) -> Result<(), DispatchError> {
+        let _change = locked(&self.common.changes);
+        let member = self.common.member(name)?;
+        locked(&self.common.members).retain(|it| !Arc::ptr_eq(it, &member));
+        self.common.dismiss(&member);
+        Ok(())
+    }
+
+    /// Gives an order and waits until the module's worker has carried it out, for
+    /// [`ORDER_WAIT_MAX`] at the longest.
+    ///
+    /// # Errors
+    ///
+    /// [`DispatchError::Unknown`], [`DispatchError::Disabled`], [`DispatchError::NotHeld`],
+    /// [`DispatchError::Busy`], or what the store says.
+    pub fn order(&self, name: &ExitName, order: Order) -> Result<Done, DispatchError> {
+        let member = self.common.member(name)?;
+        if !member.settings.enabled {
+            return Err(DispatchError::Disabled(name.clone()));
+        }
+        let (answer, answered) = mpsc::sync_channel(1);
+        member.seat.order(Ordered { order, answer });
+        member.stop.nudge();
+        match answered.recv_timeout(ORDER_WAIT_MAX) {
+            Ok(done) => done,
+            Err(RecvTimeoutError::Timeout) => Err(DispatchError::Busy(name.clone())),
+            // The module was replaced or removed meanwhile.
+            Err(RecvTimeoutError::Disconnected) => Err(DispatchError::Unknown(name.clone())),
         }
     }
 
-    /// How each module stands, in the order of the configuration.
-    pub fn status(&self) -> Vec<ExitStatus> {
-        let now = (self.clock.0)();
-        self.seats.iter().map(|seat| self.status_of(seat, now)).collect()
+    /// Waits until every enabled module with `before_reply` has had its first attempt at that
+    /// event, or at one that it stands behind; `limit` at the longest. Whether they all had.
+    #[must_use = "whether everybody was told is worth a number"]
+    pub fn told(&self, seq: EventSeq, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        let waits = |it: &Arc<Member>| it.settings.enabled && it.settings.before_reply;
+        let members: Vec<_> =
+            locked(&self.common.members).iter().filter(|it| waits(it)).cloned().collect();
+        members.iter().all(|it| it.seat.wait_past(seq, until))
     }
 
-    fn status_of(&self, seat: &Seat, now: UnixMillis) -> ExitStatus {
-        let Numbers { mut status, oldest_retry } = seat.numbers().clone();
-        status.head = self.store.head().max(status.cursor);
+    /// How each module stands, in the order in which they were added.
+    pub fn status(&self) -> Vec<ExitStatus> {
+        let now = (self.common.clock.0)();
+        let members = locked(&self.common.members).clone();
+        members.iter().map(|member| self.status_of(member, now)).collect()
+    }
+
+    fn status_of(&self, member: &Member, now: UnixMillis) -> ExitStatus {
+        let Numbers { mut status, oldest_retry } = member.seat.numbers().clone();
+        if !member.settings.enabled {
+            status.state = ExitState::Disabled;
+        }
+        status.head = self.common.store.head().max(status.cursor);
         status.lag = status.head.0 - status.cursor.0;
         let unread = (status.lag != 0).then(|| status.cursor.next());
         let oldest = [oldest_retry, unread].into_iter().flatten().min();
@@ -147,8 +233,55 @@ impl Dispatcher {
 
     /// Age of an event; `None` if it cannot be read just now.
     fn age(&self, seq: EventSeq, now: UnixMillis) -> Option<Duration> {
-        let logged = self.store.event(seq).ok().flatten()?;
+        let logged = self.common.store.event(seq).ok().flatten()?;
         Some(worker::between(logged.at, now))
+    }
+
+    /// What a module was told since the server's start, after delivery number `after`, oldest
+    /// first; only the last [`DELIVERED_MAX`](crate::DELIVERED_MAX) are known.
+    ///
+    /// # Errors
+    ///
+    /// [`DispatchError::Unknown`].
+    pub fn deliveries(
+        &self,
+        name: &ExitName,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Delivered>, DispatchError> {
+        Ok(self.common.member(name)?.seat.ring().after(after, limit))
+    }
+
+    /// Why the module was told of this event, or was not: every rule, as of now.
+    ///
+    /// # Errors
+    ///
+    /// [`DispatchError::Unknown`], or what the store says.
+    pub fn explain(
+        &self,
+        name: &ExitName,
+        event: &LoggedEvent,
+    ) -> Result<Vec<Rule>, DispatchError> {
+        let member = self.common.member(name)?;
+        let store = &self.common.store;
+        let failed = |source| DispatchError::Order { name: name.clone(), source };
+        let row = store.cursor(name).map_err(failed)?;
+        let held = store.held(name).map_err(failed)?.into_iter().find_map(|it| match it {
+            HeldRow::Held(held) if held.seq == event.seq => Some(held),
+            _ => None,
+        });
+        let (mask, position) = {
+            let numbers = member.seat.numbers();
+            (numbers.status.mask, numbers.status.cursor)
+        };
+        let known = Known {
+            settings: &member.settings,
+            mask,
+            position,
+            row: row.as_ref(),
+            held: held.as_ref(),
+        };
+        Ok(explain::explain(&known, event, &self.common.snapshots))
     }
 
     /// Lets every module finish the batch in hand, settles it and stops the processes.
@@ -162,45 +295,159 @@ impl Dispatcher {
     }
 
     fn stop_within(&mut self, deadline: Duration) -> bool {
+        let members = std::mem::take(&mut *locked(&self.common.members));
+        let in_time = dismiss_all(&members, deadline);
         self.stop.finish();
-        let in_time = self.wait_for_threads(deadline);
-        if !in_time {
-            self.stop.abandon();
-            for seat in &self.seats {
-                let pid = seat.numbers().status.pid;
-                kill_group(pid);
-            }
-            if !self.wait_for_threads(STOP_GRACE) {
-                // They are in a hello or wait for the store. Both end by themselves, and the
-                // processes end with the end of their standard input.
-                tracing::warn!("module threads are still busy and were left behind");
-            }
-        }
-        for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
-            // Workers catch their panics; there is nothing to add.
-            let _ = thread.join();
+        if let Some(keeper) = self.keeper.take() {
+            // It looks at its order once a pause, which the order ends.
+            let _ = keeper.join();
         }
         in_time
-    }
-
-    fn wait_for_threads(&self, limit: Duration) -> bool {
-        let until = Instant::now() + limit;
-        loop {
-            if self.threads.iter().all(JoinHandle::is_finished) {
-                return true;
-            }
-            if until <= Instant::now() {
-                return false;
-            }
-            thread::sleep(STOP_POLL);
-        }
     }
 }
 
 impl Drop for Dispatcher {
     fn drop(&mut self) {
-        if !self.threads.is_empty() {
+        if self.keeper.is_some() || !locked(&self.common.members).is_empty() {
             self.stop_within(Duration::ZERO);
+        }
+    }
+}
+
+impl Common {
+    fn member(&self, name: &ExitName) -> Result<Arc<Member>, DispatchError> {
+        let members = locked(&self.members);
+        let member = members.iter().find(|it| it.settings.name == *name);
+        member.cloned().ok_or_else(|| DispatchError::Unknown(name.clone()))
+    }
+
+    /// A module with its cursor, not at work yet.
+    fn seat(&self, settings: ExitSettings) -> Result<Arc<Member>, DispatchError> {
+        let name = settings.name.clone();
+        let cursor = self
+            .store
+            .open_cursor(&name, settings.start_at)
+            .map_err(|source| DispatchError::Store { name: name.clone(), source })?;
+        Ok(Arc::new(Member {
+            settings: Arc::new(settings),
+            seat: Arc::new(Seat::new(name, cursor)),
+            stop: Arc::default(),
+            thread: Mutex::default(),
+        }))
+    }
+
+    /// Lets a worker finish the batch in hand, for [`LEAVE_GRACE`] at the longest, and makes sure
+    /// that it settles nothing afterwards.
+    fn dismiss(&self, member: &Arc<Member>) {
+        if dismiss_all(std::slice::from_ref(member), LEAVE_GRACE) {
+            return;
+        }
+        let name = &member.settings.name;
+        tracing::warn!(
+            module = %name,
+            "module was still busy and was killed; what it had in hand is told again",
+        );
+        // A worker that was left behind must not use a lease that its successor takes over.
+        let lease = member.seat.lease();
+        member.seat.set_lease(None);
+        if let Some(lease) = lease
+            && let Err(err) = self.store.release_lease(name, &lease)
+        {
+            tracing::warn!(module = %name, %err, "the lease was not given back and runs out");
+        }
+    }
+
+    /// Starts the worker of an enabled module.
+    fn set_to_work(&self, member: &Member) -> Result<(), DispatchError> {
+        if !member.settings.enabled {
+            return Ok(());
+        }
+        let name = member.settings.name.clone();
+        let worker = Worker::new(Parts {
+            store: self.store.clone(),
+            settings: Arc::clone(&member.settings),
+            snapshots: self.snapshots.of_module(name.as_str()),
+            clock: Arc::clone(&self.clock.0),
+            random: Arc::clone(&self.random.0),
+            holder: self.holder.clone(),
+            config: self.config.clone(),
+            stop: Arc::clone(&member.stop),
+            seat: Arc::clone(&member.seat),
+        });
+        let thread = thread::Builder::new()
+            .name(format!("exit-{name}"))
+            .spawn(move || worker.run())
+            .map_err(|err| DispatchError::Thread { name, source: err.into() })?;
+        *locked(&member.thread) = Some(thread);
+        Ok(())
+    }
+}
+
+impl Member {
+    fn is_at_work(&self) -> bool {
+        locked(&self.thread).as_ref().is_some_and(|it| !it.is_finished())
+    }
+}
+
+/// Stops the workers of these modules; whether no process had to be killed for it.
+fn dismiss_all(members: &[Arc<Member>], grace: Duration) -> bool {
+    for member in members {
+        member.stop.finish();
+    }
+    let in_time = wait_for(members, grace);
+    if !in_time {
+        for member in members.iter().filter(|it| it.is_at_work()) {
+            member.stop.abandon();
+            let pid = member.seat.numbers().status.pid;
+            kill_group(pid);
+        }
+        if !wait_for(members, STOP_GRACE) {
+            // They are in a hello or wait for the store. Both end by themselves, and the
+            // processes end with the end of their standard input.
+            tracing::warn!("module threads are still busy and were left behind");
+        }
+    }
+    for member in members {
+        let mut thread = locked(&member.thread);
+        if let Some(thread) = thread.take_if(|it| it.is_finished()) {
+            // Workers catch their panics; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+    in_time
+}
+
+fn wait_for(members: &[Arc<Member>], limit: Duration) -> bool {
+    let until = Instant::now() + limit;
+    loop {
+        if !members.iter().any(|it| it.is_at_work()) {
+            return true;
+        }
+        if until <= Instant::now() {
+            return false;
+        }
+        thread::sleep(STOP_POLL);
+    }
+}
+
+/// Renews the leases, also of modules that take their time for a batch and of those that leave.
+fn lease_keeper(common: Arc<Common>, stop: Arc<Stop>) -> impl FnOnce() + Send + 'static {
+    move || {
+        let mut kept: Vec<Arc<Member>> = Vec::new();
+        loop {
+            let is_stopping = stop.wait(LEASES_EVERY);
+            for member in locked(&common.members).iter() {
+                if !kept.iter().any(|it| Arc::ptr_eq(it, member)) {
+                    kept.push(Arc::clone(member));
+                }
+            }
+            kept.retain(|it| it.is_at_work());
+            for member in &kept {
+                worker::renew(&common.store, &member.seat, &common.holder, (common.clock.0)());
+            }
+            if is_stopping {
+                break;
+            }
         }
     }
 }
@@ -215,11 +462,25 @@ fn kill_group(pid: Option<u32>) {
     }
 }
 
+/// A panic elsewhere leaves these values whole: each is written in one assignment.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A clock in a structure that can be shown.
 struct ClockHandle(Clock);
 
 impl std::fmt::Debug for ClockHandle {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Clock")
+    }
+}
+
+/// A source of random numbers in a structure that can be shown.
+struct RandomHandle(Random);
+
+impl std::fmt::Debug for RandomHandle {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Random")
     }
 }

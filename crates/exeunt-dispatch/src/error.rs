@@ -1,9 +1,10 @@
-//! Why a dispatcher did not start.
+//! Why a dispatcher did not start, or an order was not carried out.
 
 use exeunt_store::StoreError;
-use exeunt_types::ExitName;
+use exeunt_types::{EventSeq, ExitName};
 
-/// Why a dispatcher did not start. No thread of it is left running.
+/// Why a dispatcher did not start, or an order was not carried out. No thread is left running that
+/// was not there before.
 ///
 /// What goes wrong later is no error of anybody's call: it is in the log and in
 /// [`ExitStatus`](crate::ExitStatus).
@@ -31,6 +32,43 @@ pub enum DispatchError {
         /// What the operating system said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+
+    /// The operating system gave no thread for what all modules share.
+    #[error("starting the thread that keeps the leases failed")]
+    Keeper {
+        /// What the operating system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// There is no module of that name.
+    #[error("there is no module {0}")]
+    Unknown(ExitName),
+
+    /// The module has no worker to carry the order out. The operator enables it first.
+    #[error("module {0} is disabled")]
+    Disabled(ExitName),
+
+    /// The order names an event that is not held.
+    #[error("event {seq} of module {name} is not held")]
+    NotHeld {
+        /// The module.
+        name: ExitName,
+        /// The event.
+        seq: EventSeq,
+    },
+
+    /// The worker was busy with the module for longer than an order waits. The order stands.
+    #[error("module {0} is busy; the order will be carried out when it is not")]
+    Busy(ExitName),
+
+    /// The store refused it, or failed.
+    #[error("module {name}: {source}")]
+    Order {
+        /// The module.
+        name: ExitName,
+        /// What the store said.
+        source: StoreError,
+    },
 }
 
 impl DispatchError {
@@ -40,7 +78,12 @@ impl DispatchError {
         match self {
             Self::Duplicate(_) => "dispatch-duplicate",
             Self::Store { .. } => "dispatch-store",
-            Self::Thread { .. } => "dispatch-thread",
+            Self::Thread { .. } | Self::Keeper { .. } => "dispatch-thread",
+            Self::Unknown(_) => "exit-unknown",
+            Self::Disabled(_) => "exit-disabled",
+            Self::NotHeld { .. } => "exit-not-held",
+            Self::Busy(_) => "exit-busy",
+            Self::Order { source, .. } => source.code(),
         }
     }
 }

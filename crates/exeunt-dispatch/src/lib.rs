@@ -11,9 +11,14 @@
 //! or the answer to a request: the engine does not know that this crate exists.
 
 mod breaker;
+mod call_back;
+mod delivered;
 mod dispatcher;
 mod error;
+mod explain;
+mod filter;
 mod module;
+mod order;
 mod place;
 mod settings;
 mod shared;
@@ -23,8 +28,15 @@ mod status;
 mod worker;
 
 pub use breaker::BREAKER_FAILURES;
-pub use dispatcher::Dispatcher;
+pub use delivered::{DELIVERED_MAX, Delivered};
+pub use dispatcher::{Dispatcher, ORDER_WAIT_MAX};
 pub use error::DispatchError;
+pub use explain::Rule;
+pub use filter::{
+    FILTER_BRACKETS_MAX, FILTER_BYTES_MAX, FILTER_MATCHED_BYTES_MAX, FILTER_OPERATORS_MAX,
+    FILTER_PATTERN_BYTES_MAX, FILTER_PATTERNS_MAX, FILTER_SUMS_MAX, Filter, FilterError, Verdict,
+};
+pub use order::{Done, Order};
 pub use settings::{CaFacts, ExitSettings, RetrySchedule};
 pub use shared::{Clock, Random};
 pub use shelf::SHELF_EVENTS_MAX;

@@ -7,9 +7,14 @@ use std::{sync::Arc, time::Duration};
 
 use exeunt_host::{Fault, ModuleProcess};
 use exeunt_module::{Initialize, PROTOCOL_VERSION};
+use exeunt_store::Store;
 use exeunt_types::UnixMillis;
 
-use crate::settings::{ExitSettings, RetrySchedule};
+use crate::{
+    call_back::Answers,
+    settings::{ExitSettings, RetrySchedule},
+    snapshot::Snapshots,
+};
 
 /// Pauses between two starts; a start is never given up.
 const STARTS: RetrySchedule = RetrySchedule {
@@ -35,6 +40,9 @@ pub(crate) struct Down {
 #[derive(Debug)]
 pub(crate) struct Module {
     settings: Arc<ExitSettings>,
+    /// For what the module asks while it says hello.
+    store: Store,
+    snapshots: Snapshots,
     hello: Initialize,
     process: Option<ModuleProcess>,
     down: Option<Down>,
@@ -45,10 +53,15 @@ pub(crate) struct Module {
 
 impl Module {
     /// A module that is not started yet. `config` is the name of the CA.
-    pub(crate) fn new(settings: Arc<ExitSettings>, config: String) -> Self {
+    pub(crate) fn new(
+        settings: Arc<ExitSettings>,
+        config: String,
+        store: Store,
+        snapshots: Snapshots,
+    ) -> Self {
         let hello = Initialize {
             protocol: PROTOCOL_VERSION,
-            features: Vec::new(),
+            features: exeunt_host::FEATURES.iter().map(|it| (*it).to_owned()).collect(),
             config,
             module: settings.name.to_string(),
             settings: settings.settings.clone(),
@@ -57,6 +70,8 @@ impl Module {
         };
         Self {
             settings,
+            store,
+            snapshots,
             hello,
             process: None,
             down: None,
@@ -106,7 +121,8 @@ impl Module {
     fn start(&mut self, now: UnixMillis, random: &dyn Fn() -> u64) -> Result<(), Down> {
         let ExitSettings { name, command, limits, .. } = &*self.settings;
         self.starts += 1;
-        match ModuleProcess::start(command, limits, &self.hello) {
+        let answers = Answers::new(&self.store, &self.snapshots).at(now);
+        match ModuleProcess::start_with(command, limits, &self.hello, &answers) {
             Ok(process) => {
                 let (pid, description) = (process.pid(), process.description());
                 tracing::info!(module = %name, pid, description, "module started");
@@ -138,6 +154,12 @@ impl Module {
         let down = Down { until, why };
         self.down = Some(down.clone());
         down
+    }
+
+    /// The next start need not wait for its pause.
+    pub(crate) fn try_at_once(&mut self) {
+        self.down = None;
+        self.failures = 0;
     }
 
     /// The process ended with a batch in hand. It is started again without a pause: whatever was to

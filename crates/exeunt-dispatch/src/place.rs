@@ -11,9 +11,14 @@ use std::{
 use exeunt_host::{BatchReport, Delivery};
 use exeunt_module::{Event, Outcome};
 use exeunt_store::{Held, HeldState, LAST_ERROR_OCTETS_MAX, LoggedEvent, Settlement};
-use exeunt_types::{EventSeq, SubjectKey, UnixMillis};
+use exeunt_types::{EventKind, EventSeq, SubjectKey, UnixMillis};
 
-use crate::{settings::RetrySchedule, shelf::Shelf, snapshot::Snapshots};
+use crate::{
+    filter::{self, Filter},
+    settings::RetrySchedule,
+    shelf::Shelf,
+    snapshot::Snapshots,
+};
 
 /// Events outside the mask that are passed before the cursor's new place is written.
 pub(crate) const SILENT_EVENTS_MAX: u64 = 1_000;
@@ -33,6 +38,8 @@ pub(crate) struct Place {
     /// The cursor as the store has it; behind by events outside the mask at most.
     stored: EventSeq,
     unsaved_since: Option<UnixMillis>,
+    /// Last event of a replay: from there the cursor jumps ahead, in the store.
+    replay_to: Option<EventSeq>,
     /// The module's held events.
     pub(crate) shelf: Shelf,
     /// Events after the cursor that have been read and are not settled.
@@ -57,13 +64,26 @@ pub(crate) struct Batch {
     aside: Vec<Held>,
     /// Held events that the module no longer asks for.
     release: Vec<EventSeq>,
+    /// Why the operator's expression could not be applied to events that are told for that reason.
+    pub(crate) unfiltered: Option<String>,
     /// The last event that was looked at.
     passes_to: EventSeq,
+}
+
+/// What the module is to hear of.
+pub(crate) struct Wanted<'a> {
+    /// What it asked for, less what the operator does not let it hear of.
+    pub(crate) mask: u32,
+    /// The operator's expression.
+    pub(crate) filter: Option<&'a Filter>,
+    /// Whether it fetches what is large by itself.
+    pub(crate) lean: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Told {
     seq: EventSeq,
+    kind: EventKind,
     subject: SubjectKey,
     on_shelf: bool,
 }
@@ -72,6 +92,12 @@ impl Batch {
     /// Whether only events outside the mask were found.
     pub(crate) fn is_silent(&self) -> bool {
         self.events.is_empty() && self.aside.is_empty() && self.release.is_empty()
+    }
+
+    /// Number, kind, subject and attempt of each event that is told, in order.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (EventSeq, EventKind, SubjectKey, u32)> {
+        let attempts = self.events.iter().map(|it| it.attempt);
+        self.told.iter().zip(attempts).map(|(it, attempt)| (it.seq, it.kind, it.subject, attempt))
     }
 
     /// The reasons why events of this batch cannot be read.
@@ -119,15 +145,21 @@ pub(crate) struct Judgement {
 impl Judgement {
     /// Whether the store has anything to write.
     pub(crate) fn is_empty(&self) -> bool {
-        let Settlement { cursor, hold, release } = &self.settlement;
+        let Settlement { cursor, hold, release, announce: _ } = &self.settlement;
         cursor.is_none() && hold.is_empty() && release.is_empty()
     }
 }
 
 impl Place {
     /// The place of a module whose cursor and shelf were just read.
-    pub(crate) fn new(cursor: EventSeq, shelf: Shelf) -> Self {
-        Self { cursor, stored: cursor, shelf, ..Self::default() }
+    pub(crate) fn new(cursor: EventSeq, replay_to: Option<EventSeq>, shelf: Shelf) -> Self {
+        Self { cursor, stored: cursor, replay_to, shelf, ..Self::default() }
+    }
+
+    /// Whether the last event of a replay was reached, so that the store's cursor has to jump or
+    /// has done so.
+    pub(crate) fn replay_ends(&self) -> bool {
+        self.replay_to.is_some_and(|it| it <= self.cursor)
     }
 
     /// Every event up to here is settled or on the shelf.
@@ -178,25 +210,37 @@ impl Place {
     pub(crate) fn plan(
         &self,
         due: Vec<(EventSeq, Result<LoggedEvent, String>)>,
-        mask: u32,
+        wanted: &Wanted<'_>,
         limit: usize,
         now: UnixMillis,
         snapshots: &Snapshots,
     ) -> Batch {
         let mut batch = Batch { passes_to: self.cursor, ..Batch::default() };
+        // Whether it is told: an event outside the filter is none of this module's business.
         let tell = |batch: &mut Batch, logged: &LoggedEvent, on_shelf| {
-            let attempt = self.attempts(logged.seq) + self.retold(logged.seq) + 1;
-            batch.events.push(snapshots.event(logged, attempt));
-            batch.told.push(Told { seq: logged.seq, subject: logged.subject, on_shelf });
+            let LoggedEvent { seq, kind, subject, .. } = *logged;
+            if !kind.is_in(wanted.mask) {
+                return false;
+            }
+            let attempt = self.attempts(seq) + self.retold(seq) + 1;
+            let event = snapshots.event(logged, attempt, wanted.lean);
+            match wanted.filter.map(|it| it.holds(&event)) {
+                Some(filter::Verdict::No) => return false,
+                // An expression that fails must not cost anybody an event.
+                Some(filter::Verdict::Failed(why)) => batch.unfiltered = Some(why),
+                Some(filter::Verdict::Yes) | None => (),
+            }
+            batch.events.push(event);
+            batch.told.push(Told { seq, kind, subject, on_shelf });
+            true
         };
 
         // 1. Held events. They are fronts of different subjects.
         let mut is_alone = false;
         for (seq, row) in due {
             match row {
-                Ok(logged) if logged.kind.is_in(mask) => {
+                Ok(logged) if tell(&mut batch, &logged, true) => {
                     is_alone |= self.deadly.contains(&seq);
-                    tell(&mut batch, &logged, true);
                 }
                 Ok(_) => batch.release.push(seq),
                 Err(why) => {
@@ -216,18 +260,22 @@ impl Place {
         let mut subjects: HashSet<SubjectKey> = HashSet::new();
         for logged in &self.log {
             let LoggedEvent { seq, subject, .. } = *logged;
+            if self.replay_to.is_some_and(|it| it < seq) {
+                break;
+            }
             if self.ahead.contains(&seq) || self.shelf.held(seq).is_some() {
                 // Settled or held already.
-            } else if logged.corrupt.is_none() && !logged.kind.is_in(mask) {
+            } else if logged.corrupt.is_none() && !logged.kind.is_in(wanted.mask) {
                 // Not this module's business.
             } else if self.shelf.holds(subject) {
                 batch.aside.push(untold(logged, HeldState::Wait, String::new(), now));
-            } else if batch.events.len() == limit || !subjects.insert(subject) {
+            } else if batch.events.len() == limit || subjects.contains(&subject) {
                 break;
             } else if let Some(why) = &logged.corrupt {
+                subjects.insert(subject);
                 batch.aside.push(untold(logged, HeldState::Parked, text(why.clone()), now));
-            } else {
-                tell(&mut batch, logged, false);
+            } else if tell(&mut batch, logged, false) {
+                subjects.insert(subject);
             }
             batch.passes_to = seq;
         }
@@ -294,8 +342,12 @@ impl Place {
         hold.extend(batch.aside.into_iter().filter(|it| it.seq <= cursor));
 
         let cursor = cursor.max(self.cursor);
-        let settlement =
-            Settlement { cursor: Some(cursor).filter(|it| self.stored < *it), hold, release };
+        let settlement = Settlement {
+            cursor: Some(cursor).filter(|it| self.stored < *it),
+            hold,
+            release,
+            ..Settlement::default()
+        };
         let held_was_last = batch.told.iter().any(|it| it.on_shelf);
         Judgement { settlement, verdicts, interrupted, cursor, deadly, held_was_last }
     }
@@ -303,7 +355,7 @@ impl Place {
     /// Step 8, second half: the settlement is durable.
     pub(crate) fn apply(&mut self, judgement: Judgement) {
         let Judgement { settlement, verdicts, cursor, deadly, held_was_last, .. } = judgement;
-        let Settlement { cursor: stored, hold, release } = settlement;
+        let Settlement { cursor: stored, hold, release, announce: _ } = settlement;
         for seq in release {
             self.shelf.take(seq);
         }
@@ -431,7 +483,7 @@ mod tests {
     #[test]
     fn a_full_shelf_is_told_on_although_new_events_wait() {
         let full = u64::try_from(SHELF_EVENTS_MAX).unwrap();
-        let mut place = Place::new(EventSeq(full), Shelf::new((1..=full).map(held)));
+        let mut place = Place::new(EventSeq(full), None, Shelf::new((1..=full).map(held)));
         place.take_up(vec![LoggedEvent {
             seq: EventSeq(full + 1),
             kind: EventKind::CERT_ISSUED,
@@ -440,6 +492,7 @@ mod tests {
             state: None,
             request: None,
             certificate: None,
+            detail: Vec::new(),
             corrupt: None,
         }]);
         // One at a time, and the last one told was a held one: the turn of the new event, which a

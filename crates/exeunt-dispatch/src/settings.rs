@@ -5,12 +5,16 @@ use std::{fmt, time::Duration};
 use exeunt_host::{HostLimits, ModuleCommand};
 use exeunt_types::{ExitName, StartAt};
 
+use crate::filter::Filter;
+
 /// One configured exit module. The same executable may stand behind several of them: each has a
 /// cursor, an order and a filter of its own.
 #[derive(Clone, Debug)]
 pub struct ExitSettings {
     /// Name of the module; the key of its cursor and its shelf.
     pub name: ExitName,
+    /// Whether it is told anything. A disabled module keeps its place, and its events wait.
+    pub enabled: bool,
     /// What to run.
     pub command: ModuleCommand,
     /// What the process may take: time per event, sizes.
@@ -19,6 +23,14 @@ pub struct ExitSettings {
     pub retry: RetrySchedule,
     /// Where a module starts that the store does not know yet.
     pub start_at: StartAt,
+    /// Bits of the events that the operator lets it hear of; `None` leaves it to the module.
+    pub events: Option<u32>,
+    /// The operator's expression; events for which it is not true are passed over.
+    pub filter: Option<Filter>,
+    /// Whether requesters wait for its first attempt: see [`Dispatcher::told`].
+    ///
+    /// [`Dispatcher::told`]: crate::Dispatcher::told
+    pub before_reply: bool,
     /// The module's own settings, handed over at the handshake as they are.
     pub settings: serde_json::Map<String, serde_json::Value>,
 }

@@ -1,6 +1,7 @@
 //! What the threads of a dispatcher share: the order to stop, the leases, the numbers.
 
 use std::{
+    collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use exeunt_store::Lease;
 use exeunt_types::{EventSeq, ExitName, UnixMillis};
 
-use crate::status::ExitStatus;
+use crate::{delivered::Ring, order::Ordered, status::ExitStatus};
 
 /// Time of day, given by whoever starts the dispatcher.
 pub type Clock = std::sync::Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -19,9 +20,12 @@ pub type Random = std::sync::Arc<dyn Fn() -> u64 + Send + Sync>;
 /// The order to stop, given once.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
-    order: Mutex<Order>,
+    order: Mutex<(Order, Nudged)>,
     given: Condvar,
 }
+
+/// Whether somebody wants the worker to look up from its pause.
+type Nudged = bool;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
@@ -46,25 +50,34 @@ impl Stop {
 
     fn give(&self, order: Order) {
         let mut current = locked(&self.order);
-        *current = order.max(*current);
+        current.0 = order.max(current.0);
+        self.given.notify_all();
+    }
+
+    /// Ends the pause that somebody is in, or the next one.
+    pub(crate) fn nudge(&self) {
+        locked(&self.order).1 = true;
         self.given.notify_all();
     }
 
     /// Whether the order was given.
     pub(crate) fn is_given(&self) -> bool {
-        *locked(&self.order) != Order::Run
+        locked(&self.order).0 != Order::Run
     }
 
     /// Whether the processes were killed for it.
     pub(crate) fn is_abandoned(&self) -> bool {
-        *locked(&self.order) == Order::Abandon
+        locked(&self.order).0 == Order::Abandon
     }
 
-    /// Waits for the order, `pause` at the longest; whether it was given.
+    /// Waits for the order or a nudge, `pause` at the longest; whether the order was given.
     pub(crate) fn wait(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         let mut order = locked(&self.order);
-        while *order == Order::Run {
+        while order.0 == Order::Run {
+            if std::mem::take(&mut order.1) {
+                return false;
+            }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -82,6 +95,10 @@ pub(crate) struct Seat {
     pub(crate) name: ExitName,
     lease: Mutex<Option<Lease>>,
     numbers: Mutex<Numbers>,
+    /// The cursor has moved.
+    moved: Condvar,
+    orders: Mutex<VecDeque<Ordered>>,
+    ring: Mutex<Ring>,
 }
 
 /// What is published of a module, and what the oldest unsettled event is looked up by.
@@ -95,7 +112,14 @@ impl Seat {
     pub(crate) fn new(name: ExitName, cursor: EventSeq) -> Self {
         let status = ExitStatus::new(name.clone(), cursor);
         let numbers = Numbers { status, oldest_retry: None };
-        Self { name, lease: Mutex::new(None), numbers: Mutex::new(numbers) }
+        Self {
+            name,
+            lease: Mutex::new(None),
+            numbers: Mutex::new(numbers),
+            moved: Condvar::new(),
+            orders: Mutex::default(),
+            ring: Mutex::default(),
+        }
     }
 
     /// The lease in hand; `None` when there is none or it was lost.
@@ -119,6 +143,40 @@ impl Seat {
     /// The numbers, to read or to change.
     pub(crate) fn numbers(&self) -> MutexGuard<'_, Numbers> {
         locked(&self.numbers)
+    }
+
+    /// Tells those who wait in [`Self::wait_past`] that the cursor has moved.
+    pub(crate) fn has_moved(&self) {
+        self.moved.notify_all();
+    }
+
+    /// Waits until the cursor is at `seq` or beyond, or until then; whether it is.
+    pub(crate) fn wait_past(&self, seq: EventSeq, until: Instant) -> bool {
+        let mut numbers = locked(&self.numbers);
+        while numbers.status.cursor < seq {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            numbers =
+                self.moved.wait_timeout(numbers, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Puts an order into the worker's hands.
+    pub(crate) fn order(&self, ordered: Ordered) {
+        locked(&self.orders).push_back(ordered);
+    }
+
+    /// The next order that was given, if any.
+    pub(crate) fn next_order(&self) -> Option<Ordered> {
+        locked(&self.orders).pop_front()
+    }
+
+    /// What was told lately.
+    pub(crate) fn ring(&self) -> MutexGuard<'_, Ring> {
+        locked(&self.ring)
     }
 }
 

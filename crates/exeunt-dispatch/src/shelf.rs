@@ -92,6 +92,11 @@ impl Shelf {
         self.rows.get(&seq)
     }
 
+    /// All held events, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.rows.values()
+    }
+
     /// Whether an event of that subject is held, so that later ones have to wait.
     pub(crate) fn holds(&self, subject: SubjectKey) -> bool {
         self.queues.contains_key(&subject)

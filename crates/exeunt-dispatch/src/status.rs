@@ -28,6 +28,8 @@ pub enum ExitState {
     },
     /// It was stopped with the server.
     Stopped,
+    /// The operator has disabled it. Its events wait in the log.
+    Disabled,
 }
 
 impl ExitState {
@@ -40,6 +42,7 @@ impl ExitState {
             Self::Waiting { .. } => "waiting",
             Self::Down { .. } => "down",
             Self::Stopped => "stopped",
+            Self::Disabled => "disabled",
         }
     }
 }
@@ -53,6 +56,10 @@ pub struct ExitStatus {
     pub description: String,
     /// What it is doing.
     pub state: ExitState,
+    /// Events that the module asked for at its last hello; `None` before the first.
+    pub mask: Option<u32>,
+    /// While events are told again: the last of them, and where it goes on afterwards.
+    pub replay: Option<(EventSeq, EventSeq)>,
     /// Number of its process, while there is one.
     pub pid: Option<u32>,
     /// Every event up to here is settled or on the shelf.
@@ -94,6 +101,8 @@ impl ExitStatus {
             name,
             description: String::new(),
             state: ExitState::Starting,
+            mask: None,
+            replay: None,
             pid: None,
             cursor,
             head: cursor,

@@ -1,19 +1,26 @@
 //! The loop of one module: wait for work, read, deliver, settle. Steps 6 to 8 of the journey.
 
+mod orders;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use exeunt_host::BatchReport;
-use exeunt_store::{HeldRow, Lease, LoggedEvent, Settlement, Store, StoreError};
-use exeunt_types::{EventSeq, ExitName, UnixMillis};
+use exeunt_module::call_back::CALL_BACKS;
+use exeunt_store::{
+    Announcement, HeldRow, HeldState, Lease, LoggedEvent, Settlement, Store, StoreError,
+};
+use exeunt_types::{EventKind, EventSeq, ExitName, SubjectKey, UnixMillis};
 
 use crate::{
     breaker::{Allowance, Breaker},
+    call_back::Answers,
+    delivered::Delivered,
     module::Module,
-    place::{Batch, Place, Rules, Verdict},
+    place::{Batch, Judgement, Place, Rules, Verdict, Wanted},
     settings::{ExitSettings, RetrySchedule},
     shared::{Clock, Random, Seat, Stop},
     shelf::Shelf,
@@ -81,7 +88,7 @@ pub(crate) struct Parts {
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, settings, snapshots, clock, random, holder, config, stop, seat } = parts;
-        let module = Module::new(Arc::clone(&settings), config);
+        let module = Module::new(Arc::clone(&settings), config, store.clone(), snapshots.clone());
         Self {
             store,
             settings,
@@ -130,7 +137,12 @@ impl Worker {
             self.take_place()?;
         }
 
-        // 2. The target: a dead one is only probed.
+        // 2. What the operator has ordered.
+        if self.carry_out_orders()? {
+            return Ok(());
+        }
+
+        // 3. The target: a dead one is only probed.
         let now = (self.clock)();
         let allowance = self.breaker.allows(now);
         if let Allowance::Nothing { until } = allowance {
@@ -138,9 +150,11 @@ impl Worker {
             return Ok(());
         }
 
-        // 3. The process.
-        let (mask, window) = match self.module.ready(now, &*self.random) {
-            Ok(process) => (process.event_mask(), process.window()),
+        // 4. The process.
+        let (mask, window, lean) = match self.module.ready(now, &*self.random) {
+            Ok(process) => {
+                (process.event_mask(), process.window(), process.has_feature(CALL_BACKS))
+            }
             Err(down) => {
                 let until = down.until;
                 self.report_trouble(
@@ -157,16 +171,21 @@ impl Worker {
         let limit = if is_probe || self.careful != 0 { 1 } else { window };
 
         // 6. Read.
-        let batch = self.read(mask, limit, now)?;
+        self.seat.numbers().status.mask = Some(mask);
+        let settings = Arc::clone(&self.settings);
+        let mask = mask & settings.events.unwrap_or(u32::MAX);
+        let wanted = Wanted { mask, filter: settings.filter.as_ref(), lean };
+        let batch = self.read(&wanted, limit, now)?;
         if batch.is_silent() {
             return self.idle(&batch, now);
         }
 
         // 7. Deliver. Foreign code; no transaction is open.
+        let began = Instant::now();
         let report = self.deliver(&batch);
 
         // 8. Settle.
-        self.settle(batch, &report)
+        self.settle(batch, &report, began.elapsed())
     }
 
     /// Takes the lease, then the cursor and the shelf, which are ours from then on.
@@ -183,7 +202,7 @@ impl Worker {
             lease => lease?,
         };
         // After the lease: before it, somebody else may still have moved it.
-        let cursor = self.store.open_cursor(&name, self.settings.start_at)?;
+        let row = self.store.cursor(&name)?.ok_or_else(|| StoreError::NoCursor(name.clone()))?;
         self.seat.set_lease(Some(lease));
 
         let mut rows = Vec::new();
@@ -199,13 +218,20 @@ impl Worker {
                 }
             }
         }
-        self.place = Some(Place::new(cursor, Shelf::new(rows)));
+        self.seat.numbers().status.replay = row.replay.map(|it| (it.to, it.resume_at));
+        let replay_to = row.replay.map(|it| it.to);
+        self.place = Some(Place::new(row.position, replay_to, Shelf::new(rows)));
         self.publish();
         Ok(())
     }
 
     /// Step 6: a window of events after the cursor, and the held ones that are due.
-    fn read(&mut self, mask: u32, limit: usize, now: UnixMillis) -> Result<Batch, StoreError> {
+    fn read(
+        &mut self,
+        wanted: &Wanted<'_>,
+        limit: usize,
+        now: UnixMillis,
+    ) -> Result<Batch, StoreError> {
         let place = self.place.as_mut().expect("BUG: the turn took the place");
         let wants = place.wants(limit);
         if wants != 0 {
@@ -215,7 +241,7 @@ impl Worker {
         for seq in place.due(now, limit) {
             due.push((seq, held_event(&self.store, seq)?));
         }
-        Ok(place.plan(due, mask, limit, now, &self.snapshots))
+        Ok(place.plan(due, wanted, limit, now, &self.snapshots))
     }
 
     /// Step 7: tells the module, and notices when that ended its process.
@@ -223,7 +249,10 @@ impl Worker {
         self.publish_state(ExitState::Running);
         let now = (self.clock)();
         let mut report = match self.module.ready(now, &*self.random) {
-            Ok(process) if !batch.events.is_empty() => process.deliver(&batch.events),
+            Ok(process) if !batch.events.is_empty() => {
+                let answers = Answers::new(&self.store, &self.snapshots).at(now);
+                process.deliver_with(&batch.events, &answers)
+            }
             // Nothing to tell, or nobody: then all of it is unanswered, and nobody is blamed.
             ready => {
                 let alive = ready.is_ok();
@@ -241,8 +270,20 @@ impl Worker {
     }
 
     /// Step 8: cursor, failures and released events in one transaction, then in memory.
-    fn settle(&mut self, batch: Batch, report: &BatchReport) -> Result<(), StoreError> {
+    fn settle(
+        &mut self,
+        batch: Batch,
+        report: &BatchReport,
+        took: Duration,
+    ) -> Result<(), StoreError> {
         let now = (self.clock)();
+        if let Some(why) = &batch.unfiltered {
+            let text = format!("the expression in `where` failed, so the event was told: {why}");
+            tracing::warn!(module = %self.name(), why, "expression failed, event is told");
+            let mut numbers = self.seat.numbers();
+            numbers.status.last_error = Some(text);
+            numbers.status.last_error_at = Some(now);
+        }
         for held in batch.unreadable() {
             tracing::error!(
                 module = %self.name(), event = %held.seq, why = held.last_error,
@@ -250,9 +291,11 @@ impl Worker {
             );
         }
         let told = batch.events.len();
+        let facts: Vec<_> = batch.told().collect();
         let place = self.place.as_ref().expect("BUG: the turn took the place");
         let rules = Rules { schedule: &self.settings.retry, now, random: &*self.random };
-        let judgement = place.judge(batch, report, &rules);
+        let mut judgement = place.judge(batch, report, &rules);
+        self.announce_parked(&mut judgement.settlement)?;
         if !judgement.is_empty() {
             self.write(&judgement.settlement)?;
         }
@@ -299,8 +342,74 @@ impl Worker {
             }
         }
         self.breaker.batch_ends(now, (self.random)());
-        self.place.as_mut().expect("BUG: the turn took the place").apply(judgement);
+        self.remember(&facts, &judgement, now, took);
+        let place = self.place.as_mut().expect("BUG: the turn took the place");
+        place.apply(judgement);
+        let jumps = place.replay_ends();
         self.publish();
+        if jumps {
+            self.end_replay(now)?;
+        }
+        Ok(())
+    }
+
+    /// An event that goes on the shelf for an operator is an event itself, in the same transaction.
+    /// That of a parked announcement is not announced again.
+    fn announce_parked(&self, settlement: &mut Settlement) -> Result<(), StoreError> {
+        for held in settlement.hold.iter().filter(|it| it.state == HeldState::Parked) {
+            let kind = self.store.event(held.seq)?.map(|it| it.kind);
+            if kind != Some(EventKind::DELIVERY_PARKED) {
+                settlement.announce.push(Announcement {
+                    kind: EventKind::DELIVERY_PARKED,
+                    at: (self.clock)(),
+                    detail: vec![
+                        ("Module".to_owned(), self.name().to_string()),
+                        ("Event".to_owned(), held.seq.to_string()),
+                        ("Reason".to_owned(), held.last_error.clone()),
+                    ],
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what was told for those who follow the module.
+    fn remember(
+        &self,
+        facts: &[(EventSeq, EventKind, SubjectKey, u32)],
+        judgement: &Judgement,
+        at: UnixMillis,
+        took: Duration,
+    ) {
+        let mut ring = self.seat.ring();
+        for ((seq, kind, subject, attempt), (_, verdict)) in facts.iter().zip(&judgement.verdicts) {
+            let (outcome, reason) = match verdict {
+                Verdict::Accept => ("accepted", String::new()),
+                Verdict::Skip => ("skipped", String::new()),
+                Verdict::Fail(why) => ("failed", why.clone()),
+                Verdict::Park(why) => ("parked", why.clone()),
+                Verdict::Again => ("unanswered", String::new()),
+            };
+            ring.push(Delivered {
+                number: 0,
+                seq: *seq,
+                kind: *kind,
+                subject: subject.to_string(),
+                attempt: *attempt,
+                outcome,
+                reason,
+                at,
+                took,
+            });
+        }
+    }
+
+    /// The last event of a replay is settled: the store's cursor has jumped ahead with it, or does
+    /// so now; where it stands is read again.
+    fn end_replay(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.save(now, true)?;
+        tracing::info!(module = %self.name(), "the replay is over");
+        self.place = None;
         Ok(())
     }
 
@@ -340,6 +449,9 @@ impl Worker {
         let place = self.place.as_mut().expect("BUG: the turn took the place");
         let before = place.cursor();
         place.pass(batch, now);
+        if place.replay_ends() {
+            return self.end_replay(now);
+        }
         let (cursor, read_to) = (place.cursor(), place.read_to());
         let is_full = place.shelf.is_full();
         let next_due = place.shelf.next_due();
@@ -370,8 +482,7 @@ impl Worker {
     fn save(&mut self, now: UnixMillis, at_once: bool) -> Result<(), StoreError> {
         let place = self.place.as_ref().expect("BUG: the turn took the place");
         if let Some(cursor) = place.unsaved(now, at_once) {
-            let settlement =
-                Settlement { cursor: Some(cursor), hold: Vec::new(), release: Vec::new() };
+            let settlement = Settlement { cursor: Some(cursor), ..Settlement::default() };
             self.write(&settlement)?;
             self.place.as_mut().expect("BUG: looked at above").saved(cursor);
         }
@@ -419,16 +530,17 @@ impl Worker {
             tracing::debug!(module = %self.name(), %err, "the last place was not written");
         }
         self.module.stop();
-        if self.seat.lease().is_some() {
-            // Given back, so that a successor under another name need not wait for its end.
-            let now = (self.clock)();
-            if let Err(err) = self.store.lease(self.name(), &self.holder, now, now) {
+        let lease = self.seat.lease();
+        // Out of the seat first, so that nobody renews it meanwhile.
+        self.seat.set_lease(None);
+        if let Some(lease) = lease {
+            // Given back, so that a successor need not wait for its end.
+            if let Err(err) = self.store.release_lease(self.name(), &lease) {
                 tracing::debug!(module = %self.name(), %err, "the lease was not given back");
             }
         }
         self.publish();
         self.publish_state(ExitState::Stopped);
-        self.seat.set_lease(None);
     }
 
     fn wait_until(&self, until: UnixMillis, now: UnixMillis) {
@@ -477,6 +589,8 @@ impl Worker {
         status.held_retry = place.shelf.retries();
         status.held_behind = place.shelf.behind();
         status.held_parked = place.shelf.parked();
+        drop(numbers);
+        self.seat.has_moved();
     }
 
     fn name(&self) -> &ExitName {

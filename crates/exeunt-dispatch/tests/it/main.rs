@@ -5,6 +5,9 @@
 mod damage;
 mod deliver;
 mod fail;
+mod failures;
+mod life;
+mod orders;
 mod process;
 mod target;
 
@@ -38,7 +41,7 @@ const DECENT: &str = r#"
 import json, os, signal, sys, time
 
 FOLDER, HEARD = sys.argv[1], sys.argv[2]
-MASK = 0xffffffff
+MASK = 0xffdfffff
 WINDOW = 64
 VERSION = 1
 
@@ -202,6 +205,7 @@ impl Stage {
         fs::write(&script, format!("{DECENT}\n{own}\n{MAIN}")).unwrap();
         ExitSettings {
             name: ExitName::parse(name).unwrap(),
+            enabled: true,
             command: ModuleCommand {
                 program: interpreter(),
                 // Isolated: site packages take most of the time of a start.
@@ -214,6 +218,7 @@ impl Stage {
                 ],
                 env: Vec::new(),
                 working_directory: self.folder.path().to_owned(),
+                confine: None,
             },
             limits: HostLimits {
                 hello: PATIENCE,
@@ -228,6 +233,9 @@ impl Stage {
                 attempts_max: 100,
             },
             start_at: StartAt::After(EventSeq(0)),
+            events: None,
+            filter: None,
+            before_reply: false,
             settings: serde_json::Map::new(),
         }
     }
@@ -265,6 +273,10 @@ fn facts() -> CaFacts {
         root: true,
         certificate: vec![0x30, 0x03, 0x02, 0x01, 0x01],
     }
+}
+
+fn named(name: &str) -> ExitName {
+    ExitName::parse(name).unwrap()
 }
 
 /// Waits until the status of the only module is as wanted, and returns it.

@@ -2,6 +2,8 @@
 
 use exeunt_dispatch::{BREAKER_FAILURES, ExitState};
 
+use std::time::Duration;
+
 use crate::{PATIENCE, Stage, all_told, status_when};
 
 /// Accepts while the target is up; the window is small, so that little is told at once.
@@ -34,8 +36,12 @@ fn more_poison_than_opens_the_breaker_is_passed_all_the_same() {
     stage.deny(60);
     let own = "WINDOW = 4\n\
                def notify(call):\n    accept(call) if 21 < seq(call) else retry(call)";
-    // The poison comes back all the time, and takes no more than every second probe.
-    let dispatcher = stage.start(vec![stage.module("poisoned", own)]);
+    // The poison comes back once a second, and takes no more than every second probe. Sooner, on a
+    // busy machine, it would fill the windows before the breaker opens, and each probe waits twice
+    // as long as the one before.
+    let mut module = stage.module("poisoned", own);
+    module.retry.first = Duration::from_secs(2);
+    let dispatcher = stage.start(vec![module]);
     let status = status_when(&dispatcher, |it| it.accepted == 39);
     assert_eq!((status.held_retry, status.lag), (21, 0));
     drop(dispatcher);
