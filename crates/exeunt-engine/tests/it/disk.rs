@@ -9,9 +9,7 @@ use std::thread;
 use exeunt_store::Store;
 use exeunt_types::{Disposition, RequestId};
 
-use crate::support::{
-    DAY_S, Habit, House, check_fault_of_the_house, create_store, plain_request,
-};
+use crate::support::{DAY_S, Habit, House, check_fault_of_the_house, create_store, plain_request};
 
 #[test]
 fn with_a_read_only_store_nothing_is_issued() {
