@@ -205,6 +205,30 @@ fn a_changed_format_is_taken_over() {
     assert_eq!(fs::read(it.path("www")).unwrap(), NEWER);
 }
 
+/// The original's module takes the file's name from the request attribute `CertFile` where the
+/// operator lets it. Here no attribute names a file, whatever the pattern.
+#[test]
+fn a_requester_cannot_choose_a_path_outside_what_the_template_allows() {
+    for pattern in ["{serial}.pem", "{request_id}.pem", "{subject_cn}.pem", "{template}.pem"] {
+        let mut it = Fixture::new(&json!({"pattern": pattern}));
+        let around = names(it.home.path());
+        let elsewhere = it.home.path().join("elsewhere.cer").to_str().unwrap().to_owned();
+        for (seq, place) in (1..).zip([elsewhere.as_str(), "../up.cer", "sub/down.cer", "plain"]) {
+            let mut event = event_for(seq, &format!("host{seq}"), OLDER);
+            let wishes = ["CertFile", "certfile", "directory", "pattern", "Template"];
+            event.attributes = wishes.map(|it| (it.to_owned(), place.to_owned())).to_vec();
+            assert_eq!(it.notify(&event), Outcome::Accept, "{pattern} {place}");
+        }
+        assert_eq!(names(it.home.path()), around, "{pattern}");
+        let written = it.names();
+        assert!(
+            !written.is_empty() && !written.iter().any(|it| it.contains("plain")),
+            "{written:?}"
+        );
+        assert!(written.iter().all(|name| it.path(name).is_file()), "{written:?}");
+    }
+}
+
 #[test]
 fn hostile_names_stay_in_the_folder() {
     let long = "x".repeat(300);
