@@ -2,7 +2,10 @@
 
 use exeunt_com::{
     Bstr, Variant,
-    abi::{DISP_E_TYPEMISMATCH, E_FAIL, HRESULT, LONG, VT_BSTR, VT_DATE, VT_EMPTY, VT_I4, VT_NULL},
+    abi::{
+        DISP_E_TYPEMISMATCH, E_FAIL, HRESULT, LONG, VT_BOOL, VT_BSTR, VT_DATE, VT_EMPTY, VT_I1,
+        VT_I2, VT_I4, VT_INT, VT_NULL, VT_UI1, VT_UI2,
+    },
     date,
 };
 use exeunt_module::{Value, view::ViewError};
@@ -25,7 +28,8 @@ pub(crate) fn variant_of(value: &Value) -> Result<Variant, HRESULT> {
     })
 }
 
-/// A variant as a value, `None` for an empty one. What is no long, date or text becomes a text.
+/// A variant as a value, `None` for an empty one. A truth value and whole numbers of at most 32 bits
+/// become longs, what is neither that nor a date becomes a text.
 ///
 /// # Errors
 ///
@@ -34,7 +38,8 @@ pub(crate) fn value_of(variant: &Variant) -> Result<Option<Value>, HRESULT> {
     Ok(Some(match variant.vt() {
         VT_EMPTY | VT_NULL => return Ok(None),
         VT_DATE => Value::Date(variant.as_date().and_then(date::date_to_iso).ok_or(E_FAIL)?),
-        VT_I4 => Value::Long(long_of(variant)?),
+        VT_BOOL => Value::Long(i32::from(variant.as_bool() == Some(true))),
+        VT_I1 | VT_I2 | VT_I4 | VT_INT | VT_UI1 | VT_UI2 => Value::Long(long_of(variant)?),
         _ => Value::String(text_of_variant(variant)?.to_text_lossy()),
     }))
 }
@@ -90,7 +95,8 @@ mod tests {
             assert_eq!(value_of(&variant).unwrap(), Some(value));
         }
         assert_eq!(value_of(&Variant::empty()), Ok(None));
-        assert_eq!(value_of(&Variant::from(true)), Ok(Some(Value::String("True".to_owned()))));
+        assert_eq!(value_of(&Variant::from(true)), Ok(Some(Value::Long(1))));
+        assert_eq!(value_of(&Variant::from(2.5)), Ok(Some(Value::String("2.5".to_owned()))));
     }
 
     #[test]

@@ -1,0 +1,47 @@
+//! Compiles the test modules, each once for a run of the tests.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    sync::{Mutex, PoisonError},
+};
+
+/// What has been compiled: path by source and flags.
+static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+
+/// The module from that source in `modules/`, a shared library that is linked with no other.
+pub(crate) fn module(source: &str) -> PathBuf {
+    module_with(source, &[])
+}
+
+/// The same with flags for the compiler.
+pub(crate) fn module_with(source: &str, flags: &[&str]) -> PathBuf {
+    let name = format!("{source}{}", flags.join("")).replace(['.', '='], "-");
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(name.clone()).or_insert_with(|| compile(source, flags, &name)).clone()
+}
+
+fn compile(source: &str, flags: &[&str], name: &str) -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let library = folder.join(format!("lib{name}.so"));
+    // Written beside and moved, because another run of the tests may use the old one.
+    let draft = folder.join(format!("lib{name}.{}.so", process::id()));
+    let (compiler, standard) =
+        if source.ends_with(".c") { ("cc", "-std=c11") } else { ("c++", "-std=c++17") };
+    let output = Command::new(compiler)
+        .args([standard, "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared", "-pthread"])
+        .args(flags)
+        .arg("-I")
+        .arg(here.join("../../contract/exeunt-com/include"))
+        .arg(here.join("tests/it/modules").join(source))
+        .arg("-o")
+        .arg(&draft)
+        .output()
+        .unwrap_or_else(|err| panic!("{compiler} is needed for these tests: {err}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(&draft, &library).unwrap();
+    library
+}

@@ -1,0 +1,6 @@
+/* A library that has nothing to do with modules. */
+int seven(void);
+int seven(void)
+{
+    return 7;
+}
