@@ -70,7 +70,7 @@ pub(crate) enum LoadError {
         known: Vec<String>,
     },
     /// The object could not be made.
-    #[error("creating {class} failed: 0x{hresult:08X} {text}")]
+    #[error("creating {class} failed: 0x{hresult:08X}{}{text}", if text.is_empty() { "" } else { " " })]
     Create {
         /// The class.
         class: String,

@@ -96,12 +96,14 @@ fn each_notify_is_said_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_library_that_crashes_ends_the_runner_and_nothing_else() {
-    let mut host = host(&module("direct.cpp"), DIRECT);
-    host.initialize(&json!({})).unwrap();
-    assert_eq!(host.notify(&told(1, "")).unwrap(), Outcome::Accept);
-    let crashed = host.notify(&told(2, "crash"));
-    assert!(matches!(crashed, Err(HostError::Ended | HostError::Io(_))), "{crashed:?}");
+fn a_library_that_crashes_or_throws_ends_the_runner_and_nothing_else() {
+    for what in ["crash", "throw"] {
+        let mut host = host(&module("direct.cpp"), DIRECT);
+        host.initialize(&json!({})).unwrap();
+        assert_eq!(host.notify(&told(1, "")).unwrap(), Outcome::Accept);
+        let ended = host.notify(&told(2, what));
+        assert!(matches!(ended, Err(HostError::Ended | HostError::Io(_))), "{what}: {ended:?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 // what it does with an event; most of what it sees it reports as the reason of a failure.
 #include "test.h"
 
+#include <stdexcept>
 #include <thread>
 
 static const CLSID CLASS = {0x7c0b3a11, 0x0b5e, 0x4d4f, {0x9a, 0x11, 1, 2, 3, 4, 5, 6}};
@@ -214,6 +215,9 @@ private:
         }
         if (what == "crash") {
             *static_cast<volatile int *>(nullptr) = 1;
+        }
+        if (what == "throw") {
+            throw std::runtime_error("nobody catches this");
         }
         if (what == "fail") {
             return fail(E_ACCESSDENIED, "the disk\nis on fire");
