@@ -31,6 +31,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("exeunt-api", &[]),
     ("exeunt-http", &["exeunt-api", "exeunt-engine", "exeunt-types"]),
     ("exeunt", EVERYTHING),
+    ("exeunt-exit-command", &["exeunt-module", "exeunt-module-kit"]),
     ("exeunt-exit-file", &["exeunt-module", "exeunt-module-kit"]),
     ("exeunt-testkit", &["exeunt-types", "exeunt-x509"]),
     ("exeunt-e2e", EVERYTHING),
@@ -47,8 +48,13 @@ const MORE_FOR_TESTS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that strangers depend on, or that stand for strangers: no private help in their tests.
-const PUBLISHED: &[&str] =
-    &["exeunt-module", "exeunt-module-kit", "exeunt-conformance", "exeunt-exit-file"];
+const PUBLISHED: &[&str] = &[
+    "exeunt-module",
+    "exeunt-module-kit",
+    "exeunt-conformance",
+    "exeunt-exit-command",
+    "exeunt-exit-file",
+];
 
 /// A foreign crate that only some of ours may use, and why.
 struct Guarded {

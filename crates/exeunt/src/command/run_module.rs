@@ -4,11 +4,12 @@ use crate::cli::RunModule;
 use crate::failure::Failure;
 
 /// Modules inside this program.
-pub const SHIPPED: [&str; 1] = ["file"];
+pub const SHIPPED: [&str; 2] = ["file", "command"];
 
 pub fn run(options: &RunModule) -> Result<u8, Failure> {
     let served = match options.name.as_str() {
         "file" => exeunt_exit_file::main_loop(),
+        "command" => exeunt_exit_command::main_loop(),
         name => {
             return Err(Failure::usage("module-unknown", format!("there is no module {name:?}"))
                 .hint(format!("there are: {}", SHIPPED.join(", "))));
