@@ -19,6 +19,7 @@ pub const DEADLINE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Ca {
     folder: TempDir,
+    scratch: PathBuf,
 }
 
 impl Ca {
@@ -40,7 +41,10 @@ impl Ca {
     ///
     /// When there is no temporary folder.
     pub fn bare() -> Self {
-        Self { folder: TempDir::new().expect("a temporary folder") }
+        let folder = TempDir::new().expect("a temporary folder");
+        let scratch = folder.path().join("scratch");
+        fs::create_dir(&scratch).expect("a folder for files of the test");
+        Self { folder, scratch }
     }
 
     /// Its home.
@@ -48,9 +52,10 @@ impl Ca {
         self.folder.path().join("home")
     }
 
-    /// A place beside the home for files of the test.
+    /// A folder beside the home for files of the test. Modules can write to it; what is made beside
+    /// it, in the folder that holds the home, is closed to them.
     pub fn scratch(&self) -> &Path {
-        self.folder.path()
+        &self.scratch
     }
 
     /// The CA's certificate, PEM.

@@ -1,8 +1,10 @@
-//! What tests of the whole program share: a CA in a temporary home, its server as a process, a
-//! client for load, and the record of what a module heard.
+//! What tests and benchmarks of the whole program share: a CA in a temporary home, its server as a
+//! process or its parts without doors, a client for load, and the record of what a module heard.
 
 pub mod ca;
+pub mod inside;
 pub mod load;
+pub mod measure;
 pub mod program;
 pub mod record;
 pub mod wire;

@@ -1,13 +1,15 @@
 //! A load generator: many connections kept alive on one thread, no more work than needed, so that
 //! it leaves the cores to the server that it measures.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::wire;
 
@@ -16,6 +18,15 @@ use crate::wire;
 pub struct Measured {
     /// From the first byte of a request to the last byte of its answer.
     pub latencies: Vec<Duration>,
+}
+
+/// When a client stops, and what it counts.
+#[derive(Clone, Debug)]
+enum Goal {
+    /// Counts what begins and ends between these moments; the end of them is the end.
+    Between(Instant, Instant),
+    /// Ends when all clients together have submitted so many more.
+    Left(Rc<Cell<usize>>),
 }
 
 /// Submits from `clients` connections at once, and counts what ends after the warm-up.
@@ -31,14 +42,41 @@ pub fn run(
     warm_up: Duration,
     time: Duration,
 ) -> io::Result<Measured> {
+    let start = Instant::now() + warm_up;
+    submit(address, token, requests, clients, &Goal::Between(start, start + time))
+}
+
+/// Submits `count` requests from `clients` connections at once; how long that took.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn issue(
+    address: SocketAddr,
+    token: &str,
+    requests: &[Vec<u8>],
+    clients: usize,
+    count: usize,
+) -> io::Result<Duration> {
+    let begun = Instant::now();
+    submit(address, token, requests, clients, &Goal::Left(Rc::new(Cell::new(count))))?;
+    Ok(begun.elapsed())
+}
+
+fn submit(
+    address: SocketAddr,
+    token: &str,
+    requests: &[Vec<u8>],
+    clients: usize,
+    goal: &Goal,
+) -> io::Result<Measured> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let start = Instant::now() + warm_up;
-        let end = start + time;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
         let mut tasks = JoinSet::new();
         for index in 0..clients {
             let message = wire::submission(address, token, &requests[index % requests.len()]);
-            tasks.spawn(client(address, message, start, end));
+            tasks.spawn_local(client(address, message, goal.clone()));
         }
         let mut measured = Measured::default();
         while let Some(ended) = tasks.join_next().await {
@@ -51,8 +89,7 @@ pub fn run(
 async fn client(
     address: SocketAddr,
     message: Vec<u8>,
-    start: Instant,
-    end: Instant,
+    goal: Goal,
 ) -> io::Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
@@ -60,8 +97,13 @@ async fn client(
     let mut buffer = Vec::with_capacity(16 * 1024);
     loop {
         let sent = Instant::now();
-        if end <= sent {
-            return Ok(latencies);
+        match &goal {
+            Goal::Between(_, end) if *end <= sent => return Ok(latencies),
+            Goal::Between(..) => {}
+            Goal::Left(left) => match left.get().checked_sub(1) {
+                None => return Ok(latencies),
+                Some(less) => left.set(less),
+            },
         }
         stream.write_all(&message).await?;
         buffer.clear();
@@ -77,7 +119,10 @@ async fn client(
             return Err(io::Error::other(String::from_utf8_lossy(&answer.body).into_owned()));
         }
         let now = Instant::now();
-        if start <= sent && now <= end {
+        if let Goal::Between(start, end) = goal
+            && start <= sent
+            && now <= end
+        {
             latencies.push(now - sent);
         }
     }

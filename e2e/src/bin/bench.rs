@@ -5,23 +5,18 @@
 //! when it is durable together with its event; the load generator shares the cores.
 
 use std::fs;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use exeunt_dispatch::{CaFacts, Dispatcher, ExitSettings, RetrySchedule};
+use exeunt_dispatch::ExitSettings;
 use exeunt_e2e::ca::Ca;
+use exeunt_e2e::inside::{self, Inside, THREADS_MAX};
+use exeunt_e2e::measure::{TICKS_PER_SECOND, median, requests, ticks};
 use exeunt_e2e::{load, program};
-use exeunt_engine::{
-    Caller, Clock, Door, Engine, Entropy, Outcome, Parts, Publication, Submission,
-};
-use exeunt_host::{HostLimits, ModuleCommand};
-use exeunt_keys::{KeyError, Passphrase, SigningKey as _, SoftwareKey, random_bytes, verify};
-use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
-use exeunt_store::Store;
-use exeunt_types::{EventSeq, ExitName, KeyAlgorithm, SignatureScheme, StartAt, UnixMillis};
-use exeunt_x509::{KeyUsage, parse_certificate, parse_request};
+use exeunt_keys::{SigningKey as _, SoftwareKey, verify};
+use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
 /// Options of the benchmark.
 #[derive(Debug, Parser)]
@@ -150,11 +145,6 @@ fn compare(cases: &[Case], figures: &[Vec<Figure>]) {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// One verification and one signature on one core, times the cores.
 fn crypto_bound(cores: usize) -> f64 {
     let key = SoftwareKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
@@ -217,22 +207,6 @@ fn configure(ca: &Ca, module: Module) {
     }
 }
 
-/// P-256 requests of openssl, in DER.
-fn requests(ca: &Ca) -> Vec<Vec<u8>> {
-    let make = |index: u32| {
-        let host = format!("host-{index}.example.test");
-        let path = exeunt_testkit::requests::openssl_request(
-            "ec:P-256",
-            &format!("/O=Example/CN={host}"),
-            &[&host],
-            ca.scratch(),
-        );
-        let pem = fs::read(path).expect("a request");
-        parse_request(&pem).expect("a request").der().to_vec()
-    };
-    (0..16).map(make).collect()
-}
-
 /// Processor time that a process takes while the case is counted.
 fn processor_time(pid: u32, time: Duration) -> JoinHandle<Duration> {
     std::thread::spawn(move || {
@@ -242,25 +216,6 @@ fn processor_time(pid: u32, time: Duration) -> JoinHandle<Duration> {
         Duration::from_millis((ticks(pid) - before) * 1000 / TICKS_PER_SECOND)
     })
 }
-
-/// User and system time of a process in clock ticks: fields 14 and 15 of its `stat` (proc(5)).
-fn ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
-    // The name of the program, in parentheses, may contain blanks.
-    let after_name = stat.rsplit_once(')').expect("a name").1;
-    let field = |index: usize| -> u64 {
-        let text = after_name.split_whitespace().nth(index - 3).expect("a field");
-        text.parse().expect("a number")
-    };
-    field(14) + field(15)
-}
-
-/// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
-const TICKS_PER_SECOND: u64 = 100;
-
-/// Threads that call the engine at most; each hands over its share of the submissions at once, as
-/// the server's workers do.
-const THREADS_MAX: usize = 16;
 
 /// Keeps as many submissions in flight as the case has clients, and counts after the warm-up.
 fn in_threads<S: FnMut(usize)>(
@@ -313,31 +268,6 @@ fn over_http(
     (measured.latencies, cpu)
 }
 
-#[derive(Debug)]
-struct Now;
-
-impl Clock for Now {
-    fn now(&self) -> UnixMillis {
-        now()
-    }
-}
-
-fn now() -> UnixMillis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    UnixMillis(
-        i64::try_from(since.expect("after 1970").as_millis()).expect("BUG: before 292 million"),
-    )
-}
-
-#[derive(Debug)]
-struct Random;
-
-impl Entropy for Random {
-    fn serial_octets(&self) -> Result<[u8; 16], KeyError> {
-        random_bytes::<16>()
-    }
-}
-
 /// The same parts that the server puts together, without its doors.
 fn in_engine(
     ca: &Ca,
@@ -345,47 +275,12 @@ fn in_engine(
     requests: &[Vec<u8>],
     time: Duration,
 ) -> (Vec<Duration>, Duration) {
-    let home = ca.home();
-    let read = |name: &str| fs::read_to_string(home.join(name)).expect("a file of the home");
-    let passphrase = Passphrase::new(read("secrets/passphrase").trim_end()).expect("a passphrase");
-    let key =
-        SoftwareKey::from_encrypted_pem(&read("secrets/ca.key.pem"), &passphrase).expect("a key");
-    let certificate = parse_certificate(ca.certificate().as_bytes()).expect("a certificate");
-    let store = Store::open(&home.join("exeunt.db")).expect("a store");
-    let parts = Parts {
-        name: "Bench".to_owned(),
-        store: store.clone(),
-        key: Box::new(key),
-        policy: Box::new(policy()),
-        clock: Box::new(Now),
-        entropy: Box::new(Random),
-        check_signatures: false,
-    };
-    let engine = Engine::new(parts, certificate.der(), &Publication::default()).expect("an engine");
-    let facts = CaFacts {
-        name: "Bench".to_owned(),
-        machine_dns_name: "bench".to_owned(),
-        root: true,
-        certificate: certificate.der().to_vec(),
-    };
-    let exits = vec![file_module(ca)];
-    let dispatcher = Dispatcher::start(store, exits, &facts, Arc::new(now), Arc::new(|| 0))
-        .expect("a dispatcher");
+    let inside = Inside::open(ca);
+    let dispatcher = inside.dispatcher(vec![file_module(ca)]);
     let cpu = processor_time(std::process::id(), time);
     let latencies = in_threads(case, time, |index| {
-        let (engine, requests) = (&engine, requests);
-        move |count: usize| {
-            let submission = |place: usize| Submission {
-                request: requests[(index + place) % requests.len()].clone(),
-                attributes: Vec::new(),
-                template: None,
-                caller: Caller { name: "bench".to_owned(), door: Door::Local },
-            };
-            for result in engine.submit_all((0..count).map(submission).collect()) {
-                let outcome = result.expect("a decision").outcome;
-                assert!(matches!(outcome, Outcome::Issued { .. }));
-            }
-        }
+        let inside = &inside;
+        move |count: usize| inside.issue_at_once(requests, index, count)
     });
     let cpu = cpu.join().expect("BUG: it only reads");
     let _ = dispatcher.stop(Duration::ZERO);
@@ -393,35 +288,7 @@ fn in_engine(
 }
 
 fn file_module(ca: &Ca) -> ExitSettings {
-    ExitSettings {
-        name: ExitName::parse("file").expect("BUG: a plain name"),
-        command: ModuleCommand {
-            program: program::built("exeunt"),
-            args: vec!["run-module".into(), "file".into()],
-            env: Vec::new(),
-            working_directory: ca.home(),
-            confine: None,
-        },
-        limits: HostLimits::default(),
-        retry: RetrySchedule::default(),
-        start_at: StartAt::After(EventSeq(0)),
-        settings: std::iter::once(("directory".to_owned(), "published".into())).collect(),
-    }
-}
-
-/// The template of a fresh configuration.
-fn policy() -> TemplatePolicy {
-    let template = Template {
-        name: "tls-server".to_owned(),
-        validity: Duration::from_hours(24 * 90),
-        backdate: Duration::from_mins(10),
-        key_usage: KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_ENCIPHERMENT,
-        extended_key_usage: UsageName::parse("serverAuth").into_iter().collect(),
-        subject_allowed: vec!["2.5.4.3".to_owned(), "2.5.4.10".to_owned()],
-        names_allowed: vec![NameKind::Dns],
-        dns_from_common_name: true,
-        issuance: Issuance::AtOnce,
-        callers: Callers::Local,
-    };
-    TemplatePolicy::new(vec![template], None).expect("a policy")
+    let mut module = inside::exit(ca, "file", program::built("exeunt"), &["run-module", "file"]);
+    module.settings.insert("directory".to_owned(), "published".into());
+    module
 }

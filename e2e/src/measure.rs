@@ -1,0 +1,81 @@
+//! What the benchmarks share: requests, medians, and what the kernel says of a process.
+
+use std::fs;
+
+use exeunt_x509::parse_request;
+
+use crate::ca::Ca;
+
+/// The middle one.
+///
+/// # Panics
+///
+/// When there is none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// P-256 requests of openssl, in DER.
+///
+/// # Panics
+///
+/// When openssl makes none.
+pub fn requests(ca: &Ca) -> Vec<Vec<u8>> {
+    let make = |index: u32| {
+        let host = format!("host-{index}.example.test");
+        let path = exeunt_testkit::requests::openssl_request(
+            "ec:P-256",
+            &format!("/O=Example/CN={host}"),
+            &[&host],
+            ca.scratch(),
+        );
+        let pem = fs::read(path).expect("a request");
+        parse_request(&pem).expect("a request").der().to_vec()
+    };
+    (0..16).map(make).collect()
+}
+
+/// User and system time of a process in clock ticks: fields 14 and 15 of its `stat` (proc(5)).
+///
+/// # Panics
+///
+/// When there is no such process.
+pub fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    // The name of the program, in parentheses, may contain blanks.
+    let after_name = stat.rsplit_once(')').expect("a name").1;
+    let field = |index: usize| -> u64 {
+        let text = after_name.split_whitespace().nth(index - 3).expect("a field");
+        text.parse().expect("a number")
+    };
+    field(14) + field(15)
+}
+
+/// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.
+pub const TICKS_PER_SECOND: u64 = 100;
+
+/// Memory of a process in KiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// What it has in memory now: `VmRSS`.
+    pub resident: u64,
+    /// The most it ever had: `VmHWM`.
+    pub most: u64,
+    /// Of the present memory, what is not backed by a file: `RssAnon`.
+    pub own: u64,
+}
+
+/// What a process has in memory, as its `status` says (proc(5)).
+///
+/// # Panics
+///
+/// When there is no such process.
+pub fn memory(pid: u32) -> Memory {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let field = |name: &str| -> u64 {
+        let line = status.lines().find_map(|it| it.strip_prefix(name)).expect("a field");
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number")
+    };
+    Memory { resident: field("VmRSS"), most: field("VmHWM"), own: field("RssAnon") }
+}
