@@ -23,6 +23,9 @@ use crate::{
 /// What a module is called that does not say what it is, as the original calls it.
 const NO_DESCRIPTION: &str = "unknown";
 
+/// Name of the property of a manage module that lists the settings, as JSON (`exeunt.h`).
+const SETTINGS: &str = "Settings";
+
 /// An exit module whose work is done by a library.
 pub(crate) struct Runner {
     options: Options,
@@ -123,9 +126,18 @@ impl ExitModule for Runner {
 }
 
 impl ManageExitModule for Runner {
-    /// The original has no way to list settings, so the list is empty and says nothing.
+    /// The original has no way to list settings; a module may have the property `Settings` of
+    /// ours. Of one that does not, the list is empty and says nothing.
     fn manage_module(&mut self) -> Result<ManageModule, String> {
-        self.manage().map(|_| ManageModule::default())
+        let (manage, place) = self.manage()?;
+        let settings = match manage.property(&place, SETTINGS, 0) {
+            Ok(Some(Value::String(json))) if json.starts_with('[') => serde_json::from_str(&json)
+                .map_err(|err| {
+                format!("the property {SETTINGS} is no list of settings: {err}")
+            })?,
+            _ => Vec::new(),
+        };
+        Ok(ManageModule { settings })
     }
 
     fn property(&mut self, name: &str, flags: u32) -> Result<Option<Value>, String> {

@@ -29,8 +29,11 @@ fn compile(source: &str, flags: &[&str], name: &str) -> PathBuf {
     let library = folder.join(format!("lib{name}.so"));
     // Written beside and moved, because another run of the tests may use the old one.
     let draft = folder.join(format!("lib{name}.{}.so", process::id()));
-    let (compiler, standard) =
-        if source.ends_with(".c") { ("cc", "-std=c11") } else { ("c++", "-std=c++17") };
+    let (compiler, standard) = if Path::new(source).extension().is_some_and(|it| it == "c") {
+        ("cc", "-std=c11")
+    } else {
+        ("c++", "-std=c++17")
+    };
     let output = Command::new(compiler)
         .args([standard, "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared", "-pthread"])
         .args(flags)
@@ -44,4 +47,19 @@ fn compile(source: &str, flags: &[&str], name: &str) -> PathBuf {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::rename(&draft, &library).unwrap();
     library
+}
+
+/// The module in Rust that is an example of the crate for module authors.
+pub(crate) fn rust_module() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--offline", "--package", "exeunt-com", "--example", "census"])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(here)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    target.join("debug/examples/libcensus.so")
 }

@@ -4,7 +4,11 @@ use exeunt_module::{Outcome, exit_event};
 use exeunt_module_kit::testing::{Host, HostError};
 use serde_json::json;
 
-use crate::{answer, build::module, host, of_server, parts, reported, runner, told, with_stderr};
+use crate::{
+    answer,
+    build::{module, rust_module},
+    host, of_server, parts, reported, runner, told, with_stderr,
+};
 
 const DIRECT: &str = "Test.Direct.Exit";
 
@@ -141,5 +145,37 @@ fn a_module_without_the_interface_is_called_and_reads_by_names() {
             "set=80020006",
         ]
     );
+    host.shutdown().unwrap();
+}
+
+#[test]
+fn a_module_in_rust_shares_classes_and_errors_with_the_runner() {
+    let library = rust_module();
+    let folder = tempfile::tempdir().unwrap();
+    let stderr = folder.path().join("stderr");
+    let command = with_stderr(runner(&library, "Census.Exit"), &stderr);
+    let mut host = Host::spawn(command).unwrap().with_call_backs(answer);
+    let initialized = host.initialize(&json!({"greeting": "ahoy"})).unwrap();
+    assert_eq!(initialized.event_mask, exit_event::CERT_ISSUED | exit_event::SHUTDOWN);
+    assert_eq!(host.description().unwrap(), "counts certificates: 0");
+    assert_eq!(host.notify(&told(1, "")).unwrap(), Outcome::Accept);
+    // A server event has no serial number: the module says so, in words of its own.
+    let outcome = host.notify(&of_server(2, exit_event::CERT_ISSUED)).unwrap();
+    let Outcome::Retry { reason, .. } = &outcome else { panic!("{outcome:?}") };
+    assert!(reason.ends_with("there is no serial number"), "{reason}");
+    assert_eq!(host.notify(&of_server(3, exit_event::SHUTDOWN)).unwrap(), Outcome::Accept);
+    host.shutdown().unwrap();
+    let text = std::fs::read_to_string(stderr).unwrap();
+    assert!(text.contains("census: ahoy Test CA\n"), "{text}");
+    assert!(text.contains(" is number 1, 1 critical extensions\n"), "{text}");
+    assert!(text.contains("census: 1 certificates\n"), "{text}");
+
+    let mut host = Host::spawn(runner(&library, "Census.Exit")).unwrap();
+    let settings = host.manage_module().unwrap().settings;
+    assert_eq!((settings.len(), settings[0].name.as_str()), (1, "greeting"));
+    let Err(HostError::Refuse(refusal)) = host.configure(&json!({"volume": "11"})) else {
+        panic!("not refused");
+    };
+    assert!(refusal.message.contains("there is no setting volume"), "{refusal}");
     host.shutdown().unwrap();
 }
