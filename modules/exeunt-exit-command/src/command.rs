@@ -87,6 +87,9 @@ impl ManageExitModule for CommandExit {
 
 impl State {
     fn notify(&self, event: &Event) -> Outcome {
+        if event.event & self.settings.events == 0 {
+            return Outcome::Skip;
+        }
         let environment = match environment::of_event(event, &self.module) {
             Ok(environment) => environment,
             // The event stays what it is: trying again is of no use.

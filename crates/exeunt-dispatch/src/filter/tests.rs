@@ -1,3 +1,5 @@
+//! What filters say of events, what is refused, and what it costs at worst.
+
 use super::*;
 use exeunt_module::{Extension, Extensions, Properties, Value, exit_event};
 

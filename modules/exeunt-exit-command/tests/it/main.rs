@@ -239,6 +239,8 @@ fn the_module_asks_for_the_events_of_its_settings() {
     let expected = exit_event::CERT_DENIED | exit_event::REQUEST_FAILED | exit_event::HEARTBEAT;
     assert_eq!(mask, expected);
     assert_eq!(host.description().unwrap(), "runs a program for each event");
+    // An event of a later version, say.
+    assert_eq!(host.notify(&issued_event(1, b"")).unwrap(), Outcome::Skip);
     host.shutdown().unwrap();
 }
 
