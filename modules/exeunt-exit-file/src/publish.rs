@@ -2,18 +2,24 @@
 
 use std::{cmp::Ordering, fs::File, io};
 
-use exeunt_module_kit::{Event, EventMask, ExitModule, Initialize, Outcome, exit_event};
+use exeunt_module_kit::{
+    Event, EventMask, ExitModule, Initialize, ManageExitModule, Outcome, Value, exit_event,
+    manage::ManageModule,
+};
 
 use crate::{
     certificate::Publication,
     folder::{Folder, Found},
     name,
-    settings::Settings,
+    settings::{self, Settings},
 };
 
 /// How many files are staged, and so open, at the same time. A process may have 1024 files open by
 /// default.
 const STAGED_FILES_MAX: usize = 128;
+
+/// What the module is, in one line.
+const DESCRIPTION: &str = "publishes certificates into a folder";
 
 /// End of a temporary name.
 const TEMPORARY_END: &str = ".tmp";
@@ -34,7 +40,7 @@ struct State {
 
 impl ExitModule for FileExit {
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
-        let settings = Settings::from_greeting(hello)?;
+        let settings = Settings::read(&hello.settings)?;
         let temporary_start = format!(".exeunt.{}.", name::sanitized(&hello.module));
         let directory = settings.directory.display();
         Folder::create(&settings.directory)
@@ -47,7 +53,11 @@ impl ExitModule for FileExit {
     }
 
     fn description(&self) -> String {
-        "publishes certificates into a folder".to_owned()
+        DESCRIPTION.to_owned()
+    }
+
+    fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        Some(self)
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
@@ -62,6 +72,30 @@ impl ExitModule for FileExit {
             }
             None => events.iter().map(|_| retry("the module has no settings yet")).collect(),
         }
+    }
+}
+
+impl ManageExitModule for FileExit {
+    fn manage_module(&mut self) -> Result<ManageModule, String> {
+        Ok(ManageModule { settings: settings::known() })
+    }
+
+    fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
+        let text = match name.to_ascii_lowercase().as_str() {
+            "name" => "file",
+            "description" => DESCRIPTION,
+            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
+            _ => return Ok(None),
+        };
+        Ok(Some(Value::String(text.to_owned())))
+    }
+
+    fn configure(
+        &mut self,
+        settings: &serde_json::Map<String, serde_json::Value>,
+        _flags: u32,
+    ) -> Result<(), String> {
+        Settings::read(settings).map(drop)
     }
 }
 

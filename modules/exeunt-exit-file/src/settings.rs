@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use exeunt_module_kit::Initialize;
+use exeunt_module_kit::manage::{SettingInfo, SettingType};
 
 use crate::name::Pattern;
 
@@ -36,17 +36,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings of a greeting.
+    /// Reads the settings as the operator wrote them.
     ///
     /// # Errors
     ///
     /// One line for the operator that names the setting.
-    pub fn from_greeting(hello: &Initialize) -> Result<Self, String> {
+    pub fn read(written: &serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
         let mut directory = None;
         let mut pattern = None;
         let mut format = Format::Pem;
         let mut mode = MODE_DEFAULT;
-        for (name, value) in &hello.settings {
+        for (name, value) in written {
             let text = || value.as_str().ok_or_else(|| format!("{name} has to be a text"));
             match name.as_str() {
                 "directory" => directory = Some(directory_from(text()?)?),
@@ -74,6 +74,24 @@ impl Settings {
     }
 }
 
+/// What can be set, for whoever asks before setting it.
+pub fn known() -> Vec<SettingInfo> {
+    let text = |name: &str, description: &str, default: Option<&str>| SettingInfo {
+        name: name.to_owned(),
+        kind: SettingType::String,
+        description: description.to_owned(),
+        default: default.map(Into::into),
+        required: default.is_none(),
+    };
+    let name = "file name; {serial}, {request_id}, {subject_cn} and {template} are filled in";
+    vec![
+        text("directory", "folder for the certificates", None),
+        text("pattern", name, Some(PATTERN_DEFAULT)),
+        text("format", "\"pem\" or \"der\"", Some("pem")),
+        text("mode", "permissions of the files, octal", Some(&format!("{MODE_DEFAULT:04o}"))),
+    ]
+}
+
 fn directory_from(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains('\0') {
         return Err(format!("directory {text:?} is no path"));
@@ -99,8 +117,7 @@ mod tests {
     use serde_json::json;
 
     fn parse(settings: &serde_json::Value) -> Result<Settings, String> {
-        let settings = settings.as_object().unwrap().clone();
-        Settings::from_greeting(&Initialize { settings, ..Initialize::default() })
+        Settings::read(settings.as_object().unwrap())
     }
 
     #[track_caller]
@@ -114,6 +131,20 @@ mod tests {
         assert_eq!(settings.directory, PathBuf::from("published"));
         assert_eq!(settings.pattern, Pattern::parse("{serial}.pem").unwrap());
         assert_eq!((settings.format, settings.mode), (Format::Pem, 0o644));
+    }
+
+    #[test]
+    fn every_known_setting_is_read_and_its_default_is_what_counts_without_it() {
+        let mut written = serde_json::Map::new();
+        written.insert("directory".to_owned(), "published".into());
+        let bare = Settings::read(&written).unwrap();
+        for info in known().into_iter().filter(|it| !it.required) {
+            written.insert(info.name, info.default.unwrap());
+        }
+        assert_eq!(Settings::read(&written).unwrap(), bare);
+        assert_eq!(written.len(), 4);
+        written.remove("directory");
+        assert!(Settings::read(&written).unwrap_err().contains("directory"));
     }
 
     #[test]
