@@ -10,20 +10,17 @@ use std::{
     collections::BTreeMap,
     ffi::c_void,
     ptr,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
     abi::{
         BOOL, CLASS_E_NOAGGREGATION, CLSID, CO_E_CLASSSTRING, CO_E_OBJNOTREG, DWORD, E_INVALIDARG,
-        E_NOINTERFACE, E_POINTER, FAILED, GUID, HRESULT, IClassFactory, IClassFactoryVtbl,
-        IID_IClassFactory, IID_IUnknown, IUnknown, IUnknownVtbl, LPCOLESTR, REGDB_E_CLASSNOTREG,
-        S_FALSE, S_OK, ULONG,
+        E_POINTER, FAILED, GUID, HRESULT, IClassFactory, IClassFactoryVtbl, IID_IClassFactory,
+        IID_IUnknown, IUnknown, LPCOLESTR, REGDB_E_CLASSNOTREG, S_FALSE, S_OK,
     },
     bstr::text_of,
+    object::{Object, Part, State},
     pointer::ComPtr,
 };
 
@@ -95,20 +92,12 @@ pub fn class_factory<F>(make: F) -> ComPtr<IClassFactory>
 where
     F: Fn() -> Result<ComPtr<IUnknown>, HRESULT> + Send + Sync + 'static,
 {
-    let factory = Box::new(Factory {
-        interface: IClassFactory { lpVtbl: Factory::<F>::VTABLE },
-        count: AtomicU32::new(1),
-        make,
-    });
-    // SAFETY: the box is an object of the interface with one reference, and frees itself.
-    unsafe { ComPtr::from_raw(Box::into_raw(factory).cast()) }.expect("BUG: a box is not null")
+    // SAFETY: the first part's table is that of the interface.
+    unsafe { Object::create(Factory { make }) }
 }
 
-/// The object of [`class_factory`].
-#[repr(C)]
+/// The state of a [`class_factory`].
 struct Factory<F> {
-    interface: IClassFactory,
-    count: AtomicU32,
     make: F,
 }
 
@@ -116,51 +105,11 @@ impl<F> Factory<F>
 where
     F: Fn() -> Result<ComPtr<IUnknown>, HRESULT> + Send + Sync + 'static,
 {
-    const VTABLE: &'static IClassFactoryVtbl = &IClassFactoryVtbl {
-        base: IUnknownVtbl {
-            QueryInterface: Self::query,
-            AddRef: Self::add_ref,
-            Release: Self::release,
-        },
+    const TABLE: &'static IClassFactoryVtbl = &IClassFactoryVtbl {
+        base: Object::<Self>::unknown::<0>(),
         CreateInstance: Self::create,
         LockServer: Self::lock,
     };
-
-    unsafe extern "C" fn query(
-        this: *mut c_void,
-        riid: *const GUID,
-        ppv: *mut *mut c_void,
-    ) -> HRESULT {
-        // SAFETY: the caller vouches for the arguments, as of every call through an interface.
-        unsafe {
-            if ppv.is_null() || riid.is_null() {
-                return E_POINTER;
-            }
-            if ![IID_IUnknown, IID_IClassFactory].contains(&*riid) {
-                ppv.write(ptr::null_mut());
-                return E_NOINTERFACE;
-            }
-            Self::add_ref(this);
-            ppv.write(this);
-        }
-        S_OK
-    }
-
-    unsafe extern "C" fn add_ref(this: *mut c_void) -> ULONG {
-        // SAFETY: `this` is a live factory.
-        unsafe { &*this.cast::<Self>() }.count.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    unsafe extern "C" fn release(this: *mut c_void) -> ULONG {
-        // SAFETY: `this` is a live factory; with the last reference it ends, as nobody has it.
-        unsafe {
-            let left = (*this.cast::<Self>()).count.fetch_sub(1, Ordering::AcqRel) - 1;
-            if left == 0 {
-                drop(Box::from_raw(this.cast::<Self>()));
-            }
-            left
-        }
-    }
 
     unsafe extern "C" fn create(
         this: *mut c_void,
@@ -177,7 +126,7 @@ where
             return CLASS_E_NOAGGREGATION;
         }
         // SAFETY: `this` is a live factory.
-        match (unsafe { &*this.cast::<Self>() }.make)() {
+        match (unsafe { Object::<Self>::state::<0>(this) }.make)() {
             // SAFETY: the object is live, and the caller vouches for the rest.
             Ok(object) => unsafe { query_interface(&object, riid, ppv) },
             Err(hr) => hr,
@@ -185,9 +134,19 @@ where
     }
 
     unsafe extern "C" fn lock(_this: *mut c_void, _lock: BOOL) -> HRESULT {
-        // The factory lives in the process, not in a library that could go.
+        // Whoever wants to keep the code loaded keeps the factory.
         S_OK
     }
+}
+
+impl<F> State for Factory<F>
+where
+    F: Fn() -> Result<ComPtr<IUnknown>, HRESULT> + Send + Sync + 'static,
+{
+    const PARTS: [Part; 2] = [
+        Part { ids: &[IID_IUnknown, IID_IClassFactory], table: ptr::from_ref(Self::TABLE).cast() },
+        Part::NONE,
+    ];
 }
 
 /// Asks an object for an interface that is known only by identifier.
@@ -195,7 +154,7 @@ where
 /// # Safety
 ///
 /// `riid` can be read and `ppv` written.
-unsafe fn query_interface(
+pub(crate) unsafe fn query_interface(
     object: &ComPtr<IUnknown>,
     riid: *const GUID,
     ppv: *mut *mut c_void,
@@ -356,7 +315,7 @@ pub extern "C" fn CoUninitialize() {
 mod tests {
     use super::*;
     use crate::{
-        abi::{CLSCTX_INPROC_SERVER, IErrorInfo, Interface},
+        abi::{CLSCTX_INPROC_SERVER, E_NOINTERFACE, IErrorInfo, Interface},
         error_info::CreateErrorInfo,
     };
 

@@ -4,22 +4,19 @@
 use std::{
     cell::Cell,
     ffi::c_void,
-    mem::offset_of,
     ptr,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
     abi::{
-        BSTR, DWORD, E_INVALIDARG, E_NOINTERFACE, E_POINTER, GUID, HRESULT, ICreateErrorInfo,
+        BSTR, DWORD, E_INVALIDARG, E_POINTER, GUID, HRESULT, ICreateErrorInfo,
         ICreateErrorInfoVtbl, IErrorInfo, IErrorInfoVtbl, IID_ICreateErrorInfo, IID_IErrorInfo,
-        IID_IUnknown, IUnknownVtbl, LPCOLESTR, S_FALSE, S_OK, ULONG,
+        IID_IUnknown, LPCOLESTR, S_FALSE, S_OK, ULONG,
     },
     bstr::{Bstr, text_of},
     host,
+    object::{Object, Part, State},
     pointer::ComPtr,
 };
 
@@ -151,113 +148,50 @@ impl From<ErrorText> for Fields {
     }
 }
 
-/// An error object: two interfaces, one count.
-#[repr(C)]
-struct ErrorObject {
-    read: IErrorInfo,
-    create: ICreateErrorInfo,
-    count: AtomicU32,
-    fields: Mutex<Fields>,
-}
+/// The state of an error object.
+struct ErrorState(Mutex<Fields>);
 
 /// A new error object.
 fn new_error(fields: Fields) -> ComPtr<IErrorInfo> {
-    let object = Box::new(ErrorObject {
-        read: IErrorInfo { lpVtbl: &ErrorObject::READ },
-        create: ICreateErrorInfo { lpVtbl: &ErrorObject::CREATE },
-        count: AtomicU32::new(1),
-        fields: Mutex::new(fields),
-    });
-    // SAFETY: the box is an object of the interface with one reference, and frees itself.
-    unsafe { ComPtr::from_raw(Box::into_raw(object).cast()) }.expect("BUG: a box is not null")
+    // SAFETY: the first part's table is that of the interface.
+    unsafe { Object::create(ErrorState(Mutex::new(fields))) }
 }
 
-impl ErrorObject {
-    const READ: IErrorInfoVtbl = IErrorInfoVtbl {
-        base: IUnknownVtbl {
-            QueryInterface: Self::query::<READ>,
-            AddRef: Self::add_ref::<READ>,
-            Release: Self::release::<READ>,
-        },
-        GetGUID: get_guid,
-        GetSource: get_source,
-        GetDescription: get_description,
-        GetHelpFile: get_help_file,
-        GetHelpContext: get_help_context,
-    };
-
-    const CREATE: ICreateErrorInfoVtbl = ICreateErrorInfoVtbl {
-        base: IUnknownVtbl {
-            QueryInterface: Self::query::<CREATE>,
-            AddRef: Self::add_ref::<CREATE>,
-            Release: Self::release::<CREATE>,
-        },
-        SetGUID: set_guid,
-        SetSource: set_source,
-        SetDescription: set_description,
-        SetHelpFile: set_help_file,
-        SetHelpContext: set_help_context,
-    };
-
-    /// The object behind an interface that lies `AT` bytes inside it.
-    ///
-    /// # Safety
-    ///
-    /// `this` is that interface of a live object.
-    unsafe fn of<'a, const AT: usize>(this: *mut c_void) -> &'a Self {
-        // SAFETY: the caller vouches for it.
-        unsafe { &*this.byte_sub(AT).cast::<Self>() }
-    }
-
-    fn fields(&self) -> MutexGuard<'_, Fields> {
-        self.fields.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    unsafe extern "C" fn query<const AT: usize>(
-        this: *mut c_void,
-        riid: *const GUID,
-        ppv: *mut *mut c_void,
-    ) -> HRESULT {
-        if ppv.is_null() || riid.is_null() {
-            return E_POINTER;
-        }
-        // SAFETY: `this` is an interface of a live object, and the caller vouches for the rest.
-        unsafe {
-            let found = if [IID_IUnknown, IID_IErrorInfo].contains(&*riid) {
-                READ
-            } else if *riid == IID_ICreateErrorInfo {
-                CREATE
-            } else {
-                ppv.write(ptr::null_mut());
-                return E_NOINTERFACE;
-            };
-            Self::add_ref::<AT>(this);
-            ppv.write(this.byte_sub(AT).byte_add(found));
-        }
-        S_OK
-    }
-
-    unsafe extern "C" fn add_ref<const AT: usize>(this: *mut c_void) -> ULONG {
-        // SAFETY: `this` is an interface of a live object.
-        unsafe { Self::of::<AT>(this) }.count.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    unsafe extern "C" fn release<const AT: usize>(this: *mut c_void) -> ULONG {
-        // SAFETY: `this` is an interface of a live object; with the last reference it ends, as nobody
-        // has it.
-        unsafe {
-            let left = Self::of::<AT>(this).count.fetch_sub(1, Ordering::AcqRel) - 1;
-            if left == 0 {
-                drop(Box::from_raw(this.byte_sub(AT).cast::<Self>()));
-            }
-            left
-        }
-    }
+impl State for ErrorState {
+    const PARTS: [Part; 2] = [
+        Part { ids: &[IID_IUnknown, IID_IErrorInfo], table: (&raw const READ).cast() },
+        Part { ids: &[IID_ICreateErrorInfo], table: (&raw const CREATE).cast() },
+    ];
 }
 
-/// Where the interfaces lie.
-const READ: usize = offset_of!(ErrorObject, read);
-const CREATE: usize = offset_of!(ErrorObject, create);
+static READ: IErrorInfoVtbl = IErrorInfoVtbl {
+    base: Object::<ErrorState>::unknown::<0>(),
+    GetGUID: get_guid,
+    GetSource: get_source,
+    GetDescription: get_description,
+    GetHelpFile: get_help_file,
+    GetHelpContext: get_help_context,
+};
+
+static CREATE: ICreateErrorInfoVtbl = ICreateErrorInfoVtbl {
+    base: Object::<ErrorState>::unknown::<1>(),
+    SetGUID: set_guid,
+    SetSource: set_source,
+    SetDescription: set_description,
+    SetHelpFile: set_help_file,
+    SetHelpContext: set_help_context,
+};
+
+/// The fields behind the part at place `AT`: 0 reads, 1 writes.
+///
+/// # Safety
+///
+/// `this` is that part of a live error object.
+unsafe fn fields<'a, const AT: usize>(this: *mut c_void) -> MutexGuard<'a, Fields> {
+    // SAFETY: the caller vouches for it.
+    let ErrorState(fields) = unsafe { Object::<ErrorState>::state::<AT>(this) };
+    fields.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One function that writes a part of the object to where it is asked for.
 macro_rules! getter {
@@ -269,7 +203,7 @@ macro_rules! getter {
             // SAFETY: `this` is the reading interface of a live object; `out` is not null, and the
             // caller vouches for the rest.
             unsafe {
-                let $field = &ErrorObject::of::<READ>(this).fields().$field;
+                let $field = &fields::<0>(this).$field;
                 out.write($value);
             }
             S_OK
@@ -289,7 +223,7 @@ macro_rules! text_setter {
         unsafe extern "C" fn $name(this: *mut c_void, text: LPCOLESTR) -> HRESULT {
             // SAFETY: `this` is the writing interface of a live object; the caller vouches for the
             // text.
-            unsafe { ErrorObject::of::<CREATE>(this).fields().$field = text_of(text) };
+            unsafe { fields::<1>(this).$field = text_of(text) };
             S_OK
         }
     };
@@ -304,13 +238,13 @@ unsafe extern "C" fn set_guid(this: *mut c_void, rguid: *const GUID) -> HRESULT 
         return E_INVALIDARG;
     }
     // SAFETY: `this` is the writing interface of a live object; `rguid` is not null.
-    unsafe { ErrorObject::of::<CREATE>(this).fields().interface = rguid.read_unaligned() };
+    unsafe { fields::<1>(this).interface = rguid.read_unaligned() };
     S_OK
 }
 
 unsafe extern "C" fn set_help_context(this: *mut c_void, context: DWORD) -> HRESULT {
     // SAFETY: `this` is the writing interface of a live object.
-    unsafe { ErrorObject::of::<CREATE>(this).fields().help_context = context };
+    unsafe { fields::<1>(this).help_context = context };
     S_OK
 }
 

@@ -5,6 +5,8 @@
 //!   [`bstr`], [`variant`], [`safearray`], [`memory`], [`guid`], [`class`], [`error_info`], [`date`].
 //!   The same modules hold safe owners of these things for Rust.
 //! - [`ComPtr`]: a counted reference.
+//! - [`ExitClass`] and [`export_exit_module!`]: an exit module in Rust as a shared library.
+//!   [`ServerExit`] is what it reads from.
 //!
 //! The headers in `include/` declare all of it for C and C++.
 
@@ -17,10 +19,16 @@ pub mod exports;
 pub mod guid;
 mod host;
 pub mod memory;
+pub mod module;
+mod object;
 mod pointer;
 pub mod safearray;
+mod server_exit;
 pub mod variant;
 
 pub use bstr::Bstr;
+pub use exeunt_module::manage::{SettingInfo, SettingType};
+pub use module::{ExitClass, ModuleError};
 pub use pointer::ComPtr;
+pub use server_exit::{Extension, Names, ServerExit};
 pub use variant::Variant;

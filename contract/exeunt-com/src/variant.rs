@@ -353,7 +353,8 @@ impl Variant {
         Some(unsafe { &*(&raw const self.0.value.bstrVal).cast::<Bstr>() })
     }
 
-    /// The same value as another type, as `VariantChangeType` makes it.
+    /// The same value as another type, as `VariantChangeType` makes it; truths become the words True
+    /// and False.
     ///
     /// # Errors
     ///
@@ -361,7 +362,14 @@ impl Variant {
     pub fn change_type(&self, vt: VARTYPE) -> Result<Self, HRESULT> {
         let mut changed = Self::empty();
         // SAFETY: both are valid variants.
-        let hr = unsafe { convert::VariantChangeType(changed.receive(), self.as_ptr(), 0, vt) };
+        let hr = unsafe {
+            convert::VariantChangeType(
+                changed.receive(),
+                self.as_ptr(),
+                convert::VARIANT_ALPHABOOL,
+                vt,
+            )
+        };
         if FAILED(hr) { Err(hr) } else { Ok(changed) }
     }
 }

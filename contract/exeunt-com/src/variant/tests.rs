@@ -60,7 +60,7 @@ fn numbers_become_what_fits() {
 
 #[test]
 fn truths_and_dates_become_text() {
-    assert_eq!(text(&Variant::from(true)).unwrap(), "-1");
+    assert_eq!(text(&Variant::from(true)).unwrap(), "True");
     assert_eq!(text(&Variant::date(5.25)).unwrap(), "1900-01-04T06:00:00Z");
     assert_eq!(text(&Variant::from(1.5)).unwrap(), "1.5");
     assert_eq!(text(&Variant::empty()).unwrap(), "");

@@ -1,0 +1,162 @@
+//! Late binding for the objects of a module: members by name, arguments from the back.
+#![expect(non_snake_case, reason = "names are those of the published interface")]
+
+use std::{ffi::c_void, ptr, slice};
+
+use crate::{
+    abi::{
+        DISP_E_BADPARAMCOUNT, DISP_E_EXCEPTION, DISP_E_UNKNOWNNAME, DISPID, DISPID_UNKNOWN,
+        DISPPARAMS, E_NOTIMPL, E_POINTER, EXCEPINFO, FAILED, HRESULT, LCID, LONG, LPOLESTR, S_OK,
+        UINT, VARIANT, VT_BSTR, VT_I4,
+    },
+    bstr::{Bstr, text_of},
+    error_info,
+    variant::Variant,
+};
+
+/// Why a late call failed: before the member was called, or in it.
+pub(super) enum Failure {
+    Argument(HRESULT),
+    Member(HRESULT),
+}
+
+/// `GetTypeInfoCount`: there is no type library.
+pub(super) unsafe extern "C" fn type_info_count(_this: *mut c_void, pctinfo: *mut UINT) -> HRESULT {
+    if pctinfo.is_null() {
+        return E_POINTER;
+    }
+    // SAFETY: not null, and the caller vouches for the rest.
+    unsafe { pctinfo.write(0) };
+    S_OK
+}
+
+/// `GetTypeInfo`: there is no type library.
+pub(super) unsafe extern "C" fn type_info(
+    _this: *mut c_void,
+    _iTInfo: UINT,
+    _lcid: LCID,
+    ppTInfo: *mut *mut c_void,
+) -> HRESULT {
+    if !ppTInfo.is_null() {
+        // SAFETY: not null, and the caller vouches for the rest.
+        unsafe { ppTInfo.write(ptr::null_mut()) };
+    }
+    E_NOTIMPL
+}
+
+/// `GetIDsOfNames`: a member in any case. Parameters have no names here.
+///
+/// # Safety
+///
+/// Both pointers are null or have room for `count`; the names are ended by a zero.
+pub(super) unsafe fn ids_of_names(
+    members: &[(&str, DISPID)],
+    names: *mut LPOLESTR,
+    count: UINT,
+    ids: *mut DISPID,
+) -> HRESULT {
+    if names.is_null() || ids.is_null() || count == 0 {
+        return E_POINTER;
+    }
+    // SAFETY: neither is null, and the caller vouches for the rest.
+    unsafe {
+        let name = text_of(names.read());
+        let member = members.iter().find(|(it, _)| it.eq_ignore_ascii_case(&name));
+        slice::from_raw_parts_mut(ids, count as usize).fill(DISPID_UNKNOWN);
+        match member {
+            Some((_, id)) => ids.write(*id),
+            None => return DISP_E_UNKNOWNNAME,
+        }
+    }
+    if count == 1 { S_OK } else { DISP_E_UNKNOWNNAME }
+}
+
+/// The arguments of a call.
+pub(super) struct Arguments<'a>(&'a [VARIANT]);
+
+impl<'a> Arguments<'a> {
+    /// The arguments as the caller laid them down.
+    ///
+    /// # Safety
+    ///
+    /// `params` is null or valid.
+    pub(super) unsafe fn new(params: *const DISPPARAMS) -> Result<Self, Failure> {
+        // SAFETY: the caller vouches for it.
+        let Some(params) = (unsafe { params.as_ref() }) else {
+            return Err(Failure::Argument(E_POINTER));
+        };
+        if params.cArgs == 0 || params.rgvarg.is_null() {
+            return Ok(Self(&[]));
+        }
+        // SAFETY: as above.
+        Ok(Self(unsafe { slice::from_raw_parts(params.rgvarg, params.cArgs as usize) }))
+    }
+
+    /// The argument with that number, from 0 on, of `count`.
+    pub(super) fn raw(&self, number: usize, count: usize) -> Result<&'a Variant, Failure> {
+        if self.0.len() != count || number >= count {
+            return Err(Failure::Argument(DISP_E_BADPARAMCOUNT));
+        }
+        // SAFETY: the slice holds valid variants, as whoever made it vouched.
+        let argument = unsafe { Variant::lend(&raw const self.0[count - 1 - number]) };
+        argument.ok_or(Failure::Argument(E_POINTER))
+    }
+
+    /// The same as a text.
+    pub(super) fn text(&self, number: usize, count: usize) -> Result<Bstr, Failure> {
+        let changed = self.raw(number, count)?.change_type(VT_BSTR).map_err(Failure::Argument)?;
+        Ok(changed.as_bstr().cloned().unwrap_or_default())
+    }
+
+    /// The same as a number.
+    pub(super) fn long(&self, number: usize, count: usize) -> Result<LONG, Failure> {
+        let changed = self.raw(number, count)?.change_type(VT_I4).map_err(Failure::Argument)?;
+        Ok(changed.as_i32().unwrap_or_default())
+    }
+}
+
+/// A failed call of a member as a failure.
+pub(super) fn done(hr: HRESULT) -> Result<(), Failure> {
+    if FAILED(hr) { Err(Failure::Member(hr)) } else { Ok(()) }
+}
+
+/// Gives result or failure to the caller. A member's failure goes with its text into the structure for
+/// exceptions, if there is one.
+///
+/// # Safety
+///
+/// `result` and `exception` are null or can be written.
+pub(super) unsafe fn answer(
+    outcome: Result<Variant, Failure>,
+    result: *mut VARIANT,
+    exception: *mut EXCEPINFO,
+) -> HRESULT {
+    // SAFETY: the caller vouches for both.
+    unsafe {
+        match outcome {
+            Ok(value) => {
+                if !result.is_null() {
+                    result.write(value.into_raw());
+                }
+                S_OK
+            }
+            Err(Failure::Argument(hr)) => hr,
+            Err(Failure::Member(hr)) if exception.is_null() => hr,
+            Err(Failure::Member(hr)) => {
+                let error = error_info::take().unwrap_or_default();
+                exception.write(EXCEPINFO {
+                    wCode: 0,
+                    wReserved: 0,
+                    bstrSource: Bstr::from(error.source.as_str()).into_raw(),
+                    bstrDescription: Bstr::from(error.description.as_str()).into_raw(),
+                    bstrHelpFile: ptr::null_mut(),
+                    dwHelpContext: 0,
+                    pvReserved: ptr::null_mut(),
+                    pfnDeferredFillIn: None,
+                    scode: hr,
+                });
+                DISP_E_EXCEPTION
+            }
+        }
+    }
+}
