@@ -4,6 +4,7 @@
 
 mod fuzz;
 mod process;
+mod schema;
 mod steps;
 mod tidy;
 mod tools;
@@ -30,6 +31,12 @@ enum Command {
     /// Check what the compiler does not: directions, file sizes, headers, documents
     Tidy {
         /// Renew the table in docs/limits.md first
+        #[arg(long)]
+        write: bool,
+    },
+    /// Check that the JSON schema of the modules' conversation is that of the types
+    Schema {
+        /// Renew contract/exeunt-module/schema/v1.json
         #[arg(long)]
         write: bool,
     },
@@ -74,6 +81,7 @@ fn main() -> ExitCode {
         Command::TestTools => tools::install(&root),
         Command::Tidy { write: true } => tidy::write(&root).and_then(|()| tidy::run(&root)),
         Command::Tidy { write: false } => tidy::run(&root),
+        Command::Schema { write } => schema::run(&root, write),
         Command::Advisories => steps::advisories(&root),
         Command::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
         Command::Crash { trials, seed } => steps::crash(&root, trials, seed),

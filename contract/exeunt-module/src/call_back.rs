@@ -43,6 +43,7 @@ pub enum Query {
 
 /// Parameters of a call-back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Asked {
     /// Number of an event that the module has in hand, unanswered; 0 means the CA itself, the
     /// original's context 0.

@@ -105,6 +105,7 @@ pub mod exit_event {
 /// The host delivers it at least once: make what you do with it repeatable, and recognise it by
 /// [`Event::id`], which never changes between attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Id of the event, the same at every attempt: the store's id, a hyphen and [`Event::seq`].
     pub id: String,
@@ -138,6 +139,7 @@ pub struct Event {
     /// Properties of the CA (`GetCertificateProperty` with context 0). Shared, because they are the
     /// same from event to event.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Properties"))]
     pub system: Arc<Properties>,
 }
 
@@ -208,12 +210,14 @@ impl Event {
 
 /// An extension of a certificate or request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Extension {
     /// The original's flags: [`Extension::CRITICAL`], [`Extension::DISABLED`], and the origin in
     /// the bits of [`Extension::ORIGIN_MASK`].
     pub flags: u32,
     /// DER of the value.
     #[serde(with = "property::base64_field")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Base64"))]
     pub value: Vec<u8>,
 }
 

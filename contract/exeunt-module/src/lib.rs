@@ -13,6 +13,8 @@ pub mod line;
 pub mod manage;
 mod message;
 mod property;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod view;
 
 pub use event::{Event, Extension, Extensions, exit_event};

@@ -13,6 +13,7 @@ pub const CMM_READONLY: u32 = 0x2;
 
 /// The answer to `GetManageModule`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ManageModule {
     /// The settings that the module knows, in the order in which people should read them.
     #[serde(default)]
@@ -21,6 +22,7 @@ pub struct ManageModule {
 
 /// One setting that a module knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SettingInfo {
     /// Its name in the configuration.
     pub name: String,
@@ -75,6 +77,7 @@ impl SettingType {
 /// Parameters of `GetProperty`. The original's names are `Name`, `Description`, `Copyright`,
 /// `File Version` and `Product Version`; they compare in any case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GetProperty {
     /// Name of the property.
     pub name: String,
@@ -85,6 +88,7 @@ pub struct GetProperty {
 
 /// Parameters of `SetProperty`: one setting, to be checked alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetProperty {
     /// Name of the setting.
     pub name: String,
@@ -94,6 +98,7 @@ pub struct SetProperty {
 
 /// Parameters of `Configure`: all settings, to be checked together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Configure {
     /// The whole set.
     #[serde(default)]

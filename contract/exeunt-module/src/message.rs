@@ -60,6 +60,7 @@ pub enum Call {
 
 /// What the host tells in its greeting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Initialize {
     /// Version of the protocol that the host speaks: [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
     pub protocol: u32,
@@ -83,6 +84,7 @@ pub struct Initialize {
 
 /// The module's answer to the greeting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Initialized {
     /// Version of the protocol that the module speaks.
     pub protocol: u32,
@@ -208,6 +210,7 @@ impl Response {
 
 /// A refusal: the error object of JSON-RPC 2.0, section 5.1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message} (code {code})")]
 pub struct CallError {
     /// What kind: one of the constants, or the module's own.

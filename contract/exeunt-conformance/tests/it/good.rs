@@ -58,3 +58,14 @@ fn the_module_in_the_document_passes() {
     assert_eq!(report.about.events(), ["issued"]);
     assert_eq!(verdict(&report, "call-backs-in-hand"), Verdict::NotApplicable);
 }
+
+#[test]
+fn the_manual_has_every_rule() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let manual = fs::read_to_string(root.join("../../docs/manual/conformance.md")).unwrap();
+    let report = check_it(&ModuleUnderTest::new("/nowhere/at/all"));
+    let rows: Vec<String> =
+        report.rules.iter().map(|it| format!("| {} | {} |", it.id, it.sentence)).collect();
+    let written: Vec<&str> = manual.lines().filter(|it| it.starts_with("| ")).skip(1).collect();
+    assert_eq!(written, rows);
+}

@@ -12,7 +12,10 @@ use std::{
 
 use exeunt_module::{
     Call, Event, Initialize, LINE_BYTES_MAX, Outcome, Properties, Request, Value,
+    call_back::{self, Found, Refusal},
+    exit_event,
     line::{self, LineError},
+    manage::ManageModule,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -50,46 +53,41 @@ fn block(language: &str) -> String {
 /// were.
 fn replay(name: &str, conversation: &str) -> usize {
     let mut methods = HashMap::new();
+    let mut asked = HashMap::new();
     for (index, said) in conversation.lines().enumerate() {
         let place = format!("{name}, line {}", index + 1);
-        let mut written = Vec::new();
-        let spoken = match serde_json::from_str(said).unwrap_or_else(|err| panic!("{place}: {err}"))
-        {
-            Said::Host(message) => {
+        let said = serde_json::from_str(said).unwrap_or_else(|err| panic!("{place}: {err}"));
+        let (spoken, mut written) = match said {
+            Said::Host(message) if message.get("method").is_some() => {
                 let request = line::parse_request(message.to_string().as_bytes())
                     .unwrap_or_else(|err| panic!("{place}: {err}"));
+                let mut written = Vec::new();
                 line::write_request(&mut written, &request).unwrap();
                 let method = message["method"].as_str().unwrap().to_owned();
                 assert!(methods.insert(request.id, method).is_none(), "{place}: id is not new");
-                message
+                (message, written)
+            }
+            Said::Module(message) if message.get("method").is_some() => {
+                let id = message["id"].as_u64().unwrap();
+                let method = message["method"].as_str().unwrap().to_owned();
+                assert!(asked.insert(id, method.clone()).is_none(), "{place}: id is not new");
+                let parsed = call_back::parse_call_back(message.to_string().as_bytes());
+                let Ok(call_back) = parsed else {
+                    // What there is no method for stands in a conversation to be refused.
+                    assert!(method.starts_with("Set"), "{place}: {method}");
+                    continue;
+                };
+                let mut written = Vec::new();
+                call_back::write_call_back(&mut written, &call_back).unwrap();
+                (message, written)
+            }
+            Said::Host(message) => {
+                let written = replay_found(&place, &message, &mut asked);
+                (message, written)
             }
             Said::Module(message) => {
-                let response = line::parse_response(message.to_string().as_bytes())
-                    .unwrap_or_else(|err| panic!("{place}: {err}"));
-                let method = response.id.and_then(|id| methods.remove(&id));
-                match (method.as_deref(), response.answer.is_ok()) {
-                    (Some("Initialize"), true) => {
-                        let id = response.id.unwrap();
-                        let initialized = response.into_initialized().unwrap();
-                        line::write_initialized(&mut written, id, &initialized).unwrap();
-                    }
-                    (Some("Notify"), true) => {
-                        let id = response.id.unwrap();
-                        let outcome = response.into_outcome().unwrap();
-                        line::write_outcome(&mut written, id, &outcome).unwrap();
-                    }
-                    (Some("GetDescription"), true) => {
-                        line::write_response(&mut written, &response).unwrap();
-                        response.into_description().unwrap();
-                    }
-                    (Some("Shutdown"), true) => {
-                        assert_eq!(response.answer, Ok(Json::Null), "{place}");
-                        line::write_response(&mut written, &response).unwrap();
-                    }
-                    (_, false) => line::write_response(&mut written, &response).unwrap(),
-                    (method, true) => panic!("{place}: a result of {method:?}"),
-                }
-                message
+                let written = replay_answer(&place, &message, &mut methods);
+                (message, written)
             }
         };
         assert_eq!(written.pop(), Some(b'\n'), "{place}");
@@ -98,7 +96,72 @@ fn replay(name: &str, conversation: &str) -> usize {
         assert_eq!(again, spoken, "{place}");
     }
     assert!(methods.is_empty(), "{name}: unanswered {methods:?}");
+    assert!(asked.is_empty(), "{name}: unanswered {asked:?}");
     conversation.lines().count()
+}
+
+/// The module's answer to a call, read by the method that it answers and written again.
+fn replay_answer(place: &str, message: &Json, methods: &mut HashMap<u64, String>) -> Vec<u8> {
+    let mut written = Vec::new();
+    let response = line::parse_response(message.to_string().as_bytes())
+        .unwrap_or_else(|err| panic!("{place}: {err}"));
+    let method = response.id.and_then(|id| methods.remove(&id));
+    let Ok(result) = response.answer.clone() else {
+        line::write_response(&mut written, &response).unwrap();
+        return written;
+    };
+    let id = response.id.unwrap();
+    match method.as_deref() {
+        Some("Initialize") => {
+            let initialized = response.into_initialized().unwrap();
+            line::write_initialized(&mut written, id, &initialized).unwrap();
+            return written;
+        }
+        Some("Notify") => {
+            let outcome = response.into_outcome().unwrap();
+            line::write_outcome(&mut written, id, &outcome).unwrap();
+            return written;
+        }
+        Some("GetDescription") => assert!(result.is_string(), "{place}"),
+        Some("GetManageModule") => {
+            let managed: ManageModule = serde_json::from_value(result.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&managed).unwrap(), result, "{place}");
+        }
+        Some("GetProperty") => {
+            let property: Option<Value> = serde_json::from_value(result.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&property).unwrap(), result, "{place}");
+        }
+        Some("Shutdown" | "SetProperty" | "Configure") => assert!(result.is_null(), "{place}"),
+        method => panic!("{place}: a result of {method:?}"),
+    }
+    line::write_response(&mut written, &response).unwrap();
+    written
+}
+
+/// The host's answer to a call-back.
+fn replay_found(place: &str, message: &Json, asked: &mut HashMap<u64, String>) -> Vec<u8> {
+    let mut written = Vec::new();
+    let response = line::parse_response(message.to_string().as_bytes())
+        .unwrap_or_else(|err| panic!("{place}: {err}"));
+    let id = response.id.unwrap();
+    let method = asked.remove(&id).unwrap_or_else(|| panic!("{place}: nobody asked"));
+    match response.answer {
+        Ok(result) => {
+            let found: Found = serde_json::from_value(result).unwrap();
+            let is_extension = matches!(found, Found::Extension(_));
+            assert_eq!(is_extension, method == "GetCertificateExtension", "{place}");
+            call_back::write_found(&mut written, id, Ok(&found)).unwrap();
+        }
+        Err(error) => {
+            let refusal = Refusal::from_error(&error);
+            assert_eq!(refusal.is_none(), method.starts_with("Set"), "{place}");
+            if let Some(refusal) = refusal {
+                assert_eq!(error, refusal.into_error(error.message.clone()), "{place}");
+            }
+            call_back::write_found(&mut written, id, Err(error)).unwrap();
+        }
+    }
+    written
 }
 
 #[test]
@@ -110,7 +173,7 @@ fn every_recorded_conversation_still_replays() {
         assert!(0 < messages, "{} is empty", path.display());
         files += 1;
     }
-    assert_eq!(files, 3);
+    assert_eq!(files, 6);
 }
 
 #[test]
@@ -150,7 +213,8 @@ fn the_module_in_the_document_works() {
     // A whole window at once.
     for id in 10..18 {
         let serial = ("SerialNumber", Value::String(format!("4a{id}")));
-        let event = Event { certificate: Properties::from_iter([serial]), ..Event::default() };
+        let certificate = Properties::from_iter([serial]);
+        let event = Event { event: exit_event::CERT_ISSUED, certificate, ..Event::default() };
         say(&request(id, Call::Notify(Box::new(event))));
     }
     for id in 10..18 {
@@ -175,18 +239,7 @@ fn the_module_in_the_document_works() {
 #[test]
 fn the_document_has_the_numbers_of_the_code() {
     let document = document();
-    for (bit, name) in [
-        (exeunt_module::exit_event::CERT_ISSUED, "issued"),
-        (exeunt_module::exit_event::CERT_PENDING, "pending"),
-        (exeunt_module::exit_event::CERT_DENIED, "denied"),
-        (exeunt_module::exit_event::CERT_REVOKED, "revoked"),
-        (exeunt_module::exit_event::CERT_RETRIEVE_PENDING, "retrieve-pending"),
-        (exeunt_module::exit_event::CRL_ISSUED, "crl-issued"),
-        (exeunt_module::exit_event::SHUTDOWN, "shutdown"),
-        (exeunt_module::exit_event::STARTUP, "startup"),
-        (exeunt_module::exit_event::CERT_IMPORTED, "imported"),
-        (exeunt_module::exit_event::REQUEST_FAILED, "request-failed"),
-    ] {
+    for (bit, name) in exit_event::WORDS {
         assert!(document.contains(&format!("| {bit:#x} | {name} |")), "{name}");
     }
     assert!(document.contains(&format!("1 to {} |", exeunt_module::WINDOW_MAX)));
