@@ -162,6 +162,15 @@ impl Module {
         self.failures = 0;
     }
 
+    /// Answers what an idle module asks about the CA itself.
+    pub(crate) fn attend(&mut self, now: UnixMillis) {
+        let Some(process) = &mut self.process else { return };
+        let answers = Answers::new(&self.store, &self.snapshots).at(now);
+        if let Some(fault) = process.attend(&answers) {
+            self.ended(&fault);
+        }
+    }
+
     /// The process ended with a batch in hand. It is started again without a pause: whatever was to
     /// blame is found by the next batches, and their failures are spaced by the breaker.
     pub(crate) fn ended(&mut self, fault: &Fault) {

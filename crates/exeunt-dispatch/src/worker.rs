@@ -446,6 +446,7 @@ impl Worker {
     /// Nothing to tell: passes what is not the module's business, then sleeps until something
     /// happens.
     fn idle(&mut self, batch: &Batch, now: UnixMillis) -> Result<(), StoreError> {
+        self.module.attend(now);
         let place = self.place.as_mut().expect("BUG: the turn took the place");
         let before = place.cursor();
         place.pass(batch, now);

@@ -1,5 +1,7 @@
 //! Damaged rows, lost leases, killed servers.
 
+use std::fmt::Write as _;
+
 use std::{
     fmt,
     sync::{LazyLock, Mutex},
@@ -31,7 +33,7 @@ impl Subscriber for Ears {
     fn event(&self, event: &Event<'_>) {
         let mut line = String::new();
         event.record(&mut |field: &field::Field, value: &dyn fmt::Debug| {
-            line.push_str(&format!("{field}={value:?} "));
+            write!(line, "{field}={value:?} ").unwrap();
         });
         ERRORS.lock().unwrap().push(line);
     }

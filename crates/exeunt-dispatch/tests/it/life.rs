@@ -187,3 +187,63 @@ def notify(call):
     assert_eq!(numbers, (1..=u64::try_from(all.len()).unwrap()).collect::<Vec<_>>());
     assert_eq!(dispatcher.deliveries(&clerk, numbers[1], 1).unwrap(), [all[2].clone()]);
 }
+
+/// Asks the host for what its event leaves out, and about the CA before the hello and while it has
+/// nothing to do.
+const CURIOUS: &str = r#"
+def ask(number, method, seq, name):
+    params = {"seq": seq, "name": name}
+    send({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+    answer = json.loads(sys.stdin.readline())
+    assert answer["id"] == number, answer
+    with open(os.path.join(FOLDER, "asked"), "a") as out:
+        out.write(json.dumps([name, answer.get("result"), answer.get("error", {}).get("code")]) + "\n")
+
+for line in sys.stdin:
+    call = json.loads(line)
+    if call["method"] == "Initialize":
+        assert call["params"]["features"] == ["call-backs"], call
+        answer(call, {"protocol": 1, "features": ["call-backs"], "event_mask": MASK, "window": 1})
+    elif call["method"] == "GetDescription":
+        ask(100, "GetCertificateProperty", 0, "SanitizedCAName")
+        answer(call, "a curious module")
+    elif call["method"] == "Notify":
+        assert "RawRequest" not in event(call)["request"], call
+        ask(101, "GetRequestProperty", seq(call), "RawRequest")
+        ask(102, "GetRequestProperty", seq(call), "RawArchivedKey")
+        ask(103, "GetRequestProperty", seq(call) + 1, "RawRequest")
+        ask(104, "SetCertificateProperty", seq(call), "Challenge")
+        accept(call)
+        if seq(call) == 2:
+            ask(105, "GetCertificateProperty", 0, "CertCount")
+    else:
+        answer(call, None)
+        break
+sys.exit(0)
+"#;
+
+#[test]
+fn a_module_fetches_what_its_events_leave_out_and_can_change_nothing() {
+    let stage = Stage::new();
+    stage.deny(2);
+    let mut module = stage.module("curious", CURIOUS);
+    module.events = Some(0x4);
+    let dispatcher = stage.start(vec![module]);
+    let told = all_told(&dispatcher);
+    assert_eq!((told.accepted, told.retried), (2, 0), "{told:?}");
+    let asked = || fs::read_to_string(stage.path("asked")).unwrap_or_default();
+    until(|| asked().lines().count() == 10);
+    let lines: Vec<serde_json::Value> =
+        asked().lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let expected = serde_json::json!([
+        ["SanitizedCAName", {"string": "Test CA"}, null],
+        // 30 02 05 00, as the stage's requests are.
+        ["RawRequest", {"binary": "MAIFAA=="}, null],
+        ["RawArchivedKey", null, -32001],
+        ["RawRequest", null, -32002],
+        ["Challenge", null, -32601],
+    ]);
+    assert_eq!(lines[..5], expected.as_array().unwrap()[..]);
+    assert_eq!(lines[5..9], expected.as_array().unwrap()[1..]);
+    assert_eq!(lines[9], serde_json::json!(["CertCount", {"long": 1}, null]));
+}
