@@ -54,7 +54,7 @@ fn a_missing_module_holds_nothing_up_and_hears_everything_once_it_is_there() {
 }
 
 #[test]
-fn a_module_that_is_replaced_while_running_is_started_anew_and_misses_nothing() {
+fn a_modules_update_needs_no_stop_of_the_ca() {
     let ca = Ca::init(&[]);
     let module = ca.scratch().join("module.py");
     let heard = ca.scratch().join("heard");

@@ -40,50 +40,97 @@ fn the_passphrase_may_come_from_the_environment() {
     assert!(text(&wrong.stderr).contains("error[key-wrong-passphrase]"), "{}", text(&wrong.stderr));
 }
 
+/// A module that writes down all that it can see, and takes no event, so that each becomes a row on
+/// its shelf.
+const SPY: &str = r#"import json, os, sys
+with open(sys.argv[1], "ab") as seen:
+    seen.write(open("/proc/self/environ", "rb").read() + repr(sys.argv).encode())
+    for line in sys.stdin.buffer:
+        seen.write(line)
+        seen.flush()
+        call, result = json.loads(line), None
+        if call["method"] == "Initialize":
+            result = {"protocol": 1, "features": [], "event_mask": 0xffffffff, "window": 8}
+        elif call["method"] == "GetDescription":
+            result = "a spy"
+        elif call["method"] == "Notify":
+            result = {"outcome": "retry", "reason": "not now"}
+        print(json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": result}), flush=True)
+        if call["method"] == "Shutdown":
+            break
+"#;
+
 #[test]
-fn no_secret_is_in_the_store_the_log_a_module_or_what_is_published() {
+fn no_secret_password_token_private_key_is_in_an_event_a_held_row_a_log_or_an_error() {
     let ca = Ca::init(&[]);
-    let spy = ca.scratch().join("spy.sh");
-    let seen = ca.scratch().join("seen");
-    std::fs::write(
-        &spy,
-        format!(
-            "env > {0}\ntr '\\0' '\\n' < /proc/self/environ >> {0}\ncat >> {0}\n",
-            seen.display()
-        ),
-    )
-    .unwrap();
-    ca.configure_more(&format!("[[exit]]\nname = \"spy\"\ncommand = [\"sh\", {spy:?}]"));
+    let spy = ca.scratch().join("spy.py");
+    std::fs::write(&spy, SPY).unwrap();
+    let seen_by = ca.scratch().join("seen");
+    let command = format!("command = [\"python3\", '{}', '{}']", spy.display(), seen_by.display());
+    ca.configure_more(&format!("[[exit]]\nname = \"spy\"\n{command}"));
     let passphrase = std::fs::read_to_string(ca.home().join("secrets/passphrase")).unwrap();
     ca.configure("passphrase_file = \"secrets/passphrase\"", "passphrase_env = \"CA_PASSPHRASE\"");
     let server =
         ca.serve_with(&[("CA_PASSPHRASE", passphrase.trim_end()), ("EXEUNT_LOG", "trace")]);
     let file = request(&ca, "ec:P-256", "/CN=host.example.test", &[]);
-    let token = ca.home().join("secrets/admin.token");
     let url = format!("http://{}", server.address());
-    ca.ok(&["submit", &file, "--server", &url, "--token-file", token.to_str().unwrap()]);
-    exeunt_e2e::ca::wait_for("the spy to be greeted", || {
-        std::fs::read_to_string(&seen).ok().filter(|it| it.contains("Initialize"))
+    let submit = |token: &std::path::Path| {
+        ca.run(&["submit", &file, "--server", &url, "--token-file", token.to_str().unwrap()])
+    };
+    assert!(submit(&ca.home().join("secrets/admin.token")).status.success());
+
+    // Errors: a token that is nearly right, and a template that does not exist.
+    let wrong = ca.scratch().join("wrong.token");
+    let nearly = format!("{}0", &ca.token()[..ca.token().len() - 1]);
+    std::fs::write(&wrong, nearly.as_bytes()).unwrap();
+    std::fs::set_permissions(&wrong, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let errors = [
+        submit(&wrong).stderr,
+        ca.run(&["submit", &file, "--template", "none"]).stderr,
+        ca.command(&["config", "check"]).env("CA_PASSPHRASE", &nearly).output().unwrap().stderr,
+    ];
+    assert!(errors.iter().all(|it| !it.is_empty()));
+    let said = ca.scratch().join("errors");
+    std::fs::write(&said, errors.concat()).unwrap();
+
+    exeunt_e2e::ca::wait_for("the spy's shelf", || {
+        let status = ca.ok(&["exit", "status", "spy", "--json"]);
+        std::fs::write(ca.scratch().join("status"), &status).unwrap();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        (status["held_retry"].as_u64()? != 0).then_some(())
     });
     server.stop();
 
     let key = std::fs::read_to_string(ca.home().join("secrets/ca.key.pem")).unwrap();
     let key_line = key.lines().nth(1).unwrap().to_owned();
     let secrets = [ca.token(), passphrase.trim_end().to_owned(), key_line];
-    let mut looked_at = 0;
-    let mut places = vec![ca.log(), seen];
-    for folder in [ca.home(), ca.published()] {
-        places.extend(std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()));
-    }
-    for place in places.into_iter().filter(|it| it.is_file()) {
-        let content = std::fs::read(&place).unwrap();
-        for secret in &secrets {
+    // A token is cut by nobody: its first half alone would be a secret's half.
+    let half = ca.token()[..ca.token().len() / 2].to_owned();
+    let mut places = vec![said, ca.scratch().join("status"), ca.log(), seen_by];
+    files_below(&ca.home(), &mut places);
+    places.retain(|it| !it.starts_with(ca.home().join("secrets")));
+    let mut seen = false;
+    for place in &places {
+        let content = std::fs::read(place).unwrap();
+        for secret in secrets.iter().chain([&half]) {
             let found = content.windows(secret.len()).any(|it| it == secret.as_bytes());
             assert!(!found, "a secret stands in {}", place.display());
         }
-        looked_at += 1;
+        seen |= place.ends_with("seen") && text(&content).contains("\"Notify\"");
     }
-    assert!(5 < looked_at, "only {looked_at} files were looked at");
+    assert!(seen, "the spy heard nothing: {places:?}");
+    assert!(5 < places.len(), "only {places:?} were looked at");
+}
+
+fn files_below(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            files_below(&entry.path(), files);
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) fn check(
         &written.collect(),
     ));
 
+    complaints.extend(tests_missing(files)?);
+
     for Source { path, text } in files.iter().filter(|it| it.is("md")) {
         let folder = root.join(path).parent().map(Path::to_owned).unwrap_or_default();
         for target in links(text) {
@@ -38,6 +40,49 @@ pub(crate) fn check(
         }
     }
     Ok(complaints)
+}
+
+/// The page that names tests as `crate::test`.
+const FAILURES: &str = "docs/failures.md";
+
+/// Tests that the page of failures names and no crate has.
+fn tests_missing(files: &[Source]) -> Result<Vec<String>, String> {
+    let page = tree::text(files, FAILURES)?;
+    let mut complaints = Vec::new();
+    let mut named = 0;
+    for (home, test) in tests_named(page) {
+        named += 1;
+        let is_there = files
+            .iter()
+            .filter(|it| it.is("rs") && it.path.split('/').any(|part| part == folder_of(home)))
+            .any(|it| has_test(&it.text, test));
+        if !is_there {
+            complaints.push(format!("{FAILURES}: {home} has no test {test}"));
+        }
+    }
+    if named == 0 {
+        complaints.push(format!("{FAILURES}: it names no test"));
+    }
+    Ok(complaints)
+}
+
+/// The folder of a crate: its name, but for the one that stands at the root.
+fn folder_of(home: &str) -> &str {
+    if home == "exeunt-e2e" { "e2e" } else { home }
+}
+
+/// Crate and name of every test in backticks.
+fn tests_named(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    page.split('`').skip(1).step_by(2).filter_map(|it| it.split_once("::"))
+}
+
+/// Whether a source has a function of that name that is a test.
+fn has_test(text: &str, name: &str) -> bool {
+    let head = format!("fn {name}(");
+    text.match_indices(&head).any(|(at, _)| {
+        let before = text[..at].trim_end_matches(|it: char| !matches!(it, '}' | ';' | '{'));
+        text[before.len()..at].contains("#[test]")
+    })
 }
 
 /// What only the sources or only the document has.
@@ -170,6 +215,25 @@ mod tests {
             let other = [\"no-code\", \"neither\"];
         ";
         assert_eq!(error_codes(text), ["home-exists", "path-unknown", "template-unknown"]);
+    }
+
+    #[test]
+    fn a_test_that_is_named_and_is_not_there_is_a_complaint() {
+        let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+        let files = [
+            source(
+                FAILURES,
+                "| A. | `exeunt-a::it_is_true`, `exeunt-a::no_test` | `exeunt-e2e::far` |",
+            ),
+            source(
+                "crates/exeunt-a/tests/it/main.rs",
+                "#[test]\nfn it_is_true() {}\nfn no_test() {}\n",
+            ),
+            source("crates/exeunt-b/tests/it/main.rs", "#[test]\nfn no_test() {}\n"),
+            source("e2e/tests/it/main.rs", "/// Words.\n#[test]\nfn far()\n{}\n"),
+        ];
+        let expected = ["docs/failures.md: exeunt-a has no test no_test"];
+        assert_eq!(tests_missing(&files).unwrap(), expected);
     }
 
     #[test]
