@@ -86,11 +86,7 @@ fn submit(
     })
 }
 
-async fn client(
-    address: SocketAddr,
-    message: Vec<u8>,
-    goal: Goal,
-) -> io::Result<Vec<Duration>> {
+async fn client(address: SocketAddr, message: Vec<u8>, goal: Goal) -> io::Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut latencies = Vec::new();

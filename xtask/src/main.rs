@@ -72,6 +72,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Exit modules: events per second, what they cost issuance, backlogs, memory
+    Exits {
+        /// Passed on to the benchmark as they are, for example --long
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -86,6 +92,7 @@ fn main() -> ExitCode {
         Command::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
         Command::Crash { trials, seed } => steps::crash(&root, trials, seed),
         Command::Bench(Bench::Issue { arguments }) => steps::bench_issue(&root, &arguments),
+        Command::Bench(Bench::Exits { arguments }) => steps::bench_exits(&root, &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

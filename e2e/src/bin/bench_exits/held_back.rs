@@ -20,9 +20,9 @@ fn cases() -> [(&'static str, String); 4] {
     let quiet = |answer: &str| {
         // Long pauses, so that what is on the shelf stays there for as long as this takes.
         format!(
-            "[[exit]]\nname = \"quiet\"\ncommand = [{:?}]\nretry_first_s = 3600\n\
+            "[[exit]]\nname = \"quiet\"\ncommand = ['{}']\nretry_first_s = 3600\n\
              [exit.settings]\nanswer = \"{answer}\"\n",
-            quiet_program()
+            quiet_program().display()
         )
     };
     let down = "[[exit]]\nname = \"quiet\"\ncommand = [\"/nonexistent/module\"]\n".to_owned();

@@ -54,7 +54,12 @@ pub(crate) fn run(time: Duration, rounds: usize) {
 fn measure(count: u32, time: Duration) -> (f64, Ca) {
     let ca = Ca::init(&[]);
     let modules: Vec<String> = (0..count)
-        .map(|it| format!("[[exit]]\nname = \"quiet-{it}\"\ncommand = [{:?}]\n", quiet_program()))
+        .map(|it| {
+            format!(
+                "[[exit]]\nname = \"quiet-{it}\"\ncommand = ['{}']\n",
+                quiet_program().display()
+            )
+        })
         .collect();
     with_modules(&ca, &modules.concat());
     let requests = requests(&ca);
