@@ -13,6 +13,7 @@ const EVERYTHING: &[&str] = &["*"];
 const DIRECTIONS: &[(&str, &[&str])] = &[
     ("exeunt-module", &[]),
     ("exeunt-module-kit", &["exeunt-module"]),
+    ("exeunt-com", &["exeunt-module"]),
     ("exeunt-conformance", &["exeunt-module", "exeunt-module-kit"]),
     ("exeunt-types", &[]),
     ("exeunt-x509", &["exeunt-types"]),
@@ -24,6 +25,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         &["exeunt-engine", "exeunt-host", "exeunt-module", "exeunt-types", "exeunt-x509"],
     ),
     ("exeunt-host", &["exeunt-module"]),
+    ("exeunt-runner", &["exeunt-com", "exeunt-module", "exeunt-module-kit"]),
     (
         "exeunt-dispatch",
         &["exeunt-host", "exeunt-module", "exeunt-store", "exeunt-types", "exeunt-x509"],
@@ -51,6 +53,7 @@ const MORE_FOR_TESTS: &[(&str, &[&str])] = &[
 const PUBLISHED: &[&str] = &[
     "exeunt-module",
     "exeunt-module-kit",
+    "exeunt-com",
     "exeunt-conformance",
     "exeunt-exit-command",
     "exeunt-exit-file",
@@ -75,6 +78,11 @@ const GUARDED: &[Guarded] = &[
         foreign: "tokio",
         users: &["exeunt-http", "exeunt", "exeunt-e2e"],
         reason: "the core is synchronous; the load generator is a client",
+    },
+    Guarded {
+        foreign: "libloading",
+        users: &["exeunt-runner"],
+        reason: "foreign machine code runs in the runner",
     },
     Guarded { foreign: "hyper", users: &["exeunt-http"], reason: "HTTP stays at the edge" },
     Guarded { foreign: "hyper-util", users: &["exeunt-http"], reason: "HTTP stays at the edge" },
@@ -210,7 +218,12 @@ pub(crate) fn check_document(text: &str) -> Vec<String> {
     complaints
 }
 
-/// Every manifest takes over the workspace's lints, and those forbid `unsafe`.
+/// Manifests with lints of their own, because they need `unsafe`: they speak a binary interface.
+const UNSAFE_ALLOWED: &[&str] =
+    &["contract/exeunt-com/Cargo.toml", "crates/exeunt-runner/Cargo.toml"];
+
+/// Every manifest takes over the workspace's lints, and those forbid `unsafe`. The two that need it
+/// must say at each place why it is sound.
 pub(crate) fn check_manifests(files: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     for Source { path, text } in files {
@@ -235,6 +248,15 @@ pub(crate) fn check_manifests(files: &[Source]) -> Vec<String> {
             let forbidden = at(&["workspace", "lints", "rust", "unsafe_code"]);
             if forbidden.as_ref().and_then(toml::Value::as_str) != Some("forbid") {
                 complaints.push(format!("{path}: unsafe_code is not forbidden"));
+            }
+        } else if UNSAFE_ALLOWED.contains(&path.as_str()) {
+            for (tool, lint) in
+                [("clippy", "undocumented_unsafe_blocks"), ("rust", "unsafe_op_in_unsafe_fn")]
+            {
+                let level = at(&["lints", tool, lint]);
+                if level.as_ref().and_then(toml::Value::as_str) != Some("deny") {
+                    complaints.push(format!("{path}: {lint} is not denied"));
+                }
             }
         } else if at(&["lints", "workspace"]).and_then(|it| it.as_bool()) != Some(true) {
             complaints.push(format!("{path}: does not take over the workspace's lints"));
@@ -310,5 +332,8 @@ mod tests {
         let source = |text: &str| Source { path: "crates/a/Cargo.toml".into(), text: text.into() };
         assert!(check_manifests(&[source("[lints]\nworkspace = true\n")]).is_empty());
         assert_eq!(check_manifests(&[source("[lints.rust]\nunsafe_code = 'allow'\n")]).len(), 1);
+        let path = UNSAFE_ALLOWED[0].into();
+        let silent = Source { path, text: "[lints.rust]\nunsafe_code = 'allow'\n".into() };
+        assert_eq!(check_manifests(&[silent]).len(), 2);
     }
 }
