@@ -44,6 +44,8 @@ pub(crate) struct Check<'a> {
     pub told: Vec<Told>,
     /// The start of what the module wrote to standard error, at its first fault.
     pub stderr: String,
+    /// Whether Initialize refuses a setting that the module does not know.
+    refuses_unknown: bool,
     /// Whether Shutdown is worth trying at the end of an act.
     ends_well: bool,
 }
@@ -68,6 +70,7 @@ impl<'a> Check<'a> {
             about: About::default(),
             told: Vec::new(),
             stderr: String::new(),
+            refuses_unknown: false,
             ends_well: false,
         }
     }

@@ -156,10 +156,17 @@ impl fmt::Display for Report {
         }
         writeln!(out)?;
         for Checked { id, sentence, verdict, seen } in &self.rules {
-            writeln!(out, "{:14}  {id:26}  {sentence}", verdict.word())?;
-            if !seen.is_empty() && *verdict != Verdict::NotApplicable {
-                writeln!(out, "{:14}  {:26}  > {seen}", "", "")?;
+            if *verdict == Verdict::NotApplicable {
+                continue;
             }
+            writeln!(out, "{:6}  {id:27}  {sentence}", verdict.word())?;
+            if !seen.is_empty() {
+                writeln!(out, "{:6}  {:27}  > {seen}", "", "")?;
+            }
+        }
+        let without_occasion = self.with_verdict(Verdict::NotApplicable);
+        if !without_occasion.is_empty() {
+            writeln!(out, "\nNot applicable: {}", without_occasion.join(", "))?;
         }
         if !self.told.is_empty() {
             writeln!(out)?;

@@ -171,12 +171,12 @@ pub(crate) const RULES: [(Rule, &str, &str); 40] = [
     (
         Rule::ManageSetProperty,
         "manage-set-property",
-        "SetProperty takes each given setting and refuses an unknown one with -32000",
+        "SetProperty takes each given setting with null and refuses with -32000",
     ),
     (
         Rule::ManageConfigure,
         "manage-configure",
-        "Configure takes the given settings and refuses an unknown one with -32000",
+        "Configure takes the given settings with null and refuses what Initialize refuses",
     ),
     (
         Rule::CallBacksWellFormed,

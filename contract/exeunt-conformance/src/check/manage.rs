@@ -40,10 +40,6 @@ impl Check<'_> {
         let good = |answer: &Result<Json, CallError>| {
             matches!(answer, Ok(Json::Null)) || is_no_method(answer)
         };
-        let refused = |answer: &Result<Json, CallError>| match answer {
-            Err(error) => error.code == CallError::REFUSED || is_no_method(answer),
-            Ok(_) => false,
-        };
         let settings = self.module.settings.clone();
         for (name, value) in &settings {
             let params = json!({"name": name, "value": value});
@@ -52,7 +48,7 @@ impl Check<'_> {
             }
         }
         let params = json!({"name": unknown_setting(), "value": true});
-        if !self.manage_call(&mut talk, Rule::ManageSetProperty, "SetProperty", &params, refused) {
+        if !self.unknown_managed(&mut talk, Rule::ManageSetProperty, "SetProperty", &params) {
             return;
         }
         let params = json!({"settings": settings, "flags": CMM_READONLY});
@@ -62,9 +58,40 @@ impl Check<'_> {
         let mut more = settings;
         more.insert(unknown_setting(), Json::Bool(true));
         let params = json!({"settings": more, "flags": CMM_READONLY});
-        if self.manage_call(&mut talk, Rule::ManageConfigure, "Configure", &params, refused) {
+        if self.unknown_managed(&mut talk, Rule::ManageConfigure, "Configure", &params) {
             self.close(talk);
         }
+    }
+
+    /// A setting that the module cannot know; whether the module is still there.
+    fn unknown_managed(
+        &mut self,
+        talk: &mut Talk,
+        rule: Rule,
+        method: &str,
+        params: &Json,
+    ) -> bool {
+        let answer = match talk.call(&mut self.findings, method, params) {
+            Ok(response) => response.answer,
+            Err(silence) => {
+                let text = format!("an unknown setting: {}", Reply::Nothing(silence).words());
+                self.findings.fail(rule, with_stderr(text, talk));
+                return false;
+            }
+        };
+        match &answer {
+            Err(error) if error.code == CallError::REFUSED => self.findings.pass(rule, ""),
+            Err(_) if is_no_method(&answer) => self.findings.pass(rule, ""),
+            Ok(Json::Null) if rule == Rule::ManageConfigure && self.refuses_unknown => {
+                let text = "it takes an unknown setting, and Initialize refuses it";
+                self.findings.fail(rule, text);
+            }
+            Ok(Json::Null) => {
+                self.findings.advice(rule, "it takes an unknown setting: typing mistakes stay");
+            }
+            _ => self.findings.fail(rule, format!("unknown: {}", answer_words(&answer))),
+        }
+        true
     }
 
     /// Whether the module manages itself; `None` where it is gone.

@@ -199,6 +199,7 @@ impl Check<'_> {
         let answer = self.greet(&mut talk, &[], self.options.window, &settings);
         match answer.map(|it| it.answer) {
             Ok(Err(error)) if error.code == CallError::REFUSED => {
+                self.refuses_unknown = true;
                 if error.message.contains(UNKNOWN_SETTING) {
                     self.findings.pass(rule, error.message);
                 } else {

@@ -460,6 +460,12 @@ fn a_setting_alone_that_nobody_minds() {
         "manage-set-property",
         "class Bad(Module):
     def on_SetProperty(self, call, asked):
+        self.result(call, asked['name'] == 'colour')",
+    );
+    is_advised(
+        "manage-set-property",
+        "class Bad(Module):
+    def on_SetProperty(self, call, asked):
         self.result(call, None)",
     );
 }
