@@ -1,6 +1,7 @@
 //! The command line: what can be typed. What it does stands in `command`.
 
 mod exit;
+mod exit_check;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use exeunt_types::KeyAlgorithm;
 
 pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
+pub use exit_check::Check;
 
 /// A certificate authority that never loses an event
 ///

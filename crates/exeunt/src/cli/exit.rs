@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args, Subcommand};
 use std::path::PathBuf;
 
-use super::Door;
+use super::{Check, Door};
 
 /// `exeunt exit …`.
 #[derive(Debug, Subcommand)]
@@ -43,6 +43,17 @@ pub enum Exit {
   exeunt exit add register --command register --from-start --events issued,denied --home ca
   exeunt exit add old --library /usr/lib/old.so --class Old.Exit --where 'event.kind == \"issued\"' --home ca")]
     Add(Add),
+
+    /// Check whether an exit module keeps the contract; needs no server
+    ///
+    /// Starts the module some ten times and drives it through everything that the contract names.
+    /// It really does what it does: it is told of certificates that never existed. Exit status 1
+    /// says that it breaks a rule.
+    #[command(after_help = "Examples:
+  exeunt exit check --command './census.py' --set directory=/tmp/census
+  exeunt exit check --library ./libcensus.so --class Example.Census --json
+  exeunt exit check file --home ca")]
+    Check(Check),
 
     /// Remove an exit module
     ///

@@ -1,5 +1,6 @@
 //! `exeunt exit …`: how modules stand is here; what is done to them is below.
 
+mod check;
 mod life;
 mod settings;
 mod shelf;
@@ -21,6 +22,7 @@ pub fn run(command: Exit) -> Result<u8, Failure> {
             if json { output::json(&detail) } else { show(&detail) }
         }
         Exit::Add(options) => life::add(options),
+        Exit::Check(options) => return check::run(options),
         Exit::Remove(options) => life::remove(&options),
         Exit::Enable(options) => life::switch(&options, "enable"),
         Exit::Disable(options) => life::switch(&options, "disable"),

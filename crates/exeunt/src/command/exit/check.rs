@@ -1,0 +1,125 @@
+//! `exeunt exit check`: whether a module keeps the contract. Needs no server.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use exeunt_conformance::{ModuleUnderTest, Options};
+
+use super::settings::parse_all;
+use crate::cli::Check;
+use crate::config::{ExitConfig, ModuleConfig};
+use crate::failure::{Failure, STATUS_FAILED, plain};
+use crate::home::Home;
+use crate::manage::ManageError;
+use crate::output;
+
+pub fn run(options: Check) -> Result<u8, Failure> {
+    let json = options.json;
+    let answer_within = Duration::from_secs(options.deadline.into());
+    // The folder of a configured module lives as long as the check.
+    let (module, _scratch) = module(options)?;
+    let options = Options { answer_within, ..Options::default() };
+    let report = output::with_progress("checking the module", || {
+        exeunt_conformance::check(&module, &options)
+    });
+    if json {
+        output::json(&report.json())?;
+    } else {
+        for text in report.to_string().lines() {
+            output::line(&plain(text))?;
+        }
+    }
+    Ok(if report.passed() { 0 } else { STATUS_FAILED })
+}
+
+fn module(options: Check) -> Result<(ModuleUnderTest, Option<tempfile::TempDir>), Failure> {
+    let Check { name, shipped, command, library, class, settings, home, deadline: _, json: _ } =
+        options;
+    if let Some(name) = name {
+        let home = home.ok_or_else(|| Failure::usage("usage-home", "NAME needs --home"))?;
+        return configured(&Home::at(&home)?, &name);
+    }
+    let (program, args) = match (shipped, command, library, class) {
+        (Some(name), ..) => run_module(&name)?,
+        (_, Some(words), ..) => {
+            let words = shlex::split(&words).unwrap_or_default();
+            let mut words = words.into_iter().map(OsString::from);
+            let program = words.next().ok_or_else(|| {
+                Failure::usage("usage-exit-check", "--command is empty or a quote in it is open")
+                    .hint("for example --command './census.py --quiet'")
+            })?;
+            (program, words.collect())
+        }
+        (_, _, Some(path), Some(class)) => load(&path, &class)?,
+        _ => return Err(Failure::usage("usage-exit-check", "there is nothing to check")),
+    };
+    let settings = parse_all(&settings)?.into_iter().collect();
+    Ok((ModuleUnderTest { program, args, settings, directory: None }, None))
+}
+
+fn this_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|err| {
+        Failure::from_error("module-missing", &err).hint("start exeunt by its full path")
+    })
+}
+
+fn run_module(name: &str) -> Result<(OsString, Vec<OsString>), Failure> {
+    let shipped = crate::command::run_module::SHIPPED;
+    if !shipped.contains(&name) {
+        return Err(Failure::usage("module-unknown", format!("there is no module {name:?}"))
+            .hint(format!("there are: {}", shipped.join(", "))));
+    }
+    Ok((this_program()?.into(), vec!["run-module".into(), name.into()]))
+}
+
+fn load(path: &Path, class: &str) -> Result<(OsString, Vec<OsString>), Failure> {
+    let runner = this_program()?.with_file_name("exeunt-runner");
+    if !runner.is_file() {
+        let missing = ManageError::RunnerMissing(runner);
+        return Err(Failure::from_error(missing.code(), &missing)
+            .hint("install exeunt-runner beside exeunt"));
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_no_folder| path.to_owned());
+    let args = ["--library".into(), path.into(), "--class".into(), class.into()];
+    Ok((runner.into(), args.into()))
+}
+
+/// A module of the configuration, in a folder of its own: what its settings name by a relative path
+/// is made there.
+fn configured(
+    home: &Home,
+    name: &str,
+) -> Result<(ModuleUnderTest, Option<tempfile::TempDir>), Failure> {
+    let config = home.config()?;
+    let exit = config.exits.iter().find(|it| it.name.as_str() == name).ok_or_else(|| {
+        let names: Vec<&str> = config.exits.iter().map(|it| it.name.as_str()).collect();
+        Failure::new("exit-not-in-file", format!("there is no exit module {name:?}"))
+            .hint(format!("exeunt.toml has: {}", names.join(", ")))
+    })?;
+    let (program, args) = match &exit.module {
+        ModuleConfig::Shipped(name) => run_module(name)?,
+        ModuleConfig::Library { path, class } => load(path, class)?,
+        ModuleConfig::Command(words) => (
+            from_there(exit, OsString::from(&words[0])),
+            words[1..].iter().map(|it| from_there(exit, it.into())).collect(),
+        ),
+    };
+    let scratch = tempfile::tempdir().map_err(|err| Failure::from_error("exit-folder", &err))?;
+    let module = ModuleUnderTest {
+        program,
+        args,
+        settings: exit.settings.clone(),
+        directory: Some(scratch.path().to_owned()),
+    };
+    Ok((module, Some(scratch)))
+}
+
+/// A word of the command that names a file where the module usually runs, so that it is found from
+/// elsewhere.
+fn from_there(exit: &ExitConfig, word: OsString) -> OsString {
+    let path = exit.working_directory.join(&word);
+    // A word without a slash is looked for in PATH, if it is a program at all.
+    let is_path = word.to_string_lossy().contains('/') || Path::new(&word).extension().is_some();
+    if is_path && path.is_file() { path.into_os_string() } else { word }
+}
