@@ -2,7 +2,7 @@
 //!
 //! It takes the place of the registry. The runner fills it before it calls a module; the functions
 //! of `objbase.h` read it. There is one table for each copy of this code, so a module has to reach that
-//! of its host: see [`host`](crate::host).
+//! of its host: see `host.rs`.
 #![expect(non_snake_case, reason = "the exported functions have their published names")]
 
 use std::{

@@ -28,8 +28,8 @@
 //! );
 //! ```
 //!
-//! The crate is a `cdylib`. What the macro makes is in [`object`] and [`manage`]; which copy of this
-//! code the module's calls reach is in [`host`](crate::host).
+//! The crate is a `cdylib`. What the macro makes is in `object` and `manage`; which copy of this
+//! code the module's calls reach is in `host.rs`.
 
 mod dispatch;
 mod manage;

@@ -49,3 +49,18 @@ fn interfaces_are_tables_in_cpp_too_where_that_is_asked_for() {
     std::fs::write(&source, text).unwrap();
     compile(CPP, &source, &["-fsyntax-only"]);
 }
+
+/// The module in `README.md` is compiled with the command that stands there, and strictly.
+#[test]
+fn the_module_of_the_manual_compiles() {
+    let manual = include_str!("../../README.md");
+    let (_, rest) = manual.split_once("```cpp\n").unwrap();
+    let (module, rest) = rest.split_once("```").unwrap();
+    let options = "-std=c++17 -Wall -Wextra -shared -fPIC -I contract/exeunt-com/include";
+    assert!(rest.contains(options), "the command of the manual is another");
+    let folder = TempDir::new().unwrap();
+    let source = folder.path().join("example.cpp");
+    std::fs::write(&source, module).unwrap();
+    let library = folder.path().join("example.so");
+    compile(CPP, &source, &["-shared", "-fPIC", "-o", library.to_str().unwrap()]);
+}
