@@ -61,7 +61,7 @@ impl Check<'_> {
             change(&mut message);
             let (reply, _) = current.notify_message(&mut self.findings, id, &event, &message);
             let lives = match rule {
-                Rule::EventOfTheFuture => self.judge_future(&current, &reply),
+                Rule::EventOfTheFuture => self.judge_future(&current, agreed, &reply),
                 Rule::PropertiesMissing => self.judge_missing(&current, &reply),
                 _ => self.judge_event(&mut current, rule, &plain, &reply),
             };
@@ -74,17 +74,19 @@ impl Check<'_> {
         }
     }
 
-    fn judge_future(&mut self, talk: &Talk, reply: &Reply) -> bool {
+    /// The server sends it to nobody who did not ask for that bit, so for others it is advice.
+    fn judge_future(&mut self, talk: &Talk, agreed: Agreed, reply: &Reply) -> bool {
         let rule = Rule::EventOfTheFuture;
-        match reply {
-            Reply::Nothing(_) => {
-                self.findings.fail(rule, with_stderr(reply.words(), talk));
-                return false;
-            }
-            it if it.is_settled() => self.findings.pass(rule, it.words()),
-            it => self.findings.fail(rule, it.words()),
+        let lives = !matches!(reply, Reply::Nothing(_));
+        let text = if lives { reply.words() } else { with_stderr(reply.words(), talk) };
+        if reply.is_settled() {
+            self.findings.pass(rule, text);
+        } else if agreed.mask & BIT_OF_THE_FUTURE == 0 {
+            self.findings.advice(rule, text);
+        } else {
+            self.findings.fail(rule, text);
         }
-        true
+        lives
     }
 
     fn judge_missing(&mut self, talk: &Talk, reply: &Reply) -> bool {

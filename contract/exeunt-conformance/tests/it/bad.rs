@@ -275,11 +275,20 @@ fn a_bit_of_the_future() {
     breaks(
         "event-of-the-future",
         "class Bad(Module):
+    def initialized(self, hello):
+        return {**super().initialized(hello), 'event_mask': 0xFFFFFFFF}
     def on_Notify(self, call, params):
         if params['event']['event'] & self.mask == 0:
             self.result(call, {'outcome': 'park', 'reason': 'what is that'})
         else:
             super().on_Notify(call, params)",
+    );
+    is_advised(
+        "event-of-the-future",
+        "class Bad(Module):
+    def on_Notify(self, call, params):
+        assert params['event']['event'] & self.mask
+        super().on_Notify(call, params)",
     );
 }
 
