@@ -40,17 +40,13 @@ impl Launcher {
     }
 
     /// What the dispatcher is to run. What is missing on the disk shows when it does.
-    pub fn settings(
-        &self,
-        config: &Config,
-        exit: &ExitConfig,
-    ) -> Result<ExitSettings, ManageError> {
+    pub fn settings(&self, config: &Config, exit: &ExitConfig) -> ExitSettings {
         let filter = exit.filter.as_deref().map(Filter::parse).transpose();
         let filter = filter.expect("BUG: the configuration was checked");
-        Ok(ExitSettings {
+        ExitSettings {
             name: exit.name.clone(),
             enabled: exit.enabled,
-            command: self.command(config, exit)?,
+            command: self.command(config, exit),
             limits: HostLimits {
                 event: exit.deadline,
                 window_max: exit.window,
@@ -62,15 +58,11 @@ impl Launcher {
             filter,
             before_reply: exit.before_reply,
             settings: exit.settings.clone(),
-        })
+        }
     }
 
-    /// The command of a module. Its folders are made where they are missing.
-    pub fn command(
-        &self,
-        config: &Config,
-        exit: &ExitConfig,
-    ) -> Result<ModuleCommand, ManageError> {
+    /// The command of a module.
+    pub fn command(&self, config: &Config, exit: &ExitConfig) -> ModuleCommand {
         let (program, args) = match &exit.module {
             ModuleConfig::Shipped(name) => {
                 (self.program.clone(), vec!["run-module".into(), name.into()])
@@ -83,12 +75,15 @@ impl Launcher {
                 (self.runner(), args.to_vec())
             }
         };
-        self.make_folders(exit)?;
+        let mut writable = exit.writable.clone();
+        // Where it cannot be, the module says why in words of its own.
+        let can_be = |it: &PathBuf| it.is_dir() && !self.home.path().starts_with(it);
+        writable.extend(exit.publishes.clone().filter(can_be));
         let confinement = Confinement {
             memory_bytes: exit.memory_bytes,
             open_files: exit.open_files,
             cpu_s: exit.cpu_s,
-            writable: exit.writable.clone(),
+            writable,
             forbidden: self.forbidden(config),
             sandbox: exit.sandbox,
             ..Confinement::default()
@@ -98,17 +93,35 @@ impl Launcher {
             prefix: vec![RUN_CONFINED.into()],
             confinement,
         };
-        Ok(ModuleCommand {
+        ModuleCommand {
             program,
             args,
             env: Vec::new(),
             working_directory: exit.working_directory.clone(),
             confine: Some(trampoline),
-        })
+        }
     }
 
-    /// Complains when the module needs the runner and it is not there.
-    pub fn check_runner(&self, exit: &ExitConfig) -> Result<(), ManageError> {
+    /// Makes the folders that the module was promised, and looks for what loads it.
+    ///
+    /// # Errors
+    ///
+    /// The module could not run. A server that starts says so and goes on: the others can.
+    pub fn prepare(&self, exit: &ExitConfig) -> Result<(), ManageError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ManageError::Folder { path, source }
+        };
+        self.make(&exit.working_directory, true, 0o700).map_err(failed(&exit.working_directory))?;
+        // What is published is for others to read; whether they reach it, the folders above say. Where
+        // the folder around one is missing, a disk is more likely not mounted.
+        for path in &exit.writable {
+            self.make(path, false, 0o777).map_err(failed(path))?;
+        }
+        if let Some(path) = &exit.publishes {
+            // The module tries it again, and says why it cannot.
+            let _ = self.make(path, false, 0o777);
+        }
         let runner = self.runner();
         match exit.module {
             ModuleConfig::Library { .. } if !runner.is_file() => {
@@ -118,22 +131,17 @@ impl Launcher {
         }
     }
 
-    fn runner(&self) -> PathBuf {
-        self.program.with_file_name(RUNNER)
+    /// Makes a folder of the home. What lies elsewhere is the operator's.
+    fn make(&self, path: &Path, recursive: bool, mode: u32) -> std::io::Result<()> {
+        if !path.starts_with(self.home.path()) || path.is_dir() {
+            return Ok(());
+        }
+        fs::DirBuilder::new().recursive(recursive).mode(mode).create(path)
     }
 
-    /// Folders of the home that the module was promised. What lies elsewhere is the operator's.
-    fn make_folders(&self, exit: &ExitConfig) -> Result<(), ManageError> {
-        let make = |path: &Path, mode: u32| {
-            if !path.starts_with(self.home.path()) || path.exists() {
-                return Ok(());
-            }
-            let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-            made.map_err(|source| ManageError::Folder { path: path.to_owned(), source })
-        };
-        make(&exit.working_directory, 0o700)?;
-        // What is published is for others to read; whether they reach it, the folders above say.
-        exit.writable.iter().try_for_each(|it| make(it, 0o777))
+    /// The program that loads libraries.
+    pub fn runner(&self) -> PathBuf {
+        self.program.with_file_name(RUNNER)
     }
 
     /// What no module reads or writes: secrets, the store, the configuration, the way in.

@@ -102,8 +102,9 @@ impl Manager {
             if old == Some(exit) {
                 continue;
             }
+            let prepared = self.launcher.prepare(exit);
             let settings = self.launcher.settings(&config, exit);
-            let applied = settings.and_then(|settings| {
+            let applied = prepared.and_then(|()| {
                 self.dispatch(|it| match old {
                     Some(_) => Ok(it.replace(settings)?),
                     None => Ok(it.add(settings)?),
@@ -149,7 +150,7 @@ impl Manager {
         if self.running(&new.name).is_ok() {
             return Err(ManageError::Exists(exit.name.clone()));
         }
-        self.launcher.check_runner(exit)?;
+        self.launcher.prepare(exit)?;
         let mut notes = self.ask_whether_it_fits(&config, exit)?;
         if let Some(row) = self.store.cursor(&exit.name)? {
             let CursorRow { position, .. } = row;
@@ -158,7 +159,7 @@ impl Manager {
                  it had, and start_at does not count; to begin anew, remove it with --drop-backlog"
             ));
         }
-        let settings = self.launcher.settings(&config, exit)?;
+        let settings = self.launcher.settings(&config, exit);
         self.audit(actor, "exit-add", &new.name, format!("{:?}", exit.module))?;
         file.replace(&text)?;
         self.dispatch(|it| Ok(it.add(settings)?)).inspect_err(|err| {
@@ -232,11 +233,15 @@ impl Manager {
         let text = rewrite(&file.text, &file.config)?;
         let config = file.check(&text)?;
         let exit = found(&config, name)?;
+        // One that is switched off needs nothing.
+        if exit.enabled {
+            self.launcher.prepare(exit)?;
+        }
         let mut notes = Vec::new();
         if exit.settings != old.settings {
             notes = self.ask_whether_it_fits(&config, exit)?;
         }
-        let settings = self.launcher.settings(&config, exit)?;
+        let settings = self.launcher.settings(&config, exit);
         self.audit(actor, action, name, detail)?;
         file.replace(&text)?;
         self.dispatch(|it| Ok(it.replace(settings)?)).inspect_err(|err| {

@@ -70,14 +70,19 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let facts = ca_facts(&config, &engine);
     engine.recover().map_err(|err| Failure::from_error(err.code(), &err))?;
     let engine = Arc::new(engine);
+    let confine::Support { landlock, seccomp } = confine::support();
+    if landlock.is_none() || !seccomp {
+        tracing::warn!(?landlock, seccomp, "this system confines modules less than it should");
+    }
     let launcher = Launcher::new(home)?;
     let exits = config.exits.iter().map(|exit| {
-        if let Err(err) = launcher.check_runner(exit) {
-            tracing::error!(code = err.code(), module = %exit.name, error = chain(&err));
+        if let Err(err) = launcher.prepare(exit) {
+            let error = chain(&err);
+            tracing::error!(code = err.code(), module = %exit.name, error, "it will not run");
         }
         launcher.settings(&config, exit)
     });
-    let exits = exits.collect::<Result<Vec<_>, _>>().map_err(|err| refused(&err))?;
+    let exits = exits.collect();
     let dispatcher = Dispatcher::start(
         engine.store().clone(),
         exits,

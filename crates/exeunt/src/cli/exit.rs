@@ -115,14 +115,14 @@ pub enum Exit {
 
 /// Options of `exit add`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["shipped", "command", "library"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["shipped", "command", "library"]))]
 pub struct Add {
     /// Its name: 1 to 64 of a-z, 0-9 and -, starting with a letter
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// A module that is inside this program (`file`), or `command` together with --command
-    #[arg(long = "use", value_name = "file|command")]
+    /// A module that is inside this program: `file` or `command`
+    #[arg(long = "use", value_name = "MODULE")]
     pub shipped: Option<String>,
 
     /// A program and its arguments, split at blanks as a shell does; no shell runs
@@ -130,7 +130,7 @@ pub struct Add {
     pub command: Option<String>,
 
     /// A library with classes that are exit modules
-    #[arg(long, value_name = "FILE", requires = "class", conflicts_with_all = ["shipped", "command"])]
+    #[arg(long, value_name = "FILE", requires = "class")]
     pub library: Option<PathBuf>,
 
     /// The class of the library, by name (`Example.Exit`) or by number (`{…}`)

@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use crate::cli::Config as ConfigCommand;
 use crate::config::{Config, ExitConfig, ModuleConfig};
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;
+use crate::manage::ManageError;
 use crate::output;
 
 /// What was checked, for programs.
@@ -67,11 +68,13 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
     };
     crate::server::read_tokens(config)?;
     warnings.extend(config.exits.iter().filter_map(missing_program));
-    let launcher = Launcher::new(home)?;
-    for exit in &config.exits {
-        if let Err(err) = launcher.check_runner(exit) {
-            warnings.push(format!("exit module {}: {}", exit.name, chain(&err)));
-        }
+    let runner = Launcher::new(home)?.runner();
+    let needs_it = |it: &&ExitConfig| matches!(it.module, ModuleConfig::Library { .. });
+    if !runner.is_file()
+        && let Some(exit) = config.exits.iter().find(needs_it)
+    {
+        let missing = ManageError::RunnerMissing(runner);
+        warnings.push(format!("exit module {}: {missing}", exit.name));
     }
     if config.publication.crl_distribution_points.is_empty() && config.publication.ocsp.is_empty() {
         warnings.push(

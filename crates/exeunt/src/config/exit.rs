@@ -52,6 +52,9 @@ pub struct ExitConfig {
     pub working_directory: PathBuf,
     /// Folders that it may write to although they lie in the home.
     pub writable: Vec<PathBuf>,
+    /// Where the module inside this program writes. It may, although a configuration from before
+    /// `writable` does not name the folder.
+    pub publishes: Option<PathBuf>,
     /// Whether it is kept from the CA's files and from most system calls.
     pub sandbox: bool,
     /// Most memory of one process, in octets.
@@ -116,23 +119,18 @@ pub fn checked(table: ExitTable, home: &Path) -> Result<ExitConfig, ConfigError>
 
     // 1. What runs, and where.
     let module = module_config(&key, module, command, library.map(|it| home.join(it)), class)?;
-    let shipped_writes = match (&module, settings.get("directory")) {
-        // The module inside this program writes there, and a configuration from before `writable`
-        // does not say so.
-        (ModuleConfig::Shipped(_), Some(serde_json::Value::String(it))) => Some(PathBuf::from(it)),
-        _ => None,
-    };
     let working_directory = working_directory.map_or_else(|| home.to_owned(), |it| home.join(it));
     if WRITABLE_COUNT_MAX < writable.len() {
         let reason = format!("more than {WRITABLE_COUNT_MAX} folders");
         return Err(value_error(key("writable"), reason));
     }
-    let mut writable: Vec<PathBuf> = writable.into_iter().map(|it| home.join(it)).collect();
-    if let Some(folder) = shipped_writes.map(|it| working_directory.join(it))
-        && !writable.contains(&folder)
-    {
-        writable.push(folder);
-    }
+    let writable: Vec<PathBuf> = writable.into_iter().map(|it| home.join(it)).collect();
+    let publishes = match (&module, settings.get("directory")) {
+        (ModuleConfig::Shipped(it), Some(serde_json::Value::String(folder))) if it == "file" => {
+            Some(working_directory.join(folder)).filter(|it| !writable.contains(it))
+        }
+        _ => None,
+    };
 
     // 2. What it is told.
     let events = events.map(|words| event_mask(&key, &words)).transpose()?;
@@ -171,6 +169,7 @@ pub fn checked(table: ExitTable, home: &Path) -> Result<ExitConfig, ConfigError>
         },
         working_directory,
         writable,
+        publishes,
         sandbox,
         memory_bytes: memory_mib << 20,
         open_files,

@@ -12,13 +12,13 @@ impl Manager {
     /// The settings that a module knows.
     pub(super) fn ask_for_settings(&self, name: &str) -> Result<KnownSettings, ManageError> {
         let exit = self.running(name)?;
-        let answer = {
+        let command = {
             let running = self.running.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             let exit = found(&running, name)?;
-            self.launcher.check_runner(exit)?;
-            self.launcher.command(&running, exit)?
+            self.launcher.prepare(exit)?;
+            self.launcher.command(&running, exit)
         };
-        let answer = ask(&answer, &exit, ManageCall::GetManageModule)
+        let answer = ask(&command, &exit, ManageCall::GetManageModule)
             .map_err(|err| ManageError::Ask { code: err.code(), source: Box::new(err) })?;
         match answer {
             ManageAnswer::Settings(settings) => {
@@ -36,7 +36,7 @@ impl Manager {
         config: &Config,
         exit: &ExitConfig,
     ) -> Result<Vec<String>, ManageError> {
-        let command = self.launcher.command(config, exit)?;
+        let command = self.launcher.command(config, exit);
         let configure = Configure { settings: exit.settings.clone(), flags: CMM_READONLY };
         match ask(&command, exit, ManageCall::Configure(configure)) {
             Ok(ManageAnswer::Refuses(why)) => Err(ManageError::SettingsRefused(why)),

@@ -41,18 +41,6 @@ fn new_exit(options: Add) -> Result<NewExit, Failure> {
         json: _,
         door: _,
     } = options;
-    // `--use command` says in words what --command says by itself.
-    let shipped = match (shipped, &command) {
-        (Some(word), Some(_)) if word == "command" => None,
-        (Some(word), None) if word == "command" => {
-            return Err(usage("--use command needs --command").hint("--command 'PROGRAM ARGUMENT'"));
-        }
-        (Some(_), Some(_)) => {
-            return Err(usage("--use and --command are two different modules")
-                .hint("give one of them, or both as --use command --command '…'"));
-        }
-        (shipped, _) => shipped,
-    };
     let command = command
         .map(|words| {
             shlex::split(&words).filter(|it| !it.is_empty()).ok_or_else(|| {
@@ -117,12 +105,12 @@ pub fn remove(options: &Remove) -> Result<(), Failure> {
 fn consequence(status: &ExitStatus, drop_backlog: bool) -> String {
     let held = status.held_retry + status.held_behind;
     let mut words = format!(
-        "The module {} has {} before it that it was not told; on its shelf {} wait to be told \
-         again and {} are parked.",
+        "The module {} has {} before it that it was not told. On its shelf, {} to be told again and \
+         {} for an operator.",
         status.name,
         counted(status.lag),
-        counted(held),
-        counted(status.held_parked)
+        waiting(held),
+        waiting(status.held_parked)
     );
     words.push(' ');
     words.push_str(if drop_backlog {
@@ -131,6 +119,10 @@ fn consequence(status: &ExitStatus, drop_backlog: bool) -> String {
         "They are kept with its place in the log, for a module of the same name."
     });
     words
+}
+
+fn waiting(events: u64) -> String {
+    format!("{} {}", counted(events), if events == 1 { "waits" } else { "wait" })
 }
 
 /// Goes on only after a yes from a person.
@@ -184,7 +176,6 @@ mod tests {
             r#"a --command 'mail --to "the CA" $HOME'"#,
             &expect![[r#"{"name":"a","command":["mail","--to","the CA","$HOME"]}"#]],
         );
-        check("a --use command --command mail", &expect![[r#"{"name":"a","command":["mail"]}"#]]);
         check(
             "a --library /l.so --class X.Y",
             &expect![[r#"{"name":"a","library":"/l.so","class":"X.Y"}"#]],
@@ -192,11 +183,7 @@ mod tests {
         check("a", &expect!["MissingRequiredArgument"]);
         check("a --library /l.so", &expect!["MissingRequiredArgument"]);
         check("a --library /l.so --class X.Y --use file", &expect!["ArgumentConflict"]);
-        check(
-            "a --use file --command mail",
-            &expect!["usage-exit-add: --use and --command are two different modules"],
-        );
-        check("a --use command", &expect!["usage-exit-add: --use command needs --command"]);
+        check("a --use file --command mail", &expect!["ArgumentConflict"]);
         check(
             r#"a --command '"open'"#,
             &expect!["usage-exit-add: --command is empty or a quote in it is open"],
