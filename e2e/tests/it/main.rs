@@ -4,6 +4,7 @@
 
 mod command_line;
 mod doors;
+mod examples;
 mod exits;
 mod issuing;
 mod modules;

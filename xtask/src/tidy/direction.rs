@@ -35,6 +35,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("exeunt", EVERYTHING),
     ("exeunt-exit-command", &["exeunt-module", "exeunt-module-kit"]),
     ("exeunt-exit-file", &["exeunt-module", "exeunt-module-kit"]),
+    ("exeunt-rust-csv", &["exeunt-module-kit"]),
     ("exeunt-testkit", &["exeunt-types", "exeunt-x509"]),
     ("exeunt-e2e", EVERYTHING),
     ("xtask", &[]),
@@ -57,6 +58,7 @@ const PUBLISHED: &[&str] = &[
     "exeunt-conformance",
     "exeunt-exit-command",
     "exeunt-exit-file",
+    "exeunt-rust-csv",
 ];
 
 /// A foreign crate that only some of ours may use, and why.

@@ -1,0 +1,1 @@
+../../contract/python/exeunt_module.py
