@@ -194,3 +194,22 @@ fn a_module_that_breaks_the_contract_is_found_out() {
     let output = ca.run(&["exit", "check"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn a_library_is_checked_through_its_runner() {
+    for words in
+        [&["--package", "exeunt-runner"][..], &["--package", "exeunt-com", "--example", "census"]]
+    {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet"]).args(words).current_dir(repository());
+        assert!(build.status().unwrap().success());
+    }
+    let library = built("exeunt-runner").with_file_name("examples/libcensus.so");
+    let ca = Ca::bare();
+    let options = ["--library", library.to_str().unwrap(), "--class", "Census.Exit"];
+    let table = check(&ca, &[&options[..], &["--set", "greeting=ave"]].concat());
+    assert!(table.contains("issued, shutdown (0x41)"), "{table}");
+    let output = ca.run(&[&["exit", "check"], &options[..3], &["Census.Nothing"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("Census.Nothing"), "{}", text(&output.stdout));
+}
