@@ -78,15 +78,15 @@ static std::string mail_date(const std::string &iso) {
 
 static class Mail final : public IDispatch {
     fs::path maildir;
-    std::string to, from;
+    std::string to;
 
     LONG initialize() {
         Server ca{0};
         maildir = fs::u8path(ca.get(u"Setting.maildir", PROPTYPE_STRING));
-        if (maildir.empty()) throw Failure{E_INVALIDARG, u"the setting maildir is missing"};
-        for (auto it : {"tmp", "new", "cur"}) fs::create_directories(maildir / it);
         to = ca.get(u"Setting.to", PROPTYPE_STRING);
-        from = "exeunt@" + ca.get(u"MachineDNSName", PROPTYPE_STRING);
+        if (maildir.empty() || to.empty())
+            throw Failure{E_INVALIDARG, u"the settings maildir and to are needed"};
+        for (auto it : {"tmp", "new", "cur"}) fs::create_directories(maildir / it);
         return EXITEVENT_CERTISSUED | EXITEVENT_CERTPENDING | EXITEVENT_CERTDENIED;
     }
 
@@ -96,11 +96,13 @@ static class Mail final : public IDispatch {
         std::string word = event == EXITEVENT_CERTISSUED ? "issued"
             : event == EXITEVENT_CERTPENDING ? "pending" : "denied";
         // The same event has the same name and the same Message-ID, should it come twice.
-        std::string name = word + "-" + id + "." + from.substr(7);
+        std::string host = Server{0}.get(u"MachineDNSName", PROPTYPE_STRING);
+        std::string name = word + "-" + id + "." + host;
         std::ofstream file{maildir / "tmp" / name};
-        file << "From: " << from << "\nTo: " << to << "\nSubject: Request " << id << " is " << word
+        file << "From: exeunt@" << host << "\nTo: " << to
+             << "\nSubject: Request " << id << " is " << word
              << "\nDate: " << mail_date(it.get(u"SubmittedWhen", PROPTYPE_DATE, true))
-             << "\nMessage-ID: <" << word << "-" << id << "@" << from.substr(7)
+             << "\nMessage-ID: <" << word << "-" << id << "@" << host
              << ">\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8"
              << "\nContent-Transfer-Encoding: 8bit\n\n"
              << "Requester:   " << it.get(u"RequesterName", PROPTYPE_STRING, true)
@@ -130,7 +132,7 @@ public:
         try {
             if (id == 1) V_VT(result) = VT_I4, V_I4(result) = initialize();
             if (id == 2) notify(V_I4(&params->rgvarg[1]), V_I4(&params->rgvarg[0]));
-            if (id == 3) V_VT(result) = VT_BSTR, V_BSTR(result) = SysAllocString(u"mails to a Maildir");
+            if (id == 3) V_VT(result) = VT_BSTR, V_BSTR(result) = SysAllocString(u"sends mails");
             return S_OK;
         } catch (const Failure &it) { thrown->scode = it.hr, words = it.words; }
         catch (const std::exception &it) {

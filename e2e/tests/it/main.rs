@@ -5,6 +5,7 @@
 mod command_line;
 mod doors;
 mod examples;
+mod examples_native;
 mod exits;
 mod issuing;
 mod modules;
