@@ -1,5 +1,6 @@
 //! How a configured module is started: its command, its folders, what it is kept from.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -71,8 +72,10 @@ impl Launcher {
                 (PathBuf::from(&words[0]), words[1..].iter().map(Into::into).collect())
             }
             ModuleConfig::Library { path, class } => {
-                let args = ["--library".into(), path.into(), "--class".into(), class.into()];
-                (self.runner(), args.to_vec())
+                let ca = OsString::from(&config.name);
+                let options = [("--library", path.into()), ("--class", class.into()), ("--ca", ca)];
+                let args = options.into_iter().flat_map(|(name, value)| [name.into(), value]);
+                (self.runner(), args.collect())
             }
         };
         let mut writable = exit.writable.clone();
