@@ -12,12 +12,13 @@ mod orders;
 mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use exeunt_api::{
     Deliveries, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, Explanation,
     HeldEvent, HeldState, KnownSettings, NewExit, PAGE_ROWS_MAX, Reloaded,
 };
-use exeunt_dispatch::Dispatcher;
+use exeunt_dispatch::{Dispatcher, ExitState};
 use exeunt_http::{Change, Changed, Exits, Refusal, WhichHeld};
 use exeunt_store::{AuditEntry, CursorRow, Store};
 use exeunt_types::{ExitName, RequestId};
@@ -35,6 +36,12 @@ pub type SharedDispatcher = Arc<RwLock<Option<Dispatcher>>>;
 
 /// Most events of one request that are explained; a request has a handful.
 const EXPLAINED_EVENTS_MAX: usize = 64;
+
+/// How long a change waits for the module's process to say hello, so that whoever made it hears of
+/// trouble. It goes on starting afterwards.
+const START_WAIT_MAX: Duration = Duration::from_secs(3);
+/// How often it looks.
+const START_POLL: Duration = Duration::from_millis(10);
 
 /// Who a change is ascribed to that came by SIGHUP.
 pub const BY_SIGNAL: &str = "signal:HUP";
@@ -166,6 +173,7 @@ impl Manager {
             self.undone(&file, actor, ("exit-add", &new.name), err);
         })?;
         self.take_up(exit.clone());
+        notes.extend(self.trouble_at_start(exit)?);
         Ok(ExitChanged { name: new.name.clone(), events: 0, notes })
     }
 
@@ -248,7 +256,26 @@ impl Manager {
             self.undone(&file, actor, (action, name), err);
         })?;
         self.take_up(exit.clone());
+        notes.extend(self.trouble_at_start(exit)?);
         Ok(ExitChanged { name: name.to_owned(), events: 0, notes })
+    }
+
+    /// What keeps a module from starting that was just added or changed, if that comes out soon.
+    fn trouble_at_start(&self, exit: &ExitConfig) -> Result<Option<String>, ManageError> {
+        let until = Instant::now() + START_WAIT_MAX;
+        while exit.enabled && Instant::now() < until {
+            let statuses = self.dispatch(|it| Ok(it.status()))?;
+            match statuses.into_iter().find(|it| it.name == exit.name).map(|it| it.state) {
+                Some(ExitState::Starting) => std::thread::sleep(START_POLL),
+                Some(ExitState::Down { why, .. }) => {
+                    return Ok(Some(format!(
+                        "it does not start and is tried again, while its events wait: {why}"
+                    )));
+                }
+                _ => break,
+            }
+        }
+        Ok(None)
     }
 
     /// Puts the file back after the dispatcher has refused.
