@@ -90,6 +90,13 @@ impl ManageExitModule for FileExit {
         Ok(Some(Value::String(text.to_owned())))
     }
 
+    fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {
+        // With a folder, which no set of settings may lack.
+        let mut written = serde_json::Map::from_iter([("directory".to_owned(), ".".into())]);
+        written.insert(name.to_owned(), value.clone());
+        Settings::read(&written).map(drop)
+    }
+
     fn configure(
         &mut self,
         settings: &serde_json::Map<String, serde_json::Value>,
