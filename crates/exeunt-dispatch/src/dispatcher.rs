@@ -17,7 +17,7 @@ use crate::{
     delivered::Delivered,
     error::DispatchError,
     explain::{self, Known, Rule},
-    order::{Done, Order, Ordered},
+    order::{Claim, Done, Order, Ordered},
     settings::{CaFacts, ExitSettings},
     shared::{Clock, Numbers, Random, Seat, Stop},
     snapshot::Snapshots,
@@ -38,8 +38,11 @@ const STOP_POLL: Duration = Duration::from_millis(5);
 /// killed, and what it has not answered is told again by its successor.
 const LEAVE_GRACE: Duration = Duration::from_secs(10);
 
-/// Time for an order to be carried out before its giver is told that the module is busy.
+/// Time for an order to be begun; then it is given up, and its giver told that the module is busy.
 pub const ORDER_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How often an order that was begun late is looked after.
+const ORDER_POLL: Duration = Duration::from_millis(100);
 
 /// Delivers the events of one store to its exit modules, one thread for each.
 ///
@@ -144,23 +147,43 @@ impl Dispatcher {
     }
 
     /// Lets a module finish the batch in hand and goes on with other settings. Its place and its
-    /// shelf stay; nothing is lost, and nothing that it has answered is told again.
+    /// shelf stay and nothing is lost. As after every new start, events that it has answered behind
+    /// one that it has not may come again.
     ///
     /// # Errors
     ///
-    /// [`DispatchError::Unknown`]; see there for the others. The module is stopped then.
+    /// [`DispatchError::Unknown`]; see there for the others. The module goes on as before then.
     pub fn replace(&self, settings: ExitSettings) -> Result<(), DispatchError> {
         let _change = locked(&self.common.changes);
         let old = self.common.member(&settings.name)?;
         self.common.dismiss(&old);
-        let new = self.common.seat(settings)?;
-        self.common.set_to_work(&new)?;
-        for member in locked(&self.common.members).iter_mut() {
-            if Arc::ptr_eq(member, &old) {
-                *member = Arc::clone(&new);
+        let put = |new: Arc<Member>| {
+            for member in locked(&self.common.members).iter_mut() {
+                if Arc::ptr_eq(member, &old) {
+                    *member = Arc::clone(&new);
+                }
+            }
+        };
+        let hire = |settings| {
+            let new = self.common.seat(settings)?;
+            self.common.set_to_work(&new).map(|()| new)
+        };
+        match hire(settings) {
+            Ok(new) => {
+                put(new);
+                Ok(())
+            }
+            Err(err) => {
+                // As before, if that can be had; the log says if not, and so does the status.
+                match hire(ExitSettings::clone(&old.settings)) {
+                    Ok(again) => put(again),
+                    Err(err) => {
+                        tracing::error!(module = %old.settings.name, %err, "module stopped");
+                    }
+                }
+                Err(err)
             }
         }
-        Ok(())
     }
 
     /// Lets a module finish the batch in hand and stops it. Its place and its shelf stay in the
@@ -178,34 +201,49 @@ impl Dispatcher {
     }
 
     /// Gives an order and waits until the module's worker has carried it out, for
-    /// [`ORDER_WAIT_MAX`] at the longest.
+    /// [`ORDER_WAIT_MAX`] at the longest. What is answered with an error was not done.
     ///
     /// # Errors
     ///
     /// [`DispatchError::Unknown`], [`DispatchError::Disabled`], [`DispatchError::NotHeld`],
-    /// [`DispatchError::Busy`], or what the store says.
+    /// [`DispatchError::Ahead`], [`DispatchError::Busy`], [`DispatchError::Changed`], or what the
+    /// store says.
     pub fn order(&self, name: &ExitName, order: Order) -> Result<Done, DispatchError> {
         let member = self.common.member(name)?;
         if !member.settings.enabled {
             return Err(DispatchError::Disabled(name.clone()));
         }
         let (answer, answered) = mpsc::sync_channel(1);
-        member.seat.order(Ordered { order, answer });
+        let claim = Claim::default();
+        if !member.seat.order(Ordered { order, claim: claim.clone(), answer }) {
+            return Err(DispatchError::Changed(name.clone()));
+        }
         member.stop.nudge();
-        match answered.recv_timeout(ORDER_WAIT_MAX) {
-            Ok(done) => done,
-            Err(RecvTimeoutError::Timeout) => Err(DispatchError::Busy(name.clone())),
-            // The module was replaced or removed meanwhile.
-            Err(RecvTimeoutError::Disconnected) => Err(DispatchError::Unknown(name.clone())),
+        let mut wait = ORDER_WAIT_MAX;
+        loop {
+            match answered.recv_timeout(wait) {
+                Ok(done) => return done,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(DispatchError::Changed(name.clone()));
+                }
+                Err(RecvTimeoutError::Timeout) if claim.give_up() => {
+                    return Err(DispatchError::Busy(name.clone()));
+                }
+                // The worker has begun: its answer is a few writes away.
+                Err(RecvTimeoutError::Timeout) => wait = ORDER_POLL,
+            }
         }
     }
 
-    /// Waits until every enabled module with `before_reply` has had its first attempt at that
-    /// event, or at one that it stands behind; `limit` at the longest. Whether they all had.
+    /// Waits until every module with `before_reply` has had its first attempt at that event, or at
+    /// one that it stands behind; `limit` at the longest. Whether they all had. A module that does
+    /// not run, whose target seems dead, or that is told old events again keeps nobody waiting.
     #[must_use = "whether everybody was told is worth a number"]
     pub fn told(&self, seq: EventSeq, limit: Duration) -> bool {
         let until = Instant::now() + limit;
-        let waits = |it: &Arc<Member>| it.settings.enabled && it.settings.before_reply;
+        let waits = |it: &Arc<Member>| {
+            it.settings.enabled && it.settings.before_reply && it.seat.is_prompt()
+        };
         let members: Vec<_> =
             locked(&self.common.members).iter().filter(|it| waits(it)).cloned().collect();
         members.iter().all(|it| it.seat.wait_past(seq, until))

@@ -57,9 +57,22 @@ pub enum DispatchError {
         seq: EventSeq,
     },
 
-    /// The worker was busy with the module for longer than an order waits. The order stands.
-    #[error("module {0} is busy; the order will be carried out when it is not")]
+    /// The order would drop an event that the cursor has not passed, so that it would come again.
+    #[error("event {seq} of module {name} lies ahead of its cursor: a replay is under way")]
+    Ahead {
+        /// The module.
+        name: ExitName,
+        /// The event.
+        seq: EventSeq,
+    },
+
+    /// The worker was busy with the module for longer than an order waits. The order was given up.
+    #[error("module {0} is busy with its events; nothing was done")]
     Busy(ExitName),
+
+    /// The module was changed or removed before the order was carried out.
+    #[error("module {0} was changed or removed meanwhile; nothing was done")]
+    Changed(ExitName),
 
     /// The store refused it, or failed.
     #[error("module {name}: {source}")]
@@ -82,7 +95,9 @@ impl DispatchError {
             Self::Unknown(_) => "exit-unknown",
             Self::Disabled(_) => "exit-disabled",
             Self::NotHeld { .. } => "exit-not-held",
+            Self::Ahead { .. } => "exit-ahead",
             Self::Busy(_) => "exit-busy",
+            Self::Changed(_) => "exit-changed",
             Self::Order { source, .. } => source.code(),
         }
     }

@@ -52,7 +52,7 @@ pub(crate) fn explain(known: &Known<'_>, logged: &LoggedEvent, snapshots: &Snaps
             .to_owned(),
     );
     let started = row.map_or(EventSeq(0), |it| it.started);
-    let again = row.and_then(|it| it.replay).is_some();
+    let again = row.and_then(|it| it.replay).is_some_and(|it| *position < seq && seq <= it.to);
     passes &= rule(
         "the event is not older than the module's start",
         started < seq || again,
@@ -107,7 +107,10 @@ pub(crate) fn explain(known: &Known<'_>, logged: &LoggedEvent, snapshots: &Snaps
         None if *position < seq => {
             (false, format!("the module is at event {position} and has not reached it"))
         }
-        None if passes => (true, "it was told, and the module accepted or skipped it".to_owned()),
+        None if passes => (
+            true,
+            "the module accepted or skipped it, unless an operator has dropped it".to_owned(),
+        ),
         None => (false, "it was passed over".to_owned()),
     };
     rule("the event has been settled", told, because);

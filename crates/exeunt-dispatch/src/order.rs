@@ -1,7 +1,11 @@
 //! What an operator can order of a module. The module's own worker carries it out, under its lease,
 //! so that nobody else ever moves a cursor or touches a shelf.
 
-use std::sync::mpsc::SyncSender;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+    mpsc::SyncSender,
+};
 
 use exeunt_types::EventSeq;
 
@@ -36,5 +40,35 @@ pub struct Done {
 #[derive(Debug)]
 pub(crate) struct Ordered {
     pub(crate) order: Order,
+    pub(crate) claim: Claim,
     pub(crate) answer: SyncSender<Result<Done, DispatchError>>,
+}
+
+/// Who has an order in hand: it is carried out or given up, never both.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claim(Arc<AtomicU8>);
+
+impl Claim {
+    const FREE: u8 = 0;
+    const TAKEN: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// The worker begins; not if the order was given up.
+    pub(crate) fn take(&self) -> bool {
+        self.change(Self::FREE, Self::TAKEN)
+    }
+
+    /// The worker could not do it now and comes back to it.
+    pub(crate) fn put_back(&self) {
+        self.change(Self::TAKEN, Self::FREE);
+    }
+
+    /// Whoever gave the order waits no longer; not if the worker has begun.
+    pub(crate) fn give_up(&self) -> bool {
+        self.change(Self::FREE, Self::GIVEN_UP)
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
 }

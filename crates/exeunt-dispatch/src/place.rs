@@ -64,6 +64,8 @@ pub(crate) struct Batch {
     aside: Vec<Held>,
     /// Held events that the module no longer asks for.
     release: Vec<EventSeq>,
+    /// Those of them all that tell of a parked event themselves.
+    pub(crate) quiet: Vec<EventSeq>,
     /// Why the operator's expression could not be applied to events that are told for that reason.
     pub(crate) unfiltered: Option<String>,
     /// The last event that was looked at.
@@ -216,6 +218,9 @@ impl Place {
         snapshots: &Snapshots,
     ) -> Batch {
         let mut batch = Batch { passes_to: self.cursor, ..Batch::default() };
+        let rows = due.iter().filter_map(|(_, row)| row.as_ref().ok()).chain(&self.log);
+        let announces = |it: &&LoggedEvent| it.kind == EventKind::DELIVERY_PARKED;
+        batch.quiet = rows.filter(announces).map(|it| it.seq).collect();
         // Whether it is told: an event outside the filter is none of this module's business.
         let tell = |batch: &mut Batch, logged: &LoggedEvent, on_shelf| {
             let LoggedEvent { seq, kind, subject, .. } = *logged;

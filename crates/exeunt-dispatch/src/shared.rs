@@ -9,7 +9,11 @@ use std::{
 use exeunt_store::Lease;
 use exeunt_types::{EventSeq, ExitName, UnixMillis};
 
-use crate::{delivered::Ring, order::Ordered, status::ExitStatus};
+use crate::{
+    delivered::Ring,
+    order::Ordered,
+    status::{ExitState, ExitStatus},
+};
 
 /// Time of day, given by whoever starts the dispatcher.
 pub type Clock = std::sync::Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -97,7 +101,8 @@ pub(crate) struct Seat {
     numbers: Mutex<Numbers>,
     /// The cursor has moved.
     moved: Condvar,
-    orders: Mutex<VecDeque<Ordered>>,
+    /// `None` once the worker has left.
+    orders: Mutex<Option<VecDeque<Ordered>>>,
     ring: Mutex<Ring>,
 }
 
@@ -117,7 +122,7 @@ impl Seat {
             lease: Mutex::new(None),
             numbers: Mutex::new(numbers),
             moved: Condvar::new(),
-            orders: Mutex::default(),
+            orders: Mutex::new(Some(VecDeque::new())),
             ring: Mutex::default(),
         }
     }
@@ -145,6 +150,12 @@ impl Seat {
         locked(&self.numbers)
     }
 
+    /// Whether the module takes new events as they come: it runs, and hears no old ones again.
+    pub(crate) fn is_prompt(&self) -> bool {
+        let Numbers { status, .. } = &*locked(&self.numbers);
+        status.replay.is_none() && matches!(status.state, ExitState::Starting | ExitState::Running)
+    }
+
     /// Tells those who wait in [`Self::wait_past`] that the cursor has moved.
     pub(crate) fn has_moved(&self) {
         self.moved.notify_all();
@@ -164,14 +175,24 @@ impl Seat {
         true
     }
 
-    /// Puts an order into the worker's hands.
-    pub(crate) fn order(&self, ordered: Ordered) {
-        locked(&self.orders).push_back(ordered);
+    /// Puts an order into the worker's hands; whether there is a worker to carry it out.
+    pub(crate) fn order(&self, ordered: Ordered) -> bool {
+        let mut orders = locked(&self.orders);
+        let there = orders.is_some();
+        if let Some(orders) = &mut *orders {
+            orders.push_back(ordered);
+        }
+        there
     }
 
     /// The next order that was given, if any.
     pub(crate) fn next_order(&self) -> Option<Ordered> {
-        locked(&self.orders).pop_front()
+        locked(&self.orders).as_mut()?.pop_front()
+    }
+
+    /// The worker leaves: whoever waits for an order learns it by the end of the channel.
+    pub(crate) fn close_orders(&self) {
+        *locked(&self.orders) = None;
     }
 
     /// What was told lately.

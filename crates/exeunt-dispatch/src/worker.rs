@@ -138,7 +138,8 @@ impl Worker {
         }
 
         // 2. What the operator has ordered.
-        if self.carry_out_orders()? {
+        self.carry_out_orders()?;
+        if self.place.is_none() {
             return Ok(());
         }
 
@@ -166,6 +167,10 @@ impl Worker {
                 return Ok(());
             }
         };
+        // The hello may have taken its time: a module that is to go is told nothing more.
+        if self.stop.is_given() {
+            return Ok(());
+        }
         self.window = window;
         let is_probe = allowance == Allowance::Probe;
         let limit = if is_probe || self.careful != 0 { 1 } else { window };
@@ -195,7 +200,7 @@ impl Worker {
         let name = self.name().clone();
         let lease = match self.store.lease(&name, &self.holder, now, now.plus(LEASE)) {
             // Somebody removed it under us; the configuration says where to start.
-            Err(StoreError::NoCursor(_)) => {
+            Err(StoreError::NoCursor(_)) if !self.stop.is_given() => {
                 self.store.open_cursor(&name, self.settings.start_at)?;
                 self.store.lease(&name, &self.holder, now, now.plus(LEASE))?
             }
@@ -261,6 +266,7 @@ impl Worker {
         };
         if let Some(fault) = &report.fault {
             self.module.ended(fault);
+            self.seat.numbers().status.pid = None;
             // We killed it ourselves: whoever has no answer yet is not to blame.
             if self.stop.is_abandoned() {
                 report.fault = None;
@@ -292,10 +298,11 @@ impl Worker {
         }
         let told = batch.events.len();
         let facts: Vec<_> = batch.told().collect();
+        let quiet = batch.quiet.clone();
         let place = self.place.as_ref().expect("BUG: the turn took the place");
         let rules = Rules { schedule: &self.settings.retry, now, random: &*self.random };
         let mut judgement = place.judge(batch, report, &rules);
-        self.announce_parked(&mut judgement.settlement)?;
+        self.announce_parked(&mut judgement.settlement, &quiet, now);
         if !judgement.is_empty() {
             self.write(&judgement.settlement)?;
         }
@@ -355,22 +362,20 @@ impl Worker {
 
     /// An event that goes on the shelf for an operator is an event itself, in the same transaction.
     /// That of a parked announcement is not announced again.
-    fn announce_parked(&self, settlement: &mut Settlement) -> Result<(), StoreError> {
-        for held in settlement.hold.iter().filter(|it| it.state == HeldState::Parked) {
-            let kind = self.store.event(held.seq)?.map(|it| it.kind);
-            if kind != Some(EventKind::DELIVERY_PARKED) {
-                settlement.announce.push(Announcement {
-                    kind: EventKind::DELIVERY_PARKED,
-                    at: (self.clock)(),
-                    detail: vec![
-                        ("Module".to_owned(), self.name().to_string()),
-                        ("Event".to_owned(), held.seq.to_string()),
-                        ("Reason".to_owned(), held.last_error.clone()),
-                    ],
-                });
-            }
-        }
-        Ok(())
+    fn announce_parked(&self, settlement: &mut Settlement, quiet: &[EventSeq], at: UnixMillis) {
+        let parked = settlement.hold.iter().filter(|it| it.state == HeldState::Parked);
+        let loud = parked.filter(|it| !quiet.contains(&it.seq));
+        settlement.announce = loud
+            .map(|held| Announcement {
+                kind: EventKind::DELIVERY_PARKED,
+                at,
+                detail: vec![
+                    ("Module".to_owned(), self.name().to_string()),
+                    ("Event".to_owned(), held.seq.to_string()),
+                    ("Reason".to_owned(), held.last_error.clone()),
+                ],
+            })
+            .collect();
     }
 
     /// Keeps what was told for those who follow the module.
@@ -540,6 +545,7 @@ impl Worker {
                 tracing::debug!(module = %self.name(), %err, "the lease was not given back");
             }
         }
+        self.seat.close_orders();
         self.publish();
         self.publish_state(ExitState::Stopped);
     }

@@ -3,44 +3,42 @@
 use exeunt_store::{Held, HeldState, Settlement, StoreError};
 use exeunt_types::EventSeq;
 
-use super::Worker;
+use super::{Worker, may_pass};
 use crate::{
     breaker::Breaker,
     error::DispatchError,
-    order::{Done, Order, Ordered},
+    order::{Done, Order},
+    place::Place,
 };
 
 impl Worker {
-    /// Carries out what was ordered; whether the place has to be looked at anew.
-    pub(super) fn carry_out_orders(&mut self) -> Result<bool, StoreError> {
-        while let Some(Ordered { order, answer }) = self.seat.next_order() {
-            let done = self.carry_out(&order);
-            let moved = matches!(order, Order::Replay { .. } | Order::CancelReplay);
-            // Who has ordered it may have stopped waiting.
-            match done {
-                Ok(events) => {
-                    tracing::info!(module = %self.name(), ?order, events, "order carried out");
-                    let _ = answer.send(Ok(Done { events }));
-                    if moved {
-                        self.place = None;
-                        return Ok(true);
-                    }
-                }
-                Err(Trouble::Order(err)) => _ = answer.send(Err(err)),
-                Err(Trouble::Store(source)) => {
-                    let name = self.name().clone();
-                    if is_refusal(&source) {
-                        let _ = answer.send(Err(DispatchError::Order { name, source }));
-                    } else {
-                        // The store failed, or the lease is elsewhere: it is ordered again when
-                        // that is over.
-                        self.seat.order(Ordered { order, answer });
-                        return Err(source);
-                    }
-                }
+    /// Carries out what was ordered and not given up since.
+    pub(super) fn carry_out_orders(&mut self) -> Result<(), StoreError> {
+        while let Some(ordered) = self.seat.next_order() {
+            if !ordered.claim.take() {
+                continue;
             }
+            let done = self.carry_out(&ordered.order);
+            let answer = match done {
+                Ok(events) => {
+                    tracing::info!(module = %self.name(), order = ?ordered.order, events, "order carried out");
+                    Ok(Done { events })
+                }
+                Err(Trouble::Order(err)) => Err(err),
+                Err(Trouble::Store(source)) if is_refusal(&source) => {
+                    Err(DispatchError::Order { name: self.name().clone(), source })
+                }
+                // The store failed, or the lease is elsewhere: once more when that is over.
+                Err(Trouble::Store(source)) => {
+                    ordered.claim.put_back();
+                    self.seat.order(ordered);
+                    return Err(source);
+                }
+            };
+            // Who has ordered it may have gone.
+            let _ = ordered.answer.send(answer);
         }
-        Ok(false)
+        Ok(())
     }
 
     fn carry_out(&mut self, order: &Order) -> Result<u64, Trouble> {
@@ -52,14 +50,23 @@ impl Worker {
                 self.save(now, true)?;
                 let lease = self.lease_in_hand()?;
                 self.store.start_replay(self.name(), &lease, *from, *to)?;
+                self.look_anew()?;
                 Ok(to.0 - from.0 + 1)
             }
             Order::CancelReplay => {
                 let lease = self.lease_in_hand()?;
                 self.store.cancel_replay(self.name(), &lease)?;
+                self.look_anew()?;
                 Ok(0)
             }
         }
+    }
+
+    /// The store's cursor was moved: where the module stands is read again, and shown, before the
+    /// order is answered. What fails here is not the order's.
+    fn look_anew(&mut self) -> Result<(), StoreError> {
+        self.place = None;
+        self.take_place().or_else(|err| if may_pass(&err) { Ok(()) } else { Err(err) })
     }
 
     /// Held events become due now, however often they have failed; the next failure of a parked one
@@ -80,6 +87,12 @@ impl Worker {
 
     fn drop_held(&mut self, events: &[EventSeq]) -> Result<u64, Trouble> {
         let release: Vec<EventSeq> = self.held_rows(events)?.into_iter().map(|it| it.seq).collect();
+        // What the cursor has not passed would be read from the log once more.
+        let cursor = self.place.as_ref().map_or(EventSeq(0), Place::cursor);
+        if let Some(seq) = release.iter().find(|it| cursor < **it) {
+            let name = self.name().clone();
+            return Err(Trouble::Order(DispatchError::Ahead { name, seq: *seq }));
+        }
         let count = release.len();
         self.change_shelf(Settlement { release, ..Settlement::default() })?;
         Ok(u64::try_from(count).unwrap_or(u64::MAX))
@@ -87,7 +100,7 @@ impl Worker {
 
     /// The held events of that list, or all of them; nothing where one is not held.
     fn held_rows(&self, events: &[EventSeq]) -> Result<Vec<Held>, Trouble> {
-        let place = self.place.as_ref().expect("BUG: the turn took the place");
+        let Some(place) = &self.place else { return Err(self.no_place()) };
         if events.is_empty() {
             return Ok(place.shelf.iter().cloned().collect());
         }
@@ -106,7 +119,7 @@ impl Worker {
         }
         let lease = self.lease_in_hand()?;
         self.store.settle(self.name(), &lease, settlement.clone())?;
-        let place = self.place.as_mut().expect("BUG: the turn took the place");
+        let Some(place) = &mut self.place else { return Err(self.no_place()) };
         for seq in settlement.release {
             place.shelf.take(seq);
         }
@@ -115,6 +128,11 @@ impl Worker {
         }
         self.publish();
         Ok(())
+    }
+
+    /// Only after an order whose effect could not be read back: the lease is asked for again.
+    fn no_place(&self) -> Trouble {
+        Trouble::Store(StoreError::LeaseLost(self.name().clone()))
     }
 
     fn lease_in_hand(&self) -> Result<exeunt_store::Lease, StoreError> {

@@ -197,11 +197,11 @@ fn an_event_that_never_gets_an_answer_is_found_like_poison() {
     stage.deny(6);
     let own = "def notify(call):\n    time.sleep(1000) if seq(call) == 3 else accept(call)";
     let mut settings = stage.module("sleeper", own);
-    settings.limits.event = std::time::Duration::from_secs(1);
+    settings.limits.event = std::time::Duration::from_secs(5);
     settings.retry.attempts_max = 1;
     let dispatcher = stage.start(vec![settings]);
     let status = status_when(&dispatcher, |it| it.accepted == 5 && it.held_parked == 1);
-    assert_eq!(status.last_error.as_deref(), Some("module did not answer within 1000 ms"));
+    assert_eq!(status.last_error.as_deref(), Some("module did not answer within 5000 ms"));
     drop(dispatcher);
 }
 

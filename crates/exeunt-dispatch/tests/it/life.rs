@@ -65,7 +65,53 @@ fn a_busy_module_is_replaced_without_losing_or_doubling_what_it_answered() {
 }
 
 #[test]
-fn a_worker_that_was_left_behind_settles_nothing() {
+fn a_module_that_is_removed_during_its_hello_is_told_nothing() {
+    let stage = Stage::new();
+    stage.deny(3);
+    let own = r#"
+def initialize(call):
+    while not there_is("hello"):
+        time.sleep(0.02)
+    answer(call, {"protocol": 1, "features": [], "event_mask": MASK, "window": WINDOW})
+open(os.path.join(FOLDER, "started"), "w").close()
+"#;
+    let dispatcher = stage.start(vec![stage.module("clerk", own)]);
+    until(|| stage.path("started").exists());
+    thread::scope(|scope| {
+        let removed = scope.spawn(|| dispatcher.remove(&named("clerk")));
+        until(|| dispatcher.status().is_empty());
+        stage.touch("hello");
+        removed.join().unwrap().unwrap();
+    });
+    assert_eq!(stage.heard_seqs("clerk"), [0; 0]);
+    assert_eq!(stage.stored_cursor("clerk"), 0);
+}
+
+#[test]
+fn who_waits_for_a_module_does_not_wait_for_its_replay() {
+    let stage = Stage::new();
+    let own = r#"
+WINDOW = 1
+def notify(call):
+    while there_is("slow"):
+        time.sleep(0.02)
+    accept(call)
+"#;
+    let module = ExitSettings { before_reply: true, ..stage.module("clerk", own) };
+    stage.deny(3);
+    let dispatcher = stage.start(vec![module]);
+    all_told(&dispatcher);
+    stage.touch("slow");
+    let replay = Order::Replay { from: EventSeq(1), to: EventSeq(3) };
+    dispatcher.order(&named("clerk"), replay).unwrap();
+    stage.deny(1);
+    assert!(dispatcher.told(EventSeq(4), Duration::ZERO));
+    fs::remove_file(stage.path("slow")).unwrap();
+    status_when(&dispatcher, |it| it.replay.is_none() && it.lag == 0);
+}
+
+#[test]
+fn a_busy_module_that_is_replaced_is_killed_and_its_event_comes_again() {
     let stage = Stage::new();
     stage.deny(1);
     // It ignores the end of its input and every polite signal, in the middle of its only event.
@@ -132,7 +178,7 @@ fn every_rule_says_why_a_module_was_told_or_not() {
     status_when(&dispatcher, |it| it.cursor == EventSeq(3));
     let (no, last) = verdict(3);
     assert_eq!(no, [""; 0]);
-    assert_eq!(last, "it was told, and the module accepted or skipped it");
+    assert_eq!(last, "the module accepted or skipped it, unless an operator has dropped it");
 }
 
 #[test]
@@ -246,4 +292,26 @@ fn a_module_fetches_what_its_events_leave_out_and_can_change_nothing() {
     assert_eq!(lines[..5], expected.as_array().unwrap()[..]);
     assert_eq!(lines[5..9], expected.as_array().unwrap()[1..]);
     assert_eq!(lines[9], serde_json::json!(["CertCount", {"long": 1}, null]));
+}
+
+#[test]
+fn a_worker_that_was_left_behind_settles_nothing_and_holds_nobody_up() {
+    let stage = Stage::new();
+    stage.deny(1);
+    let hangs = r#"
+def initialize(call):
+    while not there_is("hello"):
+        time.sleep(0.02)
+    answer(call, {"protocol": 1, "features": [], "event_mask": MASK, "window": WINDOW})
+open(os.path.join(FOLDER, "started"), "w").close()
+"#;
+    let dispatcher = stage.start(vec![stage.module("clerk", hangs)]);
+    until(|| stage.path("started").exists());
+    // The worker waits for its hello for as long as the stage is patient, which is longer.
+    dispatcher.replace(stage.module("clerk", "")).unwrap();
+    all_told(&dispatcher);
+    stage.touch("hello");
+    stage.deny(1);
+    status_when(&dispatcher, |it| it.cursor == EventSeq(2));
+    assert_eq!(stage.heard_seqs("clerk"), [1, 2]);
 }

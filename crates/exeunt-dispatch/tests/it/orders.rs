@@ -148,6 +148,105 @@ WINDOW = 1
 }
 
 #[test]
+fn an_event_ahead_of_the_cursor_is_not_dropped_since_it_would_come_again() {
+    let stage = Stage::new();
+    stage.deny(4);
+    let own = r#"
+WINDOW = 1
+def notify(call):
+    if seq(call) == 4:
+        answer(call, {"outcome": "park", "reason": "no"})
+        return
+    if there_is("slow"):
+        while there_is("slow"):
+            time.sleep(0.02)
+    accept(call)
+"#;
+    let dispatcher = stage.start(vec![stage.module("clerk", own)]);
+    status_when(&dispatcher, |it| it.held_parked == 1 && it.lag == 0);
+    stage.touch("slow");
+    let clerk = named("clerk");
+    let replay = Order::Replay { from: EventSeq(1), to: EventSeq(4) };
+    dispatcher.order(&clerk, replay).unwrap();
+    assert!(status_when(&dispatcher, |_| true).replay.is_some(), "shown before it is answered");
+    let order = || dispatcher.order(&clerk, Order::Drop(vec![EventSeq(4)]));
+    let refused = thread::scope(|scope| {
+        let refused = scope.spawn(order);
+        // The order waits for the end of the event in hand.
+        until(|| stage.heard("clerk").len() == 5);
+        fs::remove_file(stage.path("slow")).unwrap();
+        refused.join().unwrap()
+    });
+    // Either the replay was under way, or it was over by then and the event is dropped for good.
+    match refused {
+        Err(err) => assert_eq!(err.code(), "exit-ahead"),
+        Ok(dropped) => assert_eq!(dropped, done(1)),
+    }
+    status_when(&dispatcher, |it| it.replay.is_none() && it.lag == 0);
+    if stage.store.held(&clerk).unwrap().len() == 1 {
+        assert_eq!(order().unwrap(), done(1));
+    }
+    stage.deny(1);
+    all_told(&dispatcher);
+    assert_eq!(stage.heard_seqs("clerk").iter().filter(|it| **it == 4).count(), 1);
+}
+
+#[test]
+fn an_order_that_nobody_waits_for_any_more_is_not_carried_out() {
+    let stage = Stage::new();
+    let own = r#"
+WINDOW = 1
+def notify(call):
+    if seq(call) == 1:
+        answer(call, {"outcome": "park", "reason": "no"})
+        return
+    while seq(call) == 3 and not there_is("open"):
+        time.sleep(0.02)
+    accept(call)
+"#;
+    stage.deny(1);
+    let dispatcher = stage.start(vec![stage.module("clerk", own)]);
+    // Event 2 tells of the parking.
+    status_when(&dispatcher, |it| it.held_parked == 1 && it.lag == 0);
+    stage.deny(1);
+    until(|| stage.heard_seqs("clerk").contains(&3));
+    let clerk = named("clerk");
+    let busy = dispatcher.order(&clerk, Order::Drop(vec![EventSeq(1)])).unwrap_err();
+    assert_eq!(busy.code(), "exit-busy");
+    stage.touch("open");
+    all_told(&dispatcher);
+    assert_eq!(stage.store.held(&clerk).unwrap().len(), 1);
+}
+
+#[test]
+fn an_order_to_a_module_that_is_changed_meanwhile_is_answered() {
+    let stage = Stage::new();
+    stage.deny(1);
+    let own = r#"
+def notify(call):
+    while not there_is("open"):
+        time.sleep(0.02)
+    accept(call)
+"#;
+    let module = stage.module("clerk", own);
+    let dispatcher = stage.start(vec![module.clone()]);
+    until(|| stage.heard("clerk").len() == 1);
+    let answer = thread::scope(|scope| {
+        let order = scope.spawn(|| dispatcher.order(&named("clerk"), Order::Retry(Vec::new())));
+        let change = scope.spawn(|| dispatcher.replace(module));
+        // Both wait for the event in hand; which of them comes first is nobody's business.
+        thread::sleep(Duration::from_millis(50));
+        stage.touch("open");
+        change.join().unwrap().unwrap();
+        order.join().unwrap()
+    });
+    match answer {
+        Ok(retried) => assert_eq!(retried, done(0)),
+        Err(err) => assert_eq!(err.code(), "exit-changed"),
+    }
+}
+
+#[test]
 fn a_replay_of_what_no_mask_wants_ends_as_well() {
     let stage = Stage::new();
     stage.deny(5);
