@@ -21,6 +21,13 @@ pub const FEATURES: [&str; 1] = [CALL_BACKS];
 /// 256 events can ask forty times for each.
 pub const CALL_BACKS_PER_BATCH_MAX: u32 = 10_000;
 
+/// Most lines of an idle module that are looked at in one [`ModuleProcess::attend`]; the others wait
+/// for the next. A module that never stops asking holds its worker no longer than that, and one that
+/// asks everything it can in one breath is served in one or two.
+///
+/// [`ModuleProcess::attend`]: crate::ModuleProcess::attend
+pub const CALL_BACKS_PER_ATTEND_MAX: u32 = 256;
+
 /// Octets of answers that may wait for the module to read them. Beyond that the host reads no more
 /// of what the module writes, so that both sides hold a bounded amount. Twice the longest line.
 const ANSWER_BYTES_WAITING_MAX: u64 = 2 * exeunt_module::LINE_BYTES_MAX as u64;
@@ -47,18 +54,25 @@ impl CallBacks for NoCallBacks {
     }
 }
 
-/// The questions of one batch, or of one call before the first.
+/// The questions of one batch, of one call before the first, or of one look between two.
 pub(crate) struct Asking<'a> {
     call_backs: &'a dyn CallBacks,
     looked_up: u32,
-    /// [`Pipes::appended_bytes`] before the first answer.
+    /// [`Pipes::appended_bytes`] when the events of the batch were in; what is before it is no answer.
+    /// 0 where there are no events: there everything that waits counts, whoever appended it, or every
+    /// look would forgive what the one before it left.
     start_bytes: u64,
 }
 
 impl<'a> Asking<'a> {
     /// To be called when the events of the batch have been appended.
-    pub(crate) fn new(call_backs: &'a dyn CallBacks, pipes: &Pipes) -> Self {
+    pub(crate) fn about_events(call_backs: &'a dyn CallBacks, pipes: &Pipes) -> Self {
         Self { call_backs, looked_up: 0, start_bytes: pipes.appended_bytes() }
+    }
+
+    /// Questions of a module that has no event in hand.
+    pub(crate) fn about_the_ca(call_backs: &'a dyn CallBacks) -> Self {
+        Self { call_backs, looked_up: 0, start_bytes: 0 }
     }
 
     /// Whether so much waits for the module that nothing more is to be read from it.

@@ -128,6 +128,13 @@ pub enum Fault {
         limit: Duration,
     },
 
+    /// It asks and does not read the answers.
+    #[error("module did not read its answers for {} ms", .limit.as_millis())]
+    Unread {
+        /// The limit, [`HostLimits::event`](crate::HostLimits::event).
+        limit: Duration,
+    },
+
     /// A line on standard output is not JSON-RPC.
     #[error("module wrote something else than JSON-RPC: {excerpt}")]
     Garbage {
@@ -161,6 +168,7 @@ impl Fault {
         match self {
             Self::Exited { .. } => "module-exited",
             Self::Deadline { .. } => "module-deadline",
+            Self::Unread { .. } => "module-unread",
             Self::Garbage { .. } => "module-garbage",
             Self::LineTooLong { .. } => "module-line-too-long",
             Self::Closed => "module-closed",

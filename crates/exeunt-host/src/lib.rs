@@ -20,7 +20,9 @@ mod pipes;
 mod process;
 mod stderr;
 
-pub use call_backs::{CALL_BACKS_PER_BATCH_MAX, CallBacks, FEATURES, NoCallBacks};
+pub use call_backs::{
+    CALL_BACKS_PER_ATTEND_MAX, CALL_BACKS_PER_BATCH_MAX, CallBacks, FEATURES, NoCallBacks,
+};
 pub use command::{INHERITED_VARIABLES, ModuleCommand, TEMPORARY_FOLDER};
 pub use error::{EXCERPT_CHARS_MAX, Fault, StartError};
 pub use limits::HostLimits;

@@ -88,7 +88,17 @@ impl Pipes {
 
     /// What [`Self::sent_bytes`] will be when everything appended so far has been written.
     pub(crate) fn appended_bytes(&self) -> u64 {
-        self.sent_bytes + (self.outgoing.len() - self.written) as u64
+        self.sent_bytes + self.waiting_bytes() as u64
+    }
+
+    /// Octets appended and not yet written.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.outgoing.len() - self.written
+    }
+
+    /// Writes what the pipe takes without waiting, and reads nothing.
+    pub(crate) fn write_now(&mut self) -> io::Result<()> {
+        if self.is_draining { Ok(()) } else { self.write() }
     }
 
     /// Closes the module's standard input as soon as everything has been sent.

@@ -17,7 +17,7 @@ use exeunt_module::{
 
 use crate::{
     CallBacks, Fault, HostLimits, ModuleCommand, NoCallBacks, StartError,
-    call_backs::Asking,
+    call_backs::{Asking, CALL_BACKS_PER_ATTEND_MAX},
     command::Fingerprint,
     confine::{EXECUTE_STATUS, REPORT_PREFIX},
     error::{excerpt, one_line},
@@ -83,6 +83,9 @@ pub struct ModuleProcess {
     description: String,
     /// Lines of standard output that were passed over since the last report about them.
     ignored: u64,
+    /// While it is idle and leaves answers unread: when it last took some, and
+    /// [`Pipes::sent_bytes`] then.
+    unread: Option<(Instant, u64)>,
     fault: Option<Fault>,
 }
 
@@ -165,6 +168,7 @@ impl ModuleProcess {
             },
             description: String::new(),
             ignored: 0,
+            unread: None,
             fault: None,
         })
     }
@@ -245,27 +249,20 @@ impl ModuleProcess {
     /// called now and then while there are no events, of a module that [uses
     /// call-backs](Self::has_feature). Between events it can ask about the CA alone (context 0).
     ///
+    /// Looks at [`CALL_BACKS_PER_ATTEND_MAX`] lines at the most, and at none as long as too many
+    /// answers wait to be read. A module that reads nothing of them for [`HostLimits::event`] is
+    /// ended.
+    ///
     /// Gives why the process is no more, if that came out.
     pub fn attend(&mut self, call_backs: &dyn CallBacks) -> Option<Fault> {
         if self.fault.is_some() || !self.has_feature(CALL_BACKS) {
             return self.fault.clone();
         }
-        let mut asked = Asking::new(call_backs, &self.pipes);
-        let mut wait = Wait::of(Duration::ZERO);
-        let broken = loop {
-            match self.next_message(&mut wait, Some(&mut asked)) {
-                Ok(Message::CallBack(line)) => self.answer(&line, &mut asked, |_| false),
-                Ok(Message::Answer(_) | Message::Malformed { .. }) => self.ignored += 1,
-                Err(broken) => break broken,
-            }
-        };
+        let looked = self.look_at_questions(call_backs);
         self.tell_ignored();
-        let sent = match broken {
-            // Everything has been read. What the pipe does not take goes out with the next batch.
-            Broken::Deadline => self.pipes.step_writing(Instant::now()).map_err(Broken::Io),
-            broken => Err(broken),
-        };
-        sent.err().map(|it| self.end(it))
+        // What the pipe does not take now goes out at the next look, or with the next batch.
+        let sent = looked.and_then(|()| self.pipes.write_now().map_err(Broken::Io));
+        sent.and_then(|()| self.look_at_unread()).err().map(|it| self.end(it))
     }
 
     /// Asks the module to end, waits for [`HostLimits::shutdown`], kills what is left, reaps.
@@ -289,6 +286,38 @@ impl ModuleProcess {
             let limit_ms = self.limits.shutdown.as_millis();
             tracing::warn!(%module, limit_ms, "module did not stop in time and was killed");
         }
+    }
+
+    /// Answers what has been read, and one chunk more.
+    fn look_at_questions(&mut self, call_backs: &dyn CallBacks) -> Result<(), Broken> {
+        let mut asked = Asking::about_the_ca(call_backs);
+        let mut wait = Wait::of(Duration::ZERO);
+        for _ in 0..CALL_BACKS_PER_ATTEND_MAX {
+            match self.next_message(&mut wait, Some(&mut asked)) {
+                Ok(Message::CallBack(line)) => self.answer(&line, &mut asked, |_| false),
+                Ok(Message::Answer(_) | Message::Malformed { .. }) => self.ignored += 1,
+                Err(Broken::Deadline) => break,
+                Err(broken) => return Err(broken),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an idle module has read nothing for too long. It counts from the first look at which
+    /// something waits: between two looks nobody writes, so that it cannot read either.
+    fn look_at_unread(&mut self) -> Result<(), Broken> {
+        let now = Instant::now();
+        let sent_bytes = self.pipes.sent_bytes();
+        match self.unread {
+            _ if self.pipes.waiting_bytes() == 0 => self.unread = None,
+            Some((since, sent_before)) if sent_before == sent_bytes => {
+                if self.limits.event < now.duration_since(since) {
+                    return Err(Broken::Unread);
+                }
+            }
+            _ => self.unread = Some((now, sent_bytes)),
+        }
+        Ok(())
     }
 
     fn initialize(
@@ -346,7 +375,7 @@ impl ModuleProcess {
         let id = self.take_ids(1);
         line::write_request(self.pipes.outgoing(), &Request { id, call })
             .map_err(|err| StartError::io("writing a call", io::Error::other(err)))?;
-        let mut asked = Asking::new(call_backs, &self.pipes);
+        let mut asked = Asking::about_the_ca(call_backs);
         loop {
             match self.next_message(wait, Some(&mut asked)) {
                 Ok(Message::CallBack(line)) => self.answer(&line, &mut asked, |_| false),
@@ -375,7 +404,9 @@ impl ModuleProcess {
                 }
             }
             Fault::Exited { status, last_words } => StartError::Exited { status, last_words },
-            Fault::Deadline { .. } => StartError::HelloTimeout { limit: self.limits.hello },
+            Fault::Deadline { .. } | Fault::Unread { .. } => {
+                StartError::HelloTimeout { limit: self.limits.hello }
+            }
             Fault::Garbage { excerpt } => StartError::HelloGarbage { excerpt },
             Fault::LineTooLong { limit_bytes } => StartError::HelloGarbage {
                 excerpt: format!("a line longer than {limit_bytes} octets"),
@@ -408,7 +439,7 @@ impl ModuleProcess {
 
         // 2. Write and read until every event has its answer.
         let mut oldest = 0;
-        let mut asked = Asking::new(call_backs, &self.pipes);
+        let mut asked = Asking::about_events(call_backs, &self.pipes);
         let mut wait = Wait::of(self.limits.event);
         loop {
             let before = oldest;
@@ -470,6 +501,10 @@ impl ModuleProcess {
 
     /// Answers a call-back. One that is not to be answered is passed over.
     fn answer(&mut self, line: &[u8], asked: &mut Asking<'_>, in_hand: impl Fn(u64) -> bool) {
+        // Nobody reads any more: the answers would only pile up.
+        if self.pipes.is_draining() {
+            return;
+        }
         if !asked.answer(line, &mut self.pipes, self.limits.line_bytes_max, in_hand) {
             self.ignored += 1;
         }
@@ -550,6 +585,7 @@ impl ModuleProcess {
             },
             Broken::Ended => Fault::Closed,
             Broken::Deadline => Fault::Deadline { limit: self.limits.event },
+            Broken::Unread => Fault::Unread { limit: self.limits.event },
             Broken::Garbage(excerpt) => Fault::Garbage { excerpt },
             Broken::LineTooLong => Fault::LineTooLong { limit_bytes: self.limits.line_bytes_max },
             Broken::Io(err) => Fault::Io { message: err.to_string() },
@@ -591,6 +627,7 @@ impl Wait {
 enum Broken {
     Ended,
     Deadline,
+    Unread,
     Garbage(String),
     LineTooLong,
     Io(io::Error),

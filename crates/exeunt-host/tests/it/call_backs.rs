@@ -215,6 +215,88 @@ fn a_module_that_asks_and_does_not_read_is_stopped_at_the_deadline() {
     assert!(echo.answered.get() <= 10, "{}", echo.answered.get());
 }
 
+/// Asks about the CA for ever once it has answered for its event, and reads nothing more.
+const INSATIABLE: &str = "def notify(call):\n  \
+           accept(call)\n  \
+           while True: request('GetCertificateProperty', 1, seq=0, name='RawCACertificate')";
+
+#[test]
+fn an_idle_module_that_asks_and_does_not_read_is_held_in_bounds_and_ended() {
+    let stage = stage(INSATIABLE).event_limit_ms(1500);
+    let mut process = stage.start();
+    let echo = Echo { bytes: 1 << 20, ..Echo::default() };
+    check_alive(&process.deliver_with(&events([1]), &echo), "a");
+    let mut fault = None;
+    crate::wait_for("the fault", || {
+        fault = process.attend(&echo);
+        // What fits into twice the longest line, and the one that went beyond: however often the
+        // module is looked at. The batch may have had one or two of its own.
+        assert!(echo.answered.get() <= 10, "{}", echo.answered.get());
+        fault.is_some()
+    });
+    assert!(8 <= echo.answered.get(), "the backlog was never full: {}", echo.answered.get());
+    let fault = fault.unwrap();
+    assert_eq!(fault.code(), "module-unread");
+    assert_eq!(fault.to_string(), "module did not read its answers for 1500 ms");
+    assert!(crate::is_reaped(process.pid()));
+    assert_eq!(process.attend(&echo), Some(fault));
+}
+
+#[test]
+fn an_idle_module_that_reads_late_gets_every_answer() {
+    let stage = stage(
+        "def notify(call):\n  \
+           accept(call)\n  \
+           import threading\n  \
+           def write():\n    \
+             for id in range(40): request('GetCertificateProperty', id, seq=0, name='n')\n  \
+           writer = threading.Thread(target=write)\n  \
+           writer.start()\n  \
+           time.sleep(0.5)\n  \
+           total = sum(len(sys.stdin.readline()) for _ in range(40))\n  \
+           writer.join()\n  \
+           open('heard', 'w').write(str(total))\n  \
+           os.rename('heard', 'there')",
+    );
+    let mut process = stage.start();
+    let echo = Echo { bytes: 1 << 20, ..Echo::default() };
+    check_alive(&process.deliver_with(&events([1]), &echo), "a");
+    crate::wait_for("the answers", || {
+        assert_eq!(process.attend(&echo), None);
+        stage.path("there").exists()
+    });
+    let total: u64 = std::fs::read_to_string(stage.path("there")).unwrap().parse().unwrap();
+    assert!(40 << 20 < total && total < 41 << 20, "{total}");
+    process.stop();
+}
+
+#[test]
+fn one_look_at_an_idle_module_has_an_end() {
+    let count = 2 * exeunt_host::CALL_BACKS_PER_ATTEND_MAX + 10;
+    let stage = stage(&format!(
+        "def notify(call):\n  \
+           accept(call)\n  \
+           question = json.dumps({{'jsonrpc': '2.0', 'id': 1, 'method': 'GetCertificateProperty', 'params': {{'seq': 0, 'name': 'n'}}}})\n  \
+           sys.stdout.write((question + '\\n') * {count})\n  \
+           sys.stdout.flush()\n  \
+           for _ in range({count}): sys.stdin.readline()\n  \
+           open('there', 'w')",
+    ));
+    let mut process = stage.start();
+    let echo = Echo::default();
+    check_alive(&process.deliver_with(&events([1]), &echo), "a");
+    let mut most = 0;
+    crate::wait_for("the answers", || {
+        let before = echo.answered.get();
+        assert_eq!(process.attend(&echo), None);
+        most = most.max(echo.answered.get() - before);
+        stage.path("there").exists()
+    });
+    assert_eq!(echo.answered.get(), count);
+    assert!(most <= exeunt_host::CALL_BACKS_PER_ATTEND_MAX, "{most}");
+    process.stop();
+}
+
 #[test]
 fn a_module_that_asks_first_and_reads_later_gets_every_answer() {
     let stage = stage(
