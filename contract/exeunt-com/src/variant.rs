@@ -388,10 +388,13 @@ impl Drop for Variant {
 }
 
 impl Clone for Variant {
-    /// A copy; of a value that cannot be copied, nothing.
+    /// A copy that owns its own parts: where the value is only pointed to, as `VT_BYREF` says, that is
+    /// what is copied, for the copy may outlive it. Of a value that cannot be copied, nothing.
     fn clone(&self) -> Self {
-        // SAFETY: the variant is valid.
-        unsafe { duplicate(&self.0) }.map_or(Self::empty(), Self)
+        let mut copy = Self::empty();
+        // SAFETY: both variants are valid. On failure the copy stays as it is.
+        unsafe { VariantCopyInd(copy.receive(), self.as_ptr()) };
+        copy
     }
 }
 

@@ -31,6 +31,32 @@ fn a_variant_copied_to_itself_stays() {
 }
 
 #[test]
+fn a_copy_of_a_pointer_is_the_value_that_it_pointed_to() {
+    let mut number = 7;
+    let plVal = &raw mut number;
+    let raw = VARIANT { vt: VT_I4 | VT_BYREF, value: VARIANT_VALUE { plVal }, ..EMPTY };
+    // SAFETY: the number lives longer than the variant.
+    let copy = unsafe { Variant::from_raw(raw) }.clone();
+    number = 8;
+    assert_eq!((number, copy.as_i32()), (8, Some(7)));
+
+    let mut string = Bstr::from("text");
+    let place: *mut BSTR = (&raw mut string).cast();
+    let raw =
+        VARIANT { vt: VT_BSTR | VT_BYREF, value: VARIANT_VALUE { byref: place.cast() }, ..EMPTY };
+    // SAFETY: the string lives longer than the variant.
+    let copy = unsafe { Variant::from_raw(raw) }.clone();
+    assert_ne!(copy.as_bstr().unwrap().as_raw(), string.as_raw());
+    drop(string);
+    assert_eq!(text(&copy).unwrap(), "text");
+
+    let nowhere = VARIANT_VALUE { byref: ptr::null_mut() };
+    let raw = VARIANT { vt: VT_I4 | VT_BYREF, value: nowhere, ..EMPTY };
+    // SAFETY: a null pointer is never followed.
+    assert_eq!(unsafe { Variant::from_raw(raw) }.clone().vt(), VT_EMPTY);
+}
+
+#[test]
 fn an_array_goes_with_its_variant() {
     let array: *mut SAFEARRAY = crate::safearray::SafeArrayCreateVector(VT_I4, 0, 3);
     let raw = VARIANT { vt: VT_ARRAY | VT_I4, value: VARIANT_VALUE { parray: array }, ..EMPTY };
