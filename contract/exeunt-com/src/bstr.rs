@@ -81,12 +81,19 @@ pub(crate) unsafe fn units_of(text: LPCOLESTR) -> usize {
 /// `text` is null or points to units of UTF-16 that end with a zero.
 pub unsafe fn text_of(text: LPCOLESTR) -> String {
     // SAFETY: the caller vouches for the text.
-    let units = unsafe { units_of(text) };
-    if units == 0 {
-        return String::new();
-    }
-    // SAFETY: `units_of` has read that many; alignment is that of any text of 16-bit units.
-    String::from_utf16_lossy(unsafe { slice::from_raw_parts(text, units) })
+    let units = unsafe { copied_units(text, units_of(text)) };
+    String::from_utf16_lossy(&units)
+}
+
+/// A copy of that many units, which need not be aligned: a caller may keep its text in a packed
+/// structure.
+///
+/// # Safety
+///
+/// `text` can be read for `count` units; with 0 it may be null.
+pub(crate) unsafe fn copied_units(text: LPCOLESTR, count: usize) -> Vec<OLECHAR> {
+    // SAFETY: the caller vouches for the units.
+    (0..count).map(|it| unsafe { text.add(it).read_unaligned() }).collect()
 }
 
 /// A new string from a text that is ended by a zero. Null for null and without memory.
@@ -379,6 +386,21 @@ mod tests {
         for text in ["", "a", "Zürich", "𝄞 clef", "with\0zero"] {
             assert_eq!(Bstr::from(text).to_text().unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_text_at_an_odd_place_is_read() {
+        let units: Vec<u8> = "𝄞 clef\0".encode_utf16().flat_map(u16::to_ne_bytes).collect();
+        // One of the two places is odd.
+        for offset in [0, 1] {
+            let mut bytes = vec![0xFF; offset];
+            bytes.extend_from_slice(&units);
+            // SAFETY: the units after the offset end with a zero.
+            let text = unsafe { text_of(bytes.as_ptr().byte_add(offset).cast()) };
+            assert_eq!(text, "𝄞 clef");
+        }
+        // SAFETY: null is allowed.
+        assert_eq!(unsafe { text_of(ptr::null()) }, "");
     }
 
     #[test]

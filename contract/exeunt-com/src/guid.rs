@@ -11,7 +11,7 @@ use crate::{
         CLSID, CO_E_CLASSSTRING, CO_E_IIDSTRING, E_INVALIDARG, E_OUTOFMEMORY, E_POINTER, GUID,
         GUID_NULL, HRESULT, LPCOLESTR, LPOLESTR, OLECHAR, S_OK,
     },
-    bstr::units_of,
+    bstr::{copied_units, units_of},
     memory::CoTaskMemAlloc,
 };
 
@@ -96,13 +96,13 @@ impl fmt::Display for GUID {
 /// `text` is null or ended by a zero.
 unsafe fn parse(text: LPCOLESTR) -> Option<GUID> {
     // SAFETY: the caller vouches for the text.
-    let units = unsafe { units_of(text) };
-    if units != GUID_UNITS {
+    let count = unsafe { units_of(text) };
+    if count != GUID_UNITS {
         return None;
     }
     // SAFETY: `units_of` has read that many units.
-    let units = unsafe { std::slice::from_raw_parts(text, units) };
-    let text = String::from_utf16(units).ok()?;
+    let units = unsafe { copied_units(text, count) };
+    let text = String::from_utf16(&units).ok()?;
     if text.starts_with('{') { text.parse().ok() } else { None }
 }
 
