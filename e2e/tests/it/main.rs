@@ -11,3 +11,4 @@ mod issuing;
 mod modules;
 mod secrets;
 mod store_faults;
+mod tutorials;
