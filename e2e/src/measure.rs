@@ -1,7 +1,10 @@
 //! What the benchmarks share: requests, medians, and what the kernel says of a process.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
+use exeunt_keys::{SigningKey as _, SoftwareKey, verify};
+use exeunt_types::{KeyAlgorithm, SignatureScheme};
 use exeunt_x509::parse_request;
 
 use crate::ca::Ca;
@@ -34,6 +37,34 @@ pub fn requests(ca: &Ca) -> Vec<Vec<u8>> {
         parse_request(&pem).expect("a request").der().to_vec()
     };
     (0..16).map(make).collect()
+}
+
+/// How long [`crypto_bound`] takes.
+const BOUND_TIME: Duration = Duration::from_millis(600);
+
+/// One verification and one signature on one core, times the cores: certificates per second that
+/// cryptography alone would allow at this moment.
+///
+/// # Panics
+///
+/// When the key does not work.
+pub fn crypto_bound(cores: usize) -> f64 {
+    let key = SoftwareKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
+    let message = [7; 400];
+    let signature = key.sign(&message).expect("a signature");
+    let started = Instant::now();
+    let mut count = 0_u32;
+    while started.elapsed() < BOUND_TIME {
+        for _ in 0..50 {
+            let scheme = SignatureScheme::EcdsaSha256;
+            verify(key.public_key_der(), KeyAlgorithm::EcdsaP256, scheme, &message, &signature)
+                .expect("a good signature");
+            std::hint::black_box(key.sign(&message).expect("a signature"));
+        }
+        count += 50;
+    }
+    let cores = f64::from(u32::try_from(cores).expect("BUG: few cores"));
+    f64::from(count) / started.elapsed().as_secs_f64() * cores
 }
 
 /// User and system time of a process in clock ticks: fields 14 and 15 of its `stat` (proc(5)).

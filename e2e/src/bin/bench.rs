@@ -13,10 +13,8 @@ use clap::{Parser, Subcommand};
 use exeunt_dispatch::ExitSettings;
 use exeunt_e2e::ca::Ca;
 use exeunt_e2e::inside::{self, Inside, THREADS_MAX};
-use exeunt_e2e::measure::{TICKS_PER_SECOND, median, requests, ticks};
+use exeunt_e2e::measure::{TICKS_PER_SECOND, crypto_bound, median, requests, ticks};
 use exeunt_e2e::{load, program};
-use exeunt_keys::{SigningKey as _, SoftwareKey, verify};
-use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
 /// Options of the benchmark.
 #[derive(Debug, Parser)]
@@ -91,7 +89,6 @@ struct Figure {
 }
 
 const WARM_UP: Duration = Duration::from_secs(1);
-const BOUND_TIME: Duration = Duration::from_millis(600);
 
 fn main() {
     let Options { what: What::Issue { seconds, rounds, only } } = Options::parse();
@@ -143,26 +140,6 @@ fn compare(cases: &[Case], figures: &[Vec<Figure>]) {
         let ratios = figures[other].iter().zip(&figures[good]).map(|(a, b)| share(a) / share(b));
         println!("{name}: {:.3} of the figure with a working module", median(ratios.collect()));
     }
-}
-
-/// One verification and one signature on one core, times the cores.
-fn crypto_bound(cores: usize) -> f64 {
-    let key = SoftwareKey::generate(KeyAlgorithm::EcdsaP256).expect("a key");
-    let message = [7; 400];
-    let signature = key.sign(&message).expect("a signature");
-    let started = Instant::now();
-    let mut count = 0_u32;
-    while started.elapsed() < BOUND_TIME {
-        for _ in 0..50 {
-            let scheme = SignatureScheme::EcdsaSha256;
-            verify(key.public_key_der(), KeyAlgorithm::EcdsaP256, scheme, &message, &signature)
-                .expect("a good signature");
-            std::hint::black_box(key.sign(&message).expect("a signature"));
-        }
-        count += 50;
-    }
-    let cores = f64::from(u32::try_from(cores).expect("BUG: few cores"));
-    f64::from(count) / started.elapsed().as_secs_f64() * cores
 }
 
 fn run(case: Case, time: Duration, cores: usize) -> (Figure, Ca) {

@@ -52,7 +52,7 @@ fn main() {
         tiers::run(if long { 20_000 } else { 4_000 }, rounds);
     }
     if wanted(Part::Issuance) {
-        issuance::run(Duration::from_secs(if long { 8 } else { 4 }), rounds);
+        issuance::run(Duration::from_secs(if long { 8 } else { 4 }), rounds, cores);
     }
     if wanted(Part::Drain) {
         drain::run(if long { 100_000 } else { 20_000 }, rounds);
