@@ -216,6 +216,8 @@ fn connect(path: &Path, access: OpenFlags, cache_kib: i64) -> Result<Connection,
     // The references in the schema are kept by the one writer, which never writes a row before the
     // one it speaks of; looking each up again would cost a tenth of its time. A test checks them.
     conn.pragma_update(None, "foreign_keys", false).during(action)?;
+    // Without it, a look-up whose parameter could decide the plan is planned anew each time it runs.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).during(action)?;
     // Deliberately no mmap_size: a file truncated under us would kill the process with SIGBUS.
     conn.pragma_update(None, "synchronous", "full").during(action)?;
     Ok(conn)
