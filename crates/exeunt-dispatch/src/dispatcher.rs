@@ -112,7 +112,7 @@ impl Dispatcher {
             if members.iter().any(|it: &Arc<Member>| it.settings.name == exit.name) {
                 return Err(DispatchError::Duplicate(exit.name));
             }
-            members.push(common.seat(exit)?);
+            members.push(common.seat(exit, None)?);
         }
 
         // 2. Threads. When one cannot be had, dropping the dispatcher ends the others.
@@ -140,7 +140,7 @@ impl Dispatcher {
         if self.common.member(&settings.name).is_ok() {
             return Err(DispatchError::Duplicate(settings.name));
         }
-        let member = self.common.seat(settings)?;
+        let member = self.common.seat(settings, None)?;
         self.common.set_to_work(&member)?;
         locked(&self.common.members).push(member);
         Ok(())
@@ -165,7 +165,7 @@ impl Dispatcher {
             }
         };
         let hire = |settings| {
-            let new = self.common.seat(settings)?;
+            let new = self.common.seat(settings, Some(&old))?;
             self.common.set_to_work(&new).map(|()| new)
         };
         match hire(settings) {
@@ -359,16 +359,25 @@ impl Common {
         member.cloned().ok_or_else(|| DispatchError::Unknown(name.clone()))
     }
 
-    /// A module with its cursor, not at work yet.
-    fn seat(&self, settings: ExitSettings) -> Result<Arc<Member>, DispatchError> {
+    /// A module with its cursor, not at work yet; perhaps in the place of `before`.
+    fn seat(
+        &self,
+        settings: ExitSettings,
+        before: Option<&Member>,
+    ) -> Result<Arc<Member>, DispatchError> {
         let name = settings.name.clone();
         let cursor = self
             .store
             .open_cursor(&name, settings.start_at)
             .map_err(|source| DispatchError::Store { name: name.clone(), source })?;
+        let seat = Seat::new(name, cursor);
+        let seat = match before {
+            Some(before) => seat.succeeding(&before.seat),
+            None => seat,
+        };
         Ok(Arc::new(Member {
             settings: Arc::new(settings),
-            seat: Arc::new(Seat::new(name, cursor)),
+            seat: Arc::new(seat),
             stop: Arc::default(),
             thread: Mutex::default(),
         }))

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -103,7 +103,8 @@ pub(crate) struct Seat {
     moved: Condvar,
     /// `None` once the worker has left.
     orders: Mutex<Option<VecDeque<Ordered>>>,
-    ring: Mutex<Ring>,
+    /// Of the module: its next worker goes on with it.
+    ring: Arc<Mutex<Ring>>,
 }
 
 /// What is published of a module, and what the oldest unsettled event is looked up by.
@@ -123,8 +124,14 @@ impl Seat {
             numbers: Mutex::new(numbers),
             moved: Condvar::new(),
             orders: Mutex::new(Some(VecDeque::new())),
-            ring: Mutex::default(),
+            ring: Arc::default(),
         }
+    }
+
+    /// Goes on with what another seat of the module remembers.
+    pub(crate) fn succeeding(mut self, before: &Self) -> Self {
+        self.ring = Arc::clone(&before.ring);
+        self
     }
 
     /// The lease in hand; `None` when there is none or it was lost.

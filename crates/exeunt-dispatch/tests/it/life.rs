@@ -232,6 +232,10 @@ def notify(call):
     let numbers: Vec<u64> = all.iter().map(|it| it.number).collect();
     assert_eq!(numbers, (1..=u64::try_from(all.len()).unwrap()).collect::<Vec<_>>());
     assert_eq!(dispatcher.deliveries(&clerk, numbers[1], 1).unwrap(), [all[2].clone()]);
+
+    // Other settings do not make the module forget.
+    dispatcher.replace(stage.module("clerk", "")).unwrap();
+    assert_eq!(dispatcher.deliveries(&clerk, 0, all.len()).unwrap(), all);
 }
 
 /// Asks the host for what its event leaves out, and about the CA before the hello and while it has
