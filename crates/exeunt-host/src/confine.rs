@@ -46,9 +46,13 @@ pub struct Confinement {
     /// Folders that the module may use although they are beside or within what is forbidden. They
     /// must exist. The working directory is always one of them.
     pub writable: Vec<PathBuf>,
+    /// Files within what is forbidden that the module may read and execute, and nothing else: its
+    /// program and what that is made of. They must exist.
+    pub readable: Vec<PathBuf>,
     /// Files and folders that the module can neither read nor write, whether they exist or not.
     /// What may appear beside a forbidden file, such as a journal, is to be named as well; to
-    /// forbid the folder is simpler.
+    /// forbid the folder is simpler. What is forbidden within something forbidden stays so: nothing
+    /// in it can be granted.
     pub forbidden: Vec<PathBuf>,
     /// Whether more than the numbers counts: the files, refused system calls, no new privileges.
     pub sandbox: bool,
@@ -62,6 +66,7 @@ impl Default for Confinement {
             cpu_s: CPU_S,
             processes: None,
             writable: Vec::new(),
+            readable: Vec::new(),
             forbidden: Vec::new(),
             sandbox: true,
         }
@@ -84,6 +89,7 @@ const OPEN_FILES_ARG: &str = "--open-files";
 const CPU_S_ARG: &str = "--cpu-s";
 const PROCESSES_ARG: &str = "--processes";
 const WRITABLE_ARG: &str = "--writable";
+const READABLE_ARG: &str = "--readable";
 const FORBIDDEN_ARG: &str = "--forbidden";
 const SANDBOX_ARG: &str = "--sandbox";
 /// After this the program and its arguments.
@@ -92,8 +98,16 @@ const END_ARG: &str = "--";
 impl Confinement {
     /// The rules as arguments, up to and with the `--` before the module's program.
     pub(crate) fn to_args(&self) -> Vec<OsString> {
-        let Self { memory_bytes, open_files, cpu_s, processes, writable, forbidden, sandbox } =
-            self;
+        let Self {
+            memory_bytes,
+            open_files,
+            cpu_s,
+            processes,
+            writable,
+            readable,
+            forbidden,
+            sandbox,
+        } = self;
         let mut args: Vec<OsString> = Vec::new();
         let mut number = |name: &str, value: u64| {
             args.extend([name.into(), value.to_string().into()]);
@@ -105,8 +119,9 @@ impl Confinement {
             number(PROCESSES_ARG, *processes);
         }
         let writable = writable.iter().map(|it| (WRITABLE_ARG, it));
+        let readable = readable.iter().map(|it| (READABLE_ARG, it));
         let forbidden = forbidden.iter().map(|it| (FORBIDDEN_ARG, it));
-        for (name, path) in writable.chain(forbidden) {
+        for (name, path) in writable.chain(readable).chain(forbidden) {
             args.extend([name.into(), path.into()]);
         }
         if *sandbox {
@@ -135,6 +150,7 @@ impl Confinement {
                 Some(CPU_S_ARG) => rules.cpu_s = number(value()?)?,
                 Some(PROCESSES_ARG) => rules.processes = Some(number(value()?)?),
                 Some(WRITABLE_ARG) => rules.writable.push(value()?.into()),
+                Some(READABLE_ARG) => rules.readable.push(value()?.into()),
                 Some(FORBIDDEN_ARG) => rules.forbidden.push(value()?.into()),
                 Some(SANDBOX_ARG) => rules.sandbox = true,
                 Some(END_ARG) => break,
@@ -202,6 +218,7 @@ mod tests {
             cpu_s: 1,
             processes: Some(7),
             writable: vec![odd.clone(), "/w".into()],
+            readable: vec!["/r".into(), odd.clone()],
             forbidden: vec!["/f".into(), odd],
             sandbox: true,
         };

@@ -16,7 +16,7 @@ use exeunt_engine::Publication;
 use exeunt_policy::{Template, TemplatePolicy, TemplatePolicyError};
 use exeunt_types::ExitNameError;
 
-pub use exit::{ExitConfig, ModuleConfig};
+pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
 use file::File;
 
 /// Largest configuration file, in bytes.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use exeunt_dispatch::{ExitSettings, Filter};
 use exeunt_host::confine::{Confinement, Trampoline, support};
 use exeunt_host::{HostLimits, ModuleCommand};
+use serde_json::Value as Json;
 
-use crate::config::{Config, ExitConfig, ModuleConfig, PassphraseSource};
+use crate::config::{Config, ExitConfig, ModuleConfig, PassphraseSource, file_of_word};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::manage::ManageError;
@@ -58,7 +59,7 @@ impl Launcher {
             events: exit.events,
             filter,
             before_reply: exit.before_reply,
-            settings: exit.settings.clone(),
+            settings: self.told_settings(exit),
         }
     }
 
@@ -69,7 +70,9 @@ impl Launcher {
                 (self.program.clone(), vec!["run-module".into(), name.into()])
             }
             ModuleConfig::Command(words) => {
-                (PathBuf::from(&words[0]), words[1..].iter().map(Into::into).collect())
+                let mut words = self.words(words).map(OsString::from);
+                let program = words.next().expect("BUG: the configuration was checked");
+                (program.into(), words.collect())
             }
             ModuleConfig::Library { path, class } => {
                 let ca = OsString::from(&config.name);
@@ -81,13 +84,18 @@ impl Launcher {
         let mut writable = exit.writable.clone();
         // Where it cannot be, the module says why in words of its own.
         let can_be = |it: &PathBuf| it.is_dir() && !self.home.path().starts_with(it);
-        writable.extend(exit.publishes.clone().filter(can_be));
+        writable.extend(exit.publishes.clone().filter(can_be).filter(|it| !writable.contains(it)));
+        let forbidden = self.forbidden(config);
+        let files = std::iter::once(program.clone()).chain(args.iter().map(PathBuf::from));
+        let files = files.chain(self.files_of_settings(exit));
+        let readable = files.filter(|it| self.is_part_of_module(it, &forbidden)).collect();
         let confinement = Confinement {
             memory_bytes: exit.memory_bytes,
             open_files: exit.open_files,
             cpu_s: exit.cpu_s,
             writable,
-            forbidden: self.forbidden(config),
+            readable,
+            forbidden,
             sandbox: exit.sandbox,
             ..Confinement::default()
         };
@@ -103,6 +111,46 @@ impl Launcher {
             working_directory: exit.working_directory.clone(),
             confine: Some(trampoline),
         }
+    }
+
+    /// The settings as the module is told them: it runs elsewhere, and what names something in the
+    /// home is made absolute for the modules of ours, which are known to mean paths.
+    pub fn told_settings(&self, exit: &ExitConfig) -> serde_json::Map<String, Json> {
+        let mut settings = exit.settings.clone();
+        if let Some(path) = exit.publishes.as_ref().and_then(|it| it.to_str()) {
+            settings.insert("directory".to_owned(), path.into());
+        }
+        if let Some(words) = program_setting(exit) {
+            settings.insert("program".to_owned(), self.words(&words).collect());
+        }
+        settings
+    }
+
+    /// A program and its arguments, those that name files of the home by their whole path.
+    fn words(&self, words: &[String]) -> impl Iterator<Item = String> {
+        words.iter().enumerate().map(|(place, word)| {
+            let file = file_of_word(self.home.path(), word, place == 0);
+            file.and_then(|it| it.into_os_string().into_string().ok())
+                .unwrap_or_else(|| word.clone())
+        })
+    }
+
+    fn files_of_settings(&self, exit: &ExitConfig) -> Vec<PathBuf> {
+        program_setting(exit).map_or_else(Vec::new, |it| self.words(&it).map(Into::into).collect())
+    }
+
+    /// Whether a module may read and execute a file because its command names it: one of the home
+    /// that is where its name says, and not forbidden for itself.
+    fn is_part_of_module(&self, path: &Path, forbidden: &[PathBuf]) -> bool {
+        let home = self.home.path();
+        let (Ok(real), Ok(real_home)) = (path.canonicalize(), home.canonicalize()) else {
+            return false;
+        };
+        let rest = path.strip_prefix(home).or_else(|_| path.strip_prefix(&real_home));
+        let real_of = |it: &PathBuf| it.canonicalize().unwrap_or_else(|_| it.clone());
+        rest.is_ok_and(|it| real_home.join(it) == real)
+            && real.is_file()
+            && forbidden.iter().map(real_of).all(|it| it == real_home || !real.starts_with(it))
     }
 
     /// Makes the folders that the module was promised, and looks for what loads it.
@@ -147,7 +195,8 @@ impl Launcher {
         self.program.with_file_name(RUNNER)
     }
 
-    /// What no module reads or writes: secrets, the store, the configuration, the way in.
+    /// What no module reads or writes: the home, but for what it is granted there. What else is named
+    /// here is not granted at all: secrets, the store, the configuration, the way in.
     fn forbidden(&self, config: &Config) -> Vec<PathBuf> {
         let home = self.home.path();
         let store = self.home.store_path();
@@ -157,6 +206,7 @@ impl Launcher {
             PathBuf::from(name)
         };
         let mut paths = vec![
+            home.to_owned(),
             home.join("secrets"),
             self.home.config_path(),
             self.home.socket_path(),
@@ -166,6 +216,7 @@ impl Launcher {
             beside("-shm"),
             beside("-journal"),
             beside(".lock"),
+            config.certificate.clone(),
             config.key.clone(),
         ];
         if let PassphraseSource::File(path) = &config.passphrase {
@@ -173,11 +224,20 @@ impl Launcher {
         }
         paths.extend(config.token_files.values().cloned());
         paths.extend(config.tls.iter().map(|(_, key)| key.clone()));
+        // The certificate is no secret, and where it lies elsewhere others may read it.
+        paths.retain(|it| *it != config.certificate || it.starts_with(home));
         // What lies in a forbidden folder is forbidden with it.
         let folder = home.join("secrets");
         paths.retain(|it| *it == folder || !it.starts_with(&folder));
         paths
     }
+}
+
+/// The program that the command module is to run, if that is what its settings say.
+fn program_setting(exit: &ExitConfig) -> Option<Vec<String>> {
+    let ModuleConfig::Shipped(name) = &exit.module else { return None };
+    let words = exit.settings.get("program").filter(|_| name == "command")?.as_array()?;
+    words.iter().map(|it| it.as_str().map(str::to_owned)).collect()
 }
 
 /// What keeps a module from the rest of the machine, in words.

@@ -191,7 +191,8 @@ fn close_descriptors() {
 fn close_files(rules: &Confinement) -> Result<(), EnterError> {
     let here = env::current_dir()
         .map_err(|err| EnterError::apply("finding the current directory", err))?;
-    let granted = grants::find(&here, &rules.writable, &rules.forbidden)?;
+    let grants::Grants { whole, readable } =
+        grants::find(&here, &rules.writable, &rules.readable, &rules.forbidden)?;
     let restrict = || -> Result<(), RulesetError> {
         let all = AccessFs::from_all(LANDLOCK_ABI);
         Ruleset::default()
@@ -201,7 +202,8 @@ fn close_files(rules: &Confinement) -> Result<(), EnterError> {
             // Otherwise a module could stop the server, and every other module.
             .scope(Scope::Signal)?
             .create()?
-            .add_rules(path_beneath_rules(granted, all))?
+            .add_rules(path_beneath_rules(whole, all))?
+            .add_rules(path_beneath_rules(readable, AccessFs::ReadFile | AccessFs::Execute))?
             // Names, not contents: programs look around, and fail oddly where they cannot.
             .add_rules(path_beneath_rules(["/"], AccessFs::ReadDir))?
             .restrict_self()?;

@@ -15,33 +15,62 @@ use super::EnterError;
 /// Most grants of one module. The folders above a CA's home have a few hundred entries together.
 const GRANTS_MAX: usize = 16_384;
 
-/// The files and folders that can be used, with everything in them.
+/// What a module can use.
+#[derive(Debug)]
+pub(super) struct Grants {
+    /// Files, and folders with everything in them: to read, write and execute.
+    pub(super) whole: Vec<PathBuf>,
+    /// Files to read and execute only.
+    pub(super) readable: Vec<PathBuf>,
+}
+
+/// The files and folders that can be used.
 ///
 /// `here` is the working directory, which counts as writable unless something forbidden is in it.
 pub(super) fn find(
     here: &Path,
     writable: &[PathBuf],
+    readable: &[PathBuf],
     forbidden: &[PathBuf],
-) -> Result<Vec<PathBuf>, EnterError> {
+) -> Result<Grants, EnterError> {
     let forbidden: Vec<Forbidden> =
         forbidden.iter().map(|it| Forbidden::new(here, it)).collect::<Result<_, _>>()?;
     let mut granted = Vec::new();
     open(Path::new("/"), &forbidden, &mut granted)?;
     for path in writable {
         let real = resolve(here, path, &forbidden)?;
+        if is_closed(&real, &forbidden) {
+            return Err(wrong(path, "is to be writable, but forbidden"));
+        }
         if forbidden.iter().any(|it| it.real.starts_with(&real)) {
             return Err(wrong(path, "is to be writable, but something forbidden is in it"));
         }
         granted.push(real);
     }
     let real = resolve(here, here, &forbidden)?;
-    if forbidden.iter().any(|it| it.real == real) {
+    if is_closed(&real, &forbidden) {
         return Err(wrong(here, "is the working directory, but forbidden"));
     }
     if !forbidden.iter().any(|it| it.real.starts_with(&real)) {
         granted.push(real);
     }
-    Ok(granted)
+    let readable = readable.iter().map(|path| {
+        let real = resolve(here, path, &forbidden)?;
+        if is_closed(&real, &forbidden) {
+            return Err(wrong(path, "is to be readable, but forbidden"));
+        }
+        if real.is_file() { Ok(real) } else { Err(wrong(path, "is to be readable, but no file")) }
+    });
+    Ok(Grants { readable: readable.collect::<Result<_, _>>()?, whole: granted })
+}
+
+/// Whether something is forbidden for good: by its own name, or as part of what is forbidden within
+/// something forbidden.
+fn is_closed(real: &Path, forbidden: &[Forbidden]) -> bool {
+    let within = |inner: &Forbidden| {
+        forbidden.iter().any(|it| it.real != inner.real && inner.real.starts_with(&it.real))
+    };
+    forbidden.iter().any(|it| it.real == real || real.starts_with(&it.real) && within(it))
 }
 
 /// A forbidden path, as it was named and as it is.
@@ -168,8 +197,9 @@ mod tests {
             forbidden: &[&str],
         ) -> Result<Vec<String>, String> {
             let here = self.root.join(here);
-            let granted = find(&here, &self.paths(writable), &self.paths(forbidden))
-                .map_err(|err| err.to_string())?;
+            let granted = find(&here, &self.paths(writable), &[], &self.paths(forbidden))
+                .map_err(|err| err.to_string())?
+                .whole;
             let mut inside: Vec<String> = granted
                 .iter()
                 .filter_map(|it| Some(it.strip_prefix(&self.root).ok()?.display().to_string()))
@@ -221,10 +251,41 @@ mod tests {
         };
         check("ca/mine", "ca", "ca/secrets", "something forbidden is in it");
         check("ca/mine", "up", "ca/secrets", "something forbidden is in it");
-        check("ca/mine", "ca/secrets", "ca/secrets", "something forbidden is in it");
+        check("ca/mine", "ca/secrets", "ca/secrets", "is to be writable, but forbidden");
         check("ca/mine", "ca/mine/out", "ca", "leads to something forbidden by a link");
         check("ca/mine", "out", "ca", "leads to something forbidden by a link");
         check("ca/mine", "ca/none", "ca", "does not exist");
         check("ca/secrets", "ca/mine", "ca/secrets", "is the working directory, but forbidden");
+    }
+
+    #[test]
+    fn what_is_forbidden_twice_has_no_exceptions() {
+        let house = House::new(&[
+            "ca/",
+            "ca/secrets/",
+            "ca/secrets/deep/",
+            "ca/mine/",
+            "ca/mine/hook.py",
+            "ca/secrets/key",
+            "ca/mine/link -> ca/secrets/key",
+        ]);
+        let forbidden = house.paths(&["ca", "ca/secrets"]);
+        let here = house.root.join("ca/mine");
+        let find = |writable: &[&str], readable: &[&str]| {
+            let (writable, readable) = (house.paths(writable), house.paths(readable));
+            find(&here, &writable, &readable, &forbidden).map_err(|err| err.to_string())
+        };
+        let grants = find(&[], &["ca/mine/hook.py"]).unwrap();
+        assert_eq!(grants.readable, [here.join("hook.py")]);
+        assert!(grants.whole.contains(&here) && !grants.whole.contains(&house.root.join("ca")));
+        for (writable, readable, text) in [
+            (&["ca/secrets/deep"][..], &[][..], "is to be writable, but forbidden"),
+            (&[], &["ca/secrets/key"], "is to be readable, but forbidden"),
+            (&[], &["ca/mine/link"], "leads to something forbidden by a link"),
+            (&[], &["ca/mine"], "is to be readable, but no file"),
+        ] {
+            let err = find(writable, readable).unwrap_err();
+            assert!(err.ends_with(text), "{err}");
+        }
     }
 }

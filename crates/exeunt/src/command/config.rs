@@ -4,7 +4,7 @@ use exeunt_keys::SigningKey as _;
 use serde::Serialize;
 
 use crate::cli::Config as ConfigCommand;
-use crate::config::{Config, ExitConfig, ModuleConfig};
+use crate::config::{Config, ExitConfig, ModuleConfig, file_of_word};
 use crate::failure::Failure;
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;
@@ -67,7 +67,7 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         None
     };
     crate::server::read_tokens(config)?;
-    warnings.extend(config.exits.iter().filter_map(missing_program));
+    warnings.extend(config.exits.iter().filter_map(|it| missing_program(home, it)));
     let runner = Launcher::new(home)?.runner();
     let needs_it = |it: &&ExitConfig| matches!(it.module, ModuleConfig::Library { .. });
     if !runner.is_file()
@@ -96,10 +96,11 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
     })
 }
 
-fn missing_program(exit: &ExitConfig) -> Option<String> {
+fn missing_program(home: &Home, exit: &ExitConfig) -> Option<String> {
     let program = match &exit.module {
         ModuleConfig::Shipped(_) => return None,
-        ModuleConfig::Command(words) => exit.working_directory.join(&words[0]),
+        ModuleConfig::Command(words) => file_of_word(home.path(), &words[0], true)
+            .unwrap_or_else(|| exit.working_directory.join(&words[0])),
         ModuleConfig::Library { path, .. } => path.clone(),
     };
     // A bare name is searched in PATH.

@@ -136,7 +136,7 @@ fn client_request() -> Result<Vec<u8>, Failure> {
 fn published_folder(config: &Config) -> Option<PathBuf> {
     let file = ModuleConfig::Shipped(run_module::SHIPPED[0].to_owned());
     let exit = config.exits.iter().find(|it| it.module == file)?;
-    Some(exit.working_directory.join(exit.settings.get("directory")?.as_str()?))
+    exit.publishes.clone()
 }
 
 /// Waits for a file whose name or content has the serial number: the pattern is the user's choice.

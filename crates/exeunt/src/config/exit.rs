@@ -48,12 +48,12 @@ pub struct ExitConfig {
     pub window: u32,
     /// When a failed delivery is tried again.
     pub retry: RetrySchedule,
-    /// Where it runs; the home where its table does not say.
+    /// Where it runs; `modules/NAME` in the home where its table does not say.
     pub working_directory: PathBuf,
     /// Folders that it may write to although they lie in the home.
     pub writable: Vec<PathBuf>,
-    /// Where the module inside this program writes. It may, although a configuration from before
-    /// `writable` does not name the folder.
+    /// Where the file module inside this program writes, from the home. It may, although a
+    /// configuration from before `writable` does not name the folder.
     pub publishes: Option<PathBuf>,
     /// Whether it is kept from the CA's files and from most system calls.
     pub sandbox: bool,
@@ -81,6 +81,18 @@ pub enum ModuleConfig {
         /// The class, by name or by number.
         class: String,
     },
+}
+
+/// Where a module runs whose table does not say, relative to the home.
+pub fn own_folder(name: &str) -> String {
+    format!("modules/{name}")
+}
+
+/// The file that a word of a command names: its path, or where it is from the home. A word without a
+/// slash is no path where it stands for a program, which is searched in `PATH`.
+pub fn file_of_word(home: &Path, word: &str, is_program: bool) -> Option<PathBuf> {
+    let path = home.join(word);
+    ((!is_program || word.contains('/')) && path.is_file()).then_some(path)
 }
 
 /// One table, checked.
@@ -119,7 +131,10 @@ pub fn checked(table: ExitTable, home: &Path) -> Result<ExitConfig, ConfigError>
 
     // 1. What runs, and where.
     let module = module_config(&key, module, command, library.map(|it| home.join(it)), class)?;
-    let working_directory = working_directory.map_or_else(|| home.to_owned(), |it| home.join(it));
+    let working_directory = match working_directory {
+        Some(path) => home.join(path),
+        None => home.join(own_folder(&name)),
+    };
     if WRITABLE_COUNT_MAX < writable.len() {
         let reason = format!("more than {WRITABLE_COUNT_MAX} folders");
         return Err(value_error(key("writable"), reason));
@@ -127,7 +142,7 @@ pub fn checked(table: ExitTable, home: &Path) -> Result<ExitConfig, ConfigError>
     let writable: Vec<PathBuf> = writable.into_iter().map(|it| home.join(it)).collect();
     let publishes = match (&module, settings.get("directory")) {
         (ModuleConfig::Shipped(it), Some(serde_json::Value::String(folder))) if it == "file" => {
-            Some(working_directory.join(folder)).filter(|it| !writable.contains(it))
+            Some(home.join(folder))
         }
         _ => None,
     };

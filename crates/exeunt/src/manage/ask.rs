@@ -37,7 +37,8 @@ impl Manager {
         exit: &ExitConfig,
     ) -> Result<Vec<String>, ManageError> {
         let command = self.launcher.command(config, exit);
-        let configure = Configure { settings: exit.settings.clone(), flags: CMM_READONLY };
+        let configure =
+            Configure { settings: self.launcher.told_settings(exit), flags: CMM_READONLY };
         match ask(&command, exit, ManageCall::Configure(configure)) {
             Ok(ManageAnswer::Refuses(why)) => Err(ManageError::SettingsRefused(why)),
             Ok(_) => Ok(Vec::new()),

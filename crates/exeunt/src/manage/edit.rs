@@ -6,6 +6,8 @@ use exeunt_api::{ExitStart, NewExit, SettingsMap};
 use serde_json::Value as Json;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
+use crate::config::own_folder;
+
 /// Why a text was not edited.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -30,11 +32,6 @@ pub enum EditError {
         /// What it would be.
         what: &'static str,
     },
-}
-
-/// Where a module that an operator has added runs, relative to the home.
-pub fn working_directory(name: &str) -> String {
-    format!("modules/{name}")
 }
 
 /// The text with another module at the end of the list.
@@ -89,7 +86,7 @@ pub fn add(text: &str, new: &NewExit) -> Result<String, EditError> {
     if *before_reply {
         put("before_reply", true.into());
     }
-    put("working_directory", working_directory(name).into());
+    put("working_directory", own_folder(name).into());
     if !settings.is_empty() {
         let mut of_module = Table::new();
         for (key, json) in settings {

@@ -8,7 +8,7 @@ use exeunt_conformance::{ModuleUnderTest, Options};
 
 use super::settings::parse_all;
 use crate::cli::Check;
-use crate::config::{ExitConfig, ModuleConfig};
+use crate::config::{ModuleConfig, file_of_word};
 use crate::failure::{Failure, STATUS_FAILED, plain};
 use crate::home::Home;
 use crate::manage::ManageError;
@@ -101,8 +101,8 @@ fn configured(
         ModuleConfig::Shipped(name) => run_module(name)?,
         ModuleConfig::Library { path, class } => load(path, class)?,
         ModuleConfig::Command(words) => (
-            from_there(exit, OsString::from(&words[0])),
-            words[1..].iter().map(|it| from_there(exit, it.into())).collect(),
+            from_home(home, &words[0], true),
+            words[1..].iter().map(|it| from_home(home, it, false)).collect(),
         ),
     };
     let scratch = tempfile::tempdir().map_err(|err| Failure::from_error("exit-folder", &err))?;
@@ -115,11 +115,7 @@ fn configured(
     Ok((module, Some(scratch)))
 }
 
-/// A word of the command that names a file where the module usually runs, so that it is found from
-/// elsewhere.
-fn from_there(exit: &ExitConfig, word: OsString) -> OsString {
-    let path = exit.working_directory.join(&word);
-    // A word without a slash is looked for in PATH, if it is a program at all.
-    let is_path = word.to_string_lossy().contains('/') || Path::new(&word).extension().is_some();
-    if is_path && path.is_file() { path.into_os_string() } else { word }
+/// A word of the command; what names a file of the home is found from elsewhere.
+fn from_home(home: &Home, word: &str, is_program: bool) -> OsString {
+    file_of_word(home.path(), word, is_program).map_or_else(|| word.into(), Into::into)
 }
