@@ -82,7 +82,7 @@ impl<'a> Check<'a> {
         self.awkward_events(agreed);
         self.many_at_once(agreed);
         self.unasked_events(agreed);
-        self.call_backs_without_values(agreed);
+        self.call_backs_without_values();
         self.odd_messages();
         self.unknown_setting();
         self.managing();
