@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -27,6 +31,9 @@ const BACKLOG: u32 = 1024;
 
 /// Pause after an accept that failed for want of file descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Shortest time between two lines in the log about those who were turned away at the socket.
+const TURNED_AWAY_PAUSE: Duration = Duration::from_mins(1);
 
 /// A door for one kind of connection.
 pub(crate) struct Door {
@@ -55,9 +62,29 @@ impl Door {
         own_uid: u32,
         refused: Option<RefusedFn>,
     ) {
-        while let Some((permit, (stream, _))) = self.next(|| listener.accept()).await {
+        let room = Arc::clone(&self.room);
+        let mut turned_away = TurnedAway::default();
+        loop {
+            let next = async {
+                // Whoever is refused is gone before there is a permit for it: a module that comes
+                // again and again takes no room from the operator.
+                let (stream, peer) = loop {
+                    let (stream, _) = accepted(|| listener.accept()).await;
+                    match unix_peer(&stream, own_uid, refused.as_deref()) {
+                        Ok(peer) => break (stream, peer),
+                        Err(pid) => _ = turned_away.note(pid, Instant::now()),
+                    }
+                };
+                let permit = Arc::clone(&room).acquire_owned().await.ok()?;
+                Some((permit, stream, peer))
+            };
+            let next = tokio::select! {
+                biased;
+                () = connection::closed(&mut self.closing) => None,
+                next = next => next,
+            };
+            let Some((permit, stream, peer)) = next else { return };
             let (edge, closing) = (Arc::clone(&self.edge), self.closing.clone());
-            let peer = unix_peer(&stream, own_uid, refused.as_deref());
             tokio::spawn(async move {
                 let _permit = permit;
                 connection::serve(stream, peer, edge, closing).await;
@@ -74,21 +101,50 @@ impl Door {
         let room = Arc::clone(&self.room);
         let next = async {
             let permit = room.acquire_owned().await.ok()?;
-            loop {
-                match accept().await {
-                    Ok(stream) => return Some((permit, stream)),
-                    Err(err) => {
-                        tracing::warn!(error = %err, "accepting a connection failed");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
+            Some((permit, accepted(&accept).await))
         };
         tokio::select! {
             biased;
             () = connection::closed(&mut self.closing) => None,
             next = next => next,
         }
+    }
+}
+
+/// The next connection, whatever fails until then.
+async fn accepted<T, F>(accept: impl Fn() -> F) -> T
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        match accept().await {
+            Ok(stream) => return stream,
+            Err(err) => {
+                tracing::warn!(error = %err, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Who was turned away at the socket since the last word about it.
+#[derive(Debug, Default)]
+struct TurnedAway {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl TurnedAway {
+    /// Counts one, and says so if nothing was said for a while. Gives the count that was said.
+    fn note(&mut self, pid: Option<u32>, now: Instant) -> Option<u64> {
+        self.count += 1;
+        if self.told.is_some_and(|it| now.duration_since(it) < TURNED_AWAY_PAUSE) {
+            return None;
+        }
+        let count = std::mem::take(&mut self.count);
+        self.told = Some(now);
+        tracing::warn!(pid, count, "an exit module came to the socket and was turned away");
+        Some(count)
     }
 }
 
@@ -120,19 +176,20 @@ async fn serve_tcp(
     }
 }
 
+/// Who connected, or the number of a process that is to be turned away.
 fn unix_peer(
     stream: &UnixStream,
     own_uid: u32,
     refused: Option<&(dyn Fn(u32) -> bool + Send + Sync)>,
-) -> Peer {
-    match stream.peer_cred() {
+) -> Result<Peer, Option<u32>> {
+    Ok(match stream.peer_cred() {
         Ok(cred) => {
-            let pid = cred.pid().and_then(|it| u32::try_from(it).ok());
-            if let (Some(refused), Some(pid)) = (refused, pid)
-                && refused(pid)
-            {
-                tracing::warn!(pid, "an exit module came to the socket");
-                return Peer::Stranger;
+            if let Some(refused) = refused {
+                let pid = cred.pid().and_then(|it| u32::try_from(it).ok());
+                // The process is looked up by its number, and then must still have it.
+                if pid.is_none_or(refused) || !is_alive(stream) {
+                    return Err(pid);
+                }
             }
             let peer = Peer::local(cred.uid(), own_uid);
             if matches!(peer, Peer::Stranger) {
@@ -144,6 +201,19 @@ fn unix_peer(
             tracing::warn!(error = %err, "the user behind a connection is unknown");
             Peer::Stranger
         }
+    })
+}
+
+/// Whether the process that connected lives, and so no other one has got its number. A system that
+/// cannot tell (before Linux 6.5) counts as one where it does.
+fn is_alive(stream: &UnixStream) -> bool {
+    match getsockopt(stream, PeerPidfd) {
+        Ok(process) => {
+            // It becomes readable when the process ends.
+            let mut ended = [PollFd::new(&process, PollFlags::IN)];
+            matches!(poll(&mut ended, Some(&Timespec::default())), Ok(0))
+        }
+        Err(err) => err == Errno::ENOPROTOOPT,
     }
 }
 
@@ -227,4 +297,49 @@ pub(crate) fn tls_acceptor(files: &TlsFiles) -> Result<TlsAcceptor, HttpError> {
         .map_err(|err| failed(certificate, err.into()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn those_who_are_turned_away_fill_no_log() {
+        let (mut turned_away, start) = (TurnedAway::default(), Instant::now());
+        let told = [0, 1, 59, 60, 61, 300]
+            .map(|s| turned_away.note(Some(7), start + Duration::from_secs(s)));
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
+    }
+
+    // Another process may have the number by then: here any, since all are found to be good.
+    #[tokio::test]
+    async fn a_process_that_is_gone_is_turned_away_whoever_has_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("door")).unwrap();
+        let connect = "import socket, sys\n\
+                       door = socket.socket(socket.AF_UNIX)\n\
+                       door.connect(sys.argv[1])\n\
+                       print('in', flush=True)\n\
+                       sys.stdin.read()";
+        let mut child = Command::new("python3")
+            .args(["-c", connect])
+            .arg(folder.path().join("door"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = child.stdout.take().unwrap();
+        said.read_exact(&mut [0; 2]).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let pid = child.id();
+        assert!(unix_peer(&stream, 0, Some(&|_| false)).is_ok());
+        assert_eq!(unix_peer(&stream, 0, Some(&move |it| it == pid)).unwrap_err(), Some(pid));
+        let knows = getsockopt(&stream, PeerPidfd).is_ok();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(unix_peer(&stream, 0, Some(&|_| false)).is_err(), knows);
+    }
 }

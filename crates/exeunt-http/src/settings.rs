@@ -25,7 +25,7 @@ pub struct HttpSettings {
     /// What answers to submissions wait for, if for anything.
     pub before_reply: Option<BeforeReply>,
     /// Whether a process, by its number, must not use the Unix socket although it runs as the
-    /// server's own user: an exit module.
+    /// server's own user: an exit module. It is turned away without an answer.
     pub refused_process: Option<RefusedFn>,
 }
 

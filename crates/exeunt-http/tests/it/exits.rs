@@ -1,6 +1,9 @@
 //! Exit modules over HTTP: what is asked arrives, and only at the socket.
 
+use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +14,7 @@ use exeunt_api::{
 };
 use exeunt_http::{BeforeReply, Change, Changed, Exits, Refusal, RefusalKind, Server, WhichHeld};
 
-use crate::ca::{Ca, Wanted, problem};
+use crate::ca::{Ca, PATIENCE, Wanted, problem};
 
 /// Two modules as a dispatcher would tell of them. Changes are answered with what arrived, in words.
 pub struct TwoExits;
@@ -266,15 +269,27 @@ fn an_answer_waits_no_longer_than_its_limit() {
 }
 
 #[test]
-fn a_process_that_is_refused_has_no_say_at_the_socket() {
+fn a_process_that_is_refused_has_no_answer_and_takes_no_room() {
     let (mut ca, gate) = Ca::closed();
     gate.open();
-    let own = std::process::id();
+    let (own, is_module) = (std::process::id(), Arc::new(AtomicBool::new(true)));
     let mut settings = ca.settings(Wanted::default());
-    settings.refused_process = Some(Arc::new(move |pid| pid == own));
+    settings.limits.local_connections = 1;
+    let refused = Arc::clone(&is_module);
+    settings.refused_process = Some(Arc::new(move |pid| pid == own && refused.load(SeqCst)));
     let server = Server::start(settings, Arc::clone(&ca.engine), Arc::new(TwoExits)).unwrap();
     ca.server = Some(server);
-    problem(ca.local().get("/v1/ca"), 403, "peer-not-allowed");
-    assert_eq!(ca.local().get("/v1/health").status(), 200);
+    // They hold on to their ends; the server does not.
+    let crowd: Vec<UnixStream> = (0..4)
+        .map(|_| {
+            let mut stream = UnixStream::connect(ca.socket()).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0, "it was answered");
+            stream
+        })
+        .collect();
     assert_eq!(ca.remote().get("/v1/ca").status(), 200, "over TCP the token says who it is");
+    is_module.store(false, SeqCst);
+    assert_eq!(ca.local().get("/v1/ca").status(), 200);
+    drop(crowd);
 }
