@@ -168,9 +168,9 @@ impl Manager {
         }
         let settings = self.launcher.settings(&config, exit);
         self.audit(actor, "exit-add", &new.name, format!("{:?}", exit.module))?;
-        file.replace(&text)?;
+        self.replace(&file, &text, actor, ("exit-add", &new.name))?;
         self.dispatch(|it| Ok(it.add(settings)?)).inspect_err(|err| {
-            self.undone(&file, actor, ("exit-add", &new.name), err);
+            self.undone((&file, &text), actor, ("exit-add", &new.name), err);
         })?;
         self.take_up(exit.clone());
         notes.extend(self.trouble_at_start(exit)?);
@@ -191,9 +191,9 @@ impl Manager {
         file.check(&text)?;
         let what = if drop_backlog { "with its backlog" } else { "its backlog is kept" };
         self.audit(actor, "exit-remove", name, what.to_owned())?;
-        file.replace(&text)?;
+        self.replace(&file, &text, actor, ("exit-remove", name))?;
         self.dispatch(|it| Ok(it.remove(&exit.name)?)).inspect_err(|err| {
-            self.undone(&file, actor, ("exit-remove", name), err);
+            self.undone((&file, &text), actor, ("exit-remove", name), err);
         })?;
         let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
         running.exits.retain(|it| it.name != exit.name);
@@ -251,9 +251,9 @@ impl Manager {
         }
         let settings = self.launcher.settings(&config, exit);
         self.audit(actor, action, name, detail)?;
-        file.replace(&text)?;
+        self.replace(&file, &text, actor, (action, name))?;
         self.dispatch(|it| Ok(it.replace(settings)?)).inspect_err(|err| {
-            self.undone(&file, actor, (action, name), err);
+            self.undone((&file, &text), actor, (action, name), err);
         })?;
         self.take_up(exit.clone());
         notes.extend(self.trouble_at_start(exit)?);
@@ -278,15 +278,26 @@ impl Manager {
         Ok(None)
     }
 
+    /// Writes the new text, or writes down that it was not done.
+    fn replace(
+        &self,
+        file: &ConfigFile,
+        text: &str,
+        actor: &str,
+        (action, name): (&str, &str),
+    ) -> Result<(), ManageError> {
+        file.replace(text).inspect_err(|err| self.failed(actor, action, name, err))
+    }
+
     /// Puts the file back after the dispatcher has refused.
     fn undone(
         &self,
-        file: &ConfigFile,
+        (file, text): (&ConfigFile, &str),
         actor: &str,
         (action, name): (&str, &str),
         err: &ManageError,
     ) {
-        file.put_back();
+        file.put_back(text);
         self.failed(actor, action, name, err);
     }
 

@@ -41,6 +41,9 @@ pub enum ManageError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Somebody else has changed the configuration while the change was under way.
+    #[error("{} was changed meanwhile by somebody else", .0.display())]
+    ChangedMeanwhile(PathBuf),
     /// A folder of the module cannot be made.
     #[error("the folder {} cannot be made", path.display())]
     Folder {
@@ -109,6 +112,7 @@ impl ManageError {
             Self::Edit(_) => "config-not-editable",
             Self::Config(err) => err.code(),
             Self::Write { .. } => "config-not-written",
+            Self::ChangedMeanwhile(_) => "config-changed-meanwhile",
             Self::Folder { .. } => "exit-folder",
             Self::RunnerMissing(_) => "module-runner-missing",
             Self::Order(_) => "order-invalid",
@@ -139,6 +143,7 @@ impl ManageError {
             Self::Write { .. } | Self::Folder { .. } => {
                 "look at the owner and the mode of the CA's home"
             }
+            Self::ChangedMeanwhile(_) => "run it again",
             Self::RunnerMissing(_) => "install exeunt-runner beside exeunt",
             Self::Order(_) => "name the events, or say --all",
             Self::SettingsRefused(_) => "see what it knows: exeunt exit settings list NAME",
@@ -170,6 +175,7 @@ impl ManageError {
             | Self::Dispatch(DispatchError::Unknown(_)) => RefusalKind::Missing,
             Self::Exists(_)
             | Self::NotInFile(_)
+            | Self::ChangedMeanwhile(_)
             | Self::Edit(EditError::Exists(_) | EditError::Form)
             | Self::Dispatch(
                 DispatchError::Disabled(_)

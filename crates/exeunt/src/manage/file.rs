@@ -46,25 +46,20 @@ impl ConfigFile {
         Ok(Config::from_toml(text, &self.home)?)
     }
 
-    /// Puts another text in the place of this one. Whoever reads the file at that moment sees all of
+    /// Puts another text in the place of this one, unless it is another one by now. Whoever reads the file at that moment sees all of
     /// the one or all of the other; when this returns, the new one is on the disk.
     ///
     /// # Errors
     ///
-    /// [`ManageError::Write`], and the old text is still there.
+    /// [`ManageError::Write`] and [`ManageError::ChangedMeanwhile`], and the file is as it was.
     pub fn replace(&self, text: &str) -> Result<(), ManageError> {
-        let beside = self.path.with_extension("toml.new");
-        let replaced = write(&self.path, &beside, text);
-        if replaced.is_err() {
-            // It may not have come to be.
-            let _ = fs::remove_file(&beside);
-        }
-        replaced.map_err(|source| ManageError::Write { path: self.path.clone(), source })
+        self.exchange(&self.text, text)
     }
 
-    /// Puts the old text back, because what it said is still what runs.
-    pub fn put_back(&self) {
-        if let Err(err) = self.replace(&self.text) {
+    /// Puts the old text back, because what it said is still what runs. `ours` is what this change
+    /// wrote: whatever somebody else has put there since stays.
+    pub fn put_back(&self, ours: &str) {
+        if let Err(err) = self.exchange(ours, &self.text) {
             tracing::error!(
                 code = err.code(),
                 error = crate::failure::chain(&err),
@@ -72,8 +67,32 @@ impl ConfigFile {
             );
         }
     }
+
+    fn exchange(&self, old: &str, new: &str) -> Result<(), ManageError> {
+        let failed = |source| ManageError::Write { path: self.path.clone(), source };
+        let beside = self.path.with_extension("toml.new");
+        let replaced = write(&self.path, &beside, new).map_err(failed).and_then(|()| {
+            // What remains between this look and the rename is too short for a person.
+            if fs::read(&self.path).map_err(failed)? != old.as_bytes() {
+                return Err(ManageError::ChangedMeanwhile(self.path.clone()));
+            }
+            fs::rename(&beside, &self.path).map_err(failed)
+        });
+        if replaced.is_err() {
+            // It may not have come to be.
+            let _ = fs::remove_file(&beside);
+        }
+        replaced?;
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        if let Err(err) = File::open(folder).and_then(|it| it.sync_all()) {
+            // The new text is there, and would be lost with the power only.
+            tracing::warn!(error = %err, "the new configuration may not be on the disk yet");
+        }
+        Ok(())
+    }
 }
 
+/// Writes a text beside a file, with its owner and mode, and forces it to the disk.
 fn write(path: &Path, beside: &Path, text: &str) -> io::Result<()> {
     let old = fs::metadata(path)?;
     // One that a killed server left; there is one edit at a time.
@@ -88,7 +107,54 @@ fn write(path: &Path, beside: &Path, text: &str) -> io::Result<()> {
         fchown(&file, Some(old.uid()), Some(old.gid()))?;
     }
     file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
-    file.sync_all()?;
-    fs::rename(beside, path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(home: &Path) -> ConfigFile {
+        let text = include_str!("samples/before.toml");
+        fs::write(home.join(Home::CONFIG), text).unwrap();
+        ConfigFile::read(&Home::at(home).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_somebody_wrote_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Home::CONFIG);
+        let file = file(folder.path());
+        let theirs = format!("{}# mine\n", file.text);
+        fs::write(&path, &theirs).unwrap();
+        let err = file.replace("# ours").unwrap_err();
+        assert_eq!(err.code(), "config-changed-meanwhile");
+        assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
+        file.put_back("# ours");
+        assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something was left behind");
+    }
+
+    #[test]
+    fn what_nobody_touched_is_replaced_and_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Home::CONFIG);
+        let file = file(folder.path());
+        file.replace("# ours").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "# ours");
+        file.put_back("# ours");
+        assert_eq!(fs::read_to_string(&path).unwrap(), file.text);
+    }
+
+    // A folder that can be written and not read cannot be opened to be forced to the disk.
+    #[test]
+    fn what_is_in_place_is_done_even_if_the_folder_cannot_be_forced_to_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        let mode = |it| fs::set_permissions(folder.path(), fs::Permissions::from_mode(it)).unwrap();
+        mode(0o300);
+        let replaced = file.replace("# ours");
+        mode(0o700);
+        replaced.unwrap();
+    }
 }
