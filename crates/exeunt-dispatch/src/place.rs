@@ -174,13 +174,21 @@ impl Place {
         self.log.back().map_or(self.cursor, |it| it.seq)
     }
 
-    /// How many more events to read so that a batch of `limit` can be planned; 0 if there are
-    /// enough. More than one is read at a time even if the module takes one at a time.
+    /// How many more events to read so that a batch of `limit` can be planned, and the next one made
+    /// ready meanwhile; 0 if there are enough. More than one is read at a time even if the module
+    /// takes one at a time.
     pub(crate) fn wants(&self, limit: usize) -> usize {
-        if self.shelf.is_full() || limit <= self.log.len() {
+        let enough = limit * 2;
+        if self.shelf.is_full() || enough <= self.log.len() {
             return 0;
         }
-        limit.max(READ_EVENTS) - self.log.len()
+        enough.max(READ_EVENTS) - self.log.len()
+    }
+
+    /// Events of the log beyond those in `batch` that will be told next, as many as it has.
+    pub(crate) fn upcoming(&self, batch: &Batch, mask: u32) -> Vec<&LoggedEvent> {
+        let beyond = self.log.iter().filter(|it| batch.passes_to < it.seq && it.kind.is_in(mask));
+        beyond.take(batch.events.len()).collect()
     }
 
     /// Takes up events that follow [`Self::read_to`].

@@ -62,6 +62,11 @@ impl Snapshots {
         event
     }
 
+    /// Makes an event that will be asked for soon.
+    pub(crate) fn make_ready(&self, logged: &LoggedEvent) {
+        let _ = self.made(logged);
+    }
+
     /// What is the same for every module and attempt.
     fn made(&self, logged: &LoggedEvent) -> Arc<Event> {
         let known = self.cache().event(logged.seq);

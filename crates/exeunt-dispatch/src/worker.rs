@@ -5,6 +5,7 @@ mod orders;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -44,6 +45,9 @@ const STORE: RetrySchedule = RetrySchedule {
     longest: Duration::from_secs(5),
     attempts_max: u32::MAX,
 };
+
+/// Fewest events that are made ready while a module works on others.
+const READY_EVENTS_MIN: usize = 16;
 
 /// Priority of the module threads, between issuance (0) and the modules' processes (19 unless
 /// configured): the processor goes to issuance first, and what is late here is not lost.
@@ -187,7 +191,7 @@ impl Worker {
 
         // 7. Deliver. Foreign code; no transaction is open.
         let began = Instant::now();
-        let report = self.deliver(&batch);
+        let report = self.deliver(&batch, mask);
 
         // 8. Settle.
         self.settle(batch, &report, began.elapsed())
@@ -250,13 +254,22 @@ impl Worker {
     }
 
     /// Step 7: tells the module, and notices when that ended its process.
-    fn deliver(&mut self, batch: &Batch) -> BatchReport {
+    fn deliver(&mut self, batch: &Batch, mask: u32) -> BatchReport {
         self.publish_state(ExitState::Running);
         let now = (self.clock)();
         let mut report = match self.module.ready(now, &*self.random) {
             Ok(process) if !batch.events.is_empty() => {
                 let answers = Answers::new(&self.store, &self.snapshots).at(now);
-                process.deliver_with(&batch.events, &answers)
+                let place = self.place.as_ref().expect("BUG: the turn took the place");
+                let upcoming = place.upcoming(batch, mask);
+                thread::scope(|scope| {
+                    // The next batch is made while the module works on this one. For a few events
+                    // a thread costs more than it gains.
+                    if READY_EVENTS_MIN <= upcoming.len() {
+                        scope.spawn(|| upcoming.iter().for_each(|it| self.snapshots.make_ready(it)));
+                    }
+                    process.deliver_with(&batch.events, &answers)
+                })
             }
             // Nothing to tell, or nobody: then all of it is unanswered, and nobody is blamed.
             ready => {
