@@ -31,7 +31,6 @@
 //! The crate is a `cdylib`. What the macro makes is in `object` and `manage`; which copy of this
 //! code the module's calls reach is in `host.rs`.
 
-mod dispatch;
 mod manage;
 mod object;
 

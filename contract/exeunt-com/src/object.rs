@@ -1,5 +1,5 @@
-//! An object with one or two interfaces, one count and a state: what every class in this crate is
-//! made of.
+//! An object with one or two interfaces, one count and a state: what every class is made of, the
+//! library's own and a host's.
 
 use std::{
     ffi::c_void,
@@ -13,27 +13,29 @@ use crate::{
 };
 
 /// What an object holds, and which interfaces lead to it.
-pub(crate) trait State: Send + Sync + Sized + 'static {
+pub trait State: Send + Sync + Sized + 'static {
     /// The interfaces. The second has no identifiers where there is only one.
     const PARTS: [Part; 2];
 }
 
 /// One interface of an object.
-pub(crate) struct Part {
+#[derive(Debug)]
+pub struct Part {
     /// The identifiers that it answers to.
-    pub(crate) ids: &'static [GUID],
+    pub ids: &'static [GUID],
     /// Its table, made with [`Object::unknown`] for its place among the parts.
-    pub(crate) table: *const c_void,
+    pub table: *const c_void,
 }
 
 impl Part {
     /// No second interface.
-    pub(crate) const NONE: Self = Self { ids: &[], table: ptr::null() };
+    pub const NONE: Self = Self { ids: &[], table: ptr::null() };
 }
 
 /// The object. A pointer to one of its tables is a pointer to an interface.
 #[repr(C)]
-pub(crate) struct Object<S> {
+#[derive(Debug)]
+pub struct Object<S> {
     tables: [*const c_void; 2],
     count: AtomicU32,
     state: S,
@@ -44,8 +46,9 @@ impl<S: State> Object<S> {
     ///
     /// # Safety
     ///
-    /// The table of the first part is that of `I`.
-    pub(crate) unsafe fn create<I: Interface>(state: S) -> ComPtr<I> {
+    /// The table of the first part is that of `I`. Every table is that of its part's identifiers,
+    /// begins with [`Object::unknown`] for its place, and lives as long as the process.
+    pub unsafe fn create<I: Interface>(state: S) -> ComPtr<I> {
         let [first, second] = S::PARTS;
         let count = AtomicU32::new(1);
         let object = Box::new(Self { tables: [first.table, second.table], count, state });
@@ -55,7 +58,8 @@ impl<S: State> Object<S> {
     }
 
     /// Functions of `IUnknown` for the part at place `AT`.
-    pub(crate) const fn unknown<const AT: usize>() -> IUnknownVtbl {
+    #[must_use]
+    pub const fn unknown<const AT: usize>() -> IUnknownVtbl {
         IUnknownVtbl {
             QueryInterface: Self::query::<AT>,
             AddRef: Self::add_ref::<AT>,
@@ -74,7 +78,8 @@ impl<S: State> Object<S> {
     /// # Safety
     ///
     /// `this` is that part of a live object.
-    pub(crate) unsafe fn state<'a, const AT: usize>(this: *mut c_void) -> &'a S {
+    #[must_use]
+    pub unsafe fn state<'a, const AT: usize>(this: *mut c_void) -> &'a S {
         // SAFETY: the caller vouches for it.
         unsafe { &(*Self::whole::<AT>(this)).state }
     }

@@ -7,24 +7,21 @@ mod dispatch;
 
 use std::{
     ffi::c_void,
-    mem::offset_of,
     ptr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering, fence},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use exeunt_com::{
     Bstr, ComPtr, Variant,
     abi::{
-        BSTR, CLSID_CCertServerExit, E_NOINTERFACE, E_POINTER, GUID, HRESULT, ICertServerExit,
+        BSTR, CLSID_CCertServerExit, E_POINTER, GUID, HRESULT, ICertServerExit,
         ICertServerExitVtbl, IDispatchVtbl, IID_ICertServerExit, IID_IDispatch,
-        IID_ISupportErrorInfo, IID_IUnknown, ISupportErrorInfo, ISupportErrorInfoVtbl, IUnknown,
-        IUnknownVtbl, LONG, S_FALSE, S_OK, ULONG, VARIANT,
+        IID_ISupportErrorInfo, IID_IUnknown, ISupportErrorInfoVtbl, IUnknown, LONG, S_FALSE, S_OK,
+        VARIANT,
     },
-    class,
+    class, dispatch as late,
     error_info::{self, ErrorText},
+    object::{Object, Part},
 };
 use exeunt_module::{
     PropType, Value,
@@ -48,14 +45,8 @@ pub(crate) fn register(shared: &Arc<Shared>) {
     class::register_class(CLSID_CCertServerExit, factory);
 }
 
-/// An object of the class. COM counts its references; the last one frees it.
-#[repr(C)]
+/// What an object of the class holds.
 struct ServerExit {
-    /// What the object is to its users: a pointer here is a pointer to the object.
-    face: ICertServerExit,
-    /// Its second face, `ISupportErrorInfo`.
-    support: ISupportErrorInfo,
-    references: AtomicU32,
     shared: Arc<Shared>,
     state: Mutex<State>,
 }
@@ -74,16 +65,10 @@ impl ServerExit {
         if let Some(fetch) = shared.fetch() {
             reader = reader.with_fetch(fetch);
         }
-        let object = Box::new(Self {
-            face: ICertServerExit { lpVtbl: &raw const FACE },
-            support: ISupportErrorInfo { lpVtbl: &raw const SUPPORT },
-            references: AtomicU32::new(1),
-            shared,
-            state: Mutex::new(State { reader, handle: 0 }),
-        });
-        let raw = Box::into_raw(object).cast::<ICertServerExit>();
-        // SAFETY: the object begins with its face, and its first reference goes to the pointer.
-        unsafe { ComPtr::from_raw(raw) }.expect("BUG: a box is never null")
+        let object = Self { shared, state: Mutex::new(State { reader, handle: 0 }) };
+        // SAFETY: the tables are those of the identifiers below, and begin with the object's own
+        // functions.
+        unsafe { Object::create(object) }
     }
 
     /// Runs one call on the object's state; an error becomes the code and the thread's error
@@ -235,14 +220,21 @@ fn prop_type(kind: LONG) -> Result<PropType, ViewError> {
     PropType::from_number(kind.cast_unsigned()).ok_or(ViewError::Argument { what: "the type" })
 }
 
-static UNKNOWN: IUnknownVtbl =
-    IUnknownVtbl { QueryInterface: query_interface, AddRef: add_ref, Release: release };
+impl exeunt_com::object::State for ServerExit {
+    const PARTS: [Part; 2] = [
+        Part {
+            ids: &[IID_IUnknown, IID_IDispatch, IID_ICertServerExit],
+            table: ptr::from_ref(FACE).cast(),
+        },
+        Part { ids: &[IID_ISupportErrorInfo], table: ptr::from_ref(SUPPORT).cast() },
+    ];
+}
 
-static FACE: ICertServerExitVtbl = ICertServerExitVtbl {
+const FACE: &ICertServerExitVtbl = &ICertServerExitVtbl {
     base: IDispatchVtbl {
-        base: UNKNOWN,
-        GetTypeInfoCount: dispatch::get_type_info_count,
-        GetTypeInfo: dispatch::get_type_info,
+        base: Object::<ServerExit>::unknown::<0>(),
+        GetTypeInfoCount: late::type_info_count,
+        GetTypeInfo: late::type_info,
         GetIDsOfNames: dispatch::get_ids_of_names,
         Invoke: dispatch::invoke,
     },
@@ -260,94 +252,19 @@ static FACE: ICertServerExitVtbl = ICertServerExitVtbl {
     EnumerateAttributesClose: enumerate_attributes_close,
 };
 
-static SUPPORT: ISupportErrorInfoVtbl = ISupportErrorInfoVtbl {
-    base: IUnknownVtbl {
-        QueryInterface: support_query_interface,
-        AddRef: support_add_ref,
-        Release: support_release,
-    },
+const SUPPORT: &ISupportErrorInfoVtbl = &ISupportErrorInfoVtbl {
+    base: Object::<ServerExit>::unknown::<1>(),
     InterfaceSupportsErrorInfo: interface_supports_error_info,
 };
 
-/// The object behind a pointer to its face.
+/// The object behind a pointer to its first interface.
 ///
 /// # Safety
 ///
 /// `this` points to a live object that [`ServerExit::create`] made.
 unsafe fn object<'a>(this: *mut c_void) -> &'a ServerExit {
     // SAFETY: the caller vouches for it; a live object is only ever shared.
-    unsafe { &*this.cast::<ServerExit>() }
-}
-
-/// The pointer to the face, from that to the second face.
-///
-/// # Safety
-///
-/// `this` points to the second face of a live object.
-unsafe fn face(this: *mut c_void) -> *mut c_void {
-    // SAFETY: the second face lies that far inside the object.
-    unsafe { this.cast::<u8>().sub(offset_of!(ServerExit, support)).cast() }
-}
-
-#[expect(non_upper_case_globals, reason = "identifiers have their published names")]
-unsafe extern "C" fn query_interface(
-    this: *mut c_void,
-    riid: *const GUID,
-    out: *mut *mut c_void,
-) -> HRESULT {
-    if riid.is_null() || out.is_null() {
-        return E_POINTER;
-    }
-    // SAFETY: the caller gives a readable identifier and a live object of ours.
-    let (iid, object) = unsafe { (*riid, object(this)) };
-    let found = match iid {
-        IID_IUnknown | IID_IDispatch | IID_ICertServerExit => this,
-        IID_ISupportErrorInfo => (&raw const object.support).cast_mut().cast(),
-        _ => ptr::null_mut(),
-    };
-    // SAFETY: `out` is not null, and writable by the contract of the call.
-    unsafe { out.write(found) };
-    if found.is_null() {
-        return E_NOINTERFACE;
-    }
-    object.references.fetch_add(1, Ordering::Relaxed);
-    S_OK
-}
-
-unsafe extern "C" fn add_ref(this: *mut c_void) -> ULONG {
-    // SAFETY: the caller gives a live object of ours.
-    unsafe { object(this) }.references.fetch_add(1, Ordering::Relaxed) + 1
-}
-
-unsafe extern "C" fn release(this: *mut c_void) -> ULONG {
-    // SAFETY: the caller gives a live object of ours and one of its references.
-    let left = unsafe { object(this) }.references.fetch_sub(1, Ordering::Release) - 1;
-    if left == 0 {
-        // What other threads did with the object happened before this.
-        fence(Ordering::Acquire);
-        // SAFETY: the object came from a box, and this was its last reference.
-        drop(unsafe { Box::from_raw(this.cast::<ServerExit>()) });
-    }
-    left
-}
-
-unsafe extern "C" fn support_query_interface(
-    this: *mut c_void,
-    riid: *const GUID,
-    out: *mut *mut c_void,
-) -> HRESULT {
-    // SAFETY: the caller gives the second face of a live object; the rest is passed on.
-    unsafe { query_interface(face(this), riid, out) }
-}
-
-unsafe extern "C" fn support_add_ref(this: *mut c_void) -> ULONG {
-    // SAFETY: the caller gives the second face of a live object.
-    unsafe { add_ref(face(this)) }
-}
-
-unsafe extern "C" fn support_release(this: *mut c_void) -> ULONG {
-    // SAFETY: the caller gives the second face of a live object and one of its references.
-    unsafe { release(face(this)) }
+    unsafe { Object::<ServerExit>::state::<0>(this) }
 }
 
 unsafe extern "C" fn interface_supports_error_info(
@@ -358,7 +275,7 @@ unsafe extern "C" fn interface_supports_error_info(
         return E_POINTER;
     }
     // SAFETY: the caller gives a readable identifier.
-    let iid = unsafe { *riid };
+    let iid = unsafe { riid.read_unaligned() };
     if iid == IID_ICertServerExit { S_OK } else { S_FALSE }
 }
 

@@ -7,10 +7,7 @@
 
 use std::{ffi::c_void, ptr, sync::Arc};
 
-use super::{
-    ExitClass, ModuleError, Shared,
-    dispatch::{self, Arguments},
-};
+use super::{ExitClass, ModuleError, Shared};
 use crate::{
     abi::{
         BSTR, DISP_E_MEMBERNOTFOUND, DISPID, DISPID_ICertManageModule_Configure,
@@ -20,6 +17,7 @@ use crate::{
         ISupportErrorInfoVtbl, LCID, LONG, LPOLESTR, S_FALSE, S_OK, UINT, VARIANT, WORD,
     },
     bstr::Bstr,
+    dispatch::{self, Arguments},
     object::{Object, Part, State},
     pointer::ComPtr,
     variant::Variant,

@@ -11,11 +11,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{
-    ExitClass, Shared,
-    dispatch::{self, Arguments},
-    manage,
-};
+use super::{ExitClass, Shared, manage};
 use crate::{
     abi::{
         BSTR, DISP_E_MEMBERNOTFOUND, DISPID, DISPID_ICertExit_GetDescription,
@@ -26,6 +22,7 @@ use crate::{
         LONG, LPOLESTR, S_FALSE, S_OK, UINT, VARIANT, VARIANT_VALUE, VT_DISPATCH, WORD,
     },
     bstr::Bstr,
+    dispatch::{self, Arguments},
     object::{Object, Part, State},
     pointer::ComPtr,
     server_exit::ServerExit,

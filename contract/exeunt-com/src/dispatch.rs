@@ -1,13 +1,13 @@
-//! Late binding for the objects of a module: members by name, arguments from the back.
+//! Late binding, for the objects of a module and of a host: members by name, arguments from the back.
 #![expect(non_snake_case, reason = "names are those of the published interface")]
 
 use std::{ffi::c_void, ptr, slice};
 
 use crate::{
     abi::{
-        DISP_E_BADPARAMCOUNT, DISP_E_EXCEPTION, DISP_E_UNKNOWNNAME, DISPID, DISPID_UNKNOWN,
-        DISPPARAMS, E_NOTIMPL, E_POINTER, EXCEPINFO, FAILED, HRESULT, LCID, LONG, LPOLESTR, S_OK,
-        UINT, VARIANT, VT_BSTR, VT_I4,
+        DISP_E_BADPARAMCOUNT, DISP_E_EXCEPTION, DISP_E_NONAMEDARGS, DISP_E_UNKNOWNNAME, DISPID,
+        DISPID_UNKNOWN, DISPPARAMS, E_NOTIMPL, E_POINTER, EXCEPINFO, FAILED, HRESULT, LCID, LONG,
+        LPOLESTR, S_OK, UINT, VARIANT, VT_BSTR, VT_I4,
     },
     bstr::{Bstr, text_of},
     error_info,
@@ -15,13 +15,20 @@ use crate::{
 };
 
 /// Why a late call failed: before the member was called, or in it.
-pub(super) enum Failure {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There is no such member, or an argument is not one for it.
     Argument(HRESULT),
+    /// The member itself; the thread's error information says how.
     Member(HRESULT),
 }
 
 /// `GetTypeInfoCount`: there is no type library.
-pub(super) unsafe extern "C" fn type_info_count(_this: *mut c_void, pctinfo: *mut UINT) -> HRESULT {
+///
+/// # Safety
+///
+/// `pctinfo` is null or can be written.
+pub unsafe extern "C" fn type_info_count(_this: *mut c_void, pctinfo: *mut UINT) -> HRESULT {
     if pctinfo.is_null() {
         return E_POINTER;
     }
@@ -31,7 +38,11 @@ pub(super) unsafe extern "C" fn type_info_count(_this: *mut c_void, pctinfo: *mu
 }
 
 /// `GetTypeInfo`: there is no type library.
-pub(super) unsafe extern "C" fn type_info(
+///
+/// # Safety
+///
+/// `ppTInfo` is null or can be written.
+pub unsafe extern "C" fn type_info(
     _this: *mut c_void,
     _iTInfo: UINT,
     _lcid: LCID,
@@ -49,7 +60,7 @@ pub(super) unsafe extern "C" fn type_info(
 /// # Safety
 ///
 /// Both pointers are null or have room for `count`; the names are ended by a zero.
-pub(super) unsafe fn ids_of_names(
+pub unsafe fn ids_of_names(
     members: &[(&str, DISPID)],
     names: *mut LPOLESTR,
     count: UINT,
@@ -71,8 +82,8 @@ pub(super) unsafe fn ids_of_names(
     if count == 1 { S_OK } else { DISP_E_UNKNOWNNAME }
 }
 
-/// The arguments of a call.
-pub(super) struct Arguments<'a>(&'a [VARIANT]);
+/// The arguments of a call, which come by their places: parameters have no names here.
+pub struct Arguments<'a>(&'a [VARIANT]);
 
 impl<'a> Arguments<'a> {
     /// The arguments as the caller laid them down.
@@ -80,11 +91,18 @@ impl<'a> Arguments<'a> {
     /// # Safety
     ///
     /// `params` is null or valid.
-    pub(super) unsafe fn new(params: *const DISPPARAMS) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// `E_POINTER` or `DISP_E_NONAMEDARGS`.
+    pub unsafe fn new(params: *const DISPPARAMS) -> Result<Self, Failure> {
         // SAFETY: the caller vouches for it.
         let Some(params) = (unsafe { params.as_ref() }) else {
             return Err(Failure::Argument(E_POINTER));
         };
+        if params.cNamedArgs != 0 {
+            return Err(Failure::Argument(DISP_E_NONAMEDARGS));
+        }
         if params.cArgs == 0 || params.rgvarg.is_null() {
             return Ok(Self(&[]));
         }
@@ -92,8 +110,21 @@ impl<'a> Arguments<'a> {
         Ok(Self(unsafe { slice::from_raw_parts(params.rgvarg, params.cArgs as usize) }))
     }
 
+    /// Says that the member takes that many.
+    ///
+    /// # Errors
+    ///
+    /// `DISP_E_BADPARAMCOUNT`.
+    pub fn are(&self, count: usize) -> Result<(), Failure> {
+        if self.0.len() == count { Ok(()) } else { Err(Failure::Argument(DISP_E_BADPARAMCOUNT)) }
+    }
+
     /// The argument with that number, from 0 on, of `count`.
-    pub(super) fn raw(&self, number: usize, count: usize) -> Result<&'a Variant, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// `DISP_E_BADPARAMCOUNT`.
+    pub fn raw(&self, number: usize, count: usize) -> Result<&'a Variant, Failure> {
         if self.0.len() != count || number >= count {
             return Err(Failure::Argument(DISP_E_BADPARAMCOUNT));
         }
@@ -103,20 +134,32 @@ impl<'a> Arguments<'a> {
     }
 
     /// The same as a text.
-    pub(super) fn text(&self, number: usize, count: usize) -> Result<Bstr, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::raw`], or the code of the conversion.
+    pub fn text(&self, number: usize, count: usize) -> Result<Bstr, Failure> {
         let changed = self.raw(number, count)?.change_type(VT_BSTR).map_err(Failure::Argument)?;
         Ok(changed.as_bstr().cloned().unwrap_or_default())
     }
 
     /// The same as a number.
-    pub(super) fn long(&self, number: usize, count: usize) -> Result<LONG, Failure> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::raw`], or the code of the conversion.
+    pub fn long(&self, number: usize, count: usize) -> Result<LONG, Failure> {
         let changed = self.raw(number, count)?.change_type(VT_I4).map_err(Failure::Argument)?;
         Ok(changed.as_i32().unwrap_or_default())
     }
 }
 
 /// A failed call of a member as a failure.
-pub(super) fn done(hr: HRESULT) -> Result<(), Failure> {
+///
+/// # Errors
+///
+/// [`Failure::Member`].
+pub fn done(hr: HRESULT) -> Result<(), Failure> {
     if FAILED(hr) { Err(Failure::Member(hr)) } else { Ok(()) }
 }
 
@@ -126,7 +169,7 @@ pub(super) fn done(hr: HRESULT) -> Result<(), Failure> {
 /// # Safety
 ///
 /// `result` and `exception` are null or can be written.
-pub(super) unsafe fn answer(
+pub unsafe fn answer(
     outcome: Result<Variant, Failure>,
     result: *mut VARIANT,
     exception: *mut EXCEPINFO,
@@ -158,5 +201,42 @@ pub(super) unsafe fn answer(
                 DISP_E_EXCEPTION
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(arguments: &mut [VARIANT], cNamedArgs: UINT) -> DISPPARAMS {
+        DISPPARAMS {
+            rgvarg: arguments.as_mut_ptr(),
+            rgdispidNamedArgs: ptr::null_mut(),
+            cArgs: UINT::try_from(arguments.len()).unwrap(),
+            cNamedArgs,
+        }
+    }
+
+    #[test]
+    fn arguments_come_from_the_back_and_in_number() {
+        let mut raw = [Variant::from(2).into_raw(), Variant::from(1).into_raw()];
+        let params = params(&mut raw, 0);
+        // SAFETY: the parameters are valid.
+        let arguments = unsafe { Arguments::new(&raw const params) }.unwrap_or(Arguments(&[]));
+        assert_eq!((arguments.long(0, 2), arguments.long(1, 2)), (Ok(1), Ok(2)));
+        let refused = Failure::Argument(DISP_E_BADPARAMCOUNT);
+        assert_eq!(arguments.long(0, 1), Err(refused));
+        assert_eq!((arguments.are(2), arguments.are(0)), (Ok(()), Err(refused)));
+    }
+
+    #[test]
+    fn arguments_have_no_names() {
+        let mut raw = [Variant::from(1).into_raw()];
+        let params = params(&mut raw, 1);
+        // SAFETY: the parameters are valid, and null is allowed.
+        let refused = unsafe { [Arguments::new(&raw const params), Arguments::new(ptr::null())] };
+        let refused = refused.map(Result::err);
+        let expected = [DISP_E_NONAMEDARGS, E_POINTER].map(|it| Some(Failure::Argument(it)));
+        assert_eq!(refused, expected);
     }
 }
