@@ -141,6 +141,9 @@ impl<'a> Check<'a> {
             "window": window,
             "deadline_ms": u64::try_from(self.options.answer_within.as_millis()).unwrap_or(u64::MAX),
         });
+        if features.contains(&call_back::CALL_BACKS) {
+            talk.call_backs = CallBacks::Offered;
+        }
         talk.call(&mut self.findings, "Initialize", &params)
     }
 
@@ -207,9 +210,7 @@ impl<'a> Check<'a> {
             }
         }
         let taken: Vec<&str> = taken.unwrap_or_default().into_iter().filter(known).collect();
-        if !taken.is_empty() {
-            talk.call_backs = CallBacks::Answered;
-        }
+        talk.call_backs = if taken.is_empty() { CallBacks::NotAgreed } else { CallBacks::Answered };
 
         let mask = member("event_mask").as_u64().and_then(|it| u32::try_from(it).ok());
         match mask {

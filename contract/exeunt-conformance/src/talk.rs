@@ -86,6 +86,8 @@ impl Reply {
 pub(crate) enum CallBacks {
     /// The module has not taken the feature: there may be none.
     NotAgreed,
+    /// The feature was offered and the greeting is not answered yet: the CA may be asked about.
+    Offered,
     /// Each is answered with what there is.
     Answered,
     /// Each is answered that there is no value.

@@ -25,7 +25,7 @@ use exeunt_com::{
 };
 use exeunt_module::{
     PropType, Value,
-    view::{Context, Reader, View, ViewError},
+    view::{Context, Reader, SETTING_PREFIX, View, ViewError},
 };
 
 use crate::{
@@ -131,7 +131,8 @@ impl ServerExit {
             let (name, kind) = (text_argument(name)?, prop_type(kind)?);
             // The server does not know what only this process knows.
             let own = shared.own();
-            if event.as_ref().is_none_or(|it| it.context == 0) && own.property(&name).is_ok() {
+            let is_own = own.property(&name).is_ok() || is_setting(&name);
+            if event.as_ref().is_none_or(|it| it.context == 0) && is_own {
                 let value = View::of_system(&own).certificate_property(&name, kind)?;
                 return Ok(value.into_owned());
             }
@@ -410,4 +411,9 @@ unsafe extern "C" fn enumerate_attributes_close(this: *mut c_void) -> HRESULT {
     // SAFETY: the caller gives a live object of ours.
     unsafe { object(this) }.enumerate_attributes_close();
     S_OK
+}
+
+/// Whether a name is one of the module's settings, there or not.
+fn is_setting(name: &str) -> bool {
+    name.get(..SETTING_PREFIX.len()).is_some_and(|it| it.eq_ignore_ascii_case(SETTING_PREFIX))
 }

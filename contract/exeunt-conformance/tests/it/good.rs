@@ -33,6 +33,20 @@ fn a_module_that_keeps_every_rule_passes_every_rule() {
 }
 
 #[test]
+fn a_module_may_ask_about_the_ca_before_it_answers_the_greeting() {
+    let report = check_it(&python(
+        "class Bad(Module):
+    def on_Initialize(self, call, hello):
+        if hello['features']:
+            self.ask('GetCertificateProperty', 0, 'CertCount')
+        super().on_Initialize(call, hello)",
+    ));
+    assert!(report.passed(), "{report}");
+    let asked = &report.json()["module"]["call_backs"]["GetCertificateProperty CertCount"];
+    assert!(asked.as_u64() > Some(0), "{asked}");
+}
+
+#[test]
 fn the_example_of_the_kit_passes() {
     // Built with the whole workspace's tests; alone, by this command.
     let status = std::process::Command::new(env!("CARGO"))
