@@ -32,6 +32,8 @@ pub(crate) struct Edge {
     pub(crate) before_reply: Option<BeforeReply>,
     /// One permit for each thread that manages modules.
     pub(crate) manage_room: Arc<Semaphore>,
+    /// One permit for each explanation, which reads through the log.
+    pub(crate) explain_room: Arc<Semaphore>,
     /// Turns true when the server stops.
     pub(crate) closing: watch::Receiver<bool>,
 }

@@ -11,6 +11,7 @@ use exeunt_engine::{Caller, Door};
 use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, json};
@@ -144,7 +145,9 @@ pub(crate) async fn part(
             let keys = Keys::parse(query, &["request"])?;
             let request = keys.number("request")?;
             let request = request.ok_or_else(|| Fault::query("request is missing".to_owned()))?;
-            look_up(edge, move |exits| exits.explain(&name, request)).await
+            let room = Arc::clone(&edge.explain_room);
+            let told = within(room, edge, move |exits| exits.explain(&name, request)).await?;
+            Ok(json(StatusCode::OK, &told))
         }
     }
 }
@@ -197,8 +200,16 @@ where
     T: Send + 'static,
     F: FnOnce(&dyn Exits) -> Result<T, Refusal> + Send + 'static,
 {
+    within(Arc::clone(&edge.manage_room), edge, act).await
+}
+
+/// As many at a time as there is room for. Those who wait hold no thread.
+async fn within<T, F>(room: Arc<Semaphore>, edge: &Arc<Edge>, act: F) -> Result<T, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce(&dyn Exits) -> Result<T, Refusal> + Send + 'static,
+{
     // The permit goes along: a client that hangs up does not make room while its call still runs.
-    let room = Arc::clone(&edge.manage_room);
     let permit = room.acquire_owned().await.map_err(|_closed| Fault::internal())?;
     let acted = blocking(edge, move |edge| {
         let _permit = permit;

@@ -27,6 +27,10 @@ const RUNTIME_THREADS_MAX: usize = 4;
 /// Threads for look-ups in the store: as many run at a time, the rest wait in line.
 const LOOK_UP_THREADS: usize = 4;
 
+/// Explanations at a time. One reads through the whole log for the events of a request, and holds a
+/// reader of the store for as long.
+const EXPLANATIONS: usize = 1;
+
 /// Threads for managing exit modules, which may take as long as a module does.
 const MANAGE_THREADS: usize = 4;
 
@@ -111,6 +115,7 @@ impl Server {
             workers,
             before_reply,
             manage_room: Arc::new(Semaphore::new(MANAGE_THREADS)),
+            explain_room: Arc::new(Semaphore::new(EXPLANATIONS)),
             closing: closed.clone(),
         });
         let mut rooms = Vec::new();

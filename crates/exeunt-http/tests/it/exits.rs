@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use exeunt_api::{
@@ -15,6 +15,9 @@ use exeunt_api::{
 use exeunt_http::{BeforeReply, Change, Changed, Exits, Refusal, RefusalKind, Server, WhichHeld};
 
 use crate::ca::{Ca, PATIENCE, Wanted, problem};
+
+/// Explanations under way in the one test that asks for them.
+static EXPLAINING: AtomicUsize = AtomicUsize::new(0);
 
 /// Two modules as a dispatcher would tell of them. Changes are answered with what arrived, in words.
 pub struct TwoExits;
@@ -82,6 +85,13 @@ impl Exits for TwoExits {
 
     fn explain(&self, name: &str, request: u64) -> Result<Explanation, Refusal> {
         self.find(name)?;
+        // Long enough for another one to come in, if it may.
+        if request == 88 {
+            let before = EXPLAINING.fetch_add(1, SeqCst);
+            std::thread::sleep(Duration::from_millis(5));
+            EXPLAINING.fetch_sub(1, SeqCst);
+            assert_eq!(before, 0, "two explanations at a time");
+        }
         Ok(Explanation { name: name.to_owned(), request, events: Vec::new() })
     }
 
@@ -292,4 +302,17 @@ fn a_process_that_is_refused_has_no_answer_and_takes_no_room() {
     is_module.store(false, SeqCst);
     assert_eq!(ca.local().get("/v1/ca").status(), 200);
     drop(crowd);
+}
+
+#[test]
+fn one_explanation_is_looked_up_at_a_time() {
+    let ca = Ca::start();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let answer = ca.local().get("/v1/exits/mail/explain?request=88");
+                assert_eq!(answer.status(), 200);
+            });
+        }
+    });
 }
