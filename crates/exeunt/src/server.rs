@@ -164,13 +164,14 @@ impl Running {
         self.http.address()
     }
 
-    /// Reads the configuration again, as SIGHUP asks for.
-    ///
-    /// # Errors
-    ///
-    /// It is not a good one; everything goes on as before.
-    pub fn reload(&self) -> Result<Reloaded, Failure> {
-        self.manager.reload(BY_SIGNAL).map_err(|err| refused(&err))
+    /// What reads the configuration again, as SIGHUP asks for. Fails when it is not a good one, or the
+    /// server has stopped; everything goes on as before then.
+    pub fn reload(&self) -> impl Fn() -> Result<Reloaded, Failure> + Send + 'static {
+        let manager = Arc::downgrade(&self.manager);
+        move || {
+            let manager = manager.upgrade().ok_or_else(|| refused(&ManageError::Stopping))?;
+            manager.reload(BY_SIGNAL).map_err(|err| refused(&err))
+        }
     }
 
     /// Stops: no new requests, those in hand are finished, then the modules.

@@ -41,7 +41,9 @@ pub fn run(options: &Quickstart) -> Result<u8, Failure> {
     let result = round_trip(&home, &running, folder.as_deref(), &options.home);
     if result.is_ok() && !options.once {
         output::line("\nServing. Ctrl-C stops.")?;
-        signals.obey(&running);
+        let obeyed = signals.obey(&running);
+        running.stop();
+        return obeyed.map(|()| 0);
     }
     running.stop();
     result.map(|()| 0)

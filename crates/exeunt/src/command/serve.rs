@@ -15,10 +15,10 @@ pub fn run(options: &Serve) -> Result<u8, Failure> {
         None => output::line(&format!("listening on {}", home.socket_path().display()))?,
     }
     tracing::info!(home = %home.path().display(), "serving");
-    signals.obey(&running);
+    let obeyed = signals.obey(&running);
     tracing::info!("stopping");
     running.stop();
-    Ok(0)
+    obeyed.map(|()| 0)
 }
 
 /// What a signal asks for.
@@ -76,19 +76,79 @@ impl Signals {
         Ok(Self { received })
     }
 
-    /// Returns when the server is to stop, and reads the configuration again until then.
-    pub fn obey(&self, running: &server::Running) {
-        while self.wait() == Signal::Reload {
+    /// Returns when the server is to stop. Until then the configuration is read again as asked for,
+    /// on a thread of its own: that may wait for modules, and a stop does not.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system gives no thread.
+    pub fn obey(&self, running: &server::Running) -> Result<(), Failure> {
+        let reload = running.reload();
+        self.obey_with(move || {
             // What came of it is in the log, where whoever sent the signal looks.
-            if let Err(failure) = running.reload() {
+            if let Err(failure) = reload() {
                 tracing::error!(code = failure.code, "nothing was taken up: {}", failure.message);
             }
+        })
+    }
+
+    fn obey_with(&self, reload: impl Fn() + Send + 'static) -> Result<(), Failure> {
+        // One may wait while one is under way: it sees whatever the ones after it would.
+        let (ask, asked) = std::sync::mpsc::sync_channel::<()>(1);
+        std::thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || asked.iter().for_each(|()| reload()))
+            .map_err(|err| Failure::from_error("threads-unavailable", &err))?;
+        while self.wait() == Signal::Reload {
+            // A full channel remembers it already.
+            let _ = ask.try_send(());
         }
+        Ok(())
     }
 
     /// Blocks until one of them comes.
     fn wait(&self) -> Signal {
         // Without the thread that listens there would be no way to stop in order.
         self.received.recv().unwrap_or(Signal::Stop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_reload_that_hangs_keeps_nobody_from_stopping() {
+        let (send, received) = mpsc::channel();
+        let (begun, begins) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let signals = Signals { received };
+        let obeying = std::thread::spawn(move || {
+            signals.obey_with(move || {
+                begun.send(()).unwrap();
+                let _ = ends.recv();
+            })
+        });
+        send.send(Signal::Reload).unwrap();
+        begins.recv_timeout(PATIENCE).unwrap();
+        // Those that come meanwhile are one.
+        for _ in 0..3 {
+            send.send(Signal::Reload).unwrap();
+        }
+        send.send(Signal::Stop).unwrap();
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !obeying.is_finished() {
+            assert!(std::time::Instant::now() < deadline, "the reload held up the stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        obeying.join().unwrap().unwrap();
+        drop(end);
+        begins.recv_timeout(PATIENCE).unwrap();
+        assert!(begins.recv_timeout(PATIENCE).is_err(), "one was remembered more than once");
     }
 }

@@ -98,12 +98,29 @@ pub fn add(text: &str, new: &NewExit) -> Result<String, EditError> {
     Ok(document.to_string())
 }
 
-/// The text without a module and the comment right above it.
+/// The text without a module and the comment right above it. A comment further up, behind a blank
+/// line, is about more than this one, and stays.
 pub fn remove(text: &str, name: &str) -> Result<String, EditError> {
     let mut document = parse(text)?;
     let exits = exits(&mut document)?;
     let at = place(exits, name).ok_or_else(|| EditError::Missing(name.to_owned()))?;
+    let table = exits.get(at);
+    let above = table.and_then(|it| it.decor().prefix()?.as_str()).unwrap_or_default();
+    let stays = above.rfind("\n\n").map_or("", |end| &above[..=end]);
+    let stays = (!stays.trim().is_empty()).then(|| stays.to_owned());
+    let position = table.and_then(Table::position);
     exits.remove(at);
+    if let Some(stays) = stays {
+        let below = next(document.as_table(), position);
+        if let Some(below) = below.and_then(|it| at_place(document.as_table_mut(), it)) {
+            let old = below.decor().prefix().and_then(|it| it.as_str()).unwrap_or_default();
+            let both = stays + old;
+            below.decor_mut().set_prefix(both);
+        } else {
+            let both = stays + document.trailing().as_str().unwrap_or_default();
+            document.set_trailing(both);
+        }
+    }
     Ok(document.to_string())
 }
 
@@ -148,6 +165,42 @@ fn exits(document: &mut DocumentMut) -> Result<&mut ArrayOfTables, EditError> {
 
 fn place(exits: &ArrayOfTables, name: &str) -> Option<usize> {
     exits.iter().position(|it| it.get("name").and_then(Item::as_str) == Some(name))
+}
+
+/// The tables in a table, and in its lists of tables.
+fn tables(of: &Table) -> impl Iterator<Item = &Table> {
+    of.iter().flat_map(|(_, item)| match item {
+        Item::Table(it) => vec![it],
+        Item::ArrayOfTables(it) => it.iter().collect(),
+        _ => Vec::new(),
+    })
+}
+
+/// The place of the table that follows in the text.
+fn next(of: &Table, after: Option<isize>) -> Option<isize> {
+    let places = tables(of).flat_map(|it| {
+        let own = it.position().filter(|own| !it.is_implicit() && after < Some(*own));
+        own.into_iter().chain(next(it, after))
+    });
+    places.min()
+}
+
+/// The table with a heading at a place of the text.
+fn at_place(of: &mut Table, place: isize) -> Option<&mut Table> {
+    let of: Vec<&mut Table> = of
+        .iter_mut()
+        .flat_map(|(_, item)| match item {
+            Item::Table(it) => vec![it],
+            Item::ArrayOfTables(it) => it.iter_mut().collect(),
+            _ => Vec::new(),
+        })
+        .collect();
+    of.into_iter().find_map(|it| {
+        if it.position() == Some(place) && !it.is_implicit() {
+            return Some(it);
+        }
+        at_place(it, place)
+    })
 }
 
 fn find<'a>(document: &'a mut DocumentMut, name: &str) -> Result<&'a mut Table, EditError> {

@@ -154,9 +154,10 @@ impl ManageError {
             Self::Dispatch(DispatchError::NotHeld { .. }) => {
                 "see what is parked: exeunt exit parked list NAME"
             }
-            Self::Ask { .. } | Self::Dispatch(DispatchError::Busy(_)) => {
-                "see how it stands: exeunt exit status NAME"
+            Self::Dispatch(DispatchError::Busy(_) | DispatchError::Changed(_)) => {
+                "order it again; how it stands: exeunt exit status NAME"
             }
+            Self::Ask { .. } => "see how it stands: exeunt exit status NAME",
             Self::BacklogKept { .. } => {
                 "add it again under its name, then remove it with --drop-backlog"
             }
@@ -181,6 +182,7 @@ impl ManageError {
                 DispatchError::Disabled(_)
                 | DispatchError::NotHeld { .. }
                 | DispatchError::Busy(_)
+                | DispatchError::Changed(_)
                 | DispatchError::Duplicate(_),
             ) => RefusalKind::Conflict,
             Self::Edit(_) | Self::Config(_) | Self::Order(_) | Self::SettingsRefused(_) => {

@@ -37,10 +37,20 @@ pub fn tail(options: &Tail) -> Result<(), Failure> {
         let now: Deliveries = client.get(&path, &[])?;
         now.next_after
     };
+    // What the server has forgotten by now, nobody who begins there has missed.
+    let mut seen = (!options.from_start).then_some(after);
     let mut lines = options.lines.unwrap_or(u64::MAX);
     loop {
         let query = [("after", after.to_string()), ("wait_s", DELIVERIES_WAIT_S_MAX.to_string())];
         let page: Deliveries = client.wait_for(&path, &query)?;
+        if let Some(first) = page.deliveries.first()
+            && let missed = missed(seen, first.number)
+            && 0 < missed
+        {
+            // Not among the lines, which a program may read.
+            let are = if missed == 1 { "delivery was" } else { "deliveries were" };
+            eprintln!("exeunt: warning: {missed} {are} missed");
+        }
         for delivery in &page.deliveries {
             line(delivery, options.json)?;
             lines -= 1;
@@ -49,7 +59,14 @@ pub fn tail(options: &Tail) -> Result<(), Failure> {
             }
         }
         after = page.next_after;
+        seen = Some(after);
     }
+}
+
+/// How many deliveries were forgotten by the server before they were asked for. Their numbers have no
+/// gaps, and begin anew at 1 with the server. `seen` is the last one that was not missed.
+fn missed(seen: Option<u64>, first: u64) -> u64 {
+    seen.map_or(0, |it| first.saturating_sub(it.saturating_add(1)))
 }
 
 fn line(it: &Delivery, json: bool) -> Result<(), Failure> {
@@ -72,4 +89,23 @@ fn line(it: &Delivery, json: bool) -> Result<(), Failure> {
         text.push_str(&it.reason);
     }
     output::line(&plain(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_in_the_numbers_is_what_was_missed() {
+        for (seen, first, expected) in [
+            (None, 977, 0),
+            (Some(0), 1, 0),
+            (Some(0), 977, 976),
+            (Some(7), 8, 0),
+            (Some(7), 9, 1),
+            (Some(7), 1, 0),
+        ] {
+            assert_eq!(missed(seen, first), expected, "{seen:?} {first}");
+        }
+    }
 }

@@ -44,6 +44,29 @@ fn a_module_goes_with_the_comment_above_it() {
 }
 
 #[test]
+fn a_comment_about_more_than_the_module_stays() {
+    let last = "[[template]]\n# The only template.";
+    let before = BEFORE
+        .replace(
+            "# The first module.\n",
+            "# About all modules.\n\n# And more.\n\n# The first module.\n",
+        )
+        .replace(last, &format!("# The templates.\n\n# One.\n{last}"));
+    let after = include_str!("../samples/removed.toml")
+        .replace(
+            "# The second one,\n",
+            "# About all modules.\n\n# And more.\n\n# The second one,\n",
+        )
+        .replace(last, &format!("# The templates.\n\n# One.\n{last}"));
+    assert_eq!(remove(&before, "file").unwrap(), after);
+    // Before a table of another kind, and at the end of the text.
+    for (end, rest) in [("[ca]\nname = \"x\"\n", ""), ("", "# The end.\n")] {
+        let text = format!("# All.\n\n# Mine.\n[[exit]]\nname = \"a\"\n\n{end}{rest}");
+        assert_eq!(remove(&text, "a").unwrap(), format!("# All.\n\n{end}{rest}"));
+    }
+}
+
+#[test]
 fn what_was_added_and_removed_leaves_no_trace() {
     let text = add(BEFORE, &third()).unwrap();
     assert_eq!(remove(&text, "register").unwrap(), BEFORE);
