@@ -47,7 +47,7 @@ pub struct Confinement {
     /// must exist. The working directory is always one of them.
     pub writable: Vec<PathBuf>,
     /// Files within what is forbidden that the module may read and execute, and nothing else: its
-    /// program and what that is made of. They must exist.
+    /// program and what that is made of. What is no file when the module starts is passed over.
     pub readable: Vec<PathBuf>,
     /// Files and folders that the module can neither read nor write, whether they exist or not.
     /// What may appear beside a forbidden file, such as a journal, is to be named as well; to

@@ -70,7 +70,7 @@ impl Launcher {
                 (self.program.clone(), vec!["run-module".into(), name.into()])
             }
             ModuleConfig::Command(words) => {
-                let mut words = self.words(words).map(OsString::from);
+                let mut words = self.words(exit, words).map(OsString::from);
                 let program = words.next().expect("BUG: the configuration was checked");
                 (program.into(), words.collect())
             }
@@ -121,30 +121,40 @@ impl Launcher {
             settings.insert("directory".to_owned(), path.into());
         }
         if let Some(words) = program_setting(exit) {
-            settings.insert("program".to_owned(), self.words(&words).collect());
+            settings.insert("program".to_owned(), self.words(exit, &words).collect());
         }
         settings
     }
 
     /// A program and its arguments, those that name files of the home by their whole path.
-    fn words(&self, words: &[String]) -> impl Iterator<Item = String> {
+    fn words(&self, exit: &ExitConfig, words: &[String]) -> impl Iterator<Item = String> {
         words.iter().enumerate().map(|(place, word)| {
-            let file = file_of_word(self.home.path(), word, place == 0);
+            let home = self.home.path();
+            // A program that is not installed yet will be looked for in the home as well, unless it is
+            // where the module runs.
+            let is_program_of_home =
+                place == 0 && word.contains('/') && !exit.working_directory.join(word).is_file();
+            let file = file_of_word(home, word, place == 0)
+                .or_else(|| is_program_of_home.then(|| home.join(word)));
             file.and_then(|it| it.into_os_string().into_string().ok())
                 .unwrap_or_else(|| word.clone())
         })
     }
 
     fn files_of_settings(&self, exit: &ExitConfig) -> Vec<PathBuf> {
-        program_setting(exit).map_or_else(Vec::new, |it| self.words(&it).map(Into::into).collect())
+        program_setting(exit)
+            .map_or_else(Vec::new, |it| self.words(exit, &it).map(Into::into).collect())
     }
 
     /// Whether a module may read and execute a file because its command names it: one of the home
     /// that is where its name says, and not forbidden for itself.
     fn is_part_of_module(&self, path: &Path, forbidden: &[PathBuf]) -> bool {
         let home = self.home.path();
-        let (Ok(real), Ok(real_home)) = (path.canonicalize(), home.canonicalize()) else {
-            return false;
+        let Ok(real_home) = home.canonicalize() else { return false };
+        // What is not installed yet is looked at again when the module starts.
+        let Ok(real) = path.canonicalize() else {
+            return path.starts_with(home)
+                && forbidden.iter().all(|it| it == home || !path.starts_with(it));
         };
         let rest = path.strip_prefix(home).or_else(|_| path.strip_prefix(&real_home));
         let real_of = |it: &PathBuf| it.canonicalize().unwrap_or_else(|_| it.clone());
@@ -253,4 +263,63 @@ pub fn isolation(exit: &ExitConfig) -> String {
         (None, false) => "limits; this system has neither Landlock nor seccomp",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(home: &Path, table: &str) -> (ModuleCommand, Launcher) {
+        let minimal = include_str!("config/samples/good/minimal.toml");
+        let text = format!("{minimal}\n[[exit]]\nname = \"hook\"\n{table}\n");
+        let config = Config::from_toml(&text, home).unwrap();
+        let launcher = Launcher::new(&Home::at(home).unwrap()).unwrap();
+        let exit = config.exits.last().unwrap();
+        (launcher.command(&config, exit), launcher)
+    }
+
+    #[test]
+    fn words_that_name_files_of_the_home_are_found_and_granted_for_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().canonicalize().unwrap();
+        for path in ["hooks/hook.py", "secrets/key", "exeunt.toml"] {
+            fs::create_dir_all(home.join(path).parent().unwrap()).unwrap();
+            fs::write(home.join(path), "").unwrap();
+        }
+        std::os::unix::fs::symlink("../secrets/key", home.join("hooks/link")).unwrap();
+        let words = r#"["hooks/later", "hooks/hook.py", "secrets/key", "exeunt.toml", "hooks/link",
+                        "word", "out/none", "/etc/passwd"]"#;
+        let (command, _) = command(&home, &format!("command = {words}"));
+        assert_eq!(command.working_directory, home.join("modules/hook"));
+        assert_eq!(command.program, home.join("hooks/later"));
+        assert_eq!(command.args[0], home.join("hooks/hook.py"));
+        assert_eq!(command.args[4..], ["word", "out/none", "/etc/passwd"]);
+        let rules = command.confine.unwrap().confinement;
+        assert_eq!(rules.readable, [home.join("hooks/later"), home.join("hooks/hook.py")]);
+        assert!(rules.forbidden.contains(&home) && rules.writable.is_empty(), "{rules:?}");
+    }
+
+    #[test]
+    fn a_program_without_a_slash_is_no_file_of_the_home() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("sh"), "").unwrap();
+        let (command, _) = command(folder.path(), "command = [\"sh\"]");
+        assert_eq!(command.program, Path::new("sh"));
+    }
+
+    #[test]
+    fn the_file_module_is_told_where_its_folder_is_and_may_write_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path();
+        fs::create_dir(home.join("out")).unwrap();
+        let table = "module = \"file\"\nworking_directory = \"modules/x\"\n\
+                     [exit.settings]\ndirectory = \"out\"";
+        let (command, launcher) = command(home, table);
+        assert_eq!(command.confine.unwrap().confinement.writable, [home.join("out")]);
+        let minimal = include_str!("config/samples/good/minimal.toml");
+        let text = format!("{minimal}\n[[exit]]\nname = \"hook\"\n{table}\n");
+        let config = Config::from_toml(&text, home).unwrap();
+        let told = launcher.told_settings(config.exits.last().unwrap());
+        assert_eq!(told["directory"], home.join("out").to_str().unwrap());
+    }
 }
