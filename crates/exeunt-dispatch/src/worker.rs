@@ -266,7 +266,8 @@ impl Worker {
                     // The next batch is made while the module works on this one. For a few events
                     // a thread costs more than it gains.
                     if READY_EVENTS_MIN <= upcoming.len() {
-                        scope.spawn(|| upcoming.iter().for_each(|it| self.snapshots.make_ready(it)));
+                        scope
+                            .spawn(|| upcoming.iter().for_each(|it| self.snapshots.make_ready(it)));
                     }
                     process.deliver_with(&batch.events, &answers)
                 })
