@@ -1,6 +1,6 @@
 //! Whether an exit module keeps the contract: one kit for the modules of every tier.
 //!
-//! [`check`] starts the module as a process, as the server does, and drives it through everything
+//! [`check()`] starts the module as a process, as the server does, and drives it through everything
 //! that the contract names: each event with everything that can be read about it, what is legitimate
 //! and unusual, what a good host never sends, farewell and the end of input. A module of another
 //! tier is checked through its runner, which speaks the process tier.
