@@ -17,7 +17,7 @@ pub fn built(name: &str) -> PathBuf {
     let program = folder.join(name);
     assert!(
         program.exists(),
-        "{} is missing: build it first: cargo build -p exeunt",
+        "{} is missing: build it first: cargo build -p exeunt -p exeunt-runner",
         program.display()
     );
     program

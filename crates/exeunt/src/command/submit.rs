@@ -46,10 +46,11 @@ fn tell(options: &Submit, answer: SubmitAnswer) -> Result<u8, Failure> {
     let request = answer.request_id;
     match answer.disposition {
         Disposition::Issued => {
+            let subject = answer.subject.filter(|it| !it.is_empty());
             let summary = format!(
                 "request {request} issued: serial {}, {}, valid until {}",
                 answer.serial.unwrap_or_default(),
-                answer.subject.unwrap_or_default(),
+                subject.as_deref().unwrap_or("no subject"),
                 answer.not_after.unwrap_or_default(),
             );
             match (&options.out, answer.certificate) {

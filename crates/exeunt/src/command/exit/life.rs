@@ -104,6 +104,12 @@ pub fn remove(options: &Remove) -> Result<(), Failure> {
 /// What becomes of the module's events, in words.
 fn consequence(status: &ExitStatus, drop_backlog: bool) -> String {
     let held = status.held_retry + status.held_behind;
+    if status.lag + held + status.held_parked == 0 {
+        let end =
+            if drop_backlog { "is forgotten" } else { "is kept, for a module of the same name" };
+        let name = &status.name;
+        return format!("The module {name} was told everything. Its place in the log {end}.");
+    }
     let mut words = format!(
         "The module {} has {} before it that it was not told. On its shelf, {} to be told again and \
          {} for an operator.",
