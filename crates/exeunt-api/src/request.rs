@@ -10,6 +10,8 @@ pub enum Disposition {
     Active,
     /// Waits for an officer's decision.
     Pending,
+    /// Another CA's certificate that was imported.
+    Foreign,
     /// Issued.
     Issued,
     /// Issued and revoked since.
@@ -30,6 +32,7 @@ impl Disposition {
         match self {
             Self::Active => "active",
             Self::Pending => "pending",
+            Self::Foreign => "foreign",
             Self::Issued => "issued",
             Self::Revoked => "revoked",
             Self::Failed => "failed",
@@ -140,8 +143,8 @@ mod tests {
 
     #[test]
     fn the_word_of_a_disposition_is_its_json() {
-        use Disposition::{Active, Denied, Failed, Issued, Pending, Revoked};
-        for it in [Active, Pending, Issued, Revoked, Failed, Denied] {
+        use Disposition::{Active, Denied, Failed, Foreign, Issued, Pending, Revoked};
+        for it in [Active, Pending, Foreign, Issued, Revoked, Failed, Denied] {
             assert_eq!(serde_json::to_string(&it).unwrap(), format!("{:?}", it.word()));
         }
         assert_eq!(

@@ -129,6 +129,8 @@ mod tests {
             template: "tls".to_owned(),
             attributes: vec![("cdc".to_owned(), "dc1".to_owned())],
             subject: "CN=host".to_owned(),
+            flags: exeunt_types::RequestFlags::default(),
+            old_certificate: None,
             submitted: UnixMillis(5),
         };
         let why = Resolution::Deny { status: StatusCode::ENROLL_DENIED, message: "no".to_owned() };

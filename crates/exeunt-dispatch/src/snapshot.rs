@@ -97,7 +97,7 @@ impl Snapshots {
             event: kind.bit(),
             context: match subject {
                 SubjectKey::Request(request) => request.0,
-                SubjectKey::Server => 0,
+                SubjectKey::Server | SubjectKey::Crl | SubjectKey::Ca => 0,
             },
             subject: subject.to_string(),
             time: milliseconds(*at),

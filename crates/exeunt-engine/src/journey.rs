@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use exeunt_keys::{SignError, verify};
 use exeunt_store::{Pending, StoreError};
 use exeunt_types::{
-    EventSeq, NewCertificate, NewIntent, NewRequest, RequestId, RequestType, Resolution, Serial,
-    StatusCode, UnixMillis,
+    EventSeq, NewCertificate, NewIntent, NewRequest, RequestFlags, RequestId, RequestType,
+    Resolution, Serial, StatusCode, UnixMillis,
 };
 use exeunt_x509::{CertificationRequest, assemble_certificate, parse_request};
 
@@ -148,6 +148,8 @@ impl Admitted {
             template: template.to_owned(),
             attributes: self.attributes.clone(),
             subject: self.request.subject().to_string(),
+            flags: RequestFlags::default(),
+            old_certificate: None,
             submitted: self.now,
         }
     }
@@ -376,6 +378,8 @@ impl Engine {
             subject_alternative_names: names.join(","),
             not_before: signed.linted.not_before,
             not_after: signed.linted.not_after,
+            ca_key: 0,
+            crl_partition: 0,
             key: request.key(),
         };
         let now = self.clock.now();

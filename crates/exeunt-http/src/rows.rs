@@ -85,7 +85,18 @@ fn unread(code: &'static str, err: &(dyn Error + 'static)) -> Fault {
 
 /// What lists show, the attributes, and the request in DER.
 fn split_request(row: RequestRecord) -> (RequestSummary, Vec<(String, String)>, Vec<u8>) {
-    let RequestRecord { id, request, disposition, status, message, resolved, serial } = row;
+    let RequestRecord {
+        id,
+        request,
+        disposition,
+        status,
+        message,
+        resolved,
+        officer_extensions: _,
+        revocation: _,
+        publish_expired: _,
+        serial,
+    } = row;
     let NewRequest {
         raw,
         request_type: _,
@@ -94,6 +105,8 @@ fn split_request(row: RequestRecord) -> (RequestSummary, Vec<(String, String)>, 
         template,
         attributes,
         subject,
+        flags: _,
+        old_certificate: _,
         submitted,
     } = request;
     let summary = RequestSummary {
@@ -122,6 +135,8 @@ fn split_certificate(row: CertificateRecord) -> (CertificateSummary, Vec<u8>) {
         subject_alternative_names,
         not_before,
         not_after,
+        ca_key: _,
+        crl_partition: _,
         key,
     } = certificate;
     let summary = CertificateSummary {
@@ -143,6 +158,7 @@ fn wire_disposition(disposition: exeunt_types::Disposition) -> Disposition {
     match disposition {
         exeunt_types::Disposition::Active => Disposition::Active,
         exeunt_types::Disposition::Pending => Disposition::Pending,
+        exeunt_types::Disposition::Foreign => Disposition::Foreign,
         exeunt_types::Disposition::Issued => Disposition::Issued,
         exeunt_types::Disposition::Revoked => Disposition::Revoked,
         exeunt_types::Disposition::Error => Disposition::Failed,
@@ -156,8 +172,7 @@ mod tests {
 
     #[test]
     fn a_disposition_has_one_word_everywhere() {
-        use exeunt_types::Disposition::{Active, Denied, Error, Issued, Pending, Revoked};
-        for it in [Active, Pending, Issued, Revoked, Error, Denied] {
+        for it in exeunt_types::Disposition::ALL {
             assert_eq!(wire_disposition(it).word(), it.word());
         }
     }

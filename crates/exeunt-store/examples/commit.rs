@@ -95,6 +95,8 @@ fn one(store: &Store, number: u64) -> Result<(), exeunt_store::StoreError> {
         template: "WebServer".to_owned(),
         attributes: vec![("CertificateTemplate".to_owned(), "WebServer".to_owned())],
         subject: format!("CN=host{number}.example.org,O=Example"),
+        flags: exeunt_types::RequestFlags::default(),
+        old_certificate: None,
         submitted: at,
     };
     let id = store.admit_intend(request, NewIntent { serial, tbs: vec![0x30; TBS_OCTETS] })?;
@@ -105,6 +107,8 @@ fn one(store: &Store, number: u64) -> Result<(), exeunt_store::StoreError> {
         subject_alternative_names: format!("dns:host{number}.example.org"),
         not_before: at,
         not_after: at,
+        ca_key: 0,
+        crl_partition: 0,
         key: KeyAlgorithm::EcdsaP256,
     };
     store.record(id, certificate, at)?;

@@ -179,14 +179,18 @@ fn fill_event(row: &Row<'_>, event: &mut LoggedEvent) -> Result<(), Why> {
     // The subject first: the order of delivery hangs on it.
     if read::<Option<i64>>(row, 3)?.is_some() {
         event.subject = SubjectKey::Request(read_id(row, 3)?);
+        event.kind = EventKind::from_bit(read(row, 1)?);
+    } else {
+        event.kind = EventKind::from_bit(read(row, 1)?);
+        event.subject = event.kind.subject();
     }
     event.at = read_time(row, 2)?;
-    event.kind = EventKind::from_bit(read(row, 1)?);
     if let SubjectKey::Request(_) = event.subject {
         event.state = Some(EventState {
             disposition: read_code(row, 4, Disposition::from_code, "disposition")?,
             status: StatusCode(read(row, 5)?),
             message: read(row, 6)?,
+            revocation: None,
         });
     }
     if let Some(detail) = read::<Option<String>>(row, 7)? {

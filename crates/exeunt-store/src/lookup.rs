@@ -45,6 +45,8 @@ pub struct Counts {
     pub active: u64,
     /// Requests that wait for an officer.
     pub pending: u64,
+    /// Imported certificates of other CAs.
+    pub foreign: u64,
     /// Requests whose certificate was issued and is not revoked.
     pub issued: u64,
     /// Requests whose certificate was revoked.
@@ -190,6 +192,7 @@ impl Store {
                 match Disposition::from_code(disposition) {
                     Some(Disposition::Active) => counts.active = requests,
                     Some(Disposition::Pending) => counts.pending = requests,
+                    Some(Disposition::Foreign) => counts.foreign = requests,
                     Some(Disposition::Issued) => counts.issued = requests,
                     Some(Disposition::Revoked) => counts.revoked = requests,
                     Some(Disposition::Error) => counts.failed = requests,

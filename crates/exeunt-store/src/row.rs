@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use exeunt_types::{
-    CertificateRecord, Disposition, EventSeq, KeyAlgorithm, NewCertificate, NewRequest, RequestId,
-    RequestRecord, RequestType, Serial, StatusCode, UnixMillis,
+    CertificateRecord, Disposition, EventSeq, KeyAlgorithm, NewCertificate, NewRequest,
+    RequestFlags, RequestId, RequestRecord, RequestType, Serial, StatusCode, UnixMillis,
 };
 use rusqlite::Row;
 
@@ -34,6 +34,8 @@ pub(crate) fn read_request(row: &Row<'_>, at: usize) -> Result<RequestRecord, Wh
         subject: read(row, at + 10)?,
         attributes: decode_attributes(&read::<String>(row, at + 11)?)?,
         raw: read(row, at + 12)?,
+        flags: RequestFlags::default(),
+        old_certificate: None,
     };
     Ok(RequestRecord {
         id: read_id(row, at)?,
@@ -42,6 +44,9 @@ pub(crate) fn read_request(row: &Row<'_>, at: usize) -> Result<RequestRecord, Wh
         status: StatusCode(read(row, at + 2)?),
         message: read(row, at + 6)?,
         resolved: read::<Option<i64>>(row, at + 3)?.map(UnixMillis),
+        officer_extensions: Vec::new(),
+        revocation: None,
+        publish_expired: false,
         serial: read::<Option<Vec<u8>>>(row, at + 13)?.map(|it| serial(&it)).transpose()?,
     })
 }
@@ -56,6 +61,8 @@ pub(crate) fn read_certificate(row: &Row<'_>, at: usize) -> Result<CertificateRe
         subject_alternative_names: read(row, at + 8)?,
         not_before: read_time(row, at + 3)?,
         not_after: read_time(row, at + 4)?,
+        ca_key: 0,
+        crl_partition: 0,
         key: decode_key(&key).ok_or_else(|| format!("unknown key algorithm {key:?}"))?,
     };
     Ok(CertificateRecord {

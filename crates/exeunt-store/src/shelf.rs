@@ -242,10 +242,16 @@ impl Store {
     }
 }
 
+/// Subjects that are no request, in the column of requests, which count from 1. None is the server.
+const SUBJECT_CRL: i64 = -1;
+const SUBJECT_CA: i64 = -2;
+
 fn hold(tx: &Tx<'_>, exit: &ExitName, held: &Held) -> Result<(), StoreError> {
     let request = match held.subject {
         SubjectKey::Request(id) => Some(sql_int(id.0)),
         SubjectKey::Server => None,
+        SubjectKey::Crl => Some(SUBJECT_CRL),
+        SubjectKey::Ca => Some(SUBJECT_CA),
     };
     let (state, retry_at) = match held.state {
         HeldState::Retry { at } => (0, Some(at.0)),
@@ -273,6 +279,8 @@ fn hold(tx: &Tx<'_>, exit: &ExitName, held: &Held) -> Result<(), StoreError> {
 
 fn read_held(row: &Row<'_>) -> Result<Held, Why> {
     let subject = match read::<Option<i64>>(row, 1)? {
+        Some(SUBJECT_CRL) => SubjectKey::Crl,
+        Some(SUBJECT_CA) => SubjectKey::Ca,
         Some(_) => read_id(row, 1).map(SubjectKey::Request)?,
         None => SubjectKey::Server,
     };

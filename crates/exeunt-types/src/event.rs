@@ -1,6 +1,6 @@
 //! What the event log can say.
 
-use crate::{Disposition, EventSeq, StatusCode};
+use crate::{Disposition, EventSeq, Revocation, StatusCode, SubjectKey};
 
 /// Kind of an event: one bit of a module's event mask.
 ///
@@ -68,6 +68,16 @@ impl EventKind {
         Self(bit)
     }
 
+    /// What an event of this kind is about when it names no request.
+    #[must_use]
+    pub fn subject(self) -> SubjectKey {
+        match self {
+            Self::CRL_ISSUED | Self::CRL_PUBLICATION_FAILED => SubjectKey::Crl,
+            Self::CA_CERT_ISSUED => SubjectKey::Ca,
+            _ => SubjectKey::Server,
+        }
+    }
+
     /// The bit, as masks carry it.
     #[must_use]
     pub fn bit(self) -> u32 {
@@ -122,6 +132,8 @@ pub struct EventState {
     pub status: StatusCode,
     /// One line about it, for people.
     pub message: String,
+    /// The revocation of its certificate, where there is or was one.
+    pub revocation: Option<Revocation>,
 }
 
 /// Where a module's cursor starts when the store has none for it yet.

@@ -38,6 +38,10 @@ pub enum SubjectKey {
     Request(RequestId),
     /// The server itself: start, stop, heartbeat.
     Server,
+    /// The revocation lists.
+    Crl,
+    /// The CA's own certificates and keys.
+    Ca,
 }
 
 impl fmt::Display for SubjectKey {
@@ -45,6 +49,8 @@ impl fmt::Display for SubjectKey {
         match self {
             Self::Request(request) => write!(out, "request:{request}"),
             Self::Server => out.write_str("server"),
+            Self::Crl => out.write_str("crl"),
+            Self::Ca => out.write_str("ca"),
         }
     }
 }

@@ -3,21 +3,25 @@
 //! No I/O, no serde, no clock. Wire, file and row types live at the edge that needs them and are
 //! converted by hand.
 
+mod crl;
 mod event;
 mod id;
 mod key;
 mod record;
+mod revocation;
 mod serial;
 mod status;
 mod time;
 
+pub use crl::{CrlKind, CrlLine, CrlNumber, CrlRecord, RevokedCertificate};
 pub use event::{EventKind, EventState, StartAt};
 pub use id::{EventSeq, ExitName, ExitNameError, RequestId, SubjectKey};
 pub use key::{KeyAlgorithm, SignatureScheme};
 pub use record::{
     AbandonedSerial, CertificateRecord, ExtensionOrigin, ExtensionRecord, Intent, NewCertificate,
-    NewIntent, NewRequest, RequestRecord, Resolution,
+    NewIntent, NewRequest, OfficerExtension, RequestRecord, Resolution,
 };
+pub use revocation::{Revocation, RevocationReason};
 pub use serial::{Serial, SerialError};
-pub use status::{Disposition, RequestType, StatusCode};
+pub use status::{Disposition, RequestFlags, RequestType, StatusCode};
 pub use time::UnixMillis;

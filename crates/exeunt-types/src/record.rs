@@ -1,7 +1,8 @@
 //! What the engine hands to the store, and what the store hands back.
 
 use crate::{
-    Disposition, EventSeq, KeyAlgorithm, RequestId, RequestType, Serial, StatusCode, UnixMillis,
+    Disposition, EventSeq, KeyAlgorithm, RequestFlags, RequestId, RequestType, Revocation, Serial,
+    StatusCode, UnixMillis,
 };
 
 /// Who put an extension on a request or certificate: the original's `EXTENSION_ORIGIN_*`.
@@ -11,6 +12,8 @@ pub enum ExtensionOrigin {
     Request,
     /// The policy added it (0x20000).
     Policy,
+    /// An officer set it (0x30000).
+    Admin,
     /// The engine added it (0x40000).
     Server,
 }
@@ -22,6 +25,7 @@ impl ExtensionOrigin {
         match self {
             Self::Request => 0x1_0000,
             Self::Policy => 0x2_0000,
+            Self::Admin => 0x3_0000,
             Self::Server => 0x4_0000,
         }
     }
@@ -42,7 +46,27 @@ pub struct ExtensionRecord {
     pub value: Vec<u8>,
 }
 
-/// A request at admission (step 0): everything about it that never changes.
+/// An extension that an officer set on a pending request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfficerExtension {
+    /// Object identifier in dotted form.
+    pub oid: String,
+    /// The low half of the original's extension flags: 1 critical, 2 disabled, the high eight bits
+    /// free for private use.
+    pub flags: u16,
+    /// DER of the extension's value.
+    pub value: Vec<u8>,
+}
+
+impl OfficerExtension {
+    /// `EXTENSION_CRITICAL_FLAG`.
+    pub const CRITICAL: u16 = 0x1;
+    /// `EXTENSION_DISABLE_FLAG`: kept on the request, left out of the certificate.
+    pub const DISABLED: u16 = 0x2;
+}
+
+/// A request at admission (step 0): everything about it that never changes, but for its attributes,
+/// which an officer may change while it is pending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRequest {
     /// The request in DER, as it was received (PEM armour taken off).
@@ -59,6 +83,10 @@ pub struct NewRequest {
     pub attributes: Vec<(String, String)>,
     /// Subject as requested, RFC 4514 text.
     pub subject: String,
+    /// What is special about it.
+    pub flags: RequestFlags,
+    /// The certificate that is renewed, DER.
+    pub old_certificate: Option<Vec<u8>>,
     /// Moment of admission.
     pub submitted: UnixMillis,
 }
@@ -110,6 +138,10 @@ pub struct NewCertificate {
     pub not_before: UnixMillis,
     /// Last second of validity.
     pub not_after: UnixMillis,
+    /// Index of the CA key that signed it; 0 for the first one.
+    pub ca_key: u16,
+    /// Part of the revocation list that it belongs to, fixed at issuance; 0 where lists are whole.
+    pub crl_partition: u32,
     /// Algorithm and size of the subject's key.
     pub key: KeyAlgorithm,
 }
@@ -153,6 +185,12 @@ pub struct RequestRecord {
     pub message: String,
     /// End of its processing.
     pub resolved: Option<UnixMillis>,
+    /// Extensions that an officer set while it was pending.
+    pub officer_extensions: Vec<OfficerExtension>,
+    /// The revocation of its certificate, where there is or was one.
+    pub revocation: Option<Revocation>,
+    /// Whether its certificate stays in revocation lists after its validity.
+    pub publish_expired: bool,
     /// Serial of its certificate, if one was issued.
     pub serial: Option<Serial>,
 }

@@ -7,6 +7,8 @@ pub enum Disposition {
     Active,
     /// Waits for an officer's decision (9).
     Pending,
+    /// Another CA's certificate that was imported (12).
+    Foreign,
     /// Issued (20).
     Issued,
     /// Issued and revoked since (21).
@@ -18,12 +20,24 @@ pub enum Disposition {
 }
 
 impl Disposition {
+    /// All of them, by number.
+    pub const ALL: [Self; 7] = [
+        Self::Active,
+        Self::Pending,
+        Self::Foreign,
+        Self::Issued,
+        Self::Revoked,
+        Self::Error,
+        Self::Denied,
+    ];
+
     /// The number that the store and the modules use.
     #[must_use]
     pub fn code(self) -> i32 {
         match self {
             Self::Active => 8,
             Self::Pending => 9,
+            Self::Foreign => 12,
             Self::Issued => 20,
             Self::Revoked => 21,
             Self::Error => 30,
@@ -34,9 +48,13 @@ impl Disposition {
     /// The disposition with that number, if we know it.
     #[must_use]
     pub fn from_code(code: i32) -> Option<Self> {
-        [Self::Active, Self::Pending, Self::Issued, Self::Revoked, Self::Error, Self::Denied]
-            .into_iter()
-            .find(|it| it.code() == code)
+        Self::ALL.into_iter().find(|it| it.code() == code)
+    }
+
+    /// The disposition with that [`Self::word`].
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.word() == word)
     }
 
     /// One lower-case word for people and for JSON.
@@ -45,6 +63,7 @@ impl Disposition {
         match self {
             Self::Active => "active",
             Self::Pending => "pending",
+            Self::Foreign => "foreign",
             Self::Issued => "issued",
             Self::Revoked => "revoked",
             Self::Error => "failed",
@@ -58,6 +77,10 @@ impl Disposition {
 pub enum RequestType {
     /// PKCS#10, RFC 2986 (0x100).
     Pkcs10,
+    /// PKCS#7 around a PKCS#10, signed with the certificate that is renewed (0x300).
+    Pkcs7,
+    /// CMC, RFC 5272 (0x400).
+    Cmc,
 }
 
 impl RequestType {
@@ -66,13 +89,32 @@ impl RequestType {
     pub fn code(self) -> i32 {
         match self {
             Self::Pkcs10 => 0x100,
+            Self::Pkcs7 => 0x300,
+            Self::Cmc => 0x400,
         }
     }
 
     /// The type with that number, if we know it.
     #[must_use]
     pub fn from_code(code: i32) -> Option<Self> {
-        (code == Self::Pkcs10.code()).then_some(Self::Pkcs10)
+        [Self::Pkcs10, Self::Pkcs7, Self::Cmc].into_iter().find(|it| it.code() == code)
+    }
+}
+
+/// What is special about a request: the original's `CR_FLG_*` bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RequestFlags(pub u32);
+
+impl RequestFlags {
+    /// `CR_FLG_RENEWAL`: signed with the certificate that is renewed.
+    pub const RENEWAL: Self = Self(0x2);
+    /// `CR_FLG_ENROLLONBEHALFOF`: made by one for another.
+    pub const ENROLL_ON_BEHALF_OF: Self = Self(0x10);
+
+    /// Both sets of bits.
+    #[must_use]
+    pub fn with(self, more: Self) -> Self {
+        Self(self.0 | more.0)
     }
 }
 
@@ -86,6 +128,10 @@ impl StatusCode {
     pub const OK: Self = Self(0);
     /// `CERTSRV_E_BAD_REQUESTSUBJECT`: no subject and no subject alternative name.
     pub const BAD_REQUEST_SUBJECT: Self = Self(0x8009_4001);
+    /// `CERTSRV_E_BAD_REQUESTSTATUS`: the request is not in a state that allows it.
+    pub const BAD_REQUEST_STATUS: Self = Self(0x8009_4003);
+    /// `CERTSRV_E_ADMIN_DENIED_REQUEST`: an officer refused it.
+    pub const ADMIN_DENIED: Self = Self(0x8009_4014);
     /// `CERTSRV_E_ENROLL_DENIED`: the caller may not ask for this.
     pub const ENROLL_DENIED: Self = Self(0x8009_4011);
     /// `CERTSRV_E_UNSUPPORTED_CERT_TYPE`: no such template.

@@ -16,6 +16,8 @@ pub(super) fn properties(record: &CertificateRecord, read: Option<&Certificate>)
         subject_alternative_names: _,
         not_before,
         not_after,
+        ca_key: _,
+        crl_partition: _,
         key,
     } = certificate;
     let mut properties = Properties::with_capacity(24);

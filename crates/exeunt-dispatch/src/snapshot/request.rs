@@ -13,7 +13,18 @@ pub(super) fn properties(
     state: Option<&EventState>,
     read: Option<&CertificationRequest>,
 ) -> Properties {
-    let RequestRecord { id, request, disposition, status, message, resolved, serial: _ } = record;
+    let RequestRecord {
+        id,
+        request,
+        disposition,
+        status,
+        message,
+        resolved,
+        officer_extensions: _,
+        revocation,
+        publish_expired,
+        serial: _,
+    } = record;
     let NewRequest {
         raw: _,
         request_type,
@@ -22,23 +33,37 @@ pub(super) fn properties(
         template,
         attributes,
         subject,
+        flags,
+        old_certificate,
         submitted,
     } = request;
-    let (disposition, status, message) = match state {
-        Some(EventState { disposition, status, message }) => (disposition, status, message),
-        None => (disposition, status, message),
+    let (disposition, status, message, revocation) = match state {
+        Some(EventState { disposition, status, message, revocation }) => {
+            (disposition, status, message, revocation)
+        }
+        None => (disposition, status, message, revocation),
     };
     let mut properties = Properties::with_capacity(24);
     properties.push("RequestID", long(id.0));
     properties.push("RequestType", Value::Long(request_type.code()));
-    // None of the original's bits has a cause here yet.
-    properties.push("RequestFlags", Value::Long(0));
+    properties.push("RequestFlags", Value::Long(flags.0.cast_signed()));
     properties.push("StatusCode", Value::Long(status.0.cast_signed()));
     properties.push("Disposition", Value::Long(disposition.code()));
     push_text(&mut properties, "DispositionMessage", message);
     properties.push("SubmittedWhen", Value::Date(milliseconds(*submitted)));
     if let Some(resolved) = resolved.filter(|_| is_resolved(*disposition)) {
         properties.push("ResolvedWhen", Value::Date(milliseconds(resolved)));
+    }
+    if let Some(revocation) = revocation {
+        properties.push("RevokedWhen", Value::Date(milliseconds(revocation.ran)));
+        properties.push("RevokedEffectiveWhen", Value::Date(milliseconds(revocation.effective)));
+        properties.push("RevokedReason", Value::Long(revocation.reason_code().cast_signed()));
+    }
+    if *publish_expired {
+        properties.push("PublishExpiredCertInCRL", Value::Long(1));
+    }
+    if let Some(old) = old_certificate {
+        properties.push("RawOldCertificate", Value::Binary(old.clone()));
     }
     push_text(&mut properties, "RequesterName", requester);
     push_text(&mut properties, "CallerName", caller);

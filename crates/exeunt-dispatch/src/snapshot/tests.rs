@@ -33,6 +33,7 @@ fn issued() -> LoggedEvent {
             disposition: Disposition::Issued,
             status: StatusCode::OK,
             message: "issued".to_owned(),
+            revocation: None,
         }),
         request: Some(RequestRecord {
             id: RequestId(7),
@@ -47,12 +48,17 @@ fn issued() -> LoggedEvent {
                     ("cdc".to_owned(), "dc1".to_owned()),
                 ],
                 subject: "CN=www.example.org".to_owned(),
+                flags: exeunt_types::RequestFlags::default(),
+                old_certificate: None,
                 submitted: UnixMillis(1_735_689_600_000),
             },
             disposition: Disposition::Revoked,
             status: StatusCode::FAIL,
             message: "revoked since".to_owned(),
             resolved: Some(at),
+            officer_extensions: Vec::new(),
+            revocation: None,
+            publish_expired: false,
             serial: Some(serial),
         }),
         certificate: Some(CertificateRecord {
@@ -64,6 +70,8 @@ fn issued() -> LoggedEvent {
                 subject_alternative_names: String::new(),
                 not_before: UnixMillis(1_735_689_600_000),
                 not_after: UnixMillis(1_743_465_599_000),
+                ca_key: 0,
+                crl_partition: 0,
                 key: KeyAlgorithm::EcdsaP256,
             },
             template: "tls".to_owned(),
@@ -140,6 +148,7 @@ fn a_pending_request_has_no_certificate_even_if_it_has_one_now() {
         disposition: Disposition::Pending,
         status: StatusCode::OK,
         message: "taken under submission".to_owned(),
+        revocation: None,
     });
     let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false);
     assert!(event.certificate.is_empty());

@@ -149,6 +149,8 @@ impl Stage {
             subject_alternative_names: "dns:www.example.org".to_owned(),
             not_before: UnixMillis(1_735_689_600_000),
             not_after: UnixMillis(1_743_465_599_000),
+            ca_key: 0,
+            crl_partition: 0,
             key: KeyAlgorithm::EcdsaP256,
         };
         (request, self.store.record(request, certificate, self.now()).unwrap())
@@ -170,6 +172,8 @@ impl Stage {
             template: "tls".to_owned(),
             attributes: vec![("cdc".to_owned(), "dc1".to_owned())],
             subject: "CN=www.example.org".to_owned(),
+            flags: exeunt_types::RequestFlags::default(),
+            old_certificate: None,
             submitted: self.now(),
         }
     }

@@ -53,6 +53,7 @@ fn counts_are_kept_without_counting() {
         requests: 7,
         active: 1,
         pending: 1,
+        foreign: 0,
         issued: 3,
         revoked: 0,
         failed: 1,

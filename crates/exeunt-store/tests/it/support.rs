@@ -63,6 +63,8 @@ pub fn request(number: u64) -> NewRequest {
         template: "WebServer".to_owned(),
         attributes: vec![("a".to_owned(), "1:2".to_owned()), ("b".to_owned(), String::new())],
         subject: format!("CN=host{number}"),
+        flags: exeunt_types::RequestFlags::default(),
+        old_certificate: None,
         submitted: at(1000),
     }
 }
@@ -79,6 +81,8 @@ pub fn certificate(number: u64) -> NewCertificate {
         subject_alternative_names: format!("dns:host{number}"),
         not_before: at(-1000),
         not_after: at(5000),
+        ca_key: 0,
+        crl_partition: 0,
         key: KeyAlgorithm::Rsa { bits: 3072 },
     }
 }

@@ -133,6 +133,8 @@ fn logged(made: &Made) -> LoggedEvent {
     request.request.raw.clone_from(&made.request);
     logged.certificate.as_mut().unwrap().certificate = NewCertificate {
         serial: read.serial(),
+        ca_key: 0,
+        crl_partition: 0,
         raw: made.certificate.clone(),
         subject: read.subject().to_string(),
         subject_alternative_names: String::new(),
