@@ -133,7 +133,7 @@ impl Extension {
         })
     }
 
-    fn new(
+    pub(crate) fn new(
         oid: ObjectIdentifier,
         critical: bool,
         capacity: usize,

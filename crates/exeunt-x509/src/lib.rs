@@ -1,4 +1,4 @@
-//! Bytes in, bytes out: PKCS #10 requests, X.509 certificates, lints.
+//! Bytes in, bytes out: PKCS #10 requests, X.509 certificates, lints, revocation lists.
 //!
 //! No key, no clock, no I/O, no randomness: what is signed is handed out as bytes, and times and
 //! serials come in as arguments. A certificate is made in four steps: [`parse_request`],
@@ -7,6 +7,7 @@
 
 mod algorithm;
 mod certificate;
+mod crl;
 mod extension;
 mod general_name;
 mod lint;
@@ -29,6 +30,13 @@ pub use certificate::{
     parse_certificate,
 };
 pub use const_oid::ObjectIdentifier;
+pub use crl::entry::{CrlLengths, RevokedEntry};
+pub use crl::read::{Crl, CrlEntries, parse_crl};
+pub use crl::write::{CrlFields, CrlFrame, CrlWriter, frame_crl};
+pub use crl::{
+    CRL_BYTES_MAX, CRL_PEM_LABEL, CRL_URI_COUNT_MAX, CaVersion, CrlBuildError, CrlError, CrlScope,
+    IssuingDistributionPoint,
+};
 pub use extension::{EXTENSION_COUNT_MAX, Extension, KeyUsage};
 pub use general_name::{
     DNS_LABEL_BYTES_MAX, DNS_NAME_BYTES_MAX, EMAIL_BYTES_MAX, GeneralName, GeneralNameError,

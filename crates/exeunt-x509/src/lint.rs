@@ -3,7 +3,7 @@
 //! The bytes are all that is trusted. The rules are those of RFC 5280 and of the algorithms' own
 //! RFCs, plus the CA's limits. Here are the plain fields; extensions are in `lint/extensions.rs`.
 
-mod extensions;
+pub(crate) mod extensions;
 #[cfg(test)]
 mod tests;
 

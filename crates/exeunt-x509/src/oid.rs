@@ -43,6 +43,16 @@ pub(crate) const SUBJECT_INFORMATION_ACCESS: ObjectIdentifier = oid("1.3.6.1.5.5
 pub(crate) const ACCESS_OCSP: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1");
 pub(crate) const ACCESS_CA_ISSUERS: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.2");
 
+// Revocation lists: RFC 5280, sections 5.2 and 5.3, and Microsoft's (MS-CSRA, section 3.1.4.1.6).
+pub(crate) const CRL_NUMBER: ObjectIdentifier = oid("2.5.29.20");
+pub(crate) const REASON_CODE: ObjectIdentifier = oid("2.5.29.21");
+pub(crate) const INVALIDITY_DATE: ObjectIdentifier = oid("2.5.29.24");
+pub(crate) const DELTA_CRL_INDICATOR: ObjectIdentifier = oid("2.5.29.27");
+pub(crate) const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = oid("2.5.29.28");
+pub(crate) const CA_VERSION: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.1");
+pub(crate) const NEXT_PUBLISH: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.4");
+pub(crate) const PUBLISHED_LOCATIONS: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.14");
+
 // Request attributes: RFC 2985, section 5.4.2, and Microsoft's (MS-WCCE, section 2.2.2.7).
 pub(crate) const EXTENSION_REQUEST: ObjectIdentifier = oid("1.2.840.113549.1.9.14");
 pub(crate) const MICROSOFT_EXTENSIONS: ObjectIdentifier = oid("1.3.6.1.4.1.311.2.1.14");

@@ -385,24 +385,30 @@ fn too_many(what: &'static str, max: usize) -> RequestError {
 }
 
 /// `EnrollmentNameValuePair`: two strings (MS-WCCE, section 2.2.2.7.10).
-fn read_pair(pair: &Tlv<'_>) -> Result<(String, String), NotDer> {
-    let text = |tlv: Tlv<'_>| match decode_string(&tlv) {
-        Some(text) if !text.contains(is_deceptive) => Ok(text),
-        _ => Err(NotDer("a name or value is not a plain string")),
-    };
+pub(crate) fn read_pair(pair: &Tlv<'_>) -> Result<(String, String), NotDer> {
+    let text = |tlv| decode_string(&tlv).ok_or(NotDer("a name or value is not a plain string"));
     if pair.tag != SEQUENCE {
         return Err(NotDer("its value is not a pair"));
     }
     let mut fields = pair.children();
     let (name, value) = (text(fields.next()?)?, text(fields.next()?)?);
     fields.finish("its value is not a pair")?;
+    check_pair(&name, &value)?;
+    Ok((name, value))
+}
+
+/// What any enrolment attribute has to keep, however it came.
+pub(crate) fn check_pair(name: &str, value: &str) -> Result<(), NotDer> {
+    if name.contains(is_deceptive) || value.contains(is_deceptive) {
+        return Err(NotDer("a name or value is not a plain string"));
+    }
     if name.is_empty()
         || ENROLLMENT_NAME_LENGTH_MAX < name.chars().count()
         || ENROLLMENT_VALUE_BYTES_MAX < value.len()
     {
         return Err(NotDer("a name or value is too long or empty"));
     }
-    Ok((name, value))
+    Ok(())
 }
 
 /// Builds the part of a request that is signed.

@@ -1,4 +1,5 @@
-//! Validity times: `UTCTime` through 2049, `GeneralizedTime` from 2050 (RFC 5280, section 4.1.2.5).
+//! Times: `UTCTime` through 2049, `GeneralizedTime` from 2050 (RFC 5280, section 4.1.2.5); and
+//! `GeneralizedTime` alone, where there is no choice.
 
 use crate::tlv::{GENERALIZED_TIME, NotDer, Tlv, UTC_TIME};
 use crate::write::Writer;
@@ -17,6 +18,24 @@ pub(crate) struct Moment {
 
 /// Writes a time; `None` before 1970 and after 9999.
 pub(crate) fn write_time(writer: &mut Writer, unix_seconds: i64) -> Option<()> {
+    let (text, year) = digits(unix_seconds)?;
+    if year < GENERALIZED_TIME_FROM_YEAR {
+        writer.element(UTC_TIME, &text[2..]);
+    } else {
+        writer.element(GENERALIZED_TIME, &text);
+    }
+    Some(())
+}
+
+/// Writes a time where a `GeneralizedTime` stands in any year; `None` before 1970 and after 9999.
+pub(crate) fn write_generalized_time(writer: &mut Writer, unix_seconds: i64) -> Option<()> {
+    let (text, _) = digits(unix_seconds)?;
+    writer.element(GENERALIZED_TIME, &text);
+    Some(())
+}
+
+/// Text of a `GeneralizedTime`, and the year.
+fn digits(unix_seconds: i64) -> Option<([u8; 15], u16)> {
     let since_epoch = Duration::from_secs(u64::try_from(unix_seconds).ok()?);
     let time = DateTime::from_unix_duration(since_epoch).ok()?;
     let mut text = *b"00000000000000Z";
@@ -34,12 +53,24 @@ pub(crate) fn write_time(writer: &mut Writer, unix_seconds: i64) -> Option<()> {
         text[at] = b'0' + number / 10;
         text[at + 1] = b'0' + number % 10;
     }
-    if time.year() < GENERALIZED_TIME_FROM_YEAR {
-        writer.element(UTC_TIME, &text[2..]);
-    } else {
-        writer.element(GENERALIZED_TIME, &text);
+    Some((text, time.year()))
+}
+
+/// Reads a time that must be in the form which its year demands.
+pub(crate) fn read_time_of_its_year(time: &Tlv<'_>) -> Result<i64, NotDer> {
+    let moment = read_time(time)?;
+    if time.tag == GENERALIZED_TIME && moment.year < GENERALIZED_TIME_FROM_YEAR {
+        return Err(NotDer("time before 2050 is not a UTCTime"));
     }
-    Some(())
+    Ok(moment.unix_seconds)
+}
+
+/// Reads a `GeneralizedTime` of any year.
+pub(crate) fn read_generalized_time(time: &Tlv<'_>) -> Result<i64, NotDer> {
+    if time.tag != GENERALIZED_TIME {
+        return Err(NotDer("time is not a GeneralizedTime"));
+    }
+    read_time(time).map(|it| it.unix_seconds)
 }
 
 /// Reads a time: whole seconds, no fraction, `Z`.

@@ -14,6 +14,7 @@ pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OID: u8 = 0x06;
+pub(crate) const ENUMERATED: u8 = 0x0a;
 pub(crate) const UTF8_STRING: u8 = 0x0c;
 pub(crate) const PRINTABLE_STRING: u8 = 0x13;
 pub(crate) const TELETEX_STRING: u8 = 0x14;
@@ -147,7 +148,7 @@ pub(crate) fn check_der(bytes: &[u8]) -> Result<(), NotDer> {
 fn check_element(tlv: &Tlv<'_>, depth_left: usize) -> Result<(), NotDer> {
     match tlv.tag {
         BOOLEAN if !matches!(tlv.value, [0x00 | 0xff]) => Err(NotDer("boolean is not 00 or FF")),
-        INTEGER | 0x0a => check_integer(tlv.value),
+        INTEGER | ENUMERATED => check_integer(tlv.value),
         BIT_STRING => check_bit_string(tlv.value),
         NULL if !tlv.value.is_empty() => Err(NotDer("NULL has contents")),
         OID => check_oid(tlv.value),

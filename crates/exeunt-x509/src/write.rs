@@ -40,6 +40,19 @@ impl Writer {
         }
     }
 
+    /// Appends the header of an element whose contents stand elsewhere.
+    pub(crate) fn header(&mut self, tag: u8, len: u64) {
+        self.0.push(tag);
+        if let Ok(short @ 0..0x80) = u8::try_from(len) {
+            return self.0.push(short);
+        }
+        let octets = len.to_be_bytes();
+        let zeros = octets.iter().take_while(|&&it| it == 0).count();
+        let significant = &octets[zeros..];
+        self.0.push(0x80 | u8::try_from(significant.len()).expect("BUG: a u64 has few octets"));
+        self.0.extend_from_slice(significant);
+    }
+
     /// Turns the one-octet length at `at` into the long form.
     fn lengthen(&mut self, at: usize, len: usize) {
         let octets = len.to_be_bytes();
@@ -66,6 +79,20 @@ impl Writer {
         } else {
             self.element(INTEGER, &[0, number]);
         }
+    }
+
+    /// A number that is not negative.
+    pub(crate) fn integer_u64(&mut self, number: u64) {
+        let octets = number.to_be_bytes();
+        let zeros = octets.iter().take_while(|&&it| it == 0).count();
+        // One octet at least, and a zero before a top bit that would make it negative.
+        let significant = &octets[zeros.min(7)..];
+        self.nest(INTEGER, |it| {
+            if significant[0] & 0x80 != 0 {
+                it.0.push(0);
+            }
+            it.raw(significant);
+        });
     }
 
     pub(crate) fn octet_string(&mut self, value: &[u8]) {
@@ -101,6 +128,24 @@ mod tests {
             assert!(bytes.starts_with(&header), "{len}");
             assert_eq!(bytes.len(), header.len() + len);
             assert!(bytes[header.len()..].iter().all(|&it| it == 0xaa));
+            let mut alone = Writer::default();
+            alone.header(0x04, len.try_into().unwrap());
+            assert_eq!(alone.into_bytes(), header);
+        }
+    }
+
+    #[test]
+    fn a_number_is_positive_and_in_its_shortest_form() {
+        for (number, der) in [
+            (0, &[2, 1, 0][..]),
+            (127, &[2, 1, 0x7f]),
+            (128, &[2, 2, 0, 0x80]),
+            (256, &[2, 2, 1, 0]),
+            (u64::MAX, &[2, 9, 0, 255, 255, 255, 255, 255, 255, 255, 255]),
+        ] {
+            let mut writer = Writer::default();
+            writer.integer_u64(number);
+            assert_eq!(writer.into_bytes(), der);
         }
     }
 }

@@ -279,7 +279,7 @@ fn read_purposes(der: &[u8]) -> Result<Vec<ObjectIdentifier>, NotDer> {
 }
 
 /// The key identifier; issuer and serial may stand there too, but only together.
-fn read_authority_key_identifier(der: &[u8]) -> Result<Option<&[u8]>, NotDer> {
+pub(crate) fn read_authority_key_identifier(der: &[u8]) -> Result<Option<&[u8]>, NotDer> {
     let mut fields = Tlv::read_as(der, SEQUENCE, "it is not a sequence")?.children();
     let identifier = fields.optional(CONTEXT_PRIMITIVE)?.map(|it| it.value);
     let issuer = fields.optional(CONTEXT_CONSTRUCTED + 1)?;
@@ -293,7 +293,7 @@ fn read_authority_key_identifier(der: &[u8]) -> Result<Option<&[u8]>, NotDer> {
 }
 
 /// All URIs. Every point must have one: a point without a URI leads nowhere.
-fn read_distribution_points(der: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
+pub(crate) fn read_distribution_points(der: &[u8]) -> Result<Vec<&[u8]>, NotDer> {
     let list = Tlv::read_as(der, SEQUENCE, "distribution points are not a sequence")?;
     let mut points = list.children();
     let mut uris = Vec::with_capacity(2);

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are outside of test functions")]
 
 mod certificates;
+mod crls;
 mod mutation;
 mod openssl;
 mod requests;

@@ -1,7 +1,8 @@
 //! Broken requests and certificates never break the reader.
 
+use crate::crls;
 use crate::openssl::{ED25519, OpenSsl, P256, RSA_2048};
-use exeunt_x509::{Issuer, lint_tbs, parse_certificate, parse_request};
+use exeunt_x509::{Issuer, lint_tbs, parse_certificate, parse_crl, parse_request};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -129,6 +130,25 @@ fn a_broken_certificate_never_breaks_reader_or_lint() {
         let _ = lint_tbs(tbs, Some(&issuer));
         if let Ok(certificate) = parse_certificate(bytes) {
             let _ = lint_tbs(certificate.tbs_der(), None);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_broken_revocation_list_never_breaks_the_reader() {
+    let openssl = OpenSsl::new();
+    let mut originals = crls::samples();
+    originals.push(crls::made_by_openssl(&openssl));
+    assert!(originals.iter().all(|it| parse_crl(it).is_ok()));
+    mutate(&originals, |bytes| {
+        match parse_crl(bytes) {
+            Ok(crl) => {
+                let count = u64::try_from(crl.entries().count()).unwrap();
+                prop_assert_eq!(count, crl.entry_count);
+                prop_assert!(bytes.windows(crl.tbs_der.len()).any(|it| it == crl.tbs_der));
+            }
+            Err(err) => prop_assert!(err.code().starts_with("crl-")),
         }
         Ok(())
     });
