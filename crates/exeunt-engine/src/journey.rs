@@ -274,7 +274,12 @@ impl Engine {
         };
 
         // 3. Intend: request row and intent in one commit, before anything is signed.
-        let intent = NewIntent { serial: linted.serial, tbs: linted.tbs.clone() };
+        let intent = NewIntent {
+            serial: linted.serial,
+            tbs: linted.tbs.clone(),
+            not_after: linted.not_after,
+            ca_key: 0,
+        };
         let row = admitted.row(&plan.template);
         let pending = self.store.start_admit_intend(row, intent).map_err(intending)?;
         Ok(Begun::Intending(Box::new(Intending { pending, admitted, plan, linted })))

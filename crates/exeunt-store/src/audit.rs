@@ -4,6 +4,7 @@ use exeunt_types::UnixMillis;
 
 use crate::reader::{corrupt, rows, sql_limit};
 use crate::row::{cut_visibly, read, read_time, read_unsigned, sql_int};
+use crate::writer::Tx;
 use crate::{Store, StoreError};
 
 /// Longest actor, action and object that are kept, in octets; a cut one ends in "…".
@@ -42,18 +43,7 @@ impl Store {
     ///
     /// Nothing was written; what was to be audited must not be done.
     pub fn audit(&self, entry: AuditEntry) -> Result<u64, StoreError> {
-        let AuditEntry { at, actor, action, object, detail } = entry;
-        let name = |text: &str| cut_visibly(text, AUDIT_NAME_OCTETS_MAX).into_owned();
-        let (actor, action, object) = (name(&actor), name(&action), name(&object));
-        let detail = cut_visibly(&detail, AUDIT_DETAIL_OCTETS_MAX).into_owned();
-        self.write(move |tx| {
-            tx.execute(
-                "writing the audit trail",
-                "INSERT INTO audit (at, actor, action, object, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-                (at.0, &actor, &action, &object, &detail),
-            )?;
-            Ok(tx.last_id())
-        })
+        self.write(move |tx| write_entry(tx, &entry))
     }
 
     /// Entries after number `id`, oldest first, at most `limit` and [`crate::ROWS_MAX`]; 0 begins
@@ -82,4 +72,21 @@ impl Store {
         let rows: Result<Vec<_>, _> = found.into_iter().collect();
         rows.map_err(corrupt("a row of the audit trail"))
     }
+}
+
+/// Writes an entry as a part of what it tells of; returns its number.
+pub(crate) fn write_entry(tx: &Tx<'_>, entry: &AuditEntry) -> Result<u64, StoreError> {
+    let AuditEntry { at, actor, action, object, detail } = entry;
+    tx.execute(
+        "writing the audit trail",
+        "INSERT INTO audit (at, actor, action, object, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+        (
+            at.0,
+            cut_visibly(actor, AUDIT_NAME_OCTETS_MAX),
+            cut_visibly(action, AUDIT_NAME_OCTETS_MAX),
+            cut_visibly(object, AUDIT_NAME_OCTETS_MAX),
+            cut_visibly(detail, AUDIT_DETAIL_OCTETS_MAX),
+        ),
+    )?;
+    Ok(tx.last_id())
 }

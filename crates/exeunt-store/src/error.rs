@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use exeunt_types::{EventSeq, ExitName, RequestId, Serial, UnixMillis};
+use exeunt_types::{Disposition, EventSeq, ExitName, RequestId, Serial, UnixMillis};
 use rusqlite::ErrorCode;
 
 /// A foreign error behind a [`StoreError`]. Shared, because one failed commit answers many callers.
@@ -124,6 +124,20 @@ pub enum StoreError {
         /// Where the cursor stands.
         position: EventSeq,
     },
+    /// There is no such request.
+    #[error("there is no request {0}")]
+    NoRequest(RequestId),
+    /// The request is in a state that does not allow it.
+    #[error("request {request} is {}", disposition.word())]
+    WrongState {
+        /// Which one.
+        request: RequestId,
+        /// Its state.
+        disposition: Disposition,
+    },
+    /// The request is no longer what the caller decided upon. Read it again and decide anew.
+    #[error("request {0} was changed by somebody else meanwhile")]
+    ChangedMeanwhile(RequestId),
     /// Too many writes wait, or a foreign program holds the file locked. Try again later.
     #[error("store is busy")]
     Busy,
@@ -169,6 +183,9 @@ impl StoreError {
             Self::CursorMove { .. } => "store-cursor-move",
             Self::ReplayRuns(_) => "store-replay-runs",
             Self::ReplayRange { .. } => "store-replay-range",
+            Self::NoRequest(_) => "store-no-request",
+            Self::WrongState { .. } => "store-wrong-state",
+            Self::ChangedMeanwhile(_) => "store-changed-meanwhile",
             Self::Busy => "store-busy",
             Self::Closed => "store-closed",
             Self::Sql { .. } => "store-sql",

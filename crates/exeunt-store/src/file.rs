@@ -59,6 +59,7 @@ pub(crate) fn create(path: &Path, store_id: [u8; 8], now: UnixMillis) -> Result<
 
 fn fill(path: &Path, store_id: [u8; 8], now: UnixMillis) -> Result<(), StoreError> {
     let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, READER_CACHE_KIB)?;
+    checkpoint_on_close(&conn, true)?;
     schema::create(&mut conn, store_id, now)?;
     conn.close().map_err(|(_, err)| StoreError::from_sqlite("closing the new store", err))?;
     // The name must survive a power cut as well as the contents do.
@@ -182,7 +183,6 @@ pub(crate) fn writer(path: &Path) -> Result<Connection, StoreError> {
     let action = "preparing the writer";
     // Checkpoints are made when we say so, see `checkpoint`.
     conn.pragma_update(None, "wal_autocheckpoint", 0).during(action)?;
-    checkpoint_on_close(&conn, false)?;
     Ok(conn)
 }
 
@@ -209,6 +209,9 @@ fn connect(path: &Path, access: OpenFlags, cache_kib: i64) -> Result<Connection,
     // No shared use of a connection, so no mutex in it; never SQLITE_OPEN_CREATE.
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).during(action)?;
+    // Before anything reads the schema, which is more than a page: where that fails, closing would
+    // empty the log into a file that is not whole.
+    checkpoint_on_close(&conn, false)?;
     conn.busy_timeout(BUSY_TIMEOUT).during(action)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // A negative size is in KiB.

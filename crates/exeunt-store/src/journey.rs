@@ -1,18 +1,26 @@
 //! Steps 0, 3 and 5 of the journey, what happens when it ends early, and recovery.
 
 use exeunt_types::{
-    Disposition, EventKind, EventSeq, Intent, NewCertificate, NewIntent, NewRequest, RequestId,
-    Resolution, Serial, StatusCode, UnixMillis,
+    Disposition, EventKind, EventSeq, Intent, NewCertificate, NewIntent, NewRequest, RequestFlags,
+    RequestId, Resolution, StatusCode, UnixMillis,
 };
+use rusqlite::Row;
 
-use crate::row::{self, encode_attributes, read_id, read_serial, sql_int};
-use crate::writer::Tx;
+use crate::reader::{corrupt, rows};
+use crate::row::{Why, encode_attributes, read, read_code, read_id, read_serial, sql_int};
+use crate::writer::{About, Tx};
 use crate::{Pending, Store, StoreError};
 
 /// What a request's message says after its certificate was recorded; the original's word.
 const ISSUED: &str = "Issued";
 /// What a request's message says when recovery ended it.
 const INTERRUPTED: &str = "the server stopped while the certificate was being made";
+
+/// Columns as [`read_leftover`] expects them.
+const INTENTS: &str = "SELECT request, serial, tbs, not_after, ca_key, was, was_template
+     FROM intent ORDER BY request";
+const INTENT: &str = "SELECT request, serial, tbs, not_after, ca_key, was, was_template
+     FROM intent WHERE request = ?1";
 
 impl Store {
     /// Steps 0 and 3 in one commit: the request, being processed, and what is about to be signed.
@@ -43,12 +51,7 @@ impl Store {
         self.start_write(move |tx| {
             let state = (Disposition::Active, StatusCode::OK, "");
             let id = insert_request(tx, &request, &attributes, state, None)?;
-            reserve(tx, id, intent.serial)?;
-            tx.execute(
-                "writing an intent",
-                "INSERT INTO intent (request, serial, tbs) VALUES (?1, ?2, ?3)",
-                (sql_int(id.0), intent.serial.as_be_bytes(), &intent.tbs),
-            )?;
+            write_intent(tx, id, &intent, None)?;
             Ok(id)
         })
     }
@@ -78,21 +81,12 @@ impl Store {
     ) -> Result<Pending<RequestId>, StoreError> {
         let attributes = encode_attributes(&request.attributes);
         let at = request.submitted;
-        let (kind, disposition, status, message, resolved) = match resolution {
-            Resolution::Pend { message } => {
-                (EventKind::CERT_PENDING, Disposition::Pending, StatusCode::OK, message, None)
-            }
-            Resolution::Deny { status, message } => {
-                (EventKind::CERT_DENIED, Disposition::Denied, status, message, Some(at))
-            }
-            Resolution::Fail { status, message } => {
-                (EventKind::REQUEST_FAILED, Disposition::Error, status, message, Some(at))
-            }
-        };
         self.start_write(move |tx| {
-            let state = (disposition, status, message.as_str());
-            let id = insert_request(tx, &request, &attributes, state, resolved)?;
-            tx.append(kind, at, Some((id, disposition, status, &message)), None)?;
+            let (kind, state) = resolved(&resolution);
+            let (disposition, status, message) = state;
+            let id = insert_request(tx, &request, &attributes, state, ended(disposition, at))?;
+            let about = About { request: id, disposition, status, message, revocation: None };
+            tx.append(kind, at, Some(about), None)?;
             Ok(id)
         })
     }
@@ -136,12 +130,12 @@ impl Store {
                 return Err(StoreError::NoIntent(request));
             }
             let state = (Disposition::Issued, StatusCode::OK, ISSUED);
-            let seq = end(tx, request, EventKind::CERT_ISSUED, state, at)?;
+            let seq = end(tx, request, Disposition::Active, EventKind::CERT_ISSUED, state, at)?;
             tx.execute(
                 "recording a certificate",
                 "INSERT INTO certificate (request, event, issued, not_before, not_after, serial,
-                                          key, subject, sans, raw)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                                          key, subject, sans, raw, ca_key, crl_partition)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 (
                     sql_int(request.0),
                     sql_int(seq.0),
@@ -153,13 +147,16 @@ impl Store {
                     &certificate.subject,
                     &certificate.subject_alternative_names,
                     &certificate.raw,
+                    certificate.ca_key,
+                    certificate.crl_partition,
                 ),
             )?;
             Ok(seq)
         })
     }
 
-    /// Gives up an intent: its serial counts as revoked from now on, the request has failed.
+    /// Gives up an intent: its serial counts as revoked from now on. A new request has failed, which
+    /// is an event; one that was processed again is what it was before, which is none.
     ///
     /// # Errors
     ///
@@ -171,19 +168,17 @@ impl Store {
         status: StatusCode,
         message: &str,
         at: UnixMillis,
-    ) -> Result<EventSeq, StoreError> {
+    ) -> Result<Option<EventSeq>, StoreError> {
         let message = message.to_owned();
         self.write(move |tx| {
-            let found = tx.query_one(
-                "reading an intent",
-                "SELECT serial FROM intent WHERE request = ?1",
-                [sql_int(request.0)],
-                |row| Ok(read_serial(row, 0)),
-            )?;
-            let serial = found
+            let sql = INTENT;
+            let found = tx.query_one("reading an intent", sql, [sql_int(request.0)], |row| {
+                Ok(read_leftover(row))
+            })?;
+            let leftover = found
                 .ok_or(StoreError::NoIntent(request))?
-                .map_err(|why| corrupt_intent(&request, why))?;
-            give_up(tx, request, serial, (Disposition::Error, status, &message), at)
+                .map_err(corrupt(format!("intent of request {request}")))?;
+            give_up(tx, &leftover, (Disposition::Error, status, &message), at)
         })
     }
 
@@ -191,27 +186,49 @@ impl Store {
     /// request that has none. Called once at the start, before anything is admitted. Returns the
     /// intents, oldest first.
     ///
+    /// A request that was processed again is put back into the state that it had, without an event.
+    ///
     /// # Errors
     ///
     /// Nothing was changed; the server must not start.
     pub fn recover(&self, at: UnixMillis) -> Result<Vec<Intent>, StoreError> {
         self.write(move |tx| {
             let state = (Disposition::Error, StatusCode::SERVER_SUSPENDED, INTERRUPTED);
-            let intents = intents(tx)?;
-            for intent in &intents {
-                give_up(tx, intent.request, intent.serial, state, at)?;
+            let leftovers = leftovers(tx)?;
+            for leftover in &leftovers {
+                give_up(tx, leftover, state, at)?;
             }
-            for request in active_without_intent(tx, intents.len())? {
+            for request in active_without_intent(tx, leftovers.len())? {
                 tracing::warn!(%request, "request was active without an intent");
-                end(tx, request, EventKind::REQUEST_FAILED, state, at)?;
+                end(tx, request, Disposition::Active, EventKind::REQUEST_FAILED, state, at)?;
             }
-            Ok(intents)
+            Ok(leftovers.into_iter().map(|it| it.intent).collect())
         })
     }
 }
 
 /// A state as the writer stores it: disposition, status, message.
-type State<'a> = (Disposition, StatusCode, &'a str);
+pub(crate) type State<'a> = (Disposition, StatusCode, &'a str);
+
+/// The event that tells of a resolution, and the request's state after it.
+pub(crate) fn resolved(resolution: &Resolution) -> (EventKind, State<'_>) {
+    match resolution {
+        Resolution::Pend { message } => {
+            (EventKind::CERT_PENDING, (Disposition::Pending, StatusCode::OK, message))
+        }
+        Resolution::Deny { status, message } => {
+            (EventKind::CERT_DENIED, (Disposition::Denied, *status, message))
+        }
+        Resolution::Fail { status, message } => {
+            (EventKind::REQUEST_FAILED, (Disposition::Error, *status, message))
+        }
+    }
+}
+
+/// The end of processing, where the state is one.
+fn ended(disposition: Disposition, at: UnixMillis) -> Option<UnixMillis> {
+    (!matches!(disposition, Disposition::Active | Disposition::Pending)).then_some(at)
+}
 
 fn insert_request(
     tx: &mut Tx<'_>,
@@ -223,8 +240,8 @@ fn insert_request(
     tx.execute(
         "writing a request",
         "INSERT INTO request (disposition, status, resolved, submitted, request_type, message,
-                              requester, caller, template, subject, attributes, raw)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                              requester, caller, template, subject, attributes, raw, pended)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         (
             disposition.code(),
             status.0,
@@ -238,26 +255,62 @@ fn insert_request(
             &request.subject,
             attributes,
             &request.raw,
+            disposition == Disposition::Pending,
         ),
     )?;
     tx.count_move(None, disposition);
-    Ok(RequestId(tx.last_id()))
+    let id = RequestId(tx.last_id());
+    // Few have any of it, and the others must not pay for it.
+    if request.flags != RequestFlags::default() || request.old_certificate.is_some() {
+        tx.execute(
+            "writing a request",
+            "INSERT INTO request_extra (request, flags, old_certificate) VALUES (?1, ?2, ?3)",
+            (sql_int(id.0), request.flags.0, &request.old_certificate),
+        )?;
+    }
+    Ok(id)
 }
 
-/// Notes that the serial is given out, for ever.
-fn reserve(tx: &Tx<'_>, request: RequestId, serial: Serial) -> Result<(), StoreError> {
+/// Notes what is about to be signed, and that its serial is given out, for ever. `was` is what a
+/// request that is processed again was before: its disposition and template.
+pub(crate) fn write_intent(
+    tx: &Tx<'_>,
+    request: RequestId,
+    intent: &NewIntent,
+    was: Option<(Disposition, &str)>,
+) -> Result<(), StoreError> {
+    let serial = intent.serial.as_be_bytes();
     let inserted = tx.execute(
         "reserving a serial number",
         "INSERT INTO serial (serial, request) VALUES (?1, ?2) ON CONFLICT (serial) DO NOTHING",
-        (serial.as_be_bytes(), sql_int(request.0)),
+        (serial, sql_int(request.0)),
     )?;
-    if inserted == 1 { Ok(()) } else { Err(StoreError::DuplicateSerial(serial)) }
+    if inserted != 1 {
+        return Err(StoreError::DuplicateSerial(intent.serial));
+    }
+    tx.execute(
+        "writing an intent",
+        "INSERT INTO intent (request, serial, tbs, not_after, ca_key, was, was_template)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        (
+            sql_int(request.0),
+            serial,
+            &intent.tbs,
+            intent.not_after.0,
+            intent.ca_key,
+            was.map(|(disposition, _)| disposition.code()),
+            was.map(|(_, template)| template),
+        ),
+    )?;
+    Ok(())
 }
 
-/// Ends the processing of an active request: its final state and the event.
-fn end(
+/// Brings a request that is in the state `from` into another, with its event. It has no revocation:
+/// those who have one are the business of another module.
+pub(crate) fn end(
     tx: &mut Tx<'_>,
     request: RequestId,
+    from: Disposition,
     kind: EventKind,
     (disposition, status, message): State<'_>,
     at: UnixMillis,
@@ -265,49 +318,100 @@ fn end(
     let changed = tx.execute(
         "ending a request",
         "UPDATE request SET disposition = ?2, status = ?3, message = ?4, resolved = ?5
-         WHERE id = ?1 AND disposition = 8",
-        (sql_int(request.0), disposition.code(), status.0, message, at.0),
+         WHERE id = ?1 AND disposition = ?6",
+        (
+            sql_int(request.0),
+            disposition.code(),
+            status.0,
+            message,
+            ended(disposition, at).map(|it| it.0),
+            from.code(),
+        ),
+    )?;
+    if changed != 1 {
+        let why = format!("it is not {}", from.word());
+        return Err(StoreError::CorruptRow { row: format!("request {request}"), why });
+    }
+    tx.count_move(Some(from), disposition);
+    let about = About { request, disposition, status, message, revocation: None };
+    tx.append(kind, at, Some(about), None)
+}
+
+/// An intent, with all that giving it up needs.
+struct Leftover {
+    intent: Intent,
+    not_after: Option<i64>,
+    ca_key: u16,
+    was: Option<(Disposition, String)>,
+}
+
+fn give_up(
+    tx: &mut Tx<'_>,
+    leftover: &Leftover,
+    state: State<'_>,
+    at: UnixMillis,
+) -> Result<Option<EventSeq>, StoreError> {
+    let action = "abandoning an intent";
+    let Leftover { intent: Intent { request, serial, tbs: _ }, not_after, ca_key, was } = leftover;
+    tx.execute(action, "DELETE FROM intent WHERE request = ?1", [sql_int(request.0)])?;
+    tx.execute(
+        action,
+        "INSERT INTO abandoned_serial (serial, request, at, not_after, ca_key)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        (serial.as_be_bytes(), sql_int(request.0), at.0, not_after, ca_key),
+    )?;
+    match was {
+        Some((was, template)) => {
+            put_back(tx, *request, *was, template)?;
+            Ok(None)
+        }
+        None => {
+            end(tx, *request, Disposition::Active, EventKind::REQUEST_FAILED, state, at).map(Some)
+        }
+    }
+}
+
+/// Undoes the beginning of a resubmission, which had changed nothing but these two.
+fn put_back(
+    tx: &mut Tx<'_>,
+    request: RequestId,
+    was: Disposition,
+    template: &str,
+) -> Result<(), StoreError> {
+    let changed = tx.execute(
+        "putting a request back",
+        "UPDATE request SET disposition = ?2, template = ?3 WHERE id = ?1 AND disposition = 8",
+        (sql_int(request.0), was.code(), template),
     )?;
     if changed != 1 {
         let why = "it has an intent and is not active".to_owned();
         return Err(StoreError::CorruptRow { row: format!("request {request}"), why });
     }
-    tx.count_move(Some(Disposition::Active), disposition);
-    tx.append(kind, at, Some((request, disposition, status, message)), None)
+    tx.count_move(Some(Disposition::Active), was);
+    Ok(())
 }
 
-fn give_up(
-    tx: &mut Tx<'_>,
-    request: RequestId,
-    serial: Serial,
-    state: State<'_>,
-    at: UnixMillis,
-) -> Result<EventSeq, StoreError> {
-    let action = "abandoning an intent";
-    tx.execute(action, "DELETE FROM intent WHERE request = ?1", [sql_int(request.0)])?;
-    tx.execute(
-        action,
-        "INSERT INTO abandoned_serial (serial, request, at) VALUES (?1, ?2, ?3)",
-        (serial.as_be_bytes(), sql_int(request.0), at.0),
-    )?;
-    end(tx, request, EventKind::REQUEST_FAILED, state, at)
-}
-
-fn intents(tx: &Tx<'_>) -> Result<Vec<Intent>, StoreError> {
+fn leftovers(tx: &Tx<'_>) -> Result<Vec<Leftover>, StoreError> {
     let action = "reading intents";
-    let sql = "SELECT request, serial, tbs FROM intent ORDER BY request";
-    let failed = |err| StoreError::from_sqlite(action, err);
-    let mut statement = tx.conn().prepare_cached(sql).map_err(failed)?;
-    let mut rows = statement.query([]).map_err(failed)?;
-    let mut intents = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        let intent = || {
-            let request = read_id(row, 0)?;
-            Ok(Intent { request, serial: read_serial(row, 1)?, tbs: row::read(row, 2)? })
-        };
-        intents.push(intent().map_err(|why| corrupt_intent(&"?", why))?);
-    }
-    Ok(intents)
+    let sql = INTENTS;
+    let found =
+        rows(tx.conn(), action, sql, [], |row| read_leftover(row).map_err(corrupt("an intent")))?;
+    found.into_iter().collect()
+}
+
+/// Reads the columns of [`INTENTS`].
+fn read_leftover(row: &Row<'_>) -> Result<Leftover, Why> {
+    let request = read_id(row, 0)?;
+    let was = match read::<Option<i32>>(row, 5)? {
+        None => None,
+        Some(_) => Some((read_code(row, 5, Disposition::from_code, "disposition")?, read(row, 6)?)),
+    };
+    Ok(Leftover {
+        intent: Intent { request, serial: read_serial(row, 1)?, tbs: read(row, 2)? },
+        not_after: read(row, 3)?,
+        ca_key: read(row, 4)?,
+        was,
+    })
 }
 
 /// The scan of all requests is only made when the tally says that there is something to find.
@@ -327,8 +431,4 @@ fn active_without_intent(tx: &Tx<'_>, abandoned: usize) -> Result<Vec<RequestId>
     let mut statement = tx.conn().prepare(sql).map_err(failed)?;
     let ids = statement.query_map([], |row| row.get::<_, i64>(0)).map_err(failed)?;
     ids.map(|id| id.map(|id| RequestId(id.unsigned_abs())).map_err(failed)).collect()
-}
-
-fn corrupt_intent(request: &dyn std::fmt::Display, why: String) -> StoreError {
-    StoreError::CorruptRow { row: format!("intent of request {request}"), why }
 }

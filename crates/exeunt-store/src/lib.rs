@@ -6,14 +6,20 @@
 
 mod audit;
 mod checkpoint;
+mod crl;
+mod current;
 mod cursor;
 mod error;
 mod file;
 mod journey;
 mod log;
 mod lookup;
+mod officer;
 mod queue;
 mod reader;
+mod resume;
+mod revoke;
+mod revoked;
 mod row;
 mod schema;
 mod shelf;
@@ -28,6 +34,8 @@ pub use log::{DETAIL_OCTETS_MAX, DETAIL_PAIRS_MAX, LoggedEvent};
 pub use lookup::Counts;
 pub use queue::{BATCH_MAX, Pending, QUEUE_MAX};
 pub use reader::{READERS_MAX, ROWS_MAX};
+pub use revoke::{Expected, RevokeChange};
+pub use revoked::RevokedView;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use shelf::{
     Announcement, Held, HeldRow, HeldState, LAST_ERROR_OCTETS_MAX, QuarantinedRow, Settlement,

@@ -14,8 +14,8 @@ use crate::lookup::{certificate_by_request, request_by_id};
 use crate::queue::locked;
 use crate::reader::{rows, sql_limit};
 use crate::row::{
-    Why, cut_visibly, decode_attributes, encode_attributes, read, read_code, read_id, read_seq,
-    read_time, sql_int,
+    Why, cut_visibly, decode_attributes, encode_attributes, read, read_code, read_id,
+    read_revocation, read_seq, read_time, sql_int,
 };
 use crate::{Store, StoreError};
 
@@ -32,7 +32,8 @@ pub struct LoggedEvent {
     pub at: UnixMillis,
     /// State of the request at that time; none for events about the server.
     pub state: Option<EventState>,
-    /// The request. Its state is today's, the rest never changes.
+    /// The request. Its state and its revocation are today's; attributes and officers' extensions
+    /// are those of the time of the event; the rest never changes.
     pub request: Option<RequestRecord>,
     /// The certificate, if it existed at the time of the event.
     pub certificate: Option<CertificateRecord>,
@@ -48,10 +49,12 @@ pub const DETAIL_PAIRS_MAX: usize = 16;
 pub const DETAIL_OCTETS_MAX: usize = 4096;
 
 /// Columns as [`read_event`] expects them.
-const EVENTS_AFTER: &str = "SELECT seq, kind, at, request, disposition, status, message, detail
+const EVENTS_AFTER: &str = "SELECT seq, kind, at, request, disposition, status, message, detail,
+            revoked_reason, revoked_ran, revoked_effective
      FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 const EVENTS_OF_REQUEST: &str =
-    "SELECT seq, kind, at, request, disposition, status, message, detail
+    "SELECT seq, kind, at, request, disposition, status, message, detail,
+            revoked_reason, revoked_ran, revoked_effective
      FROM event WHERE request = ?1 ORDER BY seq LIMIT ?2";
 
 impl Store {
@@ -190,7 +193,7 @@ fn fill_event(row: &Row<'_>, event: &mut LoggedEvent) -> Result<(), Why> {
             disposition: read_code(row, 4, Disposition::from_code, "disposition")?,
             status: StatusCode(read(row, 5)?),
             message: read(row, 6)?,
-            revocation: None,
+            revocation: read_revocation(row, 8)?,
         });
     }
     if let Some(detail) = read::<Option<String>>(row, 7)? {
@@ -209,7 +212,7 @@ fn join(conn: &Connection, event: &mut LoggedEvent) {
 }
 
 fn try_join(conn: &Connection, id: RequestId, event: &mut LoggedEvent) -> Result<(), StoreError> {
-    let request = request_by_id(conn, id)?;
+    let request = request_by_id(conn, id, Some(event.seq))?;
     event.request = Some(request.ok_or_else(|| StoreError::CorruptRow {
         row: format!("request {id}"),
         why: "it is missing".to_owned(),
@@ -294,7 +297,7 @@ mod tests {
         let sql = format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {events})
              INSERT INTO request
-             SELECT i, 31, 0, 1, 1, 256, '', 'r', 'c', 't', 'CN=x', '', x'3000' FROM n;
+             SELECT i, 31, 0, 1, 1, 256, '', 'r', 'c', 't', 'CN=x', '', x'3000', 0 FROM n;
              INSERT INTO event (seq, kind, at, request, disposition, status, message)
              SELECT id, 8, 1, id, 31, 0, '' FROM request;"
         );

@@ -4,25 +4,29 @@ use std::sync::LazyLock;
 
 use exeunt_types::{
     AbandonedSerial, CertificateRecord, Disposition, EventSeq, RequestId, RequestRecord, Serial,
+    UnixMillis,
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::During as _;
 use crate::reader::{corrupt, rows, sql_limit};
 use crate::row::{
-    CERTIFICATE_COLUMNS, REQUEST_COLUMNS, read_certificate, read_id, read_request, read_serial,
-    read_time, sql_int,
+    CERTIFICATE_COLUMNS, REQUEST_COLUMNS, read, read_certificate, read_id, read_request,
+    read_serial, read_time, sql_int,
 };
 use crate::{Store, StoreError};
 
-const FROM_REQUEST: &str = "FROM request LEFT JOIN certificate ON certificate.request = request.id";
 const FROM_CERTIFICATE: &str = "FROM certificate JOIN request ON request.id = certificate.request";
 
-pub(crate) static REQUEST_BY_ID: LazyLock<String> =
-    LazyLock::new(|| format!("SELECT {REQUEST_COLUMNS} {FROM_REQUEST} WHERE request.id = ?1"));
+/// The second parameter is the event that the request is read for.
+pub(crate) static REQUEST_BY_ID: LazyLock<String> = LazyLock::new(|| {
+    let from = from_request("AND older.after < ?2");
+    format!("SELECT {REQUEST_COLUMNS} {from} WHERE request.id = ?1")
+});
 static REQUESTS_BEFORE: LazyLock<String> = LazyLock::new(|| {
+    let from = from_request("");
     format!(
-        "SELECT {REQUEST_COLUMNS} {FROM_REQUEST} WHERE request.id < ?1
+        "SELECT {REQUEST_COLUMNS} {from} WHERE request.id < ?1
          ORDER BY request.id DESC LIMIT ?2"
     )
 });
@@ -35,6 +39,19 @@ static CERTIFICATES_BEFORE: LazyLock<String> = LazyLock::new(|| {
          ORDER BY certificate.request DESC LIMIT ?2"
     )
 });
+
+/// `request` with all that has its number, and of its amendments the newest that `which` allows.
+fn from_request(which: &str) -> String {
+    format!(
+        "FROM request
+         LEFT JOIN certificate ON certificate.request = request.id
+         LEFT JOIN request_extra ON request_extra.request = request.id
+         LEFT JOIN revocation ON revocation.request = request.id
+         LEFT JOIN amendment ON amendment.request = request.id AND amendment.after =
+             (SELECT max(older.after) FROM amendment AS older
+              WHERE older.request = request.id {which})"
+    )
+}
 
 /// How many there are of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +108,7 @@ impl Store {
     ///
     /// [`StoreError::CorruptRow`] when it cannot be read.
     pub fn request(&self, id: RequestId) -> Result<Option<RequestRecord>, StoreError> {
-        self.inner.readers.read("reading a request", |conn| request_by_id(conn, id))
+        self.inner.readers.read("reading a request", |conn| request_by_id(conn, id, None))
     }
 
     /// Certificates, newest request first, those of requests before `before` only; at most
@@ -159,13 +176,18 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<AbandonedSerial>, StoreError> {
         let action = "reading abandoned serial numbers";
-        let sql = "SELECT serial, request, at FROM abandoned_serial WHERE serial > ?1
-                   ORDER BY serial LIMIT ?2";
+        let sql = "SELECT serial, request, at, not_after, ca_key FROM abandoned_serial
+                   WHERE serial > ?1 ORDER BY serial LIMIT ?2";
         let params = (after.map_or(&[][..], Serial::as_be_bytes), sql_limit(limit));
         let found = self.inner.readers.read(action, |conn| {
             rows(conn, action, sql, params, |row| {
-                let serial = read_serial(row, 0)?;
-                Ok(AbandonedSerial { serial, request: read_id(row, 1)?, at: read_time(row, 2)? })
+                Ok(AbandonedSerial {
+                    serial: read_serial(row, 0)?,
+                    request: read_id(row, 1)?,
+                    at: read_time(row, 2)?,
+                    not_after: read::<Option<i64>>(row, 3)?.map(UnixMillis),
+                    ca_key: read(row, 4)?,
+                })
             })
         })?;
         let rows: Result<Vec<_>, _> = found.into_iter().collect();
@@ -214,13 +236,16 @@ impl Store {
     }
 }
 
+/// The request, as it was when `event` was committed as far as officers change it, or as it is.
 pub(crate) fn request_by_id(
     conn: &Connection,
     id: RequestId,
+    event: Option<EventSeq>,
 ) -> Result<Option<RequestRecord>, StoreError> {
+    let params = [sql_int(id.0), event.map_or(i64::MAX, |it| sql_int(it.0))];
     let found = conn
         .prepare_cached(&REQUEST_BY_ID)
-        .and_then(|mut it| it.query_row([sql_int(id.0)], |row| Ok(read_request(row, 0))).optional())
+        .and_then(|mut it| it.query_row(params, |row| Ok(read_request(row, 0))).optional())
         .during("reading a request")?;
     found.transpose().map_err(corrupt(format!("request {id}")))
 }

@@ -4,23 +4,27 @@ use std::borrow::Cow;
 
 use exeunt_types::{
     CertificateRecord, Disposition, EventSeq, KeyAlgorithm, NewCertificate, NewRequest,
-    RequestFlags, RequestId, RequestRecord, RequestType, Serial, StatusCode, UnixMillis,
+    OfficerExtension, RequestFlags, RequestId, RequestRecord, RequestType, Revocation,
+    RevocationReason, Serial, StatusCode, UnixMillis,
 };
 use rusqlite::Row;
 
 /// Why a row could not be read, for people.
 pub(crate) type Why = String;
 
-/// Columns of [`read_request`], in its order; `request` joined with `certificate`.
+/// Columns of [`read_request`], in its order; `request` joined with whatever has its number.
 pub(crate) const REQUEST_COLUMNS: &str = "request.id, request.disposition, request.status, \
      request.resolved, request.submitted, request.request_type, request.message, \
-     request.requester, request.caller, request.template, request.subject, request.attributes, \
-     request.raw, certificate.serial";
+     request.requester, request.caller, request.template, request.subject, \
+     ifnull(amendment.attributes, request.attributes), request.raw, certificate.serial, \
+     request_extra.flags, request_extra.publish_expired, request_extra.old_certificate, \
+     revocation.reason, revocation.ran, revocation.effective, amendment.extensions";
 
 /// Columns of [`read_certificate`], in its order; `certificate` joined with `request`.
 pub(crate) const CERTIFICATE_COLUMNS: &str = "certificate.request, certificate.event, \
      certificate.issued, certificate.not_before, certificate.not_after, certificate.serial, \
-     certificate.key, certificate.subject, certificate.sans, certificate.raw, request.template";
+     certificate.key, certificate.subject, certificate.sans, certificate.raw, request.template, \
+     certificate.ca_key, certificate.crl_partition";
 
 /// Reads [`REQUEST_COLUMNS`], the first of which is column `at`.
 pub(crate) fn read_request(row: &Row<'_>, at: usize) -> Result<RequestRecord, Why> {
@@ -34,8 +38,8 @@ pub(crate) fn read_request(row: &Row<'_>, at: usize) -> Result<RequestRecord, Wh
         subject: read(row, at + 10)?,
         attributes: decode_attributes(&read::<String>(row, at + 11)?)?,
         raw: read(row, at + 12)?,
-        flags: RequestFlags::default(),
-        old_certificate: None,
+        flags: RequestFlags(read::<Option<u32>>(row, at + 14)?.unwrap_or_default()),
+        old_certificate: read(row, at + 16)?,
     };
     Ok(RequestRecord {
         id: read_id(row, at)?,
@@ -44,9 +48,12 @@ pub(crate) fn read_request(row: &Row<'_>, at: usize) -> Result<RequestRecord, Wh
         status: StatusCode(read(row, at + 2)?),
         message: read(row, at + 6)?,
         resolved: read::<Option<i64>>(row, at + 3)?.map(UnixMillis),
-        officer_extensions: Vec::new(),
-        revocation: None,
-        publish_expired: false,
+        officer_extensions: match read::<Option<String>>(row, at + 20)? {
+            Some(text) => decode_extensions(&text)?,
+            None => Vec::new(),
+        },
+        revocation: read_revocation(row, at + 17)?,
+        publish_expired: read::<Option<bool>>(row, at + 15)?.unwrap_or_default(),
         serial: read::<Option<Vec<u8>>>(row, at + 13)?.map(|it| serial(&it)).transpose()?,
     })
 }
@@ -61,8 +68,8 @@ pub(crate) fn read_certificate(row: &Row<'_>, at: usize) -> Result<CertificateRe
         subject_alternative_names: read(row, at + 8)?,
         not_before: read_time(row, at + 3)?,
         not_after: read_time(row, at + 4)?,
-        ca_key: 0,
-        crl_partition: 0,
+        ca_key: read(row, at + 11)?,
+        crl_partition: read(row, at + 12)?,
         key: decode_key(&key).ok_or_else(|| format!("unknown key algorithm {key:?}"))?,
     };
     Ok(CertificateRecord {
@@ -72,6 +79,23 @@ pub(crate) fn read_certificate(row: &Row<'_>, at: usize) -> Result<CertificateRe
         issued: read_time(row, at + 2)?,
         event: read_seq(row, at + 1)?,
     })
+}
+
+/// Three columns, of which the first is `at`: reason, when it ran, when it counts; or all empty.
+pub(crate) fn read_revocation(row: &Row<'_>, at: usize) -> Result<Option<Revocation>, Why> {
+    let Some(code) = read::<Option<u32>>(row, at)? else { return Ok(None) };
+    let reason = match code {
+        Revocation::RELEASED => None,
+        code => match RevocationReason::from_code(code) {
+            Some(reason) => Some(reason),
+            None => return Err(format!("unknown revocation reason {code}")),
+        },
+    };
+    Ok(Some(Revocation {
+        reason,
+        ran: read_time(row, at + 1)?,
+        effective: read_time(row, at + 2)?,
+    }))
 }
 
 /// One column, with its number in the error.
@@ -148,6 +172,33 @@ pub(crate) fn encode_attributes(attributes: &[(String, String)]) -> String {
         escape(value, '\n', false);
     }
     text
+}
+
+/// A line `oid flags value` per extension: the flags in decimal, the value in hexadecimal.
+pub(crate) fn encode_extensions(extensions: &[OfficerExtension]) -> String {
+    let mut text = String::new();
+    for OfficerExtension { oid, flags, value } in extensions {
+        text.extend([oid.as_str(), " ", &flags.to_string(), " "]);
+        let digit = |it: u8| char::from_digit(it.into(), 16);
+        text.extend(value.iter().flat_map(|it| [digit(it >> 4), digit(it & 0xf)]).flatten());
+        text.push('\n');
+    }
+    text
+}
+
+/// Reads what [`encode_extensions`] wrote.
+pub(crate) fn decode_extensions(text: &str) -> Result<Vec<OfficerExtension>, Why> {
+    let octet = |pair: &[u8]| {
+        let digits = std::str::from_utf8(pair).ok().filter(|it| it.len() == 2)?;
+        u8::from_str_radix(digits, 16).ok()
+    };
+    let line = |line: &str| {
+        let (oid, rest) = line.split_once(' ')?;
+        let (flags, digits) = rest.split_once(' ')?;
+        let value: Option<_> = digits.as_bytes().chunks(2).map(octet).collect();
+        Some(OfficerExtension { oid: oid.to_owned(), flags: flags.parse().ok()?, value: value? })
+    };
+    text.lines().map(|it| line(it).ok_or_else(|| format!("extension {it:?}"))).collect()
 }
 
 /// Reads what [`encode_attributes`] wrote.

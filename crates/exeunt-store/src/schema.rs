@@ -10,17 +10,22 @@ use crate::error::During as _;
 pub const APPLICATION_ID: i32 = 0x4558_4e54;
 
 /// `PRAGMA user_version` of the files this program writes.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// Step `n` brings version `n` to `n + 1`. Published steps are never edited.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001.sql"), include_str!("../migrations/0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001.sql"),
+    include_str!("../migrations/0002.sql"),
+    include_str!("../migrations/0003.sql"),
+];
 
 /// What must be there for the file to be of any use.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 16] = [
     "abandoned_serial",
+    "amendment",
     "audit",
     "certificate",
+    "crl",
     "cursor",
     "event",
     "held",
@@ -28,6 +33,8 @@ const TABLES: [&str; 12] = [
     "meta",
     "quarantine",
     "request",
+    "request_extra",
+    "revocation",
     "serial",
     "tally",
 ];

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use exeunt_types::{Disposition, EventKind, EventSeq, RequestId, StatusCode, UnixMillis};
+use exeunt_types::{
+    Disposition, EventKind, EventSeq, RequestId, Revocation, StatusCode, UnixMillis,
+};
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
 use crate::checkpoint::Checkpointer;
@@ -25,17 +27,20 @@ pub(crate) struct Tx<'a> {
     tally: Tally,
 }
 
+/// The request that an event is about, as it is at that moment.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) request: RequestId,
+    pub(crate) disposition: Disposition,
+    pub(crate) status: StatusCode,
+    pub(crate) message: &'a str,
+    pub(crate) revocation: Option<Revocation>,
+}
+
 /// By how much this transaction changes the number of requests per disposition.
 type Tally = [i64; DISPOSITIONS.len()];
 
-const DISPOSITIONS: [Disposition; 6] = [
-    Disposition::Active,
-    Disposition::Pending,
-    Disposition::Issued,
-    Disposition::Revoked,
-    Disposition::Error,
-    Disposition::Denied,
-];
+const DISPOSITIONS: [Disposition; 7] = Disposition::ALL;
 
 impl Tx<'_> {
     /// Runs a statement that changes rows; returns how many.
@@ -80,21 +85,29 @@ impl Tx<'_> {
         &mut self,
         kind: EventKind,
         at: UnixMillis,
-        subject: Option<(RequestId, Disposition, StatusCode, &str)>,
+        about: Option<About<'_>>,
         detail: Option<&str>,
     ) -> Result<EventSeq, StoreError> {
         let seq = self.head + 1;
-        let (request, disposition, status, message) = match subject {
-            Some((request, disposition, status, message)) => {
-                (Some(sql_int(request.0)), Some(disposition.code()), Some(status.0), Some(message))
-            }
-            None => (None, None, None, None),
-        };
+        let revocation = about.and_then(|it| it.revocation);
         self.execute(
             "appending an event",
-            "INSERT INTO event (seq, kind, at, request, disposition, status, message, detail)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            (sql_int(seq), kind.bit(), at.0, request, disposition, status, message, detail),
+            "INSERT INTO event (seq, kind, at, request, disposition, status, message, detail,
+                                revoked_reason, revoked_ran, revoked_effective)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            (
+                sql_int(seq),
+                kind.bit(),
+                at.0,
+                about.map(|it| sql_int(it.request.0)),
+                about.map(|it| it.disposition.code()),
+                about.map(|it| it.status.0),
+                about.map(|it| it.message),
+                detail,
+                revocation.map(|it| it.reason_code()),
+                revocation.map(|it| it.ran.0),
+                revocation.map(|it| it.effective.0),
+            ),
         )?;
         self.head = seq;
         Ok(EventSeq(seq))

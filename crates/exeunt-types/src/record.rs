@@ -98,6 +98,10 @@ pub struct NewIntent {
     pub serial: Serial,
     /// The exact `TBSCertificate` bytes.
     pub tbs: Vec<u8>,
+    /// Last second of the validity in `tbs`.
+    pub not_after: UnixMillis,
+    /// Index of the CA key that is to sign; 0 for the first one.
+    pub ca_key: u16,
 }
 
 /// An intent that has no certificate: what recovery finds at start.
@@ -121,6 +125,11 @@ pub struct AbandonedSerial {
     pub request: RequestId,
     /// When it was given up.
     pub at: UnixMillis,
+    /// Last second of its validity, had it become a certificate; none for those that were given up by
+    /// versions which did not note it.
+    pub not_after: Option<UnixMillis>,
+    /// Index of the CA key that may have signed it.
+    pub ca_key: u16,
 }
 
 /// A signed certificate at its recording (step 5).

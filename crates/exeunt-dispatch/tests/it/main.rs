@@ -140,7 +140,8 @@ impl Stage {
     /// An issued certificate; its event.
     fn issue(&self, serial: u8) -> (RequestId, EventSeq) {
         let serial = Serial::from_be_bytes(&[0x4a, serial]).unwrap();
-        let intent = NewIntent { serial, tbs: vec![0x30, 0x00] };
+        let not_after = UnixMillis(1_743_465_599_000);
+        let intent = NewIntent { serial, tbs: vec![0x30, 0x00], not_after, ca_key: 0 };
         let request = self.store.admit_intend(self.request(), intent).unwrap();
         let certificate = NewCertificate {
             serial,
@@ -148,7 +149,7 @@ impl Stage {
             subject: "CN=www.example.org,O=Example".to_owned(),
             subject_alternative_names: "dns:www.example.org".to_owned(),
             not_before: UnixMillis(1_735_689_600_000),
-            not_after: UnixMillis(1_743_465_599_000),
+            not_after,
             ca_key: 0,
             crl_partition: 0,
             key: KeyAlgorithm::EcdsaP256,

@@ -82,7 +82,7 @@ fn an_abandoned_serial_counts_as_revoked_for_ever() {
     let place = Place::new();
     let store = place.open();
     let id = store.admit_intend(request(1), intent(1)).unwrap();
-    let seq = store.abandon(id, StatusCode::FAIL, "the key is gone", at(10)).unwrap();
+    let seq = store.abandon(id, StatusCode::FAIL, "the key is gone", at(10)).unwrap().unwrap();
     assert_eq!(
         state(&store, id),
         (Disposition::Error, StatusCode::FAIL, "the key is gone".to_owned())

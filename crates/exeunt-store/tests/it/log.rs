@@ -66,7 +66,7 @@ fn an_event_from_before_the_certificate_does_not_show_it() {
     let store = place.open();
     let (_, seq) = issue(&store, 1);
     place.meddle(
-        "INSERT INTO event VALUES (2, 1, 0, 1, 20, 0, '', NULL); UPDATE certificate SET event = 2",
+        "INSERT INTO event VALUES (2, 1, 0, 1, 20, 0, '', NULL, NULL, NULL, NULL); UPDATE certificate SET event = 2",
     );
     assert_eq!(store.event(seq).unwrap().unwrap().certificate, None);
     assert!(store.event(seq.next()).unwrap().unwrap().certificate.is_some());
@@ -134,7 +134,7 @@ fn the_events_of_a_request_are_found_in_order_and_no_others() {
     store.append_server_event(EventKind::STARTUP, at(1)).unwrap();
     issue(&store, 3);
     // As a later version will write it.
-    place.meddle("INSERT INTO event VALUES (5, 8, 9, 2, 21, 0, 'Revoked', NULL)");
+    place.meddle("INSERT INTO event VALUES (5, 8, 9, 2, 21, 0, 'Revoked', NULL, 1, 9, 8)");
     let events = store.events_of_request(id, 10).unwrap();
     let seqs: Vec<_> = events.iter().map(|it| it.seq).collect();
     assert_eq!(seqs, [first, EventSeq(5)]);

@@ -1,0 +1,217 @@
+//! Revocation lists: their numbers, and a row for each that was made. Their octets are files that the
+//! engine writes.
+
+use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord, EventKind, EventSeq, UnixMillis};
+use rusqlite::Row;
+
+use crate::audit::{AuditEntry, write_entry};
+use crate::log::detail_text;
+use crate::reader::{corrupt, rows, sql_limit};
+use crate::row::{Why, read, read_time, read_unsigned, sql_int};
+use crate::writer::Tx;
+use crate::{ROWS_MAX, Store, StoreError};
+
+/// Columns as [`read_crl`] expects them.
+const CURRENT: &str = "SELECT kind, key_index, crl_partition, number, min_base, this_update,
+            next_update, this_publish, next_publish, entries, length, sha256
+     FROM crl WHERE newest = 1 ORDER BY kind, key_index, crl_partition";
+const BEFORE: &str = "SELECT kind, key_index, crl_partition, number, min_base, this_update,
+            next_update, this_publish, next_publish, entries, length, sha256
+     FROM crl
+     WHERE number < ?1
+       AND number >= ifnull((SELECT number FROM crl WHERE number < ?1
+                             ORDER BY number DESC LIMIT 1 OFFSET ?2), 0)
+     ORDER BY number DESC, kind, key_index, crl_partition";
+const UNEXPIRED_BASES: &str =
+    "SELECT kind, key_index, crl_partition, number, min_base, this_update,
+            next_update, this_publish, next_publish, entries, length, sha256
+     FROM crl
+     WHERE kind = 0 AND key_index = ?1 AND crl_partition = ?2 AND next_update >= ?3
+     ORDER BY number LIMIT ?4";
+
+impl Store {
+    /// A number for the revocation lists of one run: greater than all before it, and never given out
+    /// again, whether or not they are made.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    pub fn next_crl_number(&self) -> Result<CrlNumber, StoreError> {
+        self.write(|tx| {
+            let sql = "UPDATE meta SET crl_number = crl_number + 1 WHERE id = 1
+                       RETURNING crl_number";
+            let number = tx.query_one("numbering a revocation list", sql, [], |row| {
+                Ok(read_unsigned(row, 0))
+            })?;
+            let number = number.unwrap_or_else(|| Err("it is missing".to_owned()));
+            number.map(CrlNumber).map_err(corrupt("the number of revocation lists"))
+        })
+    }
+
+    /// Records the revocation lists of one run, with their event and, where somebody ordered them,
+    /// the audit entry. The event's detail gives their number and how many there are.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    pub fn record_crls(
+        &self,
+        crls: Vec<CrlRecord>,
+        at: UnixMillis,
+        by: Option<AuditEntry>,
+    ) -> Result<EventSeq, StoreError> {
+        let mut detail = vec![("Lists".to_owned(), crls.len().to_string())];
+        if let Some(number) = crls.iter().map(|it| it.number).max() {
+            detail.insert(0, ("Number".to_owned(), number.to_string()));
+        }
+        let detail = detail_text(&detail);
+        self.write(move |tx| {
+            crls.iter().try_for_each(|crl| insert(tx, crl))?;
+            let seq = tx.append(EventKind::CRL_ISSUED, at, None, detail.as_deref())?;
+            if let Some(by) = &by {
+                write_entry(tx, by)?;
+            }
+            Ok(seq)
+        })
+    }
+
+    /// Tells that a revocation list could not be made or published; `detail` as of
+    /// [`Store::append_event`].
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    pub fn crl_failed(
+        &self,
+        detail: &[(String, String)],
+        at: UnixMillis,
+    ) -> Result<EventSeq, StoreError> {
+        self.append_event(EventKind::CRL_PUBLICATION_FAILED, at, detail)
+    }
+
+    /// The newest of every kind, key and part: bases first, then by key and part.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CorruptRow`] when one cannot be read.
+    pub fn current_crls(&self) -> Result<Vec<CrlRecord>, StoreError> {
+        self.read_crls(CURRENT, [])
+    }
+
+    /// The revocation lists that were made, newest first, those with a number before `before` only.
+    ///
+    /// About `limit` of them, at most [`crate::ROWS_MAX`]: those with the same number as the last
+    /// one come along, so that the next page can begin after it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CorruptRow`] when one cannot be read.
+    pub fn crls(
+        &self,
+        before: Option<CrlNumber>,
+        limit: usize,
+    ) -> Result<Vec<CrlRecord>, StoreError> {
+        let Some(last) = limit.checked_sub(1) else { return Ok(Vec::new()) };
+        let before = before.map_or(i64::MAX, |it| sql_int(it.0));
+        let last = sql_limit(last.min(ROWS_MAX - 1));
+        self.read_crls(BEFORE, (before, last))
+    }
+
+    /// The bases of a key and a part whose `nextUpdate` has not passed, oldest first, at most
+    /// [`crate::ROWS_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CorruptRow`] when one cannot be read.
+    pub fn unexpired_bases(
+        &self,
+        key_index: u16,
+        partition: u32,
+        now: UnixMillis,
+    ) -> Result<Vec<CrlRecord>, StoreError> {
+        self.read_crls(UNEXPIRED_BASES, (key_index, partition, now.0, sql_limit(ROWS_MAX)))
+    }
+
+    fn read_crls(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<CrlRecord>, StoreError> {
+        let action = "reading revocation lists";
+        let found =
+            self.inner.readers.read(action, |conn| rows(conn, action, sql, params, read_crl))?;
+        let crls: Result<Vec<_>, Why> = found.into_iter().collect();
+        crls.map_err(corrupt("a revocation list"))
+    }
+}
+
+fn insert(tx: &Tx<'_>, crl: &CrlRecord) -> Result<(), StoreError> {
+    let CrlRecord { line: CrlLine { kind, key_index, partition }, number, .. } = *crl;
+    let kind = match kind {
+        CrlKind::Base => 0,
+        CrlKind::Delta => 1,
+    };
+    let action = "recording a revocation list";
+    let line = (kind, key_index, partition, sql_int(number.0));
+    tx.execute(
+        action,
+        "UPDATE crl SET newest = 0
+         WHERE newest = 1 AND kind = ?1 AND key_index = ?2 AND crl_partition = ?3 AND number < ?4",
+        line,
+    )?;
+    tx.execute(
+        action,
+        "INSERT INTO crl (kind, key_index, crl_partition, number, newest, min_base, this_update,
+                          next_update, this_publish, next_publish, entries, length, sha256)
+         VALUES (?1, ?2, ?3, ?4,
+                 NOT EXISTS (SELECT 1 FROM crl WHERE newest = 1 AND kind = ?1 AND key_index = ?2
+                                                 AND crl_partition = ?3),
+                 ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        (
+            kind,
+            key_index,
+            partition,
+            sql_int(number.0),
+            crl.min_base.map(|it| sql_int(it.0)),
+            crl.this_update.0,
+            crl.next_update.0,
+            crl.this_publish.0,
+            crl.next_publish.0,
+            sql_int(crl.entries),
+            sql_int(crl.length),
+            &crl.sha256[..],
+        ),
+    )?;
+    // Also a number that was not drawn here is never given out again.
+    tx.execute(
+        action,
+        "UPDATE meta SET crl_number = ?1 WHERE id = 1 AND crl_number < ?1",
+        [sql_int(number.0)],
+    )?;
+    Ok(())
+}
+
+fn read_crl(row: &Row<'_>) -> Result<CrlRecord, Why> {
+    let kind = match read::<i64>(row, 0)? {
+        0 => CrlKind::Base,
+        1 => CrlKind::Delta,
+        other => return Err(format!("unknown kind {other}")),
+    };
+    let min_base = match read::<Option<i64>>(row, 4)? {
+        Some(_) => Some(CrlNumber(read_unsigned(row, 4)?)),
+        None => None,
+    };
+    let sha256: Vec<u8> = read(row, 11)?;
+    Ok(CrlRecord {
+        line: CrlLine { kind, key_index: read(row, 1)?, partition: read(row, 2)? },
+        number: CrlNumber(read_unsigned(row, 3)?),
+        min_base,
+        this_update: read_time(row, 5)?,
+        next_update: read_time(row, 6)?,
+        this_publish: read_time(row, 7)?,
+        next_publish: read_time(row, 8)?,
+        entries: read_unsigned(row, 9)?,
+        length: read_unsigned(row, 10)?,
+        sha256: sha256.try_into().map_err(|_| "its hash has not 32 octets".to_owned())?,
+    })
+}

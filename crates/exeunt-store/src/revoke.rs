@@ -1,0 +1,143 @@
+//! Changing what the row of a request says of its certificate's revocation.
+
+use exeunt_types::{
+    Disposition, EventKind, EventSeq, RequestId, RequestRecord, Revocation, RevocationReason,
+    UnixMillis,
+};
+
+use crate::audit::{AuditEntry, write_entry};
+use crate::current::Current;
+use crate::row::sql_int;
+use crate::writer::Tx;
+use crate::{Store, StoreError};
+
+/// A change of a revocation. Which state allows which, the engine knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevokeChange {
+    /// Revokes it, or revokes it again: why, and from when on it counts.
+    Revoke(RevocationReason, UnixMillis),
+    /// Takes a revocation back. What is kept of it says so: no reason, and both times that of the
+    /// release.
+    Release,
+    /// Whether it stays in revocation lists after its validity; tells nobody.
+    PublishExpired(bool),
+}
+
+/// What the caller read of a request before it decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its state.
+    pub disposition: Disposition,
+    /// The revocation of its certificate.
+    pub revocation: Option<Revocation>,
+}
+
+impl Expected {
+    /// That of a row.
+    #[must_use]
+    pub fn of(record: &RequestRecord) -> Self {
+        Self { disposition: record.disposition, revocation: record.revocation }
+    }
+}
+
+impl Store {
+    /// Changes the revocation of a request's certificate: the row, the event and the audit entry in
+    /// one commit. There is no event of [`RevokeChange::PublishExpired`], which leaves the message
+    /// as it is, too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoRequest`]; [`StoreError::ChangedMeanwhile`] when the request is not as
+    /// `expected`; [`StoreError::WrongState`] when there is no certificate to revoke, or no
+    /// revocation to take back. Nothing was written.
+    pub fn revoke(
+        &self,
+        request: RequestId,
+        expected: Expected,
+        change: RevokeChange,
+        at: UnixMillis,
+        message: String,
+        by: AuditEntry,
+    ) -> Result<Option<EventSeq>, StoreError> {
+        self.write(move |tx| {
+            let current = Current::read(tx, request)?;
+            let Current { disposition, revocation, .. } = current;
+            if expected != (Expected { disposition, revocation }) {
+                return Err(StoreError::ChangedMeanwhile(request));
+            }
+            let seq = match change {
+                RevokeChange::Revoke(reason, effective) => {
+                    let revocation = Revocation { reason: Some(reason), ran: at, effective };
+                    Some(set(tx, current, Disposition::Revoked, revocation, &message)?)
+                }
+                RevokeChange::Release => {
+                    let revocation = Revocation { reason: None, ran: at, effective: at };
+                    Some(set(tx, current, Disposition::Issued, revocation, &message)?)
+                }
+                RevokeChange::PublishExpired(stays) => {
+                    publish_expired(tx, request, stays)?;
+                    None
+                }
+            };
+            write_entry(tx, &by)?;
+            Ok(seq)
+        })
+    }
+}
+
+/// The new revocation, the new state, the event.
+fn set(
+    tx: &mut Tx<'_>,
+    mut current: Current,
+    to: Disposition,
+    revocation: Revocation,
+    message: &str,
+) -> Result<EventSeq, StoreError> {
+    let request = sql_int(current.request.0);
+    let times = (request, revocation.ran.0, revocation.effective.0, revocation.reason_code());
+    let (kind, changed) = if to == Disposition::Revoked {
+        let changed = tx.execute(
+            "revoking a certificate",
+            "INSERT INTO revocation (request, ran, effective, reason, revoked, not_after, ca_key,
+                                     crl_partition, serial)
+             SELECT request, ?2, ?3, ?4, 1, not_after, ca_key, crl_partition, serial
+             FROM certificate WHERE request = ?1
+             ON CONFLICT (request) DO UPDATE SET
+                 ran = excluded.ran, effective = excluded.effective, reason = excluded.reason,
+                 revoked = 1",
+            times,
+        )?;
+        (EventKind::CERT_REVOKED, changed)
+    } else {
+        let changed = tx.execute(
+            "releasing a certificate",
+            "UPDATE revocation SET ran = ?2, effective = ?3, reason = ?4, revoked = 0
+             WHERE request = ?1 AND revoked = 1",
+            times,
+        )?;
+        (EventKind::CERT_UNREVOKED, changed)
+    };
+    if changed != 1 {
+        return Err(current.wrong_state());
+    }
+    tx.execute(
+        "revoking a certificate",
+        "UPDATE request SET disposition = ?2, message = ?3 WHERE id = ?1",
+        (request, to.code(), message),
+    )?;
+    tx.count_move(Some(current.disposition), to);
+    current.disposition = to;
+    message.clone_into(&mut current.message);
+    current.revocation = Some(revocation);
+    tx.append(kind, revocation.ran, Some(current.about()), None)
+}
+
+fn publish_expired(tx: &Tx<'_>, request: RequestId, stays: bool) -> Result<(), StoreError> {
+    tx.execute(
+        "keeping an expired certificate in the lists",
+        "INSERT INTO request_extra (request, publish_expired) VALUES (?1, ?2)
+         ON CONFLICT (request) DO UPDATE SET publish_expired = excluded.publish_expired",
+        (sql_int(request.0), stays),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! What a maker of revocation lists reads, row by row.
+
+use exeunt_types::{RevokedCertificate, UnixMillis};
+use rusqlite::{Connection, Params, Row};
+
+use crate::error::During as _;
+use crate::reader::corrupt;
+use crate::row::{Why, read, read_id, read_revocation, read_serial};
+use crate::{Store, StoreError};
+
+const ACTION: &str = "reading revocations";
+
+/// Columns of all: request, serial, reason, ran, effective, end of validity, whether it stays after it.
+const REVOKED_NOW: &str = "SELECT revocation.request, serial, reason, ran, effective, not_after,
+            publish_expired
+     FROM revocation LEFT JOIN request_extra ON request_extra.request = revocation.request
+     WHERE ca_key = ?1 AND crl_partition = ?2 AND revoked = 1
+     ORDER BY revocation.request";
+const RAN_SINCE: &str = "SELECT revocation.request, serial, reason, ran, effective, not_after,
+            publish_expired
+     FROM revocation LEFT JOIN request_extra ON request_extra.request = revocation.request
+     WHERE ca_key = ?1 AND crl_partition = ?2 AND ran >= ?3
+     ORDER BY ran, revocation.request";
+const EFFECTIVE_SINCE: &str =
+    "SELECT revocation.request, serial, reason, ran, effective, not_after,
+            publish_expired
+     FROM revocation LEFT JOIN request_extra ON request_extra.request = revocation.request
+     WHERE ca_key = ?1 AND crl_partition = ?2 AND effective >= ?3 AND ran < ?3
+     ORDER BY effective, revocation.request";
+const ABANDONED: &str = "SELECT request, serial, 0, at, at, not_after, 0 FROM abandoned_serial
+     WHERE ca_key = ?1 AND at >= ?2 ORDER BY serial";
+
+/// The part of the lists that an abandoned serial belongs to: the one that there always is.
+const PARTITION_OF_ABANDONED: u32 = 0;
+
+impl Store {
+    /// Calls `each` for the revoked certificates of a CA key and a part of its lists, until it
+    /// answers `false`. All are of the same moment, and one is in memory at a time.
+    ///
+    /// Without `since`: those that are revoked now, in the order of their requests. With it, what
+    /// has changed since then: those whose command ran then or later, released ones too, in the order
+    /// of that time; and those whose command had run before and which count from then on or later. Serial
+    /// numbers that were given up follow, in part 0, revoked without a reason when that happened.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CorruptRow`] when one cannot be read: a list without it would be wrong.
+    pub fn revoked(
+        &self,
+        key_index: u16,
+        partition: u32,
+        since: Option<UnixMillis>,
+        each: &mut dyn FnMut(RevokedCertificate) -> bool,
+    ) -> Result<(), StoreError> {
+        self.read_revoked(|view| view.revoked(key_index, partition, since, each))
+    }
+
+    /// Has `read` look at the revocations as often as it likes, all of the same moment: whoever
+    /// writes a list in two passes, or several lists, reads the same each time.
+    ///
+    /// It holds one of [`crate::READERS_MAX`] readers until it returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn read_revoked<T>(
+        &self,
+        read: impl FnOnce(&RevokedView<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.inner.readers.read(ACTION, |conn| read(&RevokedView { conn }))
+    }
+}
+
+/// The revocations at one moment.
+pub struct RevokedView<'a> {
+    conn: &'a Connection,
+}
+
+impl RevokedView<'_> {
+    /// As [`Store::revoked`], at the moment of this view.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CorruptRow`] when one cannot be read.
+    pub fn revoked(
+        &self,
+        key_index: u16,
+        partition: u32,
+        since: Option<UnixMillis>,
+        each: &mut dyn FnMut(RevokedCertificate) -> bool,
+    ) -> Result<(), StoreError> {
+        let goes_on = match since {
+            None => self.stream(REVOKED_NOW, (key_index, partition), each)?,
+            Some(since) => {
+                let params = (key_index, partition, since.0);
+                self.stream(RAN_SINCE, params, each)?
+                    && self.stream(EFFECTIVE_SINCE, params, each)?
+            }
+        };
+        if goes_on && partition == PARTITION_OF_ABANDONED {
+            let since = since.map_or(i64::MIN, |it| it.0);
+            self.stream(ABANDONED, (key_index, since), each)?;
+        }
+        Ok(())
+    }
+
+    /// Whether to go on.
+    fn stream(
+        &self,
+        sql: &str,
+        params: impl Params,
+        each: &mut dyn FnMut(RevokedCertificate) -> bool,
+    ) -> Result<bool, StoreError> {
+        let mut statement = self.conn.prepare_cached(sql).during(ACTION)?;
+        let mut rows = statement.query(params).during(ACTION)?;
+        while let Some(row) = rows.next().during(ACTION)? {
+            let revoked = read_revoked(row).map_err(|why| name_row(row, why))?;
+            if !each(revoked) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl std::fmt::Debug for RevokedView<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("RevokedView")
+    }
+}
+
+fn read_revoked(row: &Row<'_>) -> Result<RevokedCertificate, Why> {
+    Ok(RevokedCertificate {
+        request: read_id(row, 0)?,
+        serial: read_serial(row, 1)?,
+        revocation: read_revocation(row, 2)?.ok_or("it has no reason")?,
+        not_after: read::<Option<i64>>(row, 5)?.map(UnixMillis),
+        publish_expired: read::<Option<bool>>(row, 6)?.unwrap_or_default(),
+    })
+}
+
+fn name_row(row: &Row<'_>, why: Why) -> StoreError {
+    let name = read_id(row, 0).map_or_else(|_| "?".to_owned(), |id| id.to_string());
+    corrupt(format!("revocation of request {name}"))(why)
+}
