@@ -4,6 +4,8 @@ use std::{error::Error, io, path::PathBuf};
 
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
+use crate::stream::ReadError;
+
 /// A foreign error, for the chain only.
 pub(crate) type Source = Box<dyn Error + Send + Sync>;
 
@@ -179,6 +181,27 @@ pub enum SignError {
         /// What the module said.
         source: Source,
     },
+
+    /// What was to be signed could not be read to its end.
+    #[error("reading what is to be signed failed")]
+    Read {
+        /// What the reader said.
+        source: io::Error,
+    },
+
+    /// The key takes the message as a whole, and it is longer than
+    /// [`WHOLE_MESSAGE_BYTES_MAX`](crate::WHOLE_MESSAGE_BYTES_MAX).
+    #[error("what is to be signed is too long to be signed as a whole")]
+    TooLong,
+}
+
+impl From<ReadError> for SignError {
+    fn from(err: ReadError) -> Self {
+        match err {
+            ReadError::TooLong => Self::TooLong,
+            ReadError::Io(source) => Self::Read { source },
+        }
+    }
 }
 
 impl SignError {
@@ -187,6 +210,8 @@ impl SignError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Module { .. } => "sign-module",
+            Self::Read { .. } => "sign-read",
+            Self::TooLong => "sign-too-long",
         }
     }
 }
@@ -196,7 +221,7 @@ impl SignError {
 #[non_exhaustive]
 pub enum VerifyError {
     /// The key cannot sign with that scheme, or its size is outside what Exeunt verifies.
-    #[error("a key of type {} does not go with {scheme:?}", key.name())]
+    #[error("a key of type {} does not go with {}", key.name(), scheme.name())]
     Unsupported {
         /// Algorithm that the caller named.
         key: KeyAlgorithm,
@@ -211,6 +236,27 @@ pub enum VerifyError {
     /// The signature is not that of the message under the key.
     #[error("the signature is not valid")]
     Signature,
+
+    /// The message could not be read to its end.
+    #[error("reading what was signed failed: {kind}")]
+    Read {
+        /// What the reader said.
+        kind: io::ErrorKind,
+    },
+
+    /// The scheme takes the message as a whole, and it is longer than
+    /// [`WHOLE_MESSAGE_BYTES_MAX`](crate::WHOLE_MESSAGE_BYTES_MAX).
+    #[error("what was signed is too long to be verified as a whole")]
+    TooLong,
+}
+
+impl From<ReadError> for VerifyError {
+    fn from(err: ReadError) -> Self {
+        match err {
+            ReadError::TooLong => Self::TooLong,
+            ReadError::Io(source) => Self::Read { kind: source.kind() },
+        }
+    }
 }
 
 impl VerifyError {
@@ -221,6 +267,8 @@ impl VerifyError {
             Self::Unsupported { .. } => "verify-unsupported",
             Self::PublicKey => "verify-public-key",
             Self::Signature => "verify-signature",
+            Self::Read { .. } => "verify-read",
+            Self::TooLong => "verify-too-long",
         }
     }
 }

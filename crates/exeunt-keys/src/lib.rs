@@ -9,9 +9,10 @@ mod error;
 mod passphrase;
 pub mod secret_file;
 mod software;
+mod stream;
 mod verify;
 
-use std::fmt;
+use std::{fmt, io};
 
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
@@ -19,7 +20,8 @@ pub use encrypted::{PBKDF2_ITERATIONS_MAX, SCRYPT_LANES_MAX, SCRYPT_MEMORY_BYTES
 pub use error::{KeyError, SignError, VerifyError};
 pub use passphrase::Passphrase;
 pub use software::SoftwareKey;
-pub use verify::{RSA_BITS_MAX, RSA_BITS_MIN, verify};
+pub use stream::WHOLE_MESSAGE_BYTES_MAX;
+pub use verify::{RSA_BITS_MAX, RSA_BITS_MIN, verify, verify_reader};
 
 /// A private key that can be used but never seen.
 ///
@@ -46,6 +48,21 @@ pub trait SigningKey: fmt::Debug + Send + Sync {
     ///
     /// [`SignError`]: no signature exists.
     fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError>;
+
+    /// Signs what `tbs` gives to its end, as [`Self::sign`] does octets in memory.
+    ///
+    /// Keys here hash it as it comes and hold 64 KiB of it, so that a long revocation list is never
+    /// in memory. Ed25519 and ML-DSA take the message itself, not a hash of it (RFC 8032, section
+    /// 4; RFC 9881, section 3), and so does an implementation without this method of its own: they
+    /// hold it whole, up to [`WHOLE_MESSAGE_BYTES_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`SignError::Read`] if the reader fails, [`SignError::TooLong`] for a message that would
+    /// have to be held and is longer than that, otherwise as [`Self::sign`].
+    fn sign_reader(&self, tbs: &mut dyn io::Read) -> Result<Vec<u8>, SignError> {
+        self.sign(&stream::whole(tbs, WHOLE_MESSAGE_BYTES_MAX)?)
+    }
 }
 
 /// Draws `N` octets from the operating system's random source by way of the module's generator.

@@ -1,6 +1,6 @@
 //! Keys in this process's memory, and their encoding at rest.
 
-use std::fmt;
+use std::{fmt, io};
 
 use aws_lc_rs::{
     encoding::AsDer as _,
@@ -9,7 +9,7 @@ use aws_lc_rs::{
     rsa::KeySize,
     signature::{
         self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, PqdsaKeyPair,
-        PqdsaSigningAlgorithm, RsaKeyPair,
+        PqdsaSigningAlgorithm, RsaKeyPair, RsaSignatureEncoding,
     },
 };
 use der::Decode as _;
@@ -18,7 +18,10 @@ use pkcs8::{LineEnding, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 use zeroize::Zeroizing;
 
 use crate::{
-    KeyError, Passphrase, SignError, SigningKey, encrypted, error::Source, verify::RSA_ENCRYPTION,
+    KeyError, Passphrase, SignError, SigningKey, encrypted,
+    error::Source,
+    stream::{self, ReadError, WHOLE_MESSAGE_BYTES_MAX},
+    verify::RSA_ENCRYPTION,
 };
 
 // RFC 5480, section 2.1.1; RFC 8410, section 3; RFC 9881, section 2.
@@ -37,6 +40,7 @@ const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101
 pub struct SoftwareKey {
     pair: Pair,
     algorithm: KeyAlgorithm,
+    scheme: SignatureScheme,
     public_key_der: Vec<u8>,
 }
 
@@ -80,7 +84,21 @@ impl SoftwareKey {
         let generate = |source: Unspecified| KeyError::Generate { source: source.into() };
         let pair = pair.map_err(generate)?;
         let public_key_der = pair.public_key_der().map_err(generate)?;
-        Ok(Self { pair, algorithm, public_key_der })
+        Ok(Self { pair, algorithm, scheme: algorithm.default_scheme(), public_key_der })
+    }
+
+    /// Makes the key sign with another scheme than [`KeyAlgorithm::default_scheme`].
+    ///
+    /// An RSA key takes PKCS #1 v1.5 or PSS with any hash; every other key has one scheme only. The
+    /// scheme is not kept with the key at rest: whoever opens the key chooses it.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Unsupported`] if the key cannot sign so.
+    pub fn with_scheme(mut self, scheme: SignatureScheme) -> Result<Self, KeyError> {
+        check_scheme(self.algorithm, scheme)?;
+        self.scheme = scheme;
+        Ok(self)
     }
 
     /// Encrypts the key for the disk: PEM of an encrypted PKCS#8 under PBES2, scrypt
@@ -175,7 +193,7 @@ impl SoftwareKey {
             }
         };
         let public_key_der = pair.public_key_der().map_err(|it| malformed(it.into()))?;
-        Ok(Self { pair, algorithm, public_key_der })
+        Ok(Self { pair, algorithm, scheme: algorithm.default_scheme(), public_key_der })
     }
 }
 
@@ -185,7 +203,7 @@ impl SigningKey for SoftwareKey {
     }
 
     fn scheme(&self) -> SignatureScheme {
-        self.algorithm.default_scheme()
+        self.scheme
     }
 
     fn public_key_der(&self) -> &[u8] {
@@ -199,8 +217,7 @@ impl SigningKey for SoftwareKey {
             Pair::Ecdsa(pair) => pair.sign(&random, tbs).map(|it| it.as_ref().to_vec()),
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&signature::RSA_PKCS1_SHA256, &random, tbs, &mut signature)
-                    .map(|()| signature)
+                pair.sign(rsa(self.scheme), &random, tbs, &mut signature).map(|()| signature)
             }
             Pair::Ed25519(pair) => pair.try_sign(tbs).map(|it| it.as_ref().to_vec()),
             Pair::MlDsa(pair) => {
@@ -208,10 +225,30 @@ impl SigningKey for SoftwareKey {
                 pair.sign(tbs, &mut signature).map(|_| signature)
             }
         };
-        signature.map_err(|source| SignError::Module {
-            algorithm: self.algorithm,
-            source: source.into(),
-        })
+        signature.map_err(|source| self.failed(source))
+    }
+
+    fn sign_reader(&self, tbs: &mut dyn io::Read) -> Result<Vec<u8>, SignError> {
+        let Some(hash) = stream::hash_of(self.scheme) else {
+            return self.sign(&stream::whole(tbs, WHOLE_MESSAGE_BYTES_MAX)?);
+        };
+        let digest = stream::hash(hash, tbs).map_err(ReadError::from)?;
+        let signature = match &self.pair {
+            Pair::Ecdsa(pair) => pair.sign_digest(&digest).map(|it| it.as_ref().to_vec()),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign_digest(rsa(self.scheme), &digest, &mut signature).map(|()| signature)
+            }
+            // Their schemes have no hash, see above.
+            Pair::Ed25519(_) | Pair::MlDsa(_) => Err(Unspecified),
+        };
+        signature.map_err(|source| self.failed(source))
+    }
+}
+
+impl SoftwareKey {
+    fn failed(&self, source: Unspecified) -> SignError {
+        SignError::Module { algorithm: self.algorithm, source: source.into() }
     }
 }
 
@@ -229,6 +266,31 @@ impl Pair {
             Self::Ed25519(pair) => pair.public_key().as_der()?.as_ref().to_vec(),
             Self::MlDsa(pair) => pair.public_key().as_der()?.as_ref().to_vec(),
         })
+    }
+}
+
+/// Refuses a scheme that keys of that algorithm do not sign with here.
+pub(crate) fn check_scheme(
+    algorithm: KeyAlgorithm,
+    scheme: SignatureScheme,
+) -> Result<(), KeyError> {
+    let is_rsa = matches!(algorithm, KeyAlgorithm::Rsa { .. });
+    if scheme == algorithm.default_scheme() || (is_rsa && scheme.fits(algorithm)) {
+        return Ok(());
+    }
+    let what = format!("signing by {} with a key of type {}", scheme.name(), algorithm.name());
+    Err(KeyError::Unsupported { what })
+}
+
+/// The module's name for a scheme of RSA.
+fn rsa(scheme: SignatureScheme) -> &'static RsaSignatureEncoding {
+    match scheme {
+        SignatureScheme::RsaPkcs1Sha384 => &signature::RSA_PKCS1_SHA384,
+        SignatureScheme::RsaPkcs1Sha512 => &signature::RSA_PKCS1_SHA512,
+        SignatureScheme::RsaPssSha256 => &signature::RSA_PSS_SHA256,
+        SignatureScheme::RsaPssSha384 => &signature::RSA_PSS_SHA384,
+        SignatureScheme::RsaPssSha512 => &signature::RSA_PSS_SHA512,
+        _ => &signature::RSA_PKCS1_SHA256,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Checking signatures. Every request passes here, so the common case does nothing needless.
 
+use std::io;
+
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use der::Decode as _;
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 use pkcs8::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-use crate::VerifyError;
+use crate::{VerifyError, stream, stream::WHOLE_MESSAGE_BYTES_MAX};
 
 /// Shortest RSA modulus whose signatures are verified, in bits.
 pub const RSA_BITS_MIN: u32 = 2048;
@@ -53,13 +55,48 @@ pub fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), VerifyError> {
+    public_key(spki_der, key, scheme)?
+        .verify(message, signature)
+        .map_err(|_| VerifyError::Signature)
+}
+
+/// Checks `signature` over what `message` gives to its end, as [`verify`] does octets in memory.
+///
+/// It is hashed as it comes, 64 KiB at a time. Under Ed25519 and ML-DSA, which take the message
+/// itself, it is held whole, up to [`WHOLE_MESSAGE_BYTES_MAX`].
+///
+/// # Errors
+///
+/// [`VerifyError`]; whatever the variant, the signature is worth nothing.
+pub fn verify_reader(
+    spki_der: &[u8],
+    key: KeyAlgorithm,
+    scheme: SignatureScheme,
+    message: &mut dyn io::Read,
+    signature: &[u8],
+) -> Result<(), VerifyError> {
+    let public_key = public_key(spki_der, key, scheme)?;
+    let verified = match stream::hash_of(scheme) {
+        Some(hash) => {
+            let digest = stream::hash(hash, message).map_err(stream::ReadError::from)?;
+            public_key.verify_digest(&digest, signature)
+        }
+        None => public_key.verify(&stream::whole(message, WHOLE_MESSAGE_BYTES_MAX)?, signature),
+    };
+    verified.map_err(|_| VerifyError::Signature)
+}
+
+/// The key as the module takes it, together with the scheme.
+fn public_key(
+    spki_der: &[u8],
+    key: KeyAlgorithm,
+    scheme: SignatureScheme,
+) -> Result<UnparsedPublicKey<&[u8]>, VerifyError> {
     let Some(algorithm) = algorithm(key, scheme) else {
         return Err(VerifyError::Unsupported { key, scheme });
     };
-    let public_key = public_key_octets(spki_der, key).ok_or(VerifyError::PublicKey)?;
-    UnparsedPublicKey::new(algorithm, public_key)
-        .verify(message, signature)
-        .map_err(|_| VerifyError::Signature)
+    let octets = public_key_octets(spki_der, key).ok_or(VerifyError::PublicKey)?;
+    Ok(UnparsedPublicKey::new(algorithm, octets))
 }
 
 /// The module's name for a pair of key and scheme; `None` if they do not go together.
@@ -83,6 +120,10 @@ fn algorithm(
         (Key::Rsa { .. }, Scheme::RsaPkcs1Sha256) => &signature::RSA_PKCS1_2048_8192_SHA256,
         (Key::Rsa { .. }, Scheme::RsaPkcs1Sha384) => &signature::RSA_PKCS1_2048_8192_SHA384,
         (Key::Rsa { .. }, Scheme::RsaPkcs1Sha512) => &signature::RSA_PKCS1_2048_8192_SHA512,
+        // With a salt as long as the hash, which the module insists on.
+        (Key::Rsa { .. }, Scheme::RsaPssSha256) => &signature::RSA_PSS_2048_8192_SHA256,
+        (Key::Rsa { .. }, Scheme::RsaPssSha384) => &signature::RSA_PSS_2048_8192_SHA384,
+        (Key::Rsa { .. }, Scheme::RsaPssSha512) => &signature::RSA_PSS_2048_8192_SHA512,
         (Key::Ed25519, Scheme::Ed25519) => &signature::ED25519,
         (Key::MlDsa44, Scheme::MlDsa44) => &signature::ML_DSA_44,
         (Key::MlDsa65, Scheme::MlDsa65) => &signature::ML_DSA_65,

@@ -2,11 +2,14 @@
 //!
 //! Only form is checked here. Whether a point lies on its curve shows when a signature is verified.
 
+mod pss;
+
 use crate::oid;
 use crate::tlv::{BIT_STRING, Cursor, INTEGER, NULL, NotDer, OID, SEQUENCE, Tlv};
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
+use pss::{NotPss, PSS_SHA256, PSS_SHA384, PSS_SHA512};
 
 /// Smallest RSA modulus, in bits (NIST SP 800-131A revision 2, section 3).
 pub const RSA_BITS_MIN: u32 = 2048;
@@ -195,15 +198,18 @@ fn positive_bits(value: &[u8]) -> Option<u32> {
 }
 
 /// DER of every scheme's `AlgorithmIdentifier`: RFC 5758 (ECDSA, no parameters), RFC 4055 (RSA,
-/// NULL), RFC 8410 (Ed25519, no parameters), RFC 9881 (ML-DSA, no parameters).
+/// NULL; for PSS the hash), RFC 8410 (Ed25519, no parameters), RFC 9881 (ML-DSA, no parameters).
 #[rustfmt::skip]
-pub(crate) const SCHEMES: [(SignatureScheme, &[u8]); 10] = [
+pub(crate) const SCHEMES: [(SignatureScheme, &[u8]); 13] = [
     (SignatureScheme::EcdsaSha256, &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]),
     (SignatureScheme::EcdsaSha384, &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3]),
     (SignatureScheme::EcdsaSha512, &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4]),
     (SignatureScheme::RsaPkcs1Sha256, &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 11, 5, 0]),
     (SignatureScheme::RsaPkcs1Sha384, &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 12, 5, 0]),
     (SignatureScheme::RsaPkcs1Sha512, &[0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 13, 5, 0]),
+    (SignatureScheme::RsaPssSha256, &PSS_SHA256),
+    (SignatureScheme::RsaPssSha384, &PSS_SHA384),
+    (SignatureScheme::RsaPssSha512, &PSS_SHA512),
     (SignatureScheme::Ed25519, &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70]),
     (SignatureScheme::MlDsa44, &[0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x11]),
     (SignatureScheme::MlDsa65, &[0x30, 11, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x12]),
@@ -218,9 +224,12 @@ pub(crate) fn scheme_der(scheme: SignatureScheme) -> &'static [u8] {
         .expect("BUG: the table holds every scheme")
 }
 
-/// The scheme whose `AlgorithmIdentifier` has exactly these bytes.
+/// The scheme that an `AlgorithmIdentifier` names. Only RSASSA-PSS has more than one form.
 pub(crate) fn scheme_from_der(der: &[u8]) -> Option<SignatureScheme> {
-    SCHEMES.iter().find_map(|(scheme, known)| (*known == der).then_some(*scheme))
+    SCHEMES
+        .iter()
+        .find_map(|(scheme, known)| (*known == der).then_some(*scheme))
+        .or_else(|| pss::read(der).ok())
 }
 
 /// Why [`scheme_from_der`] did not know the identifier, for people.
@@ -235,7 +244,10 @@ pub(crate) fn explain_unknown_scheme(der: &[u8]) -> String {
         Ok(oid::SHA1_WITH_RSA | oid::ECDSA_WITH_SHA1) => {
             "SHA-1 is broken, use SHA-256 or longer".to_owned()
         }
-        Ok(oid::RSA_PSS) => "RSA-PSS is not supported, use PKCS #1 v1.5 padding".to_owned(),
+        Ok(oid::RSA_PSS) => match pss::read(der) {
+            Ok(scheme) => format!("{} is known", scheme.name()),
+            Err(NotPss(why)) => why.to_owned(),
+        },
         Ok(other) if SCHEMES.iter().any(|(_, known)| known[4..].starts_with(other.as_bytes())) => {
             format!("{other} has wrong parameters")
         }
@@ -245,19 +257,7 @@ pub(crate) fn explain_unknown_scheme(der: &[u8]) -> String {
 
 /// Whether keys of that algorithm sign with that scheme.
 pub(crate) fn scheme_fits_key(scheme: SignatureScheme, key: KeyAlgorithm) -> bool {
-    use {KeyAlgorithm as Key, SignatureScheme as Scheme};
-    match scheme {
-        Scheme::RsaPkcs1Sha256 | Scheme::RsaPkcs1Sha384 | Scheme::RsaPkcs1Sha512 => {
-            matches!(key, Key::Rsa { .. })
-        }
-        Scheme::EcdsaSha256 | Scheme::EcdsaSha384 | Scheme::EcdsaSha512 => {
-            matches!(key, Key::EcdsaP256 | Key::EcdsaP384 | Key::EcdsaP521)
-        }
-        Scheme::Ed25519 => key == Key::Ed25519,
-        Scheme::MlDsa44 => key == Key::MlDsa44,
-        Scheme::MlDsa65 => key == Key::MlDsa65,
-        Scheme::MlDsa87 => key == Key::MlDsa87,
-    }
+    scheme.fits(key)
 }
 
 #[cfg(test)]
@@ -378,6 +378,9 @@ mod tests {
             "1.2.840.113549.1.1.11",
             "1.2.840.113549.1.1.12",
             "1.2.840.113549.1.1.13",
+            "1.2.840.113549.1.1.10",
+            "1.2.840.113549.1.1.10",
+            "1.2.840.113549.1.1.10",
             "1.3.101.112",
             "2.16.840.1.101.3.4.3.17",
             "2.16.840.1.101.3.4.3.18",
@@ -389,6 +392,13 @@ mod tests {
             assert_eq!(oid.to_string(), dotted);
             assert_eq!(scheme_from_der(der), Some(scheme));
             assert_eq!(scheme_der(scheme), der);
+        }
+    }
+
+    #[test]
+    fn no_scheme_is_without_identifier() {
+        for scheme in SignatureScheme::ALL {
+            assert_eq!(scheme_from_der(scheme_der(scheme)), Some(scheme));
         }
     }
 

@@ -1,13 +1,25 @@
 //! Signatures: ours judged by strangers, theirs judged by us, damaged ones refused.
 
-use std::{fs, path::Path, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use exeunt_keys::{SigningKey, SoftwareKey, VerifyError, verify};
+use exeunt_keys::{SigningKey, SoftwareKey, VerifyError, verify, verify_reader};
 use exeunt_testkit::{foreign, requests, tools};
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 use tempfile::TempDir;
 
-const MESSAGE: &[u8] = b"to be signed";
+pub(crate) const MESSAGE: &[u8] = b"to be signed";
+
+pub(crate) const RSA_SCHEMES: [SignatureScheme; 6] = [
+    SignatureScheme::RsaPkcs1Sha256,
+    SignatureScheme::RsaPkcs1Sha384,
+    SignatureScheme::RsaPkcs1Sha512,
+    SignatureScheme::RsaPssSha256,
+    SignatureScheme::RsaPssSha384,
+    SignatureScheme::RsaPssSha512,
+];
 
 /// What openssl calls the hash of a scheme; none for schemes that hash by themselves.
 fn openssl_digest(scheme: SignatureScheme) -> Option<&'static str> {
@@ -15,6 +27,15 @@ fn openssl_digest(scheme: SignatureScheme) -> Option<&'static str> {
         SignatureScheme::RsaPkcs1Sha256 | SignatureScheme::EcdsaSha256 => "-sha256",
         SignatureScheme::RsaPkcs1Sha384 | SignatureScheme::EcdsaSha384 => "-sha384",
         SignatureScheme::RsaPkcs1Sha512 | SignatureScheme::EcdsaSha512 => "-sha512",
+        SignatureScheme::RsaPssSha256 => {
+            "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32"
+        }
+        SignatureScheme::RsaPssSha384 => {
+            "-sha384 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:48"
+        }
+        SignatureScheme::RsaPssSha512 => {
+            "-sha512 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:64"
+        }
         _ => return None,
     })
 }
@@ -30,7 +51,7 @@ fn openssl(command: &str, files: &[(&str, &Path)]) -> Vec<u8> {
     tools::run_ok(tools::openssl(), args, b"")
 }
 
-fn openssl_verifies(key: &SoftwareKey, signature: &[u8]) {
+pub(crate) fn openssl_verifies(key: &dyn SigningKey, message: &[u8], signature: &[u8]) {
     let dir = TempDir::new().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);
@@ -38,7 +59,7 @@ fn openssl_verifies(key: &SoftwareKey, signature: &[u8]) {
         path
     };
     let spki = file("key.der", key.public_key_der());
-    let message = file("message", MESSAGE);
+    let message = file("message", message);
     let signature = file("signature", signature);
     let said = match openssl_digest(key.scheme()) {
         Some(digest) => openssl(
@@ -66,9 +87,76 @@ fn what_every_kind_of_key_signs_verifies_here_and_abroad() {
         if is_ml_dsa(algorithm) {
             foreign::ml_dsa_verify(key.public_key_der(), MESSAGE, &signature).unwrap();
         } else {
-            openssl_verifies(&key, &signature);
+            openssl_verifies(&key, MESSAGE, &signature);
         }
     }
+}
+
+#[test]
+fn what_is_signed_through_a_reader_verifies_here_and_abroad() {
+    // Longer than what is read at a time.
+    let message: Vec<u8> = (0_u32..50_000).flat_map(u32::to_be_bytes).collect();
+    for algorithm in KeyAlgorithm::KEY_TYPES {
+        let key = SoftwareKey::generate(algorithm).unwrap();
+        let signature = key.sign_reader(&mut &message[..]).unwrap();
+        let check = |mut message: &[u8]| {
+            let (spki, scheme) = (key.public_key_der(), key.scheme());
+            verify_reader(spki, algorithm, scheme, &mut message, &signature)
+        };
+        assert_eq!(check(&message), Ok(()));
+        assert_eq!(check(&message[1..]), Err(VerifyError::Signature));
+        verify(key.public_key_der(), algorithm, key.scheme(), &message, &signature).unwrap();
+        if !is_ml_dsa(algorithm) {
+            openssl_verifies(&key, &message, &signature);
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_fails_makes_no_signature() {
+    struct Broken;
+    impl io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+    for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519] {
+        let key = SoftwareKey::generate(algorithm).unwrap();
+        assert_eq!(key.sign_reader(&mut Broken).unwrap_err().code(), "sign-read");
+        let said = verify_reader(key.public_key_der(), algorithm, key.scheme(), &mut Broken, &[]);
+        assert_eq!(said, Err(VerifyError::Read { kind: io::ErrorKind::StorageFull }));
+    }
+}
+
+#[test]
+fn an_rsa_key_signs_by_any_scheme_of_its_own() {
+    let algorithm = KeyAlgorithm::Rsa { bits: 2048 };
+    for scheme in RSA_SCHEMES {
+        let key = SoftwareKey::generate(algorithm).unwrap().with_scheme(scheme).unwrap();
+        assert_eq!(key.scheme(), scheme);
+        for signature in [key.sign(MESSAGE), key.sign_reader(&mut &MESSAGE[..])] {
+            let signature = signature.unwrap();
+            openssl_verifies(&key, MESSAGE, &signature);
+            for other in RSA_SCHEMES {
+                let said = verify(key.public_key_der(), algorithm, other, MESSAGE, &signature);
+                assert_eq!(said.is_ok(), other == scheme, "{other:?} of {scheme:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_key_takes_a_foreign_scheme() {
+    let key = || SoftwareKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    for scheme in SignatureScheme::ALL {
+        let taken = key().with_scheme(scheme);
+        assert_eq!(taken.is_ok(), scheme == SignatureScheme::EcdsaSha256, "{scheme:?}");
+    }
+    let err = key().with_scheme(SignatureScheme::RsaPssSha256).unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        "signing by rsa-pss-sha256 with a key of type ecdsa-p256 is not supported"
+    );
 }
 
 #[test]
@@ -78,17 +166,12 @@ fn what_openssl_signs_verifies_here_with_every_hash() {
     fs::write(&message, MESSAGE).unwrap();
     let ecdsa =
         [SignatureScheme::EcdsaSha256, SignatureScheme::EcdsaSha384, SignatureScheme::EcdsaSha512];
-    let rsa = [
-        SignatureScheme::RsaPkcs1Sha256,
-        SignatureScheme::RsaPkcs1Sha384,
-        SignatureScheme::RsaPkcs1Sha512,
-    ];
     for (name, algorithm, schemes) in [
         ("ec:P-256", KeyAlgorithm::EcdsaP256, &ecdsa[..]),
         ("ec:P-384", KeyAlgorithm::EcdsaP384, &ecdsa),
         ("ec:P-521", KeyAlgorithm::EcdsaP521, &ecdsa),
-        ("rsa:2048", KeyAlgorithm::Rsa { bits: 2048 }, &rsa),
-        ("rsa:3072", KeyAlgorithm::Rsa { bits: 3072 }, &rsa),
+        ("rsa:2048", KeyAlgorithm::Rsa { bits: 2048 }, &RSA_SCHEMES),
+        ("rsa:3072", KeyAlgorithm::Rsa { bits: 3072 }, &RSA_SCHEMES),
         ("ed25519", KeyAlgorithm::Ed25519, &[SignatureScheme::Ed25519]),
     ] {
         let key = requests::openssl_key(name);

@@ -148,6 +148,8 @@ fn a_certificate_with_a_dummy_signature_is_read_by_openssl_for_every_scheme() {
         (P521, SignatureScheme::EcdsaSha512, "ecdsa-with-SHA512"),
         (RSA_2048, SignatureScheme::RsaPkcs1Sha384, "sha384WithRSAEncryption"),
         (RSA_2048, SignatureScheme::RsaPkcs1Sha512, "sha512WithRSAEncryption"),
+        (RSA_2048, SignatureScheme::RsaPssSha256, "rsassaPss"),
+        (RSA_2048, SignatureScheme::RsaPssSha512, "rsassaPss"),
         (P256, SignatureScheme::MlDsa44, "2.16.840.1.101.3.4.3.17"),
         (P256, SignatureScheme::MlDsa65, "2.16.840.1.101.3.4.3.18"),
         (P256, SignatureScheme::MlDsa87, "2.16.840.1.101.3.4.3.19"),

@@ -21,6 +21,24 @@ fn a_request_of_every_kind_of_key_is_read() {
         (P521, "-sha512", Key::EcdsaP521, Scheme::EcdsaSha512),
         (RSA_2048, "-sha256", Key::Rsa { bits: 2048 }, Scheme::RsaPkcs1Sha256),
         (RSA_2048, "-sha512", Key::Rsa { bits: 2048 }, Scheme::RsaPkcs1Sha512),
+        (
+            RSA_2048,
+            "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest",
+            Key::Rsa { bits: 2048 },
+            Scheme::RsaPssSha256,
+        ),
+        (
+            RSA_2048,
+            "-sha384 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest",
+            Key::Rsa { bits: 2048 },
+            Scheme::RsaPssSha384,
+        ),
+        (
+            RSA_2048,
+            "-sha512 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest",
+            Key::Rsa { bits: 2048 },
+            Scheme::RsaPssSha512,
+        ),
         (ED25519, "", Key::Ed25519, Scheme::Ed25519),
     ] {
         let openssl = OpenSsl::new();
@@ -63,7 +81,7 @@ fn a_request_of_every_kind_of_key_is_read() {
         // The slices are what the signature is about: OpenSSL verifies one against the other.
         openssl.write("info", request.info_der());
         openssl.write("signature", request.signature());
-        let digest = digest.replace('-', "-digest ");
+        let digest = digest.replacen('-', "-digest ", 1).replace("-sigopt", "-pkeyopt");
         let verify =
             format!("pkeyutl -verify -rawin {digest} -inkey a.key -in info -sigfile signature");
         openssl.run(&verify, &[]);
@@ -294,8 +312,15 @@ fn a_weak_or_foreign_key_or_signature_is_refused_with_its_reason() {
             RSA_2048,
             "-sha256 -sigopt rsa_padding_mode:pss",
             "request-signature-unsupported",
-            "signature algorithm of the request is not accepted: RSA-PSS is not supported, use \
-             PKCS #1 v1.5 padding",
+            "signature algorithm of the request is not accepted: RSA-PSS uses a salt that is not \
+             as long as its hash; with openssl, add -sigopt rsa_pss_saltlen:digest",
+        ),
+        (
+            RSA_2048,
+            "-sha1 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest",
+            "request-signature-unsupported",
+            "signature algorithm of the request is not accepted: RSA-PSS uses SHA-1, which is \
+             broken; use SHA-256 or longer",
         ),
     ] {
         let openssl = OpenSsl::new();
