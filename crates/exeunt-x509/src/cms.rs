@@ -12,8 +12,8 @@ use crate::tlv::{
 };
 use const_oid::ObjectIdentifier;
 
-pub(crate) use signer::RawSigner;
 pub use signer::{DigestAlgorithm, Signer, SignerIdentifier, SignerKey};
+pub(crate) use signer::{RawSigner, ResolveError};
 
 /// Most certificates in one message: the longest chain is much shorter.
 pub const MESSAGE_CERTIFICATE_COUNT_MAX: usize = 32;
@@ -82,7 +82,8 @@ impl<'a> SignedData<'a> {
         if content_info.get(1) == Some(&INDEFINITE_LENGTH) {
             return Err(CmsError::Ber);
         }
-        let mut info = Tlv::read_as(content_info, SEQUENCE, "message is not a sequence")?.children();
+        let mut info =
+            Tlv::read_as(content_info, SEQUENCE, "message is not a sequence")?.children();
         let kind = info.expect(OID, "message does not say what it is")?.oid()?;
         if kind != SIGNED_DATA {
             return Err(CmsError::ContentType(kind));
@@ -115,7 +116,8 @@ impl<'a> SignedData<'a> {
             return Err(CmsError::Ber);
         }
         let content =
-            Tlv::read_as(octets.value, OCTET_STRING, "signed content is not an octet string")?.value;
+            Tlv::read_as(octets.value, OCTET_STRING, "signed content is not an octet string")?
+                .value;
         let certificates = match fields.optional(CONTEXT_CONSTRUCTED)? {
             None => Vec::new(),
             Some(set) => read_certificates(set.children())?,

@@ -7,6 +7,8 @@
 
 mod algorithm;
 mod certificate;
+mod cmc;
+mod cms;
 mod crl;
 mod extension;
 mod general_name;
@@ -28,6 +30,17 @@ pub use algorithm::{
 pub use certificate::{
     CERTIFICATE_BYTES_MAX, Certificate, CertificateError, Issuer, certificate_hash,
     parse_certificate,
+};
+pub use cmc::{
+    CONTROL_COUNT_MAX, CmcFailure, CmcStatus, ECHO_BYTES_MAX, FullResponse,
+    LAYER_ATTRIBUTE_COUNT_MAX, SIGNED_LAYER_COUNT_MAX, SUBMISSION_BYTES_MAX,
+    SUBMISSION_PEM_BYTES_MAX, SignedLayer, SubmissionError, SubmittedRequest, build_full_response,
+    parse_submission,
+};
+pub use cms::build::{UnsignedMessage, build_certs_only};
+pub use cms::{
+    DigestAlgorithm, MESSAGE_CERTIFICATE_COUNT_MAX, SIGNED_ATTRIBUTE_COUNT_MAX, SIGNER_COUNT_MAX,
+    Signer, SignerIdentifier, SignerKey,
 };
 pub use const_oid::ObjectIdentifier;
 pub use crl::entry::{CrlLengths, RevokedEntry};

@@ -1,11 +1,7 @@
 //! One signer of a message: who, how, and the exact bytes that were signed.
 
-use super::{
-    CONTENT_TYPE, CmsError, DATA, MESSAGE_DIGEST, SIGNED_ATTRIBUTE_COUNT_MAX,
-};
-use crate::algorithm::{
-    explain_unknown_scheme, key_identifier, scheme_fits_key, scheme_from_der,
-};
+use super::{CONTENT_TYPE, CmsError, DATA, MESSAGE_DIGEST, SIGNED_ATTRIBUTE_COUNT_MAX};
+use crate::algorithm::{explain_unknown_scheme, key_identifier, scheme_fits_key, scheme_from_der};
 use crate::certificate::{Certificate, CertificateError, RawTbs, parse_certificate};
 use crate::name::Name;
 use crate::oid;
@@ -44,16 +40,23 @@ impl DigestAlgorithm {
     /// itself (RFC 8419, section 3; RFC 9882, section 3.3).
     #[must_use]
     pub fn of_scheme(scheme: SignatureScheme) -> Self {
+        Self::named_by(scheme).unwrap_or(Self::Sha512)
+    }
+
+    /// The digest in a scheme's name, if the scheme does not digest by itself.
+    fn named_by(scheme: SignatureScheme) -> Option<Self> {
         use SignatureScheme as Scheme;
         match scheme {
-            Scheme::EcdsaSha256 | Scheme::RsaPkcs1Sha256 => Self::Sha256,
-            Scheme::EcdsaSha384 | Scheme::RsaPkcs1Sha384 => Self::Sha384,
-            Scheme::EcdsaSha512
-            | Scheme::RsaPkcs1Sha512
-            | Scheme::Ed25519
-            | Scheme::MlDsa44
-            | Scheme::MlDsa65
-            | Scheme::MlDsa87 => Self::Sha512,
+            Scheme::EcdsaSha256 | Scheme::RsaPkcs1Sha256 | Scheme::RsaPssSha256 => {
+                Some(Self::Sha256)
+            }
+            Scheme::EcdsaSha384 | Scheme::RsaPkcs1Sha384 | Scheme::RsaPssSha384 => {
+                Some(Self::Sha384)
+            }
+            Scheme::EcdsaSha512 | Scheme::RsaPkcs1Sha512 | Scheme::RsaPssSha512 => {
+                Some(Self::Sha512)
+            }
+            Scheme::Ed25519 | Scheme::MlDsa44 | Scheme::MlDsa65 | Scheme::MlDsa87 => None,
         }
     }
 
@@ -266,10 +269,10 @@ impl<'a> RawSigner<'a> {
         if !matches!(version.value, [1 | 3]) {
             return Err(CmsError::Malformed("a signer has an unknown version"));
         }
-        let identifier = match fields.next()? {
-            it @ Tlv { tag: SEQUENCE | CONTEXT_PRIMITIVE, .. } => it,
-            _ => return Err(CmsError::Malformed("a signer is not named")),
-        };
+        let identifier = fields.next()?;
+        if !matches!(identifier.tag, SEQUENCE | CONTEXT_PRIMITIVE) {
+            return Err(CmsError::Malformed("a signer is not named"));
+        }
         let digest = fields.expect(SEQUENCE, "digest algorithm of a signer is missing")?;
         let attributes = fields.optional(CONTEXT_CONSTRUCTED)?;
         let algorithm = fields.expect(SEQUENCE, "signature algorithm of a signer is missing")?;
@@ -366,11 +369,14 @@ fn is_key_of(identifier: &SignerIdentifier, request: &CertificationRequest) -> b
 
 /// The scheme of a signature: named as a whole, or by the key's algorithm beside the digest's (RFC
 /// 3370, section 3.2; Windows does the same for ECDSA).
-fn read_scheme(
-    identifier: &Tlv<'_>,
-    digest: DigestAlgorithm,
-) -> Result<SignatureScheme, CmsError> {
+fn read_scheme(identifier: &Tlv<'_>, digest: DigestAlgorithm) -> Result<SignatureScheme, CmsError> {
     use {DigestAlgorithm as Digest, SignatureScheme as Scheme};
+    let contradiction =
+        || CmsError::Algorithm("it digests otherwise than the signer says".to_owned());
+    if let Some(scheme) = scheme_from_der(identifier.whole) {
+        let agree = Digest::named_by(scheme).is_none_or(|it| it == digest);
+        return if agree { Ok(scheme) } else { Err(contradiction()) };
+    }
     let rsa = match digest {
         Digest::Sha256 => Scheme::RsaPkcs1Sha256,
         Digest::Sha384 => Scheme::RsaPkcs1Sha384,
@@ -381,21 +387,6 @@ fn read_scheme(
         Digest::Sha384 => Scheme::EcdsaSha384,
         Digest::Sha512 => Scheme::EcdsaSha512,
     };
-    if let Some(scheme) = scheme_from_der(identifier.whole) {
-        let digests_itself = !matches!(
-            scheme,
-            Scheme::RsaPkcs1Sha256
-                | Scheme::RsaPkcs1Sha384
-                | Scheme::RsaPkcs1Sha512
-                | Scheme::EcdsaSha256
-                | Scheme::EcdsaSha384
-                | Scheme::EcdsaSha512
-        );
-        if digests_itself || scheme == rsa || scheme == ecdsa {
-            return Ok(scheme);
-        }
-        return Err(CmsError::Algorithm("it digests otherwise than the signer says".to_owned()));
-    }
     let mut fields = identifier.children();
     let kind = fields.expect(OID, "signature algorithm has no type")?.oid()?;
     let scheme = match kind {
@@ -404,8 +395,7 @@ fn read_scheme(
         ECDSA_WITH_SPECIFIED => {
             let specified = fields.expect(SEQUENCE, "ECDSA does not specify its digest")?;
             if DigestAlgorithm::read(&specified)? != digest {
-                let why = "it digests otherwise than the signer says".to_owned();
-                return Err(CmsError::Algorithm(why));
+                return Err(contradiction());
             }
             ecdsa
         }

@@ -1,0 +1,272 @@
+//! Requests in any format that a client may send: PKCS #10 alone, in a PKCS #7 message signed with
+//! the certificate that it renews, or in CMC (RFC 5272), where one may ask on behalf of another.
+//!
+//! [`parse_submission`] recognises the format by its content and takes everything off that is
+//! around the PKCS #10 request, layer by layer. Answers in CMC are made in `response`. Signatures
+//! are handed out, not verified, and whom to believe is not decided here.
+
+mod controls;
+mod error;
+mod response;
+
+use crate::cms::{CmsError, DATA, RawSigner, SignedData, Signer};
+use crate::extension::Extension;
+use crate::pem::decode_pem_or_der;
+use crate::request::{CertificationRequest, RequestError, parse_request};
+use crate::tlv::{OID, SEQUENCE, Tlv};
+use const_oid::ObjectIdentifier;
+use controls::{Body, Controls, PkiData};
+use exeunt_types::RequestType;
+
+pub use controls::{CONTROL_COUNT_MAX, ECHO_BYTES_MAX, LAYER_ATTRIBUTE_COUNT_MAX};
+pub use error::SubmissionError;
+pub use response::{CmcFailure, CmcStatus, FullResponse, build_full_response};
+
+/// Largest request in any format, in octets of DER: a PKCS #10 of the largest size, and as much
+/// again for signatures and certificates around it.
+pub const SUBMISSION_BYTES_MAX: usize = 131_072;
+/// The same in PEM, in octets: base64 with line ends, and room for text before it.
+pub const SUBMISSION_PEM_BYTES_MAX: usize = 2 * SUBMISSION_BYTES_MAX;
+/// Most signed messages inside of each other: the requester's, his agent's, and one to spare.
+pub const SIGNED_LAYER_COUNT_MAX: usize = 3;
+
+/// `id-cct-PKIData` (RFC 5272, section 3.2.1).
+const PKI_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.12.2");
+
+/// PEM labels of a request. What is inside decides its format, not the label: Windows writes
+/// "NEW CERTIFICATE REQUEST" around CMC as well.
+const LABELS: [&str; 5] =
+    ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST", "PKCS7", "CMS", "PKCS #7 SIGNED DATA"];
+
+/// One signed message around a request. All in it, other layers and the request included, is
+/// covered by each of its signatures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedLayer {
+    signers: Vec<Signer>,
+    certificates: Vec<Vec<u8>>,
+    enrollment_attributes: Vec<(String, String)>,
+    extensions: Vec<Extension>,
+    renewal_certificate: Option<Vec<u8>>,
+}
+
+impl SignedLayer {
+    /// The signatures that are to be verified, in the order of the message. Empty if the layer is
+    /// "signed" by the no-signature mechanism alone: it proves nothing then.
+    #[must_use]
+    pub fn signers(&self) -> &[Signer] {
+        &self.signers
+    }
+
+    /// All certificates in the message, as they came: for building chains.
+    #[must_use]
+    pub fn certificates(&self) -> &[Vec<u8>] {
+        &self.certificates
+    }
+
+    /// Name and value of the enrolment attributes in the layer's controls.
+    #[must_use]
+    pub fn enrollment_attributes(&self) -> &[(String, String)] {
+        &self.enrollment_attributes
+    }
+
+    /// Extensions that the layer's controls add to the request, no type twice.
+    #[must_use]
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+
+    /// DER of the certificate that the layer's controls say is renewed.
+    #[must_use]
+    pub fn renewal_certificate(&self) -> Option<&[u8]> {
+        self.renewal_certificate.as_deref()
+    }
+}
+
+/// A request in whatever format it came, well-formed. Its signatures have still to be verified:
+/// that of the PKCS #10 and those of every layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmittedRequest {
+    der: Vec<u8>,
+    request_type: RequestType,
+    request: CertificationRequest,
+    layers: Vec<SignedLayer>,
+    body_part: Vec<u32>,
+    transaction_id: Option<Vec<u8>>,
+    sender_nonce: Option<Vec<u8>>,
+    data_return: Option<Vec<u8>>,
+}
+
+impl SubmittedRequest {
+    /// All that was sent, armour taken off.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Format of the outermost layer. A simple CMC request is a PKCS #10 and nothing else.
+    #[must_use]
+    pub fn request_type(&self) -> RequestType {
+        self.request_type
+    }
+
+    /// The PKCS #10 request inside.
+    #[must_use]
+    pub fn request(&self) -> &CertificationRequest {
+        &self.request
+    }
+
+    /// The signed messages around it, outermost first; none around a plain PKCS #10.
+    #[must_use]
+    pub fn layers(&self) -> &[SignedLayer] {
+        &self.layers
+    }
+
+    /// Number of the request in the CMC message, and if messages are nested, of those that hold it:
+    /// outermost first. Empty where there is no CMC.
+    #[must_use]
+    pub fn body_part(&self) -> &[u32] {
+        &self.body_part
+    }
+
+    /// Contents of the outermost message's transaction number, an INTEGER; to be echoed.
+    #[must_use]
+    pub fn transaction_id(&self) -> Option<&[u8]> {
+        self.transaction_id.as_deref()
+    }
+
+    /// The outermost message's nonce; to be echoed as the recipient's.
+    #[must_use]
+    pub fn sender_nonce(&self) -> Option<&[u8]> {
+        self.sender_nonce.as_deref()
+    }
+
+    /// What the sender of the outermost message wants back unchanged.
+    #[must_use]
+    pub fn data_return(&self) -> Option<&[u8]> {
+        self.data_return.as_deref()
+    }
+
+    /// All enrolment attributes, signed or not: those of the PKCS #10, then from the innermost layer
+    /// out its controls' and its signers'. A later one overwrites an earlier one of the same name.
+    ///
+    /// One that only somebody trusted may set, such as `RequesterName`, must be read from the layer
+    /// or the signer whose signature was verified instead.
+    pub fn enrollment_attributes(&self) -> impl Iterator<Item = &(String, String)> {
+        let of_layers = self.layers.iter().rev().flat_map(|layer| {
+            let of_signers = layer.signers.iter().flat_map(Signer::enrollment_attributes);
+            layer.enrollment_attributes.iter().chain(of_signers)
+        });
+        self.request.enrollment_attributes().iter().chain(of_layers)
+    }
+}
+
+/// Reads a request in any format, in DER or PEM. Nothing is repaired, and nothing is skipped that
+/// could change what is asked for.
+///
+/// Messages must be DER where lengths and strings are concerned; BER is refused by name.
+///
+/// # Errors
+///
+/// [`SubmissionError`]: always the requester's fault, and the message says which.
+pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionError> {
+    if SUBMISSION_PEM_BYTES_MAX < input.len() {
+        return Err(SubmissionError::TooLarge);
+    }
+    let der = decode_pem_or_der(input, &LABELS).map_err(RequestError::NotPem)?;
+    if SUBMISSION_BYTES_MAX < der.len() {
+        return Err(SubmissionError::TooLarge);
+    }
+
+    // Take the layers off.
+    let mut raw_layers = Vec::new();
+    let mut body_part = Vec::new();
+    let mut request_type = RequestType::Pkcs10;
+    let mut rest: &[u8] = &der;
+    while is_content_info(rest)? {
+        if raw_layers.len() == SIGNED_LAYER_COUNT_MAX {
+            let (what, max) = ("signed messages inside of each other", SIGNED_LAYER_COUNT_MAX);
+            return Err(SubmissionError::TooMany { what, max });
+        }
+        let signed = SignedData::read(rest)?;
+        if signed.signers.is_empty() {
+            return Err(SubmissionError::NoSigner);
+        }
+        let (kind, controls) = match signed.content_type {
+            DATA => {
+                rest = signed.content;
+                (RequestType::Pkcs7, Controls::default())
+            }
+            PKI_DATA => {
+                let PkiData { controls, body_part: part, body } = PkiData::read(signed.content)?;
+                body_part.push(part);
+                rest = match body {
+                    Body::Request(der) | Body::Message(der) => der,
+                };
+                if matches!(body, Body::Message(_)) != is_content_info(rest)? {
+                    let what = "a part of it is not of the type that its place says";
+                    return Err(SubmissionError::Malformed { what });
+                }
+                (RequestType::Cmc, controls)
+            }
+            content_type => return Err(SubmissionError::ContentType { content_type }),
+        };
+        if raw_layers.is_empty() {
+            request_type = kind;
+        }
+        raw_layers.push((signed.certificates, signed.signers, controls));
+    }
+    let request = parse_request(rest)?;
+
+    // Now that the request is known, the signers that use its key are, too.
+    let mut echo = None;
+    let mut layers = Vec::with_capacity(raw_layers.len());
+    for (certificates, signers, controls) in raw_layers {
+        let Controls { echo: found, enrollment_attributes, extensions, renewal_certificate } =
+            controls;
+        echo.get_or_insert(found);
+        layers.push(SignedLayer {
+            signers: resolve(signers, &certificates, &request)?,
+            certificates: certificates.into_iter().map(<[u8]>::to_vec).collect(),
+            enrollment_attributes,
+            extensions,
+            renewal_certificate,
+        });
+    }
+    let echo = echo.unwrap_or_default();
+    Ok(SubmittedRequest {
+        request_type,
+        request,
+        layers,
+        body_part,
+        transaction_id: echo.transaction_id,
+        sender_nonce: echo.sender_nonce,
+        data_return: echo.data_return,
+        der: der.into_owned(),
+    })
+}
+
+/// Whether that is a message: it starts with its type, where a PKCS #10 starts with a sequence.
+fn is_content_info(der: &[u8]) -> Result<bool, SubmissionError> {
+    // PEM inside of a message would be taken for a request otherwise.
+    if der.first() != Some(&SEQUENCE) {
+        return Err(SubmissionError::Malformed { what: "its content is not a request" });
+    }
+    if der.get(1) == Some(&0x80) {
+        return Err(CmsError::Ber.into());
+    }
+    // What cannot be read at all is left to the reader of requests, which says it best.
+    let first = Tlv::read_as(der, SEQUENCE, "").and_then(|it| it.children().next());
+    Ok(first.is_ok_and(|it| it.tag == OID))
+}
+
+fn resolve(
+    signers: Vec<RawSigner<'_>>,
+    certificates: &[&[u8]],
+    request: &CertificationRequest,
+) -> Result<Vec<Signer>, SubmissionError> {
+    let mut resolved = Vec::with_capacity(signers.len());
+    for signer in signers {
+        resolved.extend(signer.resolve(certificates, request)?);
+    }
+    Ok(resolved)
+}
