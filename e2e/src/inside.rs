@@ -56,6 +56,8 @@ impl Inside {
             clock: Box::new(Now),
             entropy: Box::new(Random),
             check_signatures: false,
+            crls: exeunt_engine::CrlSettings::default(),
+            crl_folder: home.join("crls"),
         };
         let engine =
             Engine::new(parts, certificate.der(), &Publication::default()).expect("an engine");

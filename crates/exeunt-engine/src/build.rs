@@ -1,7 +1,7 @@
 //! Step 2 of the journey: what the certificate will say, built and linted. Pure but for the serial
 //! number that is drawn.
 
-use exeunt_types::{Serial, UnixMillis};
+use exeunt_types::{OfficerExtension, Serial, UnixMillis};
 use exeunt_x509::{
     BuildError, CERTIFICATE_BYTES_MAX, CertificateFields, CertificationRequest, Extension, Finding,
     build_tbs, lint_tbs,
@@ -9,6 +9,7 @@ use exeunt_x509::{
 
 use crate::engine::Engine;
 use crate::error::SubmitError;
+use crate::officer_extension;
 use crate::policy::Plan;
 
 /// Room that is kept for a signature with its frame, in octets, so that no certificate becomes too
@@ -29,6 +30,7 @@ impl Engine {
         &self,
         request: &CertificationRequest,
         plan: &Plan,
+        officers: &[OfficerExtension],
         now: UnixMillis,
     ) -> Result<Result<Linted, Vec<Finding>>, SubmitError> {
         let serial = self
@@ -37,8 +39,9 @@ impl Engine {
             .map(Serial::from_random)
             .map_err(|source| SubmitError::Entropy { source })?;
         let (not_before, not_after) = self.validity(plan, now)?;
-        let extensions =
+        let mut extensions =
             self.extensions(request, plan).map_err(|source| SubmitError::Build { source })?;
+        officer_extension::apply(&mut extensions, officers);
         let tbs = build_tbs(&CertificateFields {
             serial,
             scheme: self.key.scheme(),

@@ -1,12 +1,15 @@
 //! The engine's parts, put together once at start.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Mutex;
 
 use exeunt_keys::{KeyError, SigningKey};
 use exeunt_store::{Store, StoreError};
 use exeunt_types::{Intent, UnixMillis};
 use exeunt_x509::{CertificateError, Extension, GeneralName, GeneralNameError, Issuer};
 
+use crate::crl::{CrlRuns, CrlSettings};
 use crate::policy::Policy;
 
 /// The time. The system's in the server, a hand-moved one in tests.
@@ -49,8 +52,8 @@ pub enum EngineError {
     /// The certificate is for another key.
     #[error("the CA's certificate and its private key do not belong together")]
     KeyMismatch,
-    /// Addresses that cannot go into a certificate.
-    #[error("the configured CDP or AIA addresses cannot be used")]
+    /// Addresses that cannot go into a certificate or a revocation list.
+    #[error("the configured addresses for certificates or revocation lists cannot be used")]
     Publication {
         /// What is wrong with them.
         source: GeneralNameError,
@@ -100,6 +103,10 @@ pub struct Parts {
     pub entropy: Box<dyn Entropy>,
     /// Whether each signature is verified before its certificate is recorded.
     pub check_signatures: bool,
+    /// How revocation lists are made.
+    pub crls: CrlSettings,
+    /// Folder of the files with revocation lists; made when the first one is.
+    pub crl_folder: PathBuf,
 }
 
 /// A CA that can be asked for certificates.
@@ -114,6 +121,12 @@ pub struct Engine {
     /// AKI, CDP and AIA are the same in every certificate and are encoded once.
     pub(crate) fixed_extensions: Vec<Extension>,
     pub(crate) check_signatures: bool,
+    pub(crate) crls: CrlSettings,
+    pub(crate) crl_folder: PathBuf,
+    /// Held while revocation lists are made: one run at a time.
+    pub(crate) crl_runs: Mutex<CrlRuns>,
+    /// Held while an officer changes a waiting request.
+    pub(crate) amending: Mutex<()>,
     name: String,
 }
 
@@ -128,7 +141,8 @@ impl Engine {
         certificate_der: &[u8],
         publication: &Publication,
     ) -> Result<Self, EngineError> {
-        let Parts { name, store, key, policy, clock, entropy, check_signatures } = parts;
+        let Parts { name, store, key, policy, clock, entropy, check_signatures, crls, crl_folder } =
+            parts;
         let unusable = |source| EngineError::Certificate { source };
         let issuer = Issuer::from_certificate(certificate_der).map_err(unusable)?;
         if issuer.spki_der() != key.public_key_der() {
@@ -136,6 +150,7 @@ impl Engine {
         }
         let fixed_extensions = fixed_extensions(&issuer, publication)
             .map_err(|source| EngineError::Publication { source })?;
+        check_crl_addresses(&crls).map_err(|source| EngineError::Publication { source })?;
         Ok(Self {
             store,
             key,
@@ -145,6 +160,10 @@ impl Engine {
             entropy,
             fixed_extensions,
             check_signatures,
+            crls,
+            crl_folder,
+            crl_runs: Mutex::default(),
+            amending: Mutex::default(),
             name,
         })
     }
@@ -166,6 +185,7 @@ impl Engine {
                 "an intent without a certificate was found; its serial counts as revoked"
             );
         }
+        self.remove_crl_orphans().map_err(|source| EngineError::Recovery { source })?;
         Ok(Recovered { abandoned })
     }
 
@@ -206,6 +226,17 @@ fn fixed_extensions(
         extensions.push(Extension::authority_information_access(ca_issuers, ocsp));
     }
     Ok(extensions)
+}
+
+/// Where verifiers go for lists must be HTTP or LDAP, as in certificates; where lists were put may be
+/// anything.
+fn check_crl_addresses(settings: &CrlSettings) -> Result<(), GeneralNameError> {
+    let CrlSettings { freshest_crl, issuing_distribution_point, published_locations, .. } =
+        settings;
+    for uri in freshest_crl.iter().chain(issuing_distribution_point) {
+        check_address(uri)?;
+    }
+    published_locations.iter().try_for_each(|uri| GeneralName::Uri(uri.clone()).check())
 }
 
 /// What the lint would refuse in every certificate is refused once, at the start: RFC 5280, sections

@@ -63,6 +63,13 @@ pub enum SubmitError {
         source: exeunt_x509::BuildError,
     },
 
+    /// What an officer set breaks a rule. The request waits as before.
+    #[error("with what officers set, the certificate would break a rule: {findings}")]
+    OfficerLint {
+        /// Which ones, in one line.
+        findings: String,
+    },
+
     /// No randomness for a serial number.
     #[error("no randomness for a serial number")]
     Entropy {
@@ -107,6 +114,7 @@ impl SubmitError {
             Self::BadSignature { .. } => "request-bad-signature",
             Self::CaNotValid => "ca-not-valid",
             Self::Build { .. } => "issue-build",
+            Self::OfficerLint { .. } => "officer-lint",
             Self::Entropy { .. } => "issue-entropy",
             Self::Sign { .. } => "issue-sign",
             Self::Panicked { .. } => "internal",
@@ -121,7 +129,8 @@ impl SubmitError {
             Self::Unreadable { .. }
             | Self::Attributes { .. }
             | Self::TemplateConflict { .. }
-            | Self::BadSignature { .. } => Blame::Requester,
+            | Self::BadSignature { .. }
+            | Self::OfficerLint { .. } => Blame::Requester,
             Self::CaNotValid | Self::Entropy { .. } | Self::Sign { .. } => Blame::Operator,
             Self::Store { source, .. } => blame_of_store(source),
             Self::Build { .. } | Self::Panicked { .. } => Blame::Us,
@@ -134,7 +143,9 @@ impl SubmitError {
         match self {
             Self::Unreadable { source } => source.to_string(),
             Self::Attributes { source } => source.to_string(),
-            Self::TemplateConflict { .. } | Self::BadSignature { .. } => self.to_string(),
+            Self::TemplateConflict { .. }
+            | Self::BadSignature { .. }
+            | Self::OfficerLint { .. } => self.to_string(),
             Self::CaNotValid
             | Self::Build { .. }
             | Self::Entropy { .. }
@@ -155,7 +166,7 @@ impl SubmitError {
 }
 
 /// Files, disks and randomness are the operator's; what we asked of the store is ours.
-fn blame_of_store(err: &StoreError) -> Blame {
+pub(crate) fn blame_of_store(err: &StoreError) -> Blame {
     match err {
         StoreError::Sql { .. }
         | StoreError::NoIntent(_)
@@ -169,7 +180,7 @@ fn blame_of_store(err: &StoreError) -> Blame {
 const EXCERPT_CHARS_MAX: usize = 64;
 
 /// The text in quotes, cut, without characters that break lines or deceive readers.
-fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     let cut: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
     let dots = if cut.len() < text.len() { "…" } else { "" };
     format!("{cut:?}{dots}")

@@ -6,15 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use exeunt_keys::{SignError, verify};
 use exeunt_store::{Pending, StoreError};
 use exeunt_types::{
-    EventSeq, NewCertificate, NewIntent, NewRequest, RequestFlags, RequestId, RequestType,
-    Resolution, Serial, StatusCode, UnixMillis,
+    Disposition, EventSeq, NewCertificate, NewIntent, NewRequest, OfficerExtension, RequestFlags,
+    RequestId, RequestRecord, RequestType, Resolution, Serial, StatusCode, UnixMillis,
 };
-use exeunt_x509::{CertificationRequest, assemble_certificate, parse_request};
+use exeunt_x509::{CertificationRequest, assemble_certificate, parse_certificate, parse_request};
 
 use crate::attributes::{check, merge_attributes};
 use crate::build::Linted;
 use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
 use crate::error::SubmitError;
+use crate::officer_extension::names_are_set;
 use crate::policy::{Asked, Caller, Decision, Plan};
 
 /// Name of the request attribute that asks for a template, as the original has it.
@@ -75,8 +76,28 @@ pub enum Outcome {
     },
 }
 
-/// A request that was read: what the later steps need of a submission.
+/// How a request came to be admitted.
+enum Entry {
+    /// By a submission: its row is written with what follows from it.
+    New,
+    /// An officer takes it up again: it has a row, in one of these states.
+    Again {
+        request: RequestId,
+        from: &'static [Disposition],
+        /// What officers set meanwhile.
+        extensions: Vec<OfficerExtension>,
+    },
+}
+
+/// A row on its way to the disk; a new one has its number only when it is there.
+enum Row<T> {
+    New(Pending<RequestId>),
+    Again(RequestId, Pending<T>),
+}
+
+/// A request that was read: what the later steps need of it.
 struct Admitted {
+    entry: Entry,
     request: CertificationRequest,
     attributes: Vec<(String, String)>,
     template: Option<String>,
@@ -113,7 +134,7 @@ enum Ending {
 }
 
 struct Intending {
-    pending: Pending<RequestId>,
+    row: Row<()>,
     admitted: Admitted,
     plan: Plan,
     linted: Linted,
@@ -133,12 +154,22 @@ struct Denied {
 }
 
 struct Resolving {
-    pending: Pending<RequestId>,
+    row: Row<EventSeq>,
     end: Box<dyn FnOnce(RequestId) -> Result<Submitted, SubmitError>>,
 }
 
+impl<T> Row<T> {
+    /// Waits until it is durable.
+    fn wait(self) -> Result<RequestId, StoreError> {
+        match self {
+            Self::New(pending) => pending.wait(),
+            Self::Again(request, pending) => pending.wait().map(|_| request),
+        }
+    }
+}
+
 impl Admitted {
-    /// The request's row; the policy says under which template.
+    /// The row of a new request; the policy says under which template.
     fn row(&self, template: &str) -> NewRequest {
         NewRequest {
             raw: self.request.der().to_vec(),
@@ -151,6 +182,14 @@ impl Admitted {
             flags: RequestFlags::default(),
             old_certificate: None,
             submitted: self.now,
+        }
+    }
+
+    /// What officers set, which a new request has none of.
+    fn officers(&self) -> &[OfficerExtension] {
+        match &self.entry {
+            Entry::New => &[],
+            Entry::Again { extensions, .. } => extensions,
         }
     }
 
@@ -181,7 +220,8 @@ impl Engine {
     /// intent of one is on its way to the disk the next one is read.
     pub fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, SubmitError>> {
         // 0 to 3. Admit, decide, build and lint, intend.
-        let begun: Vec<_> = submissions.into_iter().map(|it| guarded(|| self.begin(it))).collect();
+        let admit = |it| self.decide(self.admit(it)?);
+        let begun: Vec<_> = submissions.into_iter().map(|it| guarded(|| admit(it))).collect();
 
         // 4 and 5. Sign what has a durable intent, and record it.
         let ending: Vec<_> =
@@ -191,18 +231,34 @@ impl Engine {
         ending.into_iter().map(|it| Self::finish(it?)).collect()
     }
 
-    /// Steps 0 to 3, up to the waiting.
-    fn begin(&self, submission: Submission) -> Result<Begun, SubmitError> {
-        // 0. Admit. The request is read and its signature verified; its row is written together
-        //    with what follows from it, so that there is no row without an outcome.
-        let admitted = self.admit(submission)?;
+    /// Takes a request that is recorded already as far as it goes, once more: the same journey, but
+    /// that step 0 reads the row instead of writing one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::submit`]. The store says when the row is no longer in one of the states `from`.
+    pub(crate) fn resume(
+        &self,
+        record: RequestRecord,
+        from: &'static [Disposition],
+        by: &Caller,
+    ) -> Result<Submitted, SubmitError> {
+        let begun = guarded(|| self.decide(self.readmit(record, from, by)?))?;
+        Self::finish(guarded(|| self.sign_and_record(begun))?)
+    }
+
+    /// Steps 0 to 3 of what was read, up to the waiting.
+    fn decide(&self, admitted: Admitted) -> Result<Begun, SubmitError> {
+        // 0. Admit. The signature of the request is verified; its row is written together with what
+        //    follows from it, so that there is no row without an outcome.
         if !admitted.has_good_signature() {
-            let row = admitted.row(admitted.template.as_deref().unwrap_or_default());
+            let template = admitted.template.as_deref().unwrap_or_default();
             let fail = Resolution::Fail {
                 status: StatusCode::BAD_SIGNATURE,
                 message: "the signature of the request does not verify".to_owned(),
             };
-            return self.resolve(row, fail, |request| Err(SubmitError::BadSignature { request }));
+            let end = |request| Err(SubmitError::BadSignature { request });
+            return self.resolve(&admitted, template, fail, end);
         }
 
         // 1. Decide. Foreign code, no transaction.
@@ -211,6 +267,7 @@ impl Engine {
             attributes: &admitted.attributes,
             template: admitted.template.as_deref(),
             caller: &admitted.caller,
+            new_request: matches!(admitted.entry, Entry::New),
             now: admitted.now,
         };
         match self.policy.decide(&asked) {
@@ -218,12 +275,12 @@ impl Engine {
             Decision::Hold { template, message } => {
                 let pend = Resolution::Pend { message: message.clone() };
                 let outcome = Outcome::Pending { message };
-                self.resolve(admitted.row(&template), pend, |request| {
+                self.resolve(&admitted, &template, pend, |request| {
                     Ok(Submitted { request, outcome })
                 })
             }
             Decision::Refuse { template, code, status, message } => {
-                self.refuse(admitted.row(&template), Denied { code, status, message })
+                self.refuse(&admitted, &template, Denied { code, status, message })
             }
         }
     }
@@ -236,40 +293,80 @@ impl Engine {
         let attributes = merge_attributes(request.enrollment_attributes(), &attributes)
             .map_err(|source| SubmitError::Attributes { source })?;
         let template = choose_template(template, &attributes)?;
-        Ok(Admitted { request, attributes, template, caller, now: self.clock.now() })
+        let (entry, now) = (Entry::New, self.clock.now());
+        Ok(Admitted { entry, request, attributes, template, caller, now })
+    }
+
+    /// Step 0 of a request that is taken up again: what the row says now, read as it was then.
+    fn readmit(
+        &self,
+        record: RequestRecord,
+        from: &'static [Disposition],
+        by: &Caller,
+    ) -> Result<Admitted, SubmitError> {
+        let RequestRecord { id, request: row, officer_extensions: extensions, .. } = record;
+        let request =
+            parse_request(&row.raw).map_err(|source| SubmitError::Unreadable { source })?;
+        // An officer may have set the attribute; the row has the template of the last decision.
+        let named = choose_template(None, &row.attributes)?;
+        let template = named.or(Some(row.template)).filter(|it| !it.is_empty());
+        // The certificate is for whoever asked; the officer's door is the one they came in by now.
+        let caller = Caller { name: row.caller, door: by.door };
+        let entry = Entry::Again { request: id, from, extensions };
+        let attributes = row.attributes;
+        Ok(Admitted { entry, request, attributes, template, caller, now: self.clock.now() })
     }
 
     /// Step 0 without a certificate to follow: the row, its outcome and its event in one commit.
     fn resolve(
         &self,
-        row: NewRequest,
+        admitted: &Admitted,
+        template: &str,
         resolution: Resolution,
         end: impl FnOnce(RequestId) -> Result<Submitted, SubmitError> + 'static,
     ) -> Result<Begun, SubmitError> {
-        let pending = self.store.start_admit_resolve(row, resolution).map_err(resolving)?;
-        Ok(Begun::Resolving(Resolving { pending, end: Box::new(end) }))
+        let row = match admitted.entry {
+            Entry::New => {
+                self.store.start_admit_resolve(admitted.row(template), resolution).map(Row::New)
+            }
+            Entry::Again { request, from, .. } => self
+                .store
+                .start_resume_resolve(request, from, template.to_owned(), resolution, admitted.now)
+                .map(|pending| Row::Again(request, pending)),
+        };
+        Ok(Begun::Resolving(Resolving { row: row.map_err(resolving)?, end: Box::new(end) }))
     }
 
-    fn refuse(&self, row: NewRequest, denied: Denied) -> Result<Begun, SubmitError> {
+    fn refuse(
+        &self,
+        admitted: &Admitted,
+        template: &str,
+        denied: Denied,
+    ) -> Result<Begun, SubmitError> {
         let Denied { code, status, message } = denied;
         let deny = Resolution::Deny { status, message: message.clone() };
         let outcome = Outcome::Denied { code, status, message };
-        self.resolve(row, deny, |request| Ok(Submitted { request, outcome }))
+        self.resolve(admitted, template, deny, |request| Ok(Submitted { request, outcome }))
     }
 
     /// Steps 2 and 3.
     fn intend(&self, admitted: Admitted, plan: Plan) -> Result<Begun, SubmitError> {
         // 2. Build and lint. Pure.
-        let linted = match self.build(&admitted.request, &plan, admitted.now)? {
+        let officers = admitted.officers();
+        let linted = match self.build(&admitted.request, &plan, officers, admitted.now)? {
             Ok(linted) => linted,
             Err(findings) => {
                 let list: Vec<String> = findings.into_iter().map(|it| it.message).collect();
+                if !officers.is_empty() {
+                    // Not the requester's fault: the officer may mend it, as long as it waits.
+                    return Err(SubmitError::OfficerLint { findings: list.join("; ") });
+                }
                 let denied = Denied {
                     code: "lint-refused",
                     status: StatusCode::FAIL,
                     message: format!("the certificate would break a rule: {}", list.join("; ")),
                 };
-                return self.refuse(admitted.row(&plan.template), denied);
+                return self.refuse(&admitted, &plan.template, denied);
             }
         };
 
@@ -280,9 +377,17 @@ impl Engine {
             not_after: linted.not_after,
             ca_key: 0,
         };
-        let row = admitted.row(&plan.template);
-        let pending = self.store.start_admit_intend(row, intent).map_err(intending)?;
-        Ok(Begun::Intending(Box::new(Intending { pending, admitted, plan, linted })))
+        let row = match admitted.entry {
+            Entry::New => {
+                self.store.start_admit_intend(admitted.row(&plan.template), intent).map(Row::New)
+            }
+            Entry::Again { request, from, .. } => self
+                .store
+                .start_resume_intend(request, from, plan.template.clone(), intent)
+                .map(|pending| Row::Again(request, pending)),
+        };
+        let row = row.map_err(intending)?;
+        Ok(Begun::Intending(Box::new(Intending { row, admitted, plan, linted })))
     }
 
     /// Steps 4 and 5, up to the waiting, once the intent is durable.
@@ -290,11 +395,11 @@ impl Engine {
         let mut begun = begun;
         let mut attempts = 1;
         let (request, intended) = loop {
-            let Intending { pending, admitted, plan, linted } = match begun {
+            let Intending { row, admitted, plan, linted } = match begun {
                 Begun::Intending(intending) => *intending,
                 Begun::Resolving(resolving) => return Ok(Ending::Resolving(resolving)),
             };
-            match pending.wait() {
+            match row.wait() {
                 Ok(request) => break (request, (admitted, plan, linted)),
                 // Another serial, once: a second collision means broken randomness.
                 Err(StoreError::DuplicateSerial(_)) if attempts < SERIAL_ATTEMPTS_MAX => {
@@ -310,15 +415,15 @@ impl Engine {
         let signed = self.sign(Prepared { request, linted })?;
 
         // 5. Record: certificate, request state, end of the intent and event become facts together.
-        self.record(signed, &admitted.request, &plan)
+        self.record(signed, &admitted, &plan)
     }
 
     /// The end of step 5: waits until it is durable.
     fn finish(ending: Ending) -> Result<Submitted, SubmitError> {
         let Recording { pending, signed, subject } = match ending {
             Ending::Recording(recording) => *recording,
-            Ending::Resolving(Resolving { pending, end }) => {
-                return end(pending.wait().map_err(resolving)?);
+            Ending::Resolving(Resolving { row, end }) => {
+                return end(row.wait().map_err(resolving)?);
             }
         };
         let event = pending.wait().map_err(recording)?;
@@ -370,11 +475,15 @@ impl Engine {
     fn record(
         &self,
         signed: Signed,
-        request: &CertificationRequest,
+        admitted: &Admitted,
         plan: &Plan,
     ) -> Result<Ending, SubmitError> {
-        let names: Vec<String> =
-            plan.subject_alternative_names.iter().map(ToString::to_string).collect();
+        let planned = &plan.subject_alternative_names;
+        let issued =
+            names_are_set(admitted.officers()).then(|| parse_certificate(&signed.raw).ok());
+        let issued = issued.flatten();
+        let names = issued.as_ref().map_or(planned.as_slice(), |it| it.subject_alternative_names());
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let subject = plan.subject.to_string();
         let certificate = NewCertificate {
             serial: signed.linted.serial,
@@ -385,7 +494,7 @@ impl Engine {
             not_after: signed.linted.not_after,
             ca_key: 0,
             crl_partition: 0,
-            key: request.key(),
+            key: admitted.request.key(),
         };
         let now = self.clock.now();
         let pending =

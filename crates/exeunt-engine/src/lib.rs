@@ -1,23 +1,37 @@
-//! The journey of a request: admit, decide, build and lint, intend, sign, record; and recovery.
+//! The journey of a request: admit, decide, build and lint, intend, sign, record; and recovery. What
+//! officers decide, revocation, and the making of revocation lists.
 //!
 //! Synchronous: call it from worker threads. It knows no HTTP, no exit module and no runtime; time
-//! and randomness are given to it. Enter at [`Engine::submit`]; `journey.rs` is the story.
+//! and randomness are given to it. Enter at [`Engine::submit`]; `journey.rs` is the story, and
+//! `officer.rs`, `revoke.rs` and `crl.rs` go on with it.
 
 mod attributes;
 mod authority;
 mod build;
+mod crl;
 mod engine;
 mod error;
 mod journey;
+mod officer;
+mod officer_error;
+mod officer_extension;
 mod policy;
+mod revoke;
 
 pub use attributes::{
     ATTRIBUTE_COUNT_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, parse_attributes,
 };
 pub use authority::{AuthorityError, CaProfile, ca_request, self_signed_root};
+pub use crl::{CrlError, CrlOrder, CrlSettings};
 pub use engine::{
     Clock, Engine, EngineError, Entropy, Parts, Publication, Recovered, SERIAL_ATTEMPTS_MAX,
 };
 pub use error::{Blame, SubmitError};
 pub use journey::{Outcome, Submission, Submitted};
+pub use officer::{REASON_BYTES_MAX, Retrieved};
+pub use officer_error::OfficerError;
+pub use officer_extension::{
+    ExtensionRefusal, OFFICER_EXTENSION_BYTES_MAX, OFFICER_EXTENSION_COUNT_MAX,
+};
 pub use policy::{Asked, Caller, Decision, Door, Plan, Policy};
+pub use revoke::{RevokeOrder, Revoked, Which};

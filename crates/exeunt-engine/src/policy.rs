@@ -45,6 +45,8 @@ pub struct Asked<'a> {
     pub template: Option<&'a str>,
     /// Who asks.
     pub caller: &'a Caller,
+    /// Whether it comes for the first time; `false` when an officer takes it up again.
+    pub new_request: bool,
     /// The moment of admission.
     pub now: UnixMillis,
 }

@@ -85,6 +85,16 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
         .expect("BUG: SHA-256 gives 32 octets")
 }
 
+/// SHA-256 of what `message` gives to its end, of which 64 KiB are held at a time.
+///
+/// # Errors
+///
+/// What the reader said.
+pub fn sha256_reader(message: &mut dyn io::Read) -> io::Result<[u8; 32]> {
+    let digest = stream::hash(&aws_lc_rs::digest::SHA256, message)?;
+    Ok(digest.as_ref().try_into().expect("BUG: SHA-256 gives 32 octets"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +105,7 @@ mod tests {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let hex = sha256(b"abc").iter().fold(String::new(), |hex, it| hex + &format!("{it:02x}"));
         assert_eq!(hex, expected);
+        assert_eq!(sha256_reader(&mut &b"abc"[..]).unwrap(), sha256(b"abc"));
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Policy for TemplatePolicy {
         };
         match plan(template, asked) {
             Err(refusal) => refuse(&template.name, refusal),
-            Ok(_) if template.issuance == Issuance::Hold => Decision::Hold {
+            // An officer has seen what is taken up again; holding it once more would hold it for ever.
+            Ok(_) if template.issuance == Issuance::Hold && asked.new_request => Decision::Hold {
                 template: template.name.clone(),
                 message: "taken under submission".to_owned(),
             },

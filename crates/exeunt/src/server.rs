@@ -66,7 +66,7 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let store = open_store(home)?;
     let certificate = read_certificate(home, &config)?;
     let key = open_key(&config)?;
-    let engine = build_engine(&config, store, Box::new(key), certificate.der())?;
+    let engine = build_engine(home, &config, store, Box::new(key), certificate.der())?;
     let facts = ca_facts(&config, &engine);
     engine.recover().map_err(|err| Failure::from_error(err.code(), &err))?;
     let engine = Arc::new(engine);
@@ -257,6 +257,7 @@ pub fn read_certificate(home: &Home, config: &Config) -> Result<Issuer, Failure>
 }
 
 fn build_engine(
+    home: &Home,
     config: &Config,
     store: Store,
     key: Box<dyn SigningKey>,
@@ -273,6 +274,8 @@ fn build_engine(
             clock: Box::new(SystemClock),
             entropy: Box::new(SystemEntropy),
             check_signatures: config.check_signatures,
+            crls: exeunt_engine::CrlSettings::default(),
+            crl_folder: home.path().join("crls"),
         },
         certificate,
         &config.publication,

@@ -10,8 +10,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
 use exeunt_engine::{
-    Blame, CaProfile, Caller, Clock, Door, Engine, EngineError, Entropy, Outcome, Parts,
-    Publication, Submission, SubmitError, Submitted, self_signed_root,
+    Blame, CaProfile, Caller, Clock, CrlSettings, Door, Engine, EngineError, Entropy, Outcome,
+    Parts, Publication, Submission, SubmitError, Submitted, self_signed_root,
 };
 use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey, random_bytes, verify};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
@@ -193,6 +193,7 @@ pub struct House {
     pub templates: Vec<Template>,
     pub default_template: Option<String>,
     pub publication: Publication,
+    pub crls: CrlSettings,
 }
 
 impl House {
@@ -213,6 +214,7 @@ impl House {
             templates: vec![template("tls")],
             default_template: Some("tls".to_owned()),
             publication: Publication::default(),
+            crls: CrlSettings::default(),
         }
     }
 
@@ -247,6 +249,8 @@ impl House {
             clock: Box::new(self.clock.clone()),
             entropy,
             check_signatures: true,
+            crls: self.crls.clone(),
+            crl_folder: self.folder.path().join("crls"),
         };
         Engine::new(parts, &self.certificate, &self.publication)
     }

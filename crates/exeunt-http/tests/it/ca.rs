@@ -154,6 +154,8 @@ impl Ca {
             clock: Box::new(SystemClock),
             entropy: Box::new(SystemEntropy),
             check_signatures: false,
+            crls: exeunt_engine::CrlSettings::default(),
+            crl_folder: home.path().join("crls"),
         };
         let engine = Engine::new(parts, &certificate, &Publication::default()).unwrap();
         engine.recover().unwrap();

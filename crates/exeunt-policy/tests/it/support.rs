@@ -54,6 +54,7 @@ pub fn ask_through(
         attributes: &attributes,
         template,
         caller: &caller,
+        new_request: true,
         now: UnixMillis(0),
     })
 }

@@ -1,0 +1,193 @@
+//! The files of revocation lists: nameless ones to write into, the folder of finished ones, and what a
+//! crash leaves there.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use exeunt_keys::sha256_reader;
+use exeunt_store::{ROWS_MAX, StoreError};
+use exeunt_types::{CrlKind, CrlNumber};
+use exeunt_x509::CrlFrame;
+
+use super::CrlError;
+use crate::engine::Engine;
+
+/// End of the name of a finished list.
+const FINISHED: &str = ".crl";
+/// End of the name of one that is being written.
+const UNFINISHED: &str = ".crl.tmp";
+
+/// A file without a name: it is gone when this is, also after a crash.
+pub(super) struct Scratch {
+    file: File,
+    folder: PathBuf,
+    number: CrlNumber,
+}
+
+impl Scratch {
+    /// An empty one in the folder, which is made if it is not there.
+    pub(super) fn new(folder: &Path, number: CrlNumber) -> Result<Self, CrlError> {
+        let file = fs::create_dir_all(folder)
+            .and_then(|()| tempfile::tempfile_in(folder))
+            .map_err(failed(number, "making a file in", folder))?;
+        Ok(Self { file, folder: folder.to_owned(), number })
+    }
+
+    pub(super) fn writer(&mut self) -> BufWriter<&mut File> {
+        BufWriter::new(&mut self.file)
+    }
+
+    /// Reads it from its beginning.
+    pub(super) fn reader(&mut self) -> Result<BufReader<&mut File>, CrlError> {
+        let rewound = self.file.seek(SeekFrom::Start(0));
+        rewound.map_err(failed(self.number, "reading a file in", &self.folder))?;
+        Ok(BufReader::new(&mut self.file))
+    }
+}
+
+/// Files of lists that are no facts yet: removed when this is dropped before [`Self::keep`].
+pub(super) struct Unrecorded {
+    folder: PathBuf,
+    number: CrlNumber,
+    names: Vec<String>,
+}
+
+impl Unrecorded {
+    pub(super) fn new(folder: &Path, number: CrlNumber) -> Self {
+        Self { folder: folder.to_owned(), number, names: Vec::new() }
+    }
+
+    /// Writes a list: what stands before the signed part, that part, what stands behind it. Gives
+    /// length and SHA-256 of the whole, as they are read back.
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        frame: &CrlFrame,
+        tbs: &mut Scratch,
+    ) -> Result<(u64, [u8; 32]), CrlError> {
+        let path = self.folder.join(name);
+        let unfinished = unfinished(&path);
+        let mut tbs = tbs.reader()?;
+        self.names.push(name.to_owned());
+        write_whole(&unfinished, frame, &mut tbs)
+            .and_then(|facts| fs::rename(&unfinished, &path).map(|()| facts))
+            .map_err(failed(self.number, "writing", &path))
+    }
+
+    /// Makes the names durable; what is in the files is so already.
+    pub(super) fn sync(&self) -> Result<(), CrlError> {
+        File::open(&self.folder).and_then(|it| it.sync_all()).map_err(failed(
+            self.number,
+            "writing",
+            &self.folder,
+        ))
+    }
+
+    /// The files stay.
+    pub(super) fn keep(mut self) {
+        self.names.clear();
+    }
+}
+
+impl Drop for Unrecorded {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let path = self.folder.join(name);
+            for path in [unfinished(&path), path] {
+                // What cannot be removed now, recovery removes at the next start.
+                drop(fs::remove_file(path));
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Removes files of lists that are no facts: what a crash between writing and recording leaves.
+    /// Other files in the folder are left alone.
+    pub(crate) fn remove_crl_orphans(&self) -> Result<(), StoreError> {
+        let Ok(found) = fs::read_dir(&self.crl_folder) else { return Ok(()) };
+        let names = found.filter_map(Result::ok).filter_map(|it| it.file_name().into_string().ok());
+        let mut names: HashSet<String> = names.filter(|it| is_of_a_list(it)).collect();
+        let mut before = None;
+        while !names.is_empty() {
+            let page = self.store.crls(before, ROWS_MAX)?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.number);
+            for record in &page {
+                names.remove(&record.file_name());
+            }
+        }
+        for name in names {
+            let path = self.crl_folder.join(name);
+            match fs::remove_file(&path) {
+                Ok(()) => tracing::warn!(path = %path.display(), "an unfinished CRL was removed"),
+                Err(err) => {
+                    tracing::warn!(path = %path.display(), %err, "an unfinished CRL stays");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a list is written before it has its name.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("crl.tmp")
+}
+
+/// Whether a file was named by [`exeunt_types::CrlRecord::file_name`], finished or not.
+fn is_of_a_list(name: &str) -> bool {
+    let Some(stem) = name.strip_suffix(UNFINISHED).or_else(|| name.strip_suffix(FINISHED)) else {
+        return false;
+    };
+    let parts: Vec<&str> = stem.split('-').collect();
+    let is_number = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
+    let kinds = [CrlKind::Base, CrlKind::Delta].map(CrlKind::word);
+    matches!(parts.as_slice(), [number, key, part, kind]
+        if [number, key, part].into_iter().all(|it| is_number(it)) && kinds.contains(kind))
+}
+
+fn write_whole(path: &Path, frame: &CrlFrame, tbs: &mut dyn Read) -> io::Result<(u64, [u8; 32])> {
+    let mut file = File::create(path)?;
+    file.write_all(&frame.head)?;
+    io::copy(tbs, &mut file)?;
+    file.write_all(&frame.tail)?;
+    file.sync_all()?;
+    let length = file.metadata()?.len();
+    Ok((length, sha256_reader(&mut File::open(path)?)?))
+}
+
+fn failed(
+    number: CrlNumber,
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> CrlError {
+    let path = path.to_owned();
+    move |source| CrlError::File { number: Some(number), action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_named_as_lists_are_taken_for_lists() {
+        for name in ["1-0-0-base.crl", "42-3-7-delta.crl", "1-0-0-base.crl.tmp"] {
+            assert!(is_of_a_list(name), "{name}");
+        }
+        for name in [
+            "root.crl",
+            "1-0-0-base.crl.bak",
+            "1-0-0-base",
+            "1-0-base.crl",
+            "1-0-0-full.crl",
+            "x-0-0-base.crl",
+            "-0-0-base.crl",
+            "",
+        ] {
+            assert!(!is_of_a_list(name), "{name}");
+        }
+    }
+}
