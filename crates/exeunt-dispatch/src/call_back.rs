@@ -51,7 +51,10 @@ impl<'a> Answers<'a> {
 impl CallBacks for Answers<'_> {
     fn answer(&self, query: &Query) -> Result<serde_json::Value, CallError> {
         let found = match query.asked().seq {
-            0 => answer(&View::of_system(self.snapshots.system(self.now)), query),
+            0 => {
+                let system = self.snapshots.system_for(&query.asked().name, self.now);
+                answer(&View::of_system(&system), query)
+            }
             seq => answer(&View::of(&self.event(seq)?), query),
         }?;
         serde_json::to_value(&found)
@@ -144,6 +147,7 @@ mod tests {
             machine_dns_name: "ca.example.org".to_owned(),
             root: true,
             certificate: vec![0x30, 0],
+            lists: None,
         };
         Snapshots::new(store.store_id().to_owned(), &facts).of_module("census")
     }

@@ -95,8 +95,12 @@ impl Dispatcher {
         clock: Clock,
         random: Random,
     ) -> Result<Self, DispatchError> {
+        let mut snapshots = Snapshots::new(store.store_id().to_owned(), facts);
+        if let Some(lists) = &facts.lists {
+            snapshots = snapshots.with_lists(store.clone(), lists.folder.clone());
+        }
         let common = Arc::new(Common {
-            snapshots: Snapshots::new(store.store_id().to_owned(), facts),
+            snapshots,
             store,
             clock: ClockHandle(clock),
             random: RandomHandle(random),

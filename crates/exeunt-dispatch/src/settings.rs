@@ -1,6 +1,6 @@
 //! What the wiring hands to the dispatcher: the configured modules and the facts about the CA.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use exeunt_host::{HostLimits, ModuleCommand};
 use exeunt_types::{ExitName, StartAt};
@@ -92,16 +92,28 @@ pub struct CaFacts {
     pub root: bool,
     /// The CA's current certificate, DER.
     pub certificate: Vec<u8>,
+    /// Its revocation lists; none where it makes none.
+    pub lists: Option<ListFacts>,
+}
+
+/// What modules can read about the CA's revocation lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListFacts {
+    /// Folder with their files, named by `CrlRecord::file_name`.
+    pub folder: PathBuf,
+    /// Whether there are delta lists.
+    pub deltas: bool,
 }
 
 impl fmt::Debug for CaFacts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, machine_dns_name, root, certificate } = self;
+        let Self { name, machine_dns_name, root, certificate, lists } = self;
         out.debug_struct("CaFacts")
             .field("name", name)
             .field("machine_dns_name", machine_dns_name)
             .field("root", root)
             .field("certificate_octets", &certificate.len())
+            .field("lists", lists)
             .finish()
     }
 }

@@ -9,19 +9,22 @@
 mod cache;
 mod certificate;
 mod extension;
+mod lists;
 mod name;
 mod request;
 mod system;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exeunt_module::{Event, Properties, Value};
-use exeunt_store::LoggedEvent;
-use exeunt_types::{Disposition, EventSeq, SubjectKey, UnixMillis};
+use exeunt_store::{LoggedEvent, Store};
+use exeunt_types::{Disposition, EventKind, EventSeq, SubjectKey, UnixMillis};
 use exeunt_x509::{Certificate, CertificationRequest, parse_certificate, parse_request};
 
 use crate::settings::CaFacts;
 use cache::Cache;
+use lists::Lists;
 use system::System;
 
 /// Makes the events of one CA for one module.
@@ -29,6 +32,7 @@ use system::System;
 pub(crate) struct Snapshots {
     store_id: String,
     system: System,
+    lists: Option<Lists>,
     /// Shared by the modules.
     cache: Arc<Mutex<Cache>>,
 }
@@ -37,7 +41,12 @@ impl Snapshots {
     /// Prepares what is the same from event to event. `store_id` makes event ids unique among CAs.
     /// What modules read of themselves is empty: see [`Self::of_module`].
     pub(crate) fn new(store_id: String, facts: &CaFacts) -> Self {
-        Self { store_id, system: System::new(facts), cache: Arc::default() }
+        Self { store_id, system: System::new(facts), lists: None, cache: Arc::default() }
+    }
+
+    /// The same for a CA that makes revocation lists, with their files in `folder`.
+    pub(crate) fn with_lists(self, store: Store, folder: PathBuf) -> Self {
+        Self { lists: Some(Lists { store, folder }), ..self }
     }
 
     /// The same for one module, which reads of itself where its settings lie.
@@ -50,12 +59,29 @@ impl Snapshots {
         self.system.at(at)
     }
 
+    /// The same with the revocation lists that hold now.
+    fn system_with_lists(&self, at: UnixMillis) -> Arc<Properties> {
+        let mut system = Arc::clone(self.system(at));
+        if let Some(lists) = &self.lists {
+            lists.push(Arc::make_mut(&mut system));
+        }
+        system
+    }
+
+    /// What answers a question for that name under context 0. Lists are read only for those who ask.
+    pub(crate) fn system_for(&self, name: &str, at: UnixMillis) -> Arc<Properties> {
+        if Lists::has(name) { self.system_with_lists(at) } else { Arc::clone(self.system(at)) }
+    }
+
     /// The event as the module reads it at attempt number `attempt`, 1 and up. A `lean` one comes
     /// without the request's bytes, which the module fetches when it needs them.
     pub(crate) fn event(&self, logged: &LoggedEvent, attempt: u32, lean: bool) -> Event {
         let mut event = Event::clone(&self.made(logged));
         event.attempt = attempt;
-        event.system = Arc::clone(self.system(logged.at));
+        event.system = match logged.kind {
+            EventKind::CRL_ISSUED if !lean => self.system_with_lists(logged.at),
+            _ => Arc::clone(self.system(logged.at)),
+        };
         if !lean && let Some(record) = &logged.request {
             event.request.push("RawRequest", Value::Binary(record.request.raw.clone()));
         }

@@ -71,6 +71,15 @@ pub struct CrlRecord {
     pub sha256: [u8; 32],
 }
 
+impl CrlRecord {
+    /// Name of the file with its DER, in the folder of revocation lists.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let Self { line: CrlLine { kind, key_index, partition }, number, .. } = self;
+        format!("{number}-{key_index}-{partition}-{}.crl", kind.word())
+    }
+}
+
 /// A certificate that was revoked at some time, as the maker of lists reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokedCertificate {
@@ -80,7 +89,8 @@ pub struct RevokedCertificate {
     pub serial: Serial,
     /// Why and when; a reason of none is a release from hold.
     pub revocation: Revocation,
-    /// Last second of its validity; none for a serial that was given up, whose certificate nobody has.
+    /// Last second of its validity; none where it is not known, as for a serial that was given up by an
+    /// early version.
     pub not_after: Option<UnixMillis>,
     /// Whether it stays in lists after its validity: `PublishExpiredCertInCRL`.
     pub publish_expired: bool,

@@ -318,6 +318,7 @@ fn ca_facts(config: &Config, engine: &Engine) -> CaFacts {
         machine_dns_name: machine_name(),
         root: engine.is_root(),
         certificate: engine.certificate_der().to_vec(),
+        lists: None,
     }
 }
 

@@ -61,9 +61,10 @@ impl System {
     }
 }
 
-/// One certificate, and no revocation list yet.
+/// One certificate. What its lists are, changes: see `lists`.
 fn properties(facts: &CaFacts, sanitized: &str, cert_state: i32) -> Properties {
-    let CaFacts { name: _, machine_dns_name, root, certificate } = facts;
+    let CaFacts { name: _, machine_dns_name, root, certificate, lists } = facts;
+    let has_deltas = lists.as_ref().is_some_and(|it| it.deltas);
     let text = |text: &str| Value::String(text.to_owned());
     [
         ("SanitizedCAName", text(sanitized)),
@@ -72,7 +73,7 @@ fn properties(facts: &CaFacts, sanitized: &str, cert_state: i32) -> Properties {
         // The original's ENUM_STANDALONE_ROOTCA and ENUM_STANDALONE_SUBCA: no directory behind it.
         ("CAType", Value::Long(if *root { 3 } else { 4 })),
         ("fUseDS", Value::Long(0)),
-        ("fDeltaCRLsDisabled", Value::Long(1)),
+        ("fDeltaCRLsDisabled", Value::Long(i32::from(!has_deltas))),
         ("fServerUpgraded", Value::Long(0)),
         ("VolatileMode", Value::Long(0)),
         ("CertCount", Value::Long(1)),
@@ -83,6 +84,8 @@ fn properties(facts: &CaFacts, sanitized: &str, cert_state: i32) -> Properties {
         ("CRLSuffix", text("")),
     ]
     .into_iter()
+    // The list is published as long as the certificate holds; the numbers are the same.
+    .chain(lists.iter().map(|_| ("CRLState", Value::Long(cert_state))))
     .collect()
 }
 
@@ -160,6 +163,7 @@ mod tests {
             machine_dns_name: "ca.example.org".to_owned(),
             root: true,
             certificate: vec![0x30, 0],
+            lists: None,
         };
         let system = System { not_after: UnixMillis(1_999), ..System::new(&facts) };
         assert_eq!(system.at(UnixMillis(1_999)).long("CertState").unwrap(), 3);

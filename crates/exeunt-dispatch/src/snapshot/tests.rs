@@ -1,6 +1,7 @@
 //! Tests of the snapshots.
 
 mod foreign;
+mod lists;
 
 use std::fmt::Write as _;
 
@@ -17,6 +18,7 @@ fn facts() -> CaFacts {
         machine_dns_name: "ca.example.org".to_owned(),
         root: true,
         certificate: vec![0x30, 0x00],
+        lists: None,
     }
 }
 

@@ -277,6 +277,7 @@ fn facts() -> CaFacts {
         machine_dns_name: "ca.example.org".to_owned(),
         root: true,
         certificate: vec![0x30, 0x03, 0x02, 0x01, 0x01],
+        lists: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 
 use exeunt_module::view::{Class, PROPERTIES, View};
 use exeunt_testkit::{requests::openssl_key, tools};
+use exeunt_types::{Revocation, RevocationReason};
 
 use super::*;
 
@@ -157,8 +158,15 @@ fn unhex(text: &serde_json::Value) -> Vec<u8> {
 fn check(key: &str) {
     let made = make(key);
     let read = &made.read;
-    let snapshots = Snapshots::new("store".to_owned(), &facts());
-    let event = snapshots.event(&logged(&made), 1, false);
+    let folder = tempfile::tempdir().unwrap();
+    let snapshots = lists::with_both(folder.path());
+    let mut logged = logged(&made);
+    let moment = UnixMillis(1_735_689_603_000);
+    let reason = Some(RevocationReason::Superseded);
+    logged.state.as_mut().unwrap().revocation =
+        Some(Revocation { reason, ran: moment, effective: moment });
+    logged.request.as_mut().unwrap().publish_expired = true;
+    let event = snapshots.event(&logged, 1, false);
     let certificate = &event.certificate;
     let text = |name: &str| certificate.string(name).unwrap();
 
@@ -225,7 +233,7 @@ fn check(key: &str) {
         assert!(known.filled, "{name}");
     };
     let system = snapshots.of_module("census");
-    let system = system.system(UnixMillis(0));
+    let system = system.system_for("RawCRL", UnixMillis(0));
     event.request.iter().for_each(|(name, it)| known(name, it, [Class::Request, Class::Name]));
     certificate.iter().for_each(|(name, it)| known(name, it, [Class::Certificate, Class::Name]));
     system.iter().for_each(|(name, it)| known(name, it, [Class::System, Class::System]));
@@ -233,7 +241,7 @@ fn check(key: &str) {
     for it in PROPERTIES.iter().filter(|it| it.filled) {
         let value = match it.class {
             Class::Request => view.request_property(it.name, it.kind),
-            Class::System => View::of_system(system).certificate_property(it.name, it.kind),
+            Class::System => View::of_system(&system).certificate_property(it.name, it.kind),
             _ => view.certificate_property(it.name, it.kind),
         };
         assert!(value.is_ok(), "{} should have a value: {value:?}", it.name);

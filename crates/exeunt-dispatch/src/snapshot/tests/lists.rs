@@ -1,0 +1,80 @@
+//! Revocation lists in the view.
+
+use std::path::Path;
+
+use super::*;
+use crate::settings::ListFacts;
+use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord};
+
+/// A store in `folder` whose newest list has that kind, number and length; its file says the number.
+fn add(folder: &Path, store: &Store, kind: CrlKind, number: u64, length: u64) {
+    let record = CrlRecord {
+        line: CrlLine { kind, key_index: 0, partition: 0 },
+        number: CrlNumber(number),
+        min_base: (kind == CrlKind::Delta).then_some(CrlNumber(1)),
+        this_update: UnixMillis(0),
+        next_update: UnixMillis(9_000),
+        this_publish: UnixMillis(1_000),
+        next_publish: UnixMillis(8_000),
+        entries: 0,
+        length,
+        sha256: [0; 32],
+    };
+    std::fs::write(folder.join(record.file_name()), number.to_string()).unwrap();
+    assert_eq!(store.next_crl_number().unwrap(), CrlNumber(number));
+    store.record_crls(vec![record], UnixMillis(1_000), None).unwrap();
+}
+
+fn store(folder: &Path) -> Store {
+    let path = folder.join("ca.db");
+    Store::create(&path, [0x5a; 8], UnixMillis(1)).unwrap();
+    Store::open(&path).unwrap()
+}
+
+fn snapshots(folder: &Path, store: &Store) -> Snapshots {
+    let lists = Some(ListFacts { folder: folder.to_owned(), deltas: true });
+    let facts = CaFacts { lists, ..facts() };
+    Snapshots::new(store.store_id().to_owned(), &facts).with_lists(store.clone(), folder.to_owned())
+}
+
+/// A CA with a base list and a delta.
+pub(super) fn with_both(folder: &Path) -> Snapshots {
+    let store = store(folder);
+    add(folder, &store, CrlKind::Base, 1, 1);
+    add(folder, &store, CrlKind::Delta, 2, 1);
+    snapshots(folder, &store)
+}
+
+#[test]
+fn an_event_about_lists_carries_those_that_hold_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let snapshots = snapshots(folder.path(), &store);
+    add(folder.path(), &store, CrlKind::Base, 1, 1);
+    add(folder.path(), &store, CrlKind::Delta, 2, 1);
+    let first = store.event(EventSeq(1)).unwrap().unwrap();
+    assert_eq!((first.kind, first.subject), (EventKind::CRL_ISSUED, SubjectKey::Crl));
+    add(folder.path(), &store, CrlKind::Base, 3, 1);
+
+    let late = snapshots.event(&first, 2, false);
+    assert_eq!((late.subject.as_str(), late.context), ("crl", 0));
+    assert_eq!(late.system.binary("RawCRL").unwrap(), b"3");
+    assert_eq!(late.system.binary("RawDeltaCRL").unwrap(), b"2");
+    let path = late.system.string("CRLFile").unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), b"3");
+    // Who calls back is not sent what it may not want, and asks for it.
+    assert!(snapshots.event(&first, 1, true).system.binary("RawCRL").is_err());
+    let asked = |name| snapshots.system_for(name, UnixMillis(5_000));
+    assert_eq!(asked("rawcrl.0").binary("RawCRL").unwrap(), b"3");
+    assert!(asked("CertCount").binary("RawCRL").is_err());
+}
+
+#[test]
+fn a_large_list_is_named_and_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    add(folder.path(), &store, CrlKind::Base, 1, 1024 * 1024 + 1);
+    let system = snapshots(folder.path(), &store).system_for("RawCRL", UnixMillis(5_000));
+    assert!(system.binary("RawCRL").is_err());
+    assert!(system.string("CRLFile").unwrap().ends_with("1-0-0-base.crl"));
+}
