@@ -1,4 +1,4 @@
-"""Second opinions in Python: pkilint on certificates and CRLs, pyca/cryptography on keys.
+"""Second opinions in Python: pkilint on certificates, CRLs and OCSP, pyca/cryptography on keys.
 
 Called with a function's name; takes one JSON object on standard input and prints one.
 """
@@ -14,9 +14,9 @@ class Refused(Exception):
 
 def linters():
     from pkilint import loader, pkix
-    from pkilint.pkix import certificate, crl, extension, name
+    from pkilint.pkix import certificate, crl, extension, name, ocsp
 
-    # What lint_pkix_cert and lint_crl set up (profile PKIX), once for all documents.
+    # What lint_pkix_cert, lint_crl and lint_ocsp_response set up (profile PKIX), once for all documents.
     certificates = certificate.create_pkix_certificate_validator_container(
         certificate.create_decoding_validators(
             name.ATTRIBUTE_TYPE_MAPPINGS, extension.EXTENSION_MAPPINGS
@@ -40,8 +40,17 @@ def linters():
             crl.create_extensions_validator_container([]),
         ],
     )
+    responses = ocsp.create_pkix_ocsp_response_validator_container(
+        [
+            ocsp.create_response_decoder(),
+            pkix.create_attribute_decoder(name.ATTRIBUTE_TYPE_MAPPINGS),
+            pkix.create_extension_decoder(extension.EXTENSION_MAPPINGS),
+        ],
+        [],
+    )
     return {
         "CERTIFICATE": (loader.RFC5280CertificateDocumentLoader(), certificates),
+        "OCSP RESPONSE": (loader.RFC6960OCSPResponseDocumentLoader(), responses),
         "X509 CRL": (loader.RFC5280CertificateListDocumentLoader(), crls),
     }
 

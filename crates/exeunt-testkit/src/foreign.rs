@@ -85,7 +85,8 @@ pub fn openssl_verify_with_crl(cert_pem: &str, ca_pem: &str, crl_pem: &str) -> R
     if output.status.success() { Ok(()) } else { Err(tools::words(&output)) }
 }
 
-/// Lints one certificate or revocation list with pkilint against RFC 5280.
+/// Lints one certificate, revocation list or OCSP response with pkilint against RFC 5280 and RFC
+/// 6960.
 ///
 /// An `Err` has one line for each finding of WARNING or worse. A start of Python costs some
 /// 0.3 s: where there are several documents, use [`pkilint_many`].
@@ -93,7 +94,7 @@ pub fn pkilint(pem: &str) -> Result<(), String> {
     pkilint_many([("document", pem)])
 }
 
-/// Lints many certificates and revocation lists in one Python process, as [`pkilint`] does.
+/// Lints many documents in one Python process, as [`pkilint`] does.
 ///
 /// Each document is a name, which begins the lines of its findings, and its PEM.
 pub fn pkilint_many<'a>(

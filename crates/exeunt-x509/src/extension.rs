@@ -4,7 +4,7 @@ use crate::algorithm::{KeyError, key_identifier};
 use crate::general_name::GeneralName;
 use crate::oid;
 use crate::tlv::{
-    BIT_STRING, CONTEXT_CONSTRUCTED, CONTEXT_PRIMITIVE, Cursor, NotDer, OCTET_STRING, OID,
+    BIT_STRING, CONTEXT_CONSTRUCTED, CONTEXT_PRIMITIVE, Cursor, NULL, NotDer, OCTET_STRING, OID,
     SEQUENCE, Tlv,
 };
 use crate::write::Writer;
@@ -131,6 +131,20 @@ impl Extension {
                 }
             });
         })
+    }
+
+    /// `extKeyUsage` of a certificate that answers for its issuer by OCSP, and does nothing else
+    /// (RFC 6960, section 4.2.2.2); not critical.
+    #[must_use]
+    pub fn ocsp_signing() -> Self {
+        Self::extended_key_usage(&[oid::OCSP_SIGNING])
+    }
+
+    /// `id-pkix-ocsp-nocheck`: nobody is to ask whether this responder's certificate is revoked
+    /// (RFC 6960, section 4.2.2.2.1); not critical. Such a certificate should be short-lived.
+    #[must_use]
+    pub fn ocsp_no_check() -> Self {
+        Self::new(oid::OCSP_NO_CHECK, false, 2, |it| it.element(NULL, &[]))
     }
 
     pub(crate) fn new(

@@ -1,4 +1,4 @@
-//! Bytes in, bytes out: PKCS #10 requests, X.509 certificates, lints, revocation lists.
+//! Bytes in, bytes out: PKCS #10 requests, X.509 certificates, lints, revocation lists, OCSP.
 //!
 //! No key, no clock, no I/O, no randomness: what is signed is handed out as bytes, and times and
 //! serials come in as arguments. A certificate is made in four steps: [`parse_request`],
@@ -15,6 +15,7 @@ mod general_name;
 mod lint;
 mod name;
 mod name_text;
+mod ocsp;
 mod oid;
 mod pem;
 mod request;
@@ -57,6 +58,15 @@ pub use general_name::{
 };
 pub use lint::{Finding, lint_tbs};
 pub use name::{NAME_ATTRIBUTE_COUNT_MAX, NAME_BYTES_MAX, Name, NameError, is_deceptive};
+pub use ocsp::request::{CertId, OcspRequest, parse_ocsp_request};
+pub use ocsp::response::{
+    CertStatus, OcspFields, OcspRefusal, SingleResponse, assemble_ocsp_response,
+    build_ocsp_response_data, refuse_ocsp,
+};
+pub use ocsp::{
+    OCSP_NONCE_BYTES_MAX, OCSP_REQUEST_BYTES_MAX, OCSP_REQUEST_COUNT_MAX, OcspBuildError,
+    OcspRequestError,
+};
 pub use pem::{PemError, decode_pem_or_der, encode_pem};
 pub use request::{
     ATTRIBUTE_COUNT_MAX, CertificationRequest, ENROLLMENT_NAME_LENGTH_MAX,

@@ -53,6 +53,14 @@ pub(crate) const CA_VERSION: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.1");
 pub(crate) const NEXT_PUBLISH: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.4");
 pub(crate) const PUBLISHED_LOCATIONS: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.14");
 
+// OCSP: RFC 6960, sections 4.2.1, 4.2.2.2 and 4.4.1, and the hashes that name an issuer in it.
+pub(crate) const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
+pub(crate) const OCSP_BASIC: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.1");
+pub(crate) const OCSP_NONCE: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.2");
+pub(crate) const OCSP_NO_CHECK: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.5");
+pub(crate) const SHA1: ObjectIdentifier = oid("1.3.14.3.2.26");
+pub(crate) const SHA256: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.1");
+
 // Request attributes: RFC 2985, section 5.4.2, and Microsoft's (MS-WCCE, section 2.2.2.7).
 pub(crate) const EXTENSION_REQUEST: ObjectIdentifier = oid("1.2.840.113549.1.9.14");
 pub(crate) const MICROSOFT_EXTENSIONS: ObjectIdentifier = oid("1.3.6.1.4.1.311.2.1.14");

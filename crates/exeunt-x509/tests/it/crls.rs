@@ -12,13 +12,13 @@ use proptest::prelude::*;
 use std::io;
 
 /// 2026-01-01T00:00:00Z, 2026-01-03T00:00:00Z and 2060-01-01T00:00:00Z, by `date --utc`.
-const START: i64 = 1_767_225_600;
+pub const START: i64 = 1_767_225_600;
 const NEXT_PUBLISH: i64 = 1_767_398_400;
-const END: i64 = 2_840_140_800;
+pub const END: i64 = 2_840_140_800;
 
 const MICROSOFT: &str = "1.3.6.1.4.1.311.21";
 
-fn serial(octet: u8) -> Serial {
+pub fn serial(octet: u8) -> Serial {
     Serial::from_be_bytes(&[0x60, octet]).unwrap()
 }
 
@@ -87,7 +87,7 @@ pub fn samples() -> Vec<Vec<u8>> {
 }
 
 /// A root and two certificates below it with the serials 6001 and 6002, as PEM.
-fn authority(openssl: &OpenSsl, kind: &str, scheme: SignatureScheme) -> (Issuer, Vec<String>) {
+pub fn authority(openssl: &OpenSsl, kind: &str, scheme: SignatureScheme) -> (Issuer, Vec<String>) {
     let name = Name::parse("CN=Example Root,O=Größe,C=DE").unwrap();
     let spki = openssl.key("root", kind);
     let mut extensions = vec![

@@ -6,5 +6,6 @@
 mod certificates;
 mod crls;
 mod mutation;
+mod ocsp;
 mod openssl;
 mod requests;

@@ -1,8 +1,11 @@
 //! Broken requests and certificates never break the reader.
 
 use crate::crls;
+use crate::ocsp;
 use crate::openssl::{ED25519, OpenSsl, P256, RSA_2048};
-use exeunt_x509::{Issuer, lint_tbs, parse_certificate, parse_crl, parse_request};
+use exeunt_x509::{
+    Issuer, lint_tbs, parse_certificate, parse_crl, parse_ocsp_request, parse_request,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -149,6 +152,22 @@ fn a_broken_revocation_list_never_breaks_the_reader() {
                 prop_assert!(bytes.windows(crl.tbs_der.len()).any(|it| it == crl.tbs_der));
             }
             Err(err) => prop_assert!(err.code().starts_with("crl-")),
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_broken_ocsp_request_never_breaks_the_reader() {
+    let originals = ocsp::samples(&OpenSsl::new());
+    assert!(originals.iter().all(|it| parse_ocsp_request(it).is_ok()));
+    mutate(&originals, |bytes| {
+        match parse_ocsp_request(bytes) {
+            Ok(request) => {
+                prop_assert!((1..=100).contains(&request.certificates.len()));
+                prop_assert!(request.nonce.is_none_or(|it| (1..=128).contains(&it.len())));
+            }
+            Err(err) => prop_assert!(err.code().starts_with("ocsp-request-")),
         }
         Ok(())
     });
