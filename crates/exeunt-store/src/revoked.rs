@@ -143,3 +143,36 @@ fn name_row(row: &Row<'_>, why: Why) -> StoreError {
     let name = read_id(row, 0).map_or_else(|_| "?".to_owned(), |id| id.to_string());
     corrupt(format!("revocation of request {name}"))(why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(sql: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        Store::create(&path, [0; 8], UnixMillis(0)).unwrap();
+        let conn = Connection::open(&path).unwrap();
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        for at in 1..=statement.parameter_count() {
+            statement.raw_bind_parameter(at, 0).unwrap();
+        }
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            steps.push(row.get(3).unwrap());
+        }
+        steps
+    }
+
+    #[test]
+    fn nothing_is_sorted_so_that_memory_does_not_grow_with_the_list() {
+        let extra = "SEARCH request_extra USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN";
+        assert_eq!(plan(REVOKED_NOW), ["SCAN revocation", extra]);
+        let ran = "SEARCH revocation USING INDEX revocation_ran (ran>?)";
+        assert_eq!(plan(RAN_SINCE), [ran, extra]);
+        let effective = "SEARCH revocation USING INDEX revocation_effective (effective>?)";
+        assert_eq!(plan(EFFECTIVE_SINCE), [effective, extra]);
+        assert_eq!(plan(ABANDONED), ["SCAN abandoned_serial"]);
+    }
+}

@@ -189,8 +189,9 @@ pub(crate) fn encode_extensions(extensions: &[OfficerExtension]) -> String {
 /// Reads what [`encode_extensions`] wrote.
 pub(crate) fn decode_extensions(text: &str) -> Result<Vec<OfficerExtension>, Why> {
     let octet = |pair: &[u8]| {
-        let digits = std::str::from_utf8(pair).ok().filter(|it| it.len() == 2)?;
-        u8::from_str_radix(digits, 16).ok()
+        let digit = |it: u8| char::from(it).to_digit(16);
+        let [high, low] = *pair else { return None };
+        u8::try_from(digit(high)? << 4 | digit(low)?).ok()
     };
     let line = |line: &str| {
         let (oid, rest) = line.split_once(' ')?;
@@ -261,6 +262,23 @@ mod tests {
         let odd = [pair("", ""), pair("a:b\\c\nd", "\n\\n:\r"), pair("ä", " ")];
         assert_eq!(decode_attributes(&encode_attributes(&odd)).unwrap(), odd);
         assert_eq!(decode_attributes("").unwrap(), []);
+    }
+
+    #[test]
+    fn extensions_read_back() {
+        let it = |oid: &str, flags, value: &[u8]| OfficerExtension {
+            oid: oid.to_owned(),
+            flags,
+            value: value.to_vec(),
+        };
+        let extensions = [it("2.5.29.17", 1, &[0x00, 0x9f, 0xf0]), it("1.2", 0xffff, &[])];
+        let text = encode_extensions(&extensions);
+        assert_eq!(text, "2.5.29.17 1 009ff0\n1.2 65535 \n");
+        assert_eq!(decode_extensions(&text).unwrap(), extensions);
+        assert_eq!(decode_extensions("").unwrap(), []);
+        for bad in ["1.2 0", "1.2 65536 00", "1.2 0 0", "1.2 0 +1", "1.2 0 0ä", "1.2 0 00 "] {
+            assert!(decode_extensions(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

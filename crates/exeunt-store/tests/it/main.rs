@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
 mod audit;
+mod crl;
 mod cursor;
 mod faults;
 mod group_commit;
@@ -9,6 +10,10 @@ mod journey;
 mod kill;
 mod log;
 mod lookup;
+mod officer;
 mod open;
+mod resume;
+mod revoke;
+mod revoked;
 mod shelf;
 mod support;

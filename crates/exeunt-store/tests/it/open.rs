@@ -3,12 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use exeunt_store::{APPLICATION_ID, CursorRow, HeldRow, SCHEMA_VERSION, Store};
-use exeunt_types::{Disposition, EventKind, EventSeq, RequestId};
+use exeunt_store::{
+    APPLICATION_ID, CursorRow, HeldRow, Pending, RevokeChange, SCHEMA_VERSION, Store,
+};
+use exeunt_types::{
+    CrlNumber, Disposition, EventKind, EventSeq, RequestFlags, RequestId, RevocationReason,
+};
 use rusqlite::Connection;
 
 use crate::support::{
-    Place, STORE_ID, assert_whole, at, exit, intent, issue, issue_all, request, to,
+    Place, STORE_ID, assert_whole, at, by, certificate, change, exit, intent, issue, issue_all,
+    request, to,
 };
 
 #[track_caller]
@@ -205,11 +210,118 @@ fn a_store_made_by_the_first_version_is_migrated_with_all_that_is_in_it() {
     assert_eq!(Store::open(&old).unwrap().head(), EventSeq(5));
 }
 
+/// A store as version 2 left it: that of version 1 after a start, and since then one request that
+/// waits (4), one whose serial number was given up (5), one that is being signed (6).
+fn second_version(path: &Path) {
+    first_version(path);
+    let conn = Connection::open(path).unwrap();
+    conn.execute_batch(include_str!("../../migrations/0002.sql")).unwrap();
+    conn.execute_batch(
+        "PRAGMA user_version = 2;
+         UPDATE request SET disposition = 30, resolved = 7, message = 'stopped' WHERE id = 1;
+         DELETE FROM intent;
+         INSERT INTO abandoned_serial VALUES (x'4100', 1, 7);
+         INSERT INTO request VALUES
+             (4, 9, 0, NULL, 8, 256, 'waits', 'carol', '', 'tls', 'CN=c', 'a:1\nb:2\n', x'30'),
+             (5, 30, 5, 9, 8, 256, 'no key', 'dave', '', 'tls', 'CN=d', '', x'30'),
+             (6, 8, 0, NULL, 8, 256, '', 'erin', '', 'tls', 'CN=e', '', x'30');
+         INSERT INTO serial VALUES (x'4500', 5), (x'4600', 6);
+         INSERT INTO abandoned_serial VALUES (x'4500', 5, 9);
+         INSERT INTO intent VALUES (6, x'4600', x'31');
+         INSERT INTO event VALUES
+             (4, 131072, 7, 1, 30, 2148090886, 'stopped', NULL),
+             (5, 2, 8, 4, 9, 0, 'waits', NULL),
+             (6, 131072, 9, 5, 30, 5, 'no key', NULL),
+             (7, 2097152, 9, NULL, NULL, NULL, NULL, 'Module:file' || char(10));
+         INSERT INTO audit VALUES (1, 3, 'olga', 'exit-add', 'file', '');
+         UPDATE meta SET lease_floor = 3;
+         UPDATE cursor SET position = 2, replay_to = 3, resume_at = 5 WHERE exit = 'file';
+         DELETE FROM tally;
+         INSERT INTO tally SELECT disposition, count(*) FROM request GROUP BY disposition;",
+    )
+    .unwrap();
+}
+
 #[test]
-fn a_migrated_store_has_the_schema_of_a_new_one() {
+fn a_store_made_by_the_second_version_is_migrated_with_all_that_is_in_it() {
     let place = Place::new();
     let old = place.folder.path().join("old.db");
-    first_version(&old);
+    second_version(&old);
+    let store = Store::open(&old).unwrap();
+    let events = store.events_after(EventSeq(0), 10).unwrap();
+    assert_eq!(events.len(), 7);
+    for event in &events {
+        assert_eq!(event.corrupt, None);
+        assert_eq!(event.state.as_ref().and_then(|it| it.revocation), None);
+    }
+    assert_eq!(events[6].detail, [("Module".to_owned(), "file".to_owned())]);
+    assert_eq!(store.audit_after(0, 9).unwrap()[0].entry.actor, "olga");
+    let row = store.cursor(&exit("file")).unwrap().unwrap();
+    assert_eq!((row.position, row.replay.unwrap().resume_at), (EventSeq(2), EventSeq(5)));
+
+    // What version 2 did not note has its plain value.
+    for row in store.requests(None, 10).unwrap() {
+        assert_eq!((row.request.flags, row.request.old_certificate), (RequestFlags(0), None));
+        assert_eq!((row.officer_extensions, row.revocation), (Vec::new(), None));
+        assert!(!row.publish_expired);
+    }
+    let issued = store.certificate_of(RequestId(2)).unwrap().unwrap().certificate;
+    assert_eq!((issued.ca_key, issued.crl_partition, issued.not_after), (0, 0, at(9000)));
+    assert_eq!(store.recover(at(10)).unwrap()[0].request, RequestId(6));
+    let abandoned = store.abandoned_serials(None, 9).unwrap();
+    let abandoned: Vec<_> = abandoned
+        .iter()
+        .map(|it| (it.serial.to_string(), it.request.0, it.at.0, it.not_after, it.ca_key))
+        .collect();
+    let expected = [("4100", 1, 7), ("4500", 5, 9), ("4600", 6, 10)];
+    let expected = expected.map(|(serial, request, when)| (serial.to_owned(), request, when));
+    assert_eq!(abandoned, expected.map(|(serial, id, when)| (serial, id, when, None, 0)));
+    assert_eq!(store.request(RequestId(6)).unwrap().unwrap().disposition, Disposition::Error);
+
+    // And the life of its certificates goes on.
+    let waiting = RequestId(4);
+    let set = vec![("B".to_owned(), "3".to_owned())];
+    store.set_attributes(waiting, set, by("set")).unwrap();
+    store
+        .start_resume_intend(waiting, &[Disposition::Pending], "tls".to_owned(), intent(1))
+        .and_then(Pending::wait)
+        .unwrap();
+    store.record(waiting, certificate(1), at(11)).unwrap();
+    let told = store.retrieve(waiting, at(12)).unwrap();
+    assert!(told.is_some(), "it waited once");
+    assert_eq!(store.retrieve(RequestId(2), at(12)).unwrap(), None);
+    let b = |seq| {
+        let event = store.event(seq).unwrap().unwrap();
+        event.request.unwrap().request.attributes[1].1.clone()
+    };
+    assert_eq!([b(EventSeq(5)), b(told.unwrap())], ["2", "3"]);
+    let revoke = RevokeChange::Revoke(RevocationReason::Superseded, at(13));
+    change(&store, RequestId(2), revoke, 13).unwrap();
+    let mut revoked = Vec::new();
+    store
+        .revoked(0, 0, None, &mut |it| {
+            revoked.push((it.request.0, it.not_after));
+            true
+        })
+        .unwrap();
+    assert_eq!(revoked, [(2, Some(at(9000))), (1, None), (5, None), (6, None)]);
+    assert_eq!(store.next_crl_number().unwrap(), CrlNumber(1));
+    issue(&store, 2);
+    drop(store);
+    assert_whole(&old);
+}
+
+#[test]
+fn a_migrated_store_has_the_schema_of_a_new_one() {
+    for version in [first_version, second_version] {
+        check_schema(version);
+    }
+}
+
+fn check_schema(version: fn(&Path)) {
+    let place = Place::new();
+    let old = place.folder.path().join("old.db");
+    version(&old);
     drop(Store::open(&old).unwrap());
     let schema = |path: &Path| -> Vec<(String, String)> {
         let conn = Connection::open(path).unwrap();

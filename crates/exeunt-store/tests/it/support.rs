@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use exeunt_store::{Held, HeldState, Lease, Settlement, Store};
+use exeunt_store::{
+    AuditEntry, Expected, Held, HeldState, Lease, RevokeChange, Settlement, Store, StoreError,
+};
 use exeunt_types::{
     EventSeq, ExitName, KeyAlgorithm, NewCertificate, NewIntent, NewRequest, RequestId,
-    RequestType, Serial, StartAt, SubjectKey, UnixMillis,
+    RequestType, Resolution, Serial, StartAt, SubjectKey, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -32,12 +34,45 @@ impl Place {
         Store::open(&self.path).unwrap()
     }
 
+    /// All rows of all tables, as text.
+    pub fn dump(&self) -> String {
+        let conn = rusqlite::Connection::open(&self.path).unwrap();
+        let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+        let mut text = String::new();
+        for table in column(&conn, names) {
+            let columns =
+                format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')");
+            let columns = column(&conn, &columns).join(" || ' ' || ");
+            let rows = column(&conn, &format!("SELECT {columns} FROM {table}"));
+            text.extend([&table, "\n", &rows.join("\n"), "\n"].map(str::to_owned));
+        }
+        text
+    }
+
     /// Somebody else's hands in the file, without our checks.
     pub fn meddle(&self, sql: &str) {
         let conn = rusqlite::Connection::open(&self.path).unwrap();
         conn.pragma_update(None, "foreign_keys", false).unwrap();
         conn.execute_batch(sql).unwrap();
     }
+}
+
+fn column(conn: &rusqlite::Connection, sql: &str) -> Vec<String> {
+    let mut statement = conn.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// Does what must fail with that code, and checks that it has changed nothing.
+#[track_caller]
+pub fn assert_refused<T: std::fmt::Debug>(
+    place: &Place,
+    code: &str,
+    act: impl FnOnce() -> Result<T, StoreError>,
+) {
+    let before = place.dump();
+    assert_eq!(act().unwrap_err().code(), code);
+    assert_eq!(place.dump(), before);
 }
 
 pub fn at(millis: i64) -> UnixMillis {
@@ -101,6 +136,35 @@ pub fn issue_all(store: &Store, numbers: impl IntoIterator<Item = u64>) {
     }
 }
 
+/// A request that waits for an officer; its event.
+pub fn pend(store: &Store, number: u64) -> (RequestId, EventSeq) {
+    let message = "taken under submission".to_owned();
+    let id = store.admit_resolve(request(number), Resolution::Pend { message }).unwrap();
+    (id, store.head())
+}
+
+/// What an officer does, for the audit trail.
+pub fn by(action: &str) -> AuditEntry {
+    AuditEntry {
+        at: at(77),
+        actor: "olga".to_owned(),
+        action: action.to_owned(),
+        object: "a request".to_owned(),
+        detail: String::new(),
+    }
+}
+
+/// Changes a revocation, whatever it is now.
+pub fn change(
+    store: &Store,
+    id: RequestId,
+    change: RevokeChange,
+    when: i64,
+) -> Result<Option<EventSeq>, StoreError> {
+    let expected = Expected::of(&store.request(id).unwrap().unwrap());
+    store.revoke(id, expected, change, at(when), format!("changed at {when}"), by("revoke"))
+}
+
 /// A store with five events, and the lease of the module "file" whose cursor is at the start.
 pub fn five(place: &Place) -> (Store, Lease) {
     let store = place.open();
@@ -146,6 +210,37 @@ pub fn assert_whole(path: &Path) {
     let half = "SELECT count(*) FROM request LEFT JOIN certificate ON certificate.request = id
                 WHERE (disposition IN (20, 21)) <> (serial IS NOT NULL)";
     assert_eq!(number(half), 0, "a request that is half issued");
+    let revoked = "SELECT count(*) FROM request LEFT JOIN revocation ON revocation.request = id
+                   WHERE (disposition = 21) <> ifnull(revoked, 0)
+                      OR (revoked = 1) <> (reason <> 4294967295)";
+    assert_eq!(number(revoked), 0, "a request that is half revoked");
+    let copied = "SELECT count(*) FROM revocation LEFT JOIN certificate USING (request)
+                  WHERE (revocation.serial, revocation.not_after, revocation.ca_key,
+                         revocation.crl_partition)
+                     IS NOT (certificate.serial, certificate.not_after, certificate.ca_key,
+                             certificate.crl_partition)";
+    assert_eq!(number(copied), 0, "a revocation that is not its certificate's");
+    let silent = "SELECT count(*) FROM revocation WHERE NOT EXISTS
+                    (SELECT 1 FROM event WHERE event.request = revocation.request
+                     AND (revoked_reason, revoked_ran, revoked_effective)
+                       = (reason, ran, effective))";
+    assert_eq!(number(silent), 0, "a revocation without its event");
+    let unreserved = "SELECT count(*) FROM
+                        (SELECT serial, request FROM certificate UNION ALL
+                         SELECT serial, request FROM intent UNION ALL
+                         SELECT serial, request FROM abandoned_serial)
+                      LEFT JOIN serial USING (serial, request) WHERE serial.request IS NULL";
+    assert_eq!(number(unreserved), 0, "a serial that was not reserved");
+    let ahead =
+        "SELECT count(*) FROM amendment WHERE (SELECT ifnull(max(seq), 0) FROM event) < after";
+    assert_eq!(number(ahead), 0, "an amendment from the future");
+    let newest = "SELECT count(*) FROM crl WHERE newest <>
+                    (number = (SELECT max(number) FROM crl AS other
+                               WHERE (other.kind, other.key_index, other.crl_partition)
+                                   = (crl.kind, crl.key_index, crl.crl_partition)))";
+    assert_eq!(number(newest), 0, "the newest revocation list is another");
+    let numbers = "SELECT count(*) FROM crl, meta WHERE crl_number < number";
+    assert_eq!(number(numbers), 0, "the number of a revocation list may come again");
     let active = "SELECT count(*) FROM request LEFT JOIN intent ON intent.request = id
                   WHERE (disposition = 8) <> (serial IS NOT NULL)";
     assert_eq!(number(active), 0, "an active request without an intent");

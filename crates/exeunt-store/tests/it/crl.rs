@@ -1,0 +1,170 @@
+//! Revocation lists: their numbers and rows.
+
+use std::collections::BTreeSet;
+
+use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord, EventKind, SubjectKey};
+
+use crate::support::{Place, assert_refused, assert_whole, at, by};
+
+/// A list whose octets nobody has.
+fn crl(kind: CrlKind, key_index: u16, partition: u32, number: u64) -> CrlRecord {
+    let time = i64::try_from(number).unwrap() * 100;
+    CrlRecord {
+        line: CrlLine { kind, key_index, partition },
+        number: CrlNumber(number),
+        min_base: (kind == CrlKind::Delta).then_some(CrlNumber(number - 1)),
+        this_update: at(time - 10),
+        next_update: at(time + 250),
+        this_publish: at(time),
+        next_publish: at(time + 200),
+        entries: number * 3,
+        length: number * 1000,
+        sha256: [u8::try_from(number).unwrap(); 32],
+    }
+}
+
+fn base(number: u64) -> CrlRecord {
+    crl(CrlKind::Base, 0, 0, number)
+}
+
+#[test]
+fn the_number_of_lists_never_goes_backwards_also_after_reopening() {
+    let place = Place::new();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let store = place.open();
+        seen.extend((0..3).map(|_| store.next_crl_number().unwrap().0));
+    }
+    assert_eq!(seen, (1..=9).collect::<Vec<_>>());
+    // A number that came from elsewhere counts, and a smaller one takes nothing back.
+    let store = place.open();
+    store.record_crls(vec![base(20)], at(1), None).unwrap();
+    store.record_crls(vec![crl(CrlKind::Base, 1, 0, 5)], at(1), None).unwrap();
+    drop(store);
+    assert_eq!(place.open().next_crl_number().unwrap(), CrlNumber(21));
+    assert_whole(&place.path);
+}
+
+#[test]
+fn no_number_is_given_to_two() {
+    let place = Place::new();
+    let store = place.open();
+    let numbers: Vec<_> = std::thread::scope(|scope| {
+        let draw = || (0..10).map(|_| store.next_crl_number().unwrap()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(draw)).collect();
+        threads.into_iter().flat_map(|it| it.join().unwrap()).collect()
+    });
+    assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), 160);
+    assert_eq!(numbers.iter().max(), Some(&CrlNumber(160)));
+}
+
+#[test]
+fn the_lists_of_a_run_are_recorded_with_one_event() {
+    let place = Place::new();
+    let store = place.open();
+    let made = vec![base(2), crl(CrlKind::Delta, 0, 0, 2)];
+    let seq = store.record_crls(made.clone(), at(5), Some(by("publish"))).unwrap();
+    let event = store.event(seq).unwrap().unwrap();
+    assert_eq!((event.kind, event.subject), (EventKind::CRL_ISSUED, SubjectKey::Crl));
+    assert_eq!((event.at, event.state, event.request), (at(5), None, None));
+    let detail = [("Number", "2"), ("Lists", "2")];
+    assert_eq!(event.detail, detail.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(store.audit_after(0, 9).unwrap()[0].entry, by("publish"));
+    store.record_crls(vec![base(3)], at(6), None).unwrap();
+    assert_eq!(store.audit_after(0, 9).unwrap().len(), 1);
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.current_crls().unwrap(), [base(3), made[1].clone()]);
+    drop(store);
+    assert_whole(&place.path);
+}
+
+#[test]
+fn a_list_that_is_there_already_leaves_nothing_of_its_run() {
+    let place = Place::new();
+    let store = place.open();
+    store.record_crls(vec![base(1)], at(5), None).unwrap();
+    let again = vec![crl(CrlKind::Base, 1, 0, 9), base(1)];
+    assert_refused(&place, "store-sql", || store.record_crls(again, at(5), Some(by("publish"))));
+    drop(store);
+    assert_whole(&place.path);
+}
+
+#[test]
+fn the_current_lists_are_the_newest_of_each_kind_key_and_part() {
+    let place = Place::new();
+    let store = place.open();
+    assert_eq!(store.current_crls().unwrap(), []);
+    let delta = CrlKind::Delta;
+    store.record_crls(vec![base(1), crl(delta, 0, 0, 1)], at(1), None).unwrap();
+    let other = crl(CrlKind::Base, 1, 0, 3);
+    let part = crl(CrlKind::Base, 0, 7, 3);
+    store.record_crls(vec![base(3), other.clone(), part.clone()], at(2), None).unwrap();
+    // Recorded late: it is not the newest for that.
+    store.record_crls(vec![base(2)], at(3), None).unwrap();
+    let current = store.current_crls().unwrap();
+    assert_eq!(current, [base(3), part, other, crl(delta, 0, 0, 1)]);
+    drop(store);
+    assert_whole(&place.path);
+}
+
+#[test]
+fn pages_of_lists_are_newest_first_and_cut_no_number_apart() {
+    let place = Place::new();
+    let store = place.open();
+    for number in 1..=4 {
+        let run = vec![base(number), crl(CrlKind::Delta, 0, 0, number)];
+        store.record_crls(run, at(1), None).unwrap();
+    }
+    let page = |before: Option<u64>, limit| -> Vec<_> {
+        let page = store.crls(before.map(CrlNumber), limit).unwrap();
+        page.into_iter().map(|it| (it.number.0, it.line.kind.word())).collect()
+    };
+    let pair = |number| [(number, "base"), (number, "delta")];
+    assert_eq!(page(None, 0), []);
+    assert_eq!(page(None, 1), pair(4));
+    assert_eq!(page(None, 2), pair(4));
+    assert_eq!(page(None, 3), [pair(4), pair(3)].concat());
+    assert_eq!(page(Some(3), 4), [pair(2), pair(1)].concat());
+    assert_eq!(page(Some(3), usize::MAX), [pair(2), pair(1)].concat());
+    assert_eq!(page(Some(1), 9), []);
+}
+
+#[test]
+fn bases_are_found_until_their_next_update() {
+    let place = Place::new();
+    let store = place.open();
+    for number in 1..=4 {
+        let run = vec![base(number), crl(CrlKind::Delta, 0, 0, number)];
+        store.record_crls(run, at(1), None).unwrap();
+    }
+    store.record_crls(vec![crl(CrlKind::Base, 1, 0, 9)], at(1), None).unwrap();
+    // They end at 350, 450, 550 and 650.
+    for (now, expected) in [(450, &[2, 3, 4][..]), (451, &[3, 4]), (651, &[])] {
+        let found = store.unexpired_bases(0, 0, at(now)).unwrap();
+        assert_eq!(found.iter().map(|it| it.number.0).collect::<Vec<_>>(), expected, "at {now}");
+        assert!(found.iter().all(|it| it.line.kind == CrlKind::Base));
+    }
+    assert_eq!(store.unexpired_bases(0, 1, at(0)).unwrap(), []);
+}
+
+#[test]
+fn a_list_that_could_not_be_published_is_an_event() {
+    let place = Place::new();
+    let store = place.open();
+    let detail = [("Reason".to_owned(), "no space left".to_owned())];
+    let seq = store.crl_failed(&detail, at(5)).unwrap();
+    let event = store.event(seq).unwrap().unwrap();
+    assert_eq!((event.kind, event.subject), (EventKind::CRL_PUBLICATION_FAILED, SubjectKey::Crl));
+    assert_eq!((event.at, event.detail.as_slice()), (at(5), &detail[..]));
+}
+
+#[test]
+fn a_list_of_a_later_version_is_refused_by_name() {
+    let place = Place::new();
+    let store = place.open();
+    store.record_crls(vec![base(1)], at(1), None).unwrap();
+    place.meddle("UPDATE crl SET kind = 2");
+    let err = store.current_crls().unwrap_err();
+    assert_eq!(err.to_string(), "a revocation list cannot be read: unknown kind 2");
+}
