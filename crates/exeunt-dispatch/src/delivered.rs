@@ -20,8 +20,11 @@ pub struct Delivered {
     pub subject: String,
     /// 1 at the first delivery of this event.
     pub attempt: u32,
-    /// `accepted`, `skipped`, `failed`, `parked`, or `unanswered` where the process ended.
+    /// `accepted`, `skipped`, `failed` where it is told again, `parked` where it waits for an
+    /// operator from now on, or `unanswered` where the process ended.
     pub outcome: &'static str,
+    /// How long after `at` it is told again, where it failed.
+    pub again: Option<Duration>,
     /// Why, where it failed or was parked.
     pub reason: String,
     /// When its batch was settled.
@@ -66,6 +69,7 @@ mod tests {
             subject: "server".to_owned(),
             attempt: 1,
             outcome: "accepted",
+            again: None,
             reason: String::new(),
             at: UnixMillis(0),
             took: Duration::ZERO,

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use exeunt_store::{HeldRow, LoggedEvent, Store};
+use exeunt_store::{HeldRow, LoggedEvent, Store, StoreError};
 use exeunt_types::{EventSeq, ExitName, UnixMillis};
 
 use crate::{
@@ -294,7 +294,8 @@ impl Dispatcher {
         Ok(self.common.member(name)?.seat.ring().after(after, limit))
     }
 
-    /// Why the module was told of this event, or was not: every rule, as of now.
+    /// Why the module was told of this event, or was not: every rule, as of now. `dropped` says who
+    /// has dropped it from the module's shelf, and why, where somebody has.
     ///
     /// # Errors
     ///
@@ -303,6 +304,7 @@ impl Dispatcher {
         &self,
         name: &ExitName,
         event: &LoggedEvent,
+        dropped: Option<&str>,
     ) -> Result<Vec<Rule>, DispatchError> {
         let member = self.common.member(name)?;
         let store = &self.common.store;
@@ -322,6 +324,7 @@ impl Dispatcher {
             position,
             row: row.as_ref(),
             held: held.as_ref(),
+            dropped,
         };
         Ok(explain::explain(&known, event, &self.common.snapshots))
     }
@@ -370,11 +373,20 @@ impl Common {
         before: Option<&Member>,
     ) -> Result<Arc<Member>, DispatchError> {
         let name = settings.name.clone();
-        let cursor = self
-            .store
-            .open_cursor(&name, settings.start_at)
-            .map_err(|source| DispatchError::Store { name: name.clone(), source })?;
-        let seat = Seat::new(name, cursor);
+        let failed = |source| DispatchError::Store { name: name.clone(), source };
+        let cursor = match self.store.open_cursor(&name, settings.start_at) {
+            Err(StoreError::CursorMove { from: newest, to }) => {
+                return Err(DispatchError::NoSuchStart { event: to.next(), newest });
+            }
+            cursor => cursor.map_err(failed)?,
+        };
+        let row = self.store.cursor(&name).map_err(failed)?;
+        let held = self.store.held(&name).map_err(failed)?;
+        let seat = Seat::new(name.clone(), cursor);
+        let seat = match &row {
+            Some(row) => seat.showing(row, &held),
+            None => seat,
+        };
         let seat = match before {
             Some(before) => seat.succeeding(&before.seat),
             None => seat,

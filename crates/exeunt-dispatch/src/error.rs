@@ -15,8 +15,18 @@ pub enum DispatchError {
     #[error("module {0} is configured twice")]
     Duplicate(ExitName),
 
-    /// The store did not give a module its cursor.
-    #[error("opening the cursor of module {name} failed")]
+    /// The module is to begin at an event that is not there yet. The operator names an earlier one,
+    /// or none.
+    #[error("there is no event {event} yet; the newest is {newest}")]
+    NoSuchStart {
+        /// The first event that the module was to be told.
+        event: EventSeq,
+        /// The last one of the log.
+        newest: EventSeq,
+    },
+
+    /// The store did not give a module its place and its shelf.
+    #[error("reading the place of module {name} failed")]
     Store {
         /// The module.
         name: ExitName,
@@ -49,7 +59,7 @@ pub enum DispatchError {
     Disabled(ExitName),
 
     /// The order names an event that is not held.
-    #[error("event {seq} of module {name} is not held")]
+    #[error("event {seq} of module {name} is neither parked nor held")]
     NotHeld {
         /// The module.
         name: ExitName,
@@ -90,6 +100,7 @@ impl DispatchError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Duplicate(_) => "dispatch-duplicate",
+            Self::NoSuchStart { .. } => "order-invalid",
             Self::Store { .. } => "dispatch-store",
             Self::Thread { .. } | Self::Keeper { .. } => "dispatch-thread",
             Self::Unknown(_) => "exit-unknown",

@@ -17,10 +17,26 @@ pub struct Rule {
     /// What is looked at.
     pub rule: &'static str,
     /// Whether it lets the event through.
-    pub holds: bool,
-    /// What was found.
+    pub answer: Answer,
+    /// What was found; empty where the rule says it all.
     pub because: String,
 }
+
+/// Whether a rule lets an event through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It will, by itself.
+    NotYet,
+    /// Nobody can say before the module has started.
+    Unknown,
+}
+
+/// The last rule of every explanation: where the event stands.
+const SETTLED: &str = "the event has been settled";
 
 /// What is known of a module's place.
 pub(crate) struct Known<'a> {
@@ -31,37 +47,37 @@ pub(crate) struct Known<'a> {
     pub(crate) position: EventSeq,
     pub(crate) row: Option<&'a CursorRow>,
     pub(crate) held: Option<&'a Held>,
+    /// Who has dropped it from the shelf, and why.
+    pub(crate) dropped: Option<&'a str>,
 }
 
 /// Every rule about this event; the last one says where it stands.
 pub(crate) fn explain(known: &Known<'_>, logged: &LoggedEvent, snapshots: &Snapshots) -> Vec<Rule> {
-    let Known { settings, mask, position, row, held } = known;
+    let Known { settings, mask, position, row, held, dropped } = known;
     let seq = logged.seq;
     let word = logged.kind.word();
     let mut rules = Vec::new();
-    let mut rule = |rule, holds, because| {
-        rules.push(Rule { rule, holds, because });
-        holds
+    let mut rule = |rule, answer, because| {
+        rules.push(Rule { rule, answer, because });
+        answer != Answer::No
     };
+    let yes_or_no = |holds| if holds { Answer::Yes } else { Answer::No };
 
     // 1. The operator's settings.
-    let mut passes = rule(
-        "the module is enabled",
-        settings.enabled,
-        if settings.enabled { "it is" } else { "it is disabled; its events wait in the log" }
-            .to_owned(),
-    );
+    let disabled = "it is disabled; its events wait in the log";
+    let why = if settings.enabled { "" } else { disabled };
+    rule("the module is enabled", yes_or_no(settings.enabled), why.to_owned());
     let started = row.map_or(EventSeq(0), |it| it.started);
     let again = row.and_then(|it| it.replay).is_some_and(|it| *position < seq && seq <= it.to);
-    passes &= rule(
+    let mut passes = rule(
         "the event is not older than the module's start",
-        started < seq || again,
+        yes_or_no(started < seq || again),
         format!("the module began after event {started}; this is event {seq}"),
     );
     if let Some(events) = settings.events {
         passes &= rule(
             "the configuration's list of events names it",
-            logged.kind.is_in(events),
+            yes_or_no(logged.kind.is_in(events)),
             format!("the list is {}; this is {word}", words(events)),
         );
     }
@@ -70,12 +86,12 @@ pub(crate) fn explain(known: &Known<'_>, logged: &LoggedEvent, snapshots: &Snaps
     passes &= match mask {
         Some(mask) => rule(
             "the module asked for such events",
-            logged.kind.is_in(*mask),
-            format!("its mask is {}; this is {word}", words(*mask)),
+            yes_or_no(logged.kind.is_in(*mask)),
+            format!("it asks for {}; this is {word}", words(*mask)),
         ),
         None => rule(
             "the module asked for such events",
-            true,
+            Answer::Unknown,
             "it has not said yet what it asks for".to_owned(),
         ),
     };
@@ -90,31 +106,47 @@ pub(crate) fn explain(known: &Known<'_>, logged: &LoggedEvent, snapshots: &Snaps
                 (true, format!("{} failed ({why}), so the event is told", expression.text()))
             }
         };
-        passes &= rule("the expression in `where` is true", holds, because);
+        passes &= rule("the expression in `where` is true", yes_or_no(holds), because);
     }
 
     // 4. Where it stands.
-    let (told, because) = match held.map(|it| (&it.state, it)) {
+    let (what, answer, because) = match held.map(|it| (&it.state, it)) {
         Some((HeldState::Parked, it)) => {
-            (false, format!("it is parked after {} attempts: {}", it.attempts, it.last_error))
+            let after = attempts(it.attempts);
+            (SETTLED, Answer::No, format!("it is parked after {after}: {}", it.last_error))
         }
         Some((HeldState::Retry { .. }, it)) => {
-            (false, format!("{} attempts failed, it is told again: {}", it.attempts, it.last_error))
+            let failed = attempts(it.attempts);
+            let because = format!("{failed} failed, it is told again: {}", it.last_error);
+            (SETTLED, Answer::NotYet, because)
         }
         Some((HeldState::Wait, _)) => {
-            (false, "it waits behind an earlier event of its subject".to_owned())
+            let because = "it waits behind an earlier event of its subject".to_owned();
+            (SETTLED, Answer::NotYet, because)
         }
         None if *position < seq => {
-            (false, format!("the module is at event {position} and has not reached it"))
+            let what = if passes { "it has been told" } else { "it has been passed over" };
+            (what, Answer::NotYet, format!("the module is at event {position}"))
         }
-        None if passes => (
-            true,
-            "the module accepted or skipped it, unless an operator has dropped it".to_owned(),
-        ),
-        None => (false, "it was passed over".to_owned()),
+        None if passes => {
+            let because = match dropped {
+                Some(dropped) => format!("it was dropped by {dropped}"),
+                None if mask.is_none() => {
+                    "the module accepted or skipped it, or had not asked for it".to_owned()
+                }
+                None => "the module accepted or skipped it".to_owned(),
+            };
+            (SETTLED, Answer::Yes, because)
+        }
+        None => (SETTLED, Answer::Yes, "it was passed over".to_owned()),
     };
-    rule("the event has been settled", told, because);
+    rule(what, answer, because);
     rules
+}
+
+/// A number of attempts in words.
+fn attempts(count: u32) -> String {
+    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
 }
 
 /// The events of a mask in words.
@@ -124,7 +156,7 @@ fn words(mask: u32) -> String {
         .filter_map(|(bit, word)| (mask & bit != 0).then_some(*word))
         .collect();
     match known.as_slice() {
-        [] => "empty".to_owned(),
-        _ => known.join(","),
+        [] => "nothing".to_owned(),
+        _ => known.join(", "),
     }
 }

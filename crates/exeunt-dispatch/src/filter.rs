@@ -6,6 +6,7 @@
 //! Enter at [`Filter::parse`].
 
 mod check;
+mod kinds;
 mod values;
 
 use std::{
@@ -92,6 +93,9 @@ pub enum FilterError {
     /// It uses a part of CEL that filters do without, for example one that loops.
     #[error("{0}")]
     NotAllowed(String),
+    /// It asks whether two values are equal that never are, because they are of different kinds.
+    #[error("{0}")]
+    NeverEqual(String),
     /// A literal in it cannot be what it has to be: a pattern, a time, a duration, an event's name.
     #[error("{0}")]
     Literal(String),
@@ -106,6 +110,7 @@ impl FilterError {
             Self::Syntax(_) => "filter-syntax",
             Self::UnknownName(_) => "filter-unknown-name",
             Self::NotAllowed(_) => "filter-not-allowed",
+            Self::NeverEqual(_) => "filter-never-equal",
             Self::Literal(_) => "filter-literal",
         }
     }

@@ -31,7 +31,7 @@ pub use breaker::BREAKER_FAILURES;
 pub use delivered::{DELIVERED_MAX, Delivered};
 pub use dispatcher::{Dispatcher, ORDER_WAIT_MAX};
 pub use error::DispatchError;
-pub use explain::Rule;
+pub use explain::{Answer, Rule};
 pub use filter::{
     FILTER_BRACKETS_MAX, FILTER_BYTES_MAX, FILTER_MATCHED_BYTES_MAX, FILTER_OPERATORS_MAX,
     FILTER_PATTERN_BYTES_MAX, FILTER_PATTERNS_MAX, FILTER_SUMS_MAX, Filter, FilterError, Verdict,

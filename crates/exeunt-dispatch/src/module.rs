@@ -52,12 +52,14 @@ pub(crate) struct Module {
 }
 
 impl Module {
-    /// A module that is not started yet. `config` is the name of the CA.
+    /// A module that is not started yet. `config` is the name of the CA; `starts` were tried before
+    /// its settings were changed.
     pub(crate) fn new(
         settings: Arc<ExitSettings>,
         config: String,
         store: Store,
         snapshots: Snapshots,
+        starts: u64,
     ) -> Self {
         let hello = Initialize {
             protocol: PROTOCOL_VERSION,
@@ -77,7 +79,7 @@ impl Module {
             down: None,
             failures: 0,
             next_check: UnixMillis::default(),
-            starts: 0,
+            starts,
         }
     }
 

@@ -1,10 +1,13 @@
 //! What an operator can order of a module. The module's own worker carries it out, under its lease,
 //! so that nobody else ever moves a cursor or touches a shelf.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
-    mpsc::SyncSender,
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+        mpsc::SyncSender,
+    },
 };
 
 use exeunt_types::EventSeq;
@@ -14,9 +17,11 @@ use crate::error::DispatchError;
 /// An order of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Tell these held or parked events once more, now; all of them where the list is empty.
+    /// Tell these events of the shelf once more, now, parked or held for a retry; all of them where
+    /// the list is empty.
     Retry(Vec<EventSeq>),
-    /// Take these events off the shelf untold, for good.
+    /// Take these events off the shelf untold, for good: parked, held for a retry, or waiting behind
+    /// another; all of them where the list is empty.
     Drop(Vec<EventSeq>),
     /// Tell everything from `from` to `to` again, then go on where the module stands now.
     Replay {
@@ -27,6 +32,25 @@ pub enum Order {
     },
     /// End a replay before its last event and go on where the module stood.
     CancelReplay,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verb, events) = match self {
+            Self::Retry(events) => ("tell again", events),
+            Self::Drop(events) => ("drop", events),
+            Self::Replay { from, to } => return write!(out, "replay events {from} to {to}"),
+            Self::CancelReplay => return out.write_str("end the replay"),
+        };
+        match events.as_slice() {
+            [] => write!(out, "{verb} all held events"),
+            [event] => write!(out, "{verb} event {event}"),
+            events => {
+                let numbers: Vec<String> = events.iter().map(ToString::to_string).collect();
+                write!(out, "{verb} events {}", numbers.join(", "))
+            }
+        }
+    }
 }
 
 /// What an order did.
@@ -70,5 +94,24 @@ impl Claim {
 
     fn change(&self, from: u8, to: u8) -> bool {
         self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_reads_as_words() {
+        let events = |numbers: &[u64]| numbers.iter().copied().map(EventSeq).collect();
+        for (order, words) in [
+            (Order::Retry(events(&[])), "tell again all held events"),
+            (Order::Retry(events(&[7])), "tell again event 7"),
+            (Order::Drop(events(&[16, 17])), "drop events 16, 17"),
+            (Order::Replay { from: EventSeq(3), to: EventSeq(6) }, "replay events 3 to 6"),
+            (Order::CancelReplay, "end the replay"),
+        ] {
+            assert_eq!(order.to_string(), words);
+        }
     }
 }

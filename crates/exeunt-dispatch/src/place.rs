@@ -122,8 +122,10 @@ pub(crate) enum Verdict {
     Accept,
     /// Settled: not this module's business.
     Skip,
-    /// On the shelf, with the reason.
-    Fail(String),
+    /// On the shelf, with the reason and the moment of the next attempt.
+    Fail { why: String, again: UnixMillis },
+    /// It failed for the last time: on the shelf for an operator, with the reason.
+    GiveUp(String),
     /// On the shelf for an operator, by the module's own wish, with the reason.
     Park(String),
     /// Not blamed; told again.
@@ -317,25 +319,20 @@ impl Place {
                 }
                 (Delivery::Answered(Outcome::Retry { after_ms, reason }), _) => {
                     let wish = after_ms.map_or(Duration::ZERO, Duration::from_millis);
-                    hold.push(self.retry(*told, wish, reason, rules));
-                    Verdict::Fail(reason.clone())
+                    self.retry(*told, wish, reason, rules, &mut hold)
                 }
                 (Delivery::Answered(_), _) => {
                     let why = "answer not understood";
-                    hold.push(self.retry(*told, Duration::ZERO, why, rules));
-                    Verdict::Fail(why.to_owned())
+                    self.retry(*told, Duration::ZERO, why, rules, &mut hold)
                 }
                 (Delivery::Failed(why), _) => {
-                    hold.push(self.retry(*told, Duration::ZERO, why, rules));
-                    Verdict::Fail(why.clone())
+                    self.retry(*told, Duration::ZERO, why, rules, &mut hold)
                 }
                 // It was alone when the process ended: it is the culprit, as far as can be known.
                 (Delivery::Unanswered, Some(fault)) if is_alone => {
                     interrupted = true;
                     deadly = Some(told.seq);
-                    let why = fault.to_string();
-                    hold.push(self.retry(*told, Duration::ZERO, &why, rules));
-                    Verdict::Fail(why)
+                    self.retry(*told, Duration::ZERO, &fault.to_string(), rules, &mut hold)
                 }
                 (Delivery::Unanswered, fault) => {
                     interrupted |= fault.is_some();
@@ -384,7 +381,7 @@ impl Place {
                     self.ahead.insert(seq);
                 }
                 Verdict::Again => *self.retold.entry(seq).or_default() += 1,
-                Verdict::Fail(_) | Verdict::Park(_) => (),
+                Verdict::Fail { .. } | Verdict::GiveUp(_) | Verdict::Park(_) => (),
             }
         }
         self.held_was_last = held_was_last;
@@ -435,14 +432,23 @@ impl Place {
     }
 
     /// The module's wish lengthens the pause and never shortens it, as the contract says.
-    fn retry(&self, told: Told, wish: Duration, why: &str, rules: &Rules<'_>) -> Held {
+    fn retry(
+        &self,
+        told: Told,
+        wish: Duration,
+        why: &str,
+        rules: &Rules<'_>,
+        hold: &mut Vec<Held>,
+    ) -> Verdict {
         let failures = self.attempts(told.seq).saturating_add(1);
         if rules.schedule.attempts_max <= failures {
-            return self.failed(told, HeldState::Parked, why, rules);
+            hold.push(self.failed(told, HeldState::Parked, why, rules));
+            return Verdict::GiveUp(why.to_owned());
         }
         let pause = rules.schedule.pause(failures, (rules.random)());
-        let pause = pause.max(wish.min(rules.schedule.longest));
-        self.failed(told, HeldState::Retry { at: rules.now.plus(pause) }, why, rules)
+        let again = rules.now.plus(pause.max(wish.min(rules.schedule.longest)));
+        hold.push(self.failed(told, HeldState::Retry { at: again }, why, rules));
+        Verdict::Fail { why: why.to_owned(), again }
     }
 
     fn failed(&self, told: Told, state: HeldState, why: &str, rules: &Rules<'_>) -> Held {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use exeunt_store::Lease;
+use exeunt_store::{CursorRow, HeldRow, HeldState, Lease};
 use exeunt_types::{EventSeq, ExitName, UnixMillis};
 
 use crate::{
@@ -128,9 +128,46 @@ impl Seat {
         }
     }
 
-    /// Goes on with what another seat of the module remembers.
+    /// Shows what the store has of the module: for one without a worker nobody else would, and for
+    /// the others until their worker has the lease.
+    pub(crate) fn showing(mut self, row: &CursorRow, held: &[HeldRow]) -> Self {
+        let Numbers { status, oldest_retry } =
+            self.numbers.get_mut().unwrap_or_else(PoisonError::into_inner);
+        status.replay = row.replay.map(|it| (it.to, it.resume_at));
+        for row in held {
+            match row {
+                HeldRow::Held(it) => match it.state {
+                    HeldState::Retry { .. } => {
+                        status.held_retry += 1;
+                        let oldest = oldest_retry.map_or(it.seq, |oldest| oldest.min(it.seq));
+                        *oldest_retry = Some(oldest);
+                    }
+                    HeldState::Wait => status.held_behind += 1,
+                    HeldState::Parked => status.held_parked += 1,
+                },
+                // The next worker puts it into quarantine; until then it is an operator's.
+                HeldRow::Corrupt { .. } => status.held_parked += 1,
+            }
+        }
+        self
+    }
+
+    /// Goes on with what another seat of the module remembers and has counted.
     pub(crate) fn succeeding(mut self, before: &Self) -> Self {
         self.ring = Arc::clone(&before.ring);
+        let old = before.numbers().status.clone();
+        let status = &mut self.numbers.get_mut().unwrap_or_else(PoisonError::into_inner).status;
+        *status = ExitStatus {
+            accepted: old.accepted,
+            skipped: old.skipped,
+            retried: old.retried,
+            attempts: old.attempts,
+            faults: old.faults,
+            starts: old.starts,
+            last_error: old.last_error,
+            last_error_at: old.last_error_at,
+            ..status.clone()
+        };
         self
     }
 

@@ -92,7 +92,9 @@ pub(crate) struct Parts {
 impl Worker {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { store, settings, snapshots, clock, random, holder, config, stop, seat } = parts;
-        let module = Module::new(Arc::clone(&settings), config, store.clone(), snapshots.clone());
+        let starts = seat.numbers().status.starts;
+        let module =
+            Module::new(Arc::clone(&settings), config, store.clone(), snapshots.clone(), starts);
         Self {
             store,
             settings,
@@ -349,12 +351,18 @@ impl Worker {
                     }
                     Verdict::Skip => status.skipped += 1,
                     Verdict::Again => (),
-                    Verdict::Fail(why) | Verdict::Park(why) => {
+                    Verdict::Fail { why, .. } | Verdict::GiveUp(why) | Verdict::Park(why) => {
                         // A module that parks an event has looked at it: its target is not dead.
-                        if matches!(verdict, Verdict::Fail(_)) {
+                        if !matches!(verdict, Verdict::Park(_)) {
                             self.breaker.failed();
                         }
-                        tracing::warn!(module = %self.settings.name, event = %seq, why, "event failed");
+                        let module = &self.settings.name;
+                        if let Verdict::Fail { again, .. } = verdict {
+                            let retry_in_ms = again.0.saturating_sub(now.0);
+                            tracing::warn!(%module, event = %seq, retry_in_ms, why, "event failed");
+                        } else {
+                            tracing::warn!(%module, event = %seq, why, "event parked");
+                        }
                         status.retried += 1;
                         status.last_error = Some(why.clone());
                         status.last_error_at = Some(now);
@@ -402,12 +410,12 @@ impl Worker {
     ) {
         let mut ring = self.seat.ring();
         for ((seq, kind, subject, attempt), (_, verdict)) in facts.iter().zip(&judgement.verdicts) {
-            let (outcome, reason) = match verdict {
-                Verdict::Accept => ("accepted", String::new()),
-                Verdict::Skip => ("skipped", String::new()),
-                Verdict::Fail(why) => ("failed", why.clone()),
-                Verdict::Park(why) => ("parked", why.clone()),
-                Verdict::Again => ("unanswered", String::new()),
+            let (outcome, reason, again) = match verdict {
+                Verdict::Accept => ("accepted", String::new(), None),
+                Verdict::Skip => ("skipped", String::new(), None),
+                Verdict::Fail { why, again } => ("failed", why.clone(), Some(between(at, *again))),
+                Verdict::GiveUp(why) | Verdict::Park(why) => ("parked", why.clone(), None),
+                Verdict::Again => ("unanswered", String::new(), None),
             };
             ring.push(Delivered {
                 number: 0,
@@ -416,6 +424,7 @@ impl Worker {
                 subject: subject.to_string(),
                 attempt: *attempt,
                 outcome,
+                again,
                 reason,
                 at,
                 took,

@@ -5,6 +5,10 @@ use std::{fmt, io, time::Duration};
 /// Longest excerpt of foreign text in an error, in characters: one line of a log stays one line.
 pub const EXCERPT_CHARS_MAX: usize = 120;
 
+/// Longest piece of a module's last line in an error, in characters. It is the line's end that is
+/// kept: after the path of a program comes what was wrong with it.
+pub const LAST_WORDS_CHARS_MAX: usize = 300;
+
 /// Why a module process did not start. Nothing of it is left running.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -183,7 +187,7 @@ struct LastWords<'a>(Option<&'a str>);
 impl fmt::Display for LastWords<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(line) => write!(out, ", last words: {}", excerpt(line.as_bytes())),
+            Some(line) => write!(out, ", last words: {}", line_end(line, LAST_WORDS_CHARS_MAX)),
             None => Ok(()),
         }
     }
@@ -206,6 +210,13 @@ pub(crate) fn one_line(text: &str, chars_max: usize) -> String {
     out
 }
 
+/// The end of foreign text, as one line of an ellipsis and at most `chars_max` characters.
+fn line_end(text: &str, chars_max: usize) -> String {
+    let end = text.char_indices().rev().take(chars_max).last().map_or(0, |(at, _)| at);
+    let cut = if end == 0 { "" } else { "…" };
+    cut.chars().chain(text[end..].chars().map(printable)).collect()
+}
+
 /// Keeps foreign text from moving the cursor, ending the line or colouring the log.
 pub(crate) fn printable(it: char) -> char {
     if it.is_control() && it != '\t' { char::REPLACEMENT_CHARACTER } else { it }
@@ -222,6 +233,19 @@ mod tests {
         let long = excerpt("ü".repeat(1000).as_bytes());
         assert_eq!(long.chars().count(), EXCERPT_CHARS_MAX + 1);
         assert!(long.ends_with("ü…"));
+    }
+
+    #[test]
+    fn of_long_last_words_the_end_is_kept() {
+        let path = "/srv/modules/".repeat(40);
+        let last_words = Some(format!("sh: cannot open '{path}issued.py': No such file"));
+        let fault = Fault::Exited { status: "exit status: 2".into(), last_words };
+        let says = fault.to_string();
+        assert!(says.ends_with("/srv/modules/issued.py': No such file"), "{says}");
+        assert!(says.starts_with("module ended (exit status: 2), last words: …"), "{says}");
+        assert_eq!(line_end("ü".repeat(300).as_str(), 300), "ü".repeat(300));
+        assert_eq!(line_end("aüb", 2), "…üb");
+        assert_eq!(line_end("", 2), "");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use call_backs::{
     CALL_BACKS_PER_ATTEND_MAX, CALL_BACKS_PER_BATCH_MAX, CallBacks, FEATURES, NoCallBacks,
 };
 pub use command::{INHERITED_VARIABLES, ModuleCommand, TEMPORARY_FOLDER};
-pub use error::{EXCERPT_CHARS_MAX, Fault, StartError};
+pub use error::{EXCERPT_CHARS_MAX, Fault, LAST_WORDS_CHARS_MAX, StartError};
 pub use limits::HostLimits;
 pub use manage::{ManageAnswer, ManageCall, manage};
 pub use process::{BatchReport, Delivery, ModuleProcess, TEXT_CHARS_MAX};

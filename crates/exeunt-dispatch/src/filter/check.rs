@@ -16,7 +16,9 @@ use regex::RegexBuilder;
 
 use super::{
     FILTER_BRACKETS_MAX, FILTER_BYTES_MAX, FILTER_OPERATORS_MAX, FILTER_PATTERN_BYTES_MAX,
-    FILTER_PATTERNS_MAX, FILTER_SUMS_MAX, FilterError, one_line,
+    FILTER_PATTERNS_MAX, FILTER_SUMS_MAX, FilterError,
+    kinds::{self, Kind},
+    one_line,
     values::{self, Duration, EventField, Map, Pattern, Slot, Timestamp},
 };
 
@@ -64,18 +66,32 @@ pub(super) struct Checked {
 
 pub(super) fn checked(text: &str) -> Result<Checked, FilterError> {
     measure(text)?;
+    if text.trim().is_empty() {
+        return Err(FilterError::Syntax("the expression is empty".to_owned()));
+    }
     let nesting = u16::try_from(FILTER_BRACKETS_MAX + FILTER_OPERATORS_MAX).unwrap_or(u16::MAX);
     let mut expression =
         Parser::new().max_recursion_depth(nesting).parse(text).map_err(|errors| {
             let first = errors.errors.first();
             let place = first.map(|it| format!(" (line {}, character {})", it.pos.0, it.pos.1));
-            let what = first.map_or("it is no expression", |it| it.msg.as_str());
+            let what = first.map_or("it is no expression", |it| in_words(it.msg.as_str()));
             FilterError::Syntax(one_line(&format!("{what}{}", place.unwrap_or_default())))
         })?;
     let mut walk = Walk { slots: Vec::new(), sums: 0, patterns: 0 };
     walk.expression(&mut expression)?;
     at_most("sums", walk.sums, FILTER_SUMS_MAX)?;
     Ok(Checked { text: text.to_owned(), expression, slots: walk.slots })
+}
+
+/// What the parser says, in the words of an operator where it is one of the usual mistakes.
+fn in_words(said: &str) -> &str {
+    if said.contains("token recognition error at: '=") {
+        "equality is written =="
+    } else if said.contains("'<EOF>'") && said.contains("input '<EOF>'") {
+        "the expression ends too early"
+    } else {
+        said
+    }
 }
 
 /// Bounds the depth of the tree by what is in the text, before anybody recurses into it.
@@ -112,19 +128,21 @@ struct Walk {
 }
 
 impl Walk {
-    fn expression(&mut self, node: &mut IdedExpr) -> Result<(), FilterError> {
+    fn expression(&mut self, node: &mut IdedExpr) -> Result<Kind, FilterError> {
         if let Some(slot) = slot_of(&node.expr)? {
+            let kind = kinds::of_slot(&slot);
             node.expr = self.slot(slot);
-            return Ok(());
+            return Ok(kind);
         }
         match &mut node.expr {
-            Expr::Literal(_) => Ok(()),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|it| self.expression(it)),
+            Expr::Literal(literal) => Ok(kinds::of_literal(literal)),
+            Expr::List(list) => self.all(&mut list.elements).map(|_| Kind::List),
             Expr::Call(call) => {
-                if let Some(replacement) = self.call(call)? {
+                let (kind, replacement) = self.call(call)?;
+                if let Some(replacement) = replacement {
                     node.expr = replacement;
                 }
-                Ok(())
+                Ok(kind)
             }
             Expr::Ident(name) => Err(bare_name(name)),
             Expr::Select(select) => Err(FilterError::NotAllowed(format!(
@@ -142,32 +160,41 @@ impl Walk {
         }
     }
 
-    fn call(&mut self, call: &mut CallExpr) -> Result<Option<Expr>, FilterError> {
+    fn all(&mut self, nodes: &mut [IdedExpr]) -> Result<Vec<Kind>, FilterError> {
+        nodes.iter_mut().map(|it| self.expression(it)).collect()
+    }
+
+    /// What the call gives, and what has to stand in its place.
+    fn call(&mut self, call: &mut CallExpr) -> Result<(Kind, Option<Expr>), FilterError> {
         let name = call.func_name.as_str();
         match (name, &mut call.target, call.args.as_mut_slice()) {
             ("matches", Some(text), [pattern]) => {
                 let pattern = self.pattern(literal("matches", pattern)?)?;
                 self.expression(text)?;
-                return Ok(Some(matches_call(std::mem::take(text.as_mut()), pattern)));
+                let text = std::mem::take(text.as_mut());
+                return Ok((Kind::Truth, Some(matches_call(text, pattern))));
             }
             ("matches", None, [text, pattern]) => {
                 let pattern = self.pattern(literal("matches", pattern)?)?;
                 self.expression(text)?;
-                return Ok(Some(matches_call(std::mem::take(text), pattern)));
+                let text = std::mem::take(text);
+                return Ok((Kind::Truth, Some(matches_call(text, pattern))));
             }
             ("timestamp", None, [at]) => {
                 let text = literal("timestamp", at)?;
                 let at = text
                     .parse()
                     .map_err(|_| wrong_literal(text, "is no time like 2027-01-01T00:00:00Z"))?;
-                return Ok(Some(self.slot(Slot::Constant(Box::new(Timestamp(at))))));
+                let slot = self.slot(Slot::Constant(Box::new(Timestamp(at))));
+                return Ok((Kind::Time, Some(slot)));
             }
             ("duration", None, [span]) => {
                 let text = literal("duration", span)?;
                 let span = text
                     .parse()
                     .map_err(|_| wrong_literal(text, "is no duration like 2160h or 1h30m"))?;
-                return Ok(Some(self.slot(Slot::Constant(Box::new(Duration(span))))));
+                let slot = self.slot(Slot::Constant(Box::new(Duration(span))));
+                return Ok((Kind::Duration, Some(slot)));
             }
             _ => (),
         }
@@ -185,8 +212,23 @@ impl Walk {
         if let Some(target) = &mut call.target {
             self.expression(target)?;
         }
-        call.args.iter_mut().try_for_each(|it| self.expression(it))?;
-        Ok(None)
+        let kind = match (name, call.args.as_mut_slice()) {
+            (operators::IN, [one, IdedExpr { expr: Expr::List(list), .. }]) => {
+                let of_one = self.expression(one)?;
+                let entries = self.all(&mut list.elements)?;
+                for (entry, of_entry) in list.elements.iter().zip(entries) {
+                    kinds::check_equal((one, of_one), (entry, of_entry), &self.slots)?;
+                }
+                Kind::Truth
+            }
+            (operators::EQUALS | operators::NOT_EQUALS, [left, right]) => {
+                let (of_left, of_right) = (self.expression(left)?, self.expression(right)?);
+                kinds::check_equal((left, of_left), (right, of_right), &self.slots)?;
+                Kind::Truth
+            }
+            (_, arguments) => kinds::of_call(name, &self.all(arguments)?),
+        };
+        Ok((kind, None))
     }
 
     fn slot(&mut self, slot: Slot) -> Expr {

@@ -12,7 +12,7 @@ use cel::{
     context::VariableResolver,
 };
 use exeunt_module::{
-    Event, Extension, Value,
+    Event, Extension, PropType, Value,
     view::{View, ViewError},
 };
 use exeunt_types::EventKind;
@@ -88,7 +88,7 @@ impl Map {
         match self {
             Self::Attributes => View::of(event).request_attribute(name).ok().map(text),
             Self::Extensions => None,
-            _ => self.property(event, name).ok().map(property),
+            _ => self.property(event, name, None).ok().map(property),
         }
     }
 
@@ -96,15 +96,20 @@ impl Map {
         match self {
             Self::Attributes => View::of(event).request_attribute(name).is_ok(),
             Self::Extensions => event.extensions.extension(name).is_some(),
-            _ => self.property(event, name).is_ok(),
+            _ => self.property(event, name, None).is_ok(),
         }
     }
 
-    fn property<'a>(self, event: &'a Event, name: &str) -> Result<Cow<'a, Value>, ViewError> {
+    fn property<'a>(
+        self,
+        event: &'a Event,
+        name: &str,
+        kind: Option<PropType>,
+    ) -> Result<Cow<'a, Value>, ViewError> {
         match self {
-            Self::Request => View::of(event).request_property(name, None),
-            Self::Certificate => View::of(event).certificate_property(name, None),
-            Self::System => View::of_system(&event.system).certificate_property(name, None),
+            Self::Request => View::of(event).request_property(name, kind),
+            Self::Certificate => View::of(event).certificate_property(name, kind),
+            Self::System => View::of_system(&event.system).certificate_property(name, kind),
             Self::Detail => event
                 .detail
                 .property(name)
@@ -120,13 +125,34 @@ impl Map {
     pub(super) fn can_have(self, name: &str) -> bool {
         // Under context 0 the CA's own properties could be read as well.
         let event = Event { context: 1, ..Event::default() };
-        !matches!(self.property(&event, name), Err(ViewError::Unknown { .. }))
+        !matches!(self.property(&event, name, None), Err(ViewError::Unknown { .. }))
+    }
+
+    /// The type that the value of that name has in every event; `None` where no rule says it.
+    pub(super) fn type_of(self, name: &str) -> Option<PropType> {
+        match self {
+            // What an event says beyond its properties, and what a requester says, are texts.
+            Self::Detail | Self::Attributes => return Some(PropType::String),
+            Self::Extensions => return None,
+            Self::Request | Self::Certificate | Self::System => (),
+        }
+        let event = Event { context: 1, ..Event::default() };
+        let can_be = |kind: &PropType| {
+            !matches!(self.property(&event, name, Some(*kind)), Err(ViewError::Type { .. }))
+        };
+        let mut types = PropType::ALL.into_iter().filter(can_be);
+        types.next().filter(|_| types.next().is_none())
     }
 }
 
 /// Name of the slot with that number.
 pub(super) fn slot_name(number: usize) -> String {
     format!("{SLOT_SIGN}{number}")
+}
+
+/// The number in the name of a slot.
+pub(super) fn slot_number(name: &str) -> Option<usize> {
+    name.strip_prefix(SLOT_SIGN)?.parse().ok()
 }
 
 /// Whether a name is that of a slot. An expression fails with it where the slot is empty.
@@ -142,7 +168,7 @@ pub(super) struct Reading<'a> {
 
 impl VariableResolver for Reading<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        let number: usize = variable.strip_prefix(SLOT_SIGN)?.parse().ok()?;
+        let number = slot_number(variable)?;
         let event = self.event;
         match self.slots.get(number)? {
             Slot::Event(field) => Some(event_field(*field, event)),

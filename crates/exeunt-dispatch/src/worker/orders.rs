@@ -21,7 +21,7 @@ impl Worker {
             let done = self.carry_out(&ordered.order);
             let answer = match done {
                 Ok(events) => {
-                    tracing::info!(module = %self.name(), order = ?ordered.order, events, "order carried out");
+                    tracing::info!(module = %self.name(), order = %ordered.order, events, "order carried out");
                     Ok(Done { events })
                 }
                 Err(Trouble::Order(err)) => Err(err),

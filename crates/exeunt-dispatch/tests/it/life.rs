@@ -1,6 +1,6 @@
 //! Modules that come, go and change while the server works, and what the operator lets them hear.
 
-use exeunt_dispatch::{ExitState, Filter, Order};
+use exeunt_dispatch::{Answer, ExitState, Filter, Order, Rule};
 use exeunt_types::EventKind;
 
 use super::*;
@@ -165,20 +165,73 @@ fn every_rule_says_why_a_module_was_told_or_not() {
     status_when(&dispatcher, |it| it.lag == 0 && it.mask == Some(1));
     let verdict = |seq| {
         let logged = stage.store.event(EventSeq(seq)).unwrap().unwrap();
-        let rules = dispatcher.explain(&named("clerk"), &logged).unwrap();
-        let no: Vec<_> = rules.iter().filter(|it| !it.holds).map(|it| it.rule).collect();
-        (no, rules.last().unwrap().because.clone())
+        let rules = dispatcher.explain(&named("clerk"), &logged, None).unwrap();
+        let no = |it: &&Rule| it.answer == Answer::No;
+        let no: Vec<_> = rules.iter().filter(no).map(|it| it.rule).collect();
+        let last = rules.last().unwrap().clone();
+        assert_eq!((last.rule, last.answer), ("the event has been settled", Answer::Yes));
+        (no, last.because)
     };
     let (no, last) = verdict(1);
-    assert!(no.contains(&"the module asked for such events"), "{no:?}");
+    assert_eq!(no, ["the module asked for such events", "the expression in `where` is true"]);
     assert_eq!(last, "it was passed over");
     let (no, _) = verdict(2);
-    assert_eq!(no, ["the expression in `where` is true", "the event has been settled"]);
+    assert_eq!(no, ["the expression in `where` is true"]);
     stage.issue(8);
     status_when(&dispatcher, |it| it.cursor == EventSeq(3));
     let (no, last) = verdict(3);
     assert_eq!(no, [""; 0]);
-    assert_eq!(last, "the module accepted or skipped it, unless an operator has dropped it");
+    assert_eq!(last, "the module accepted or skipped it");
+}
+
+#[test]
+fn an_explanation_says_what_is_still_to_come_and_what_nobody_can_know() {
+    let stage = Stage::new();
+    stage.deny(2);
+    let mut module = stage.module("clerk", PARKS_AND_FAILS);
+    module.retry.longest = Duration::from_hours(1);
+    let explained = |dispatcher: &Dispatcher, seq, dropped| {
+        let logged = stage.store.event(EventSeq(seq)).unwrap().unwrap();
+        let rules = dispatcher.explain(&named("clerk"), &logged, dropped).unwrap();
+        let line = |it: &Rule| (it.answer, format!("{}: {}", it.rule, it.because));
+        rules.iter().map(line).collect::<Vec<_>>()
+    };
+    let line = |answer, text: &str| (answer, text.to_owned());
+
+    // 1. Before its first start nobody knows what it asks for.
+    let disabled = ExitSettings { enabled: false, ..module.clone() };
+    let dispatcher = stage.start(vec![disabled]);
+    let expected = [
+        line(Answer::No, "the module is enabled: it is disabled; its events wait in the log"),
+        line(
+            Answer::Yes,
+            "the event is not older than the module's start: the module began after event 0; \
+             this is event 1",
+        ),
+        line(
+            Answer::Unknown,
+            "the module asked for such events: it has not said yet what it asks for",
+        ),
+        line(Answer::NotYet, "it has been told: the module is at event 0"),
+    ];
+    assert_eq!(explained(&dispatcher, 1, None), expected);
+
+    // 2. On the shelf.
+    dispatcher.replace(module).unwrap();
+    status_when(&dispatcher, |it| it.held_parked == 1 && it.held_retry == 1 && it.lag == 0);
+    let parked = explained(&dispatcher, 1, None);
+    assert_eq!(parked[0], line(Answer::Yes, "the module is enabled: "));
+    let settled = "the event has been settled";
+    let expected = line(Answer::No, &format!("{settled}: it is parked after 1 attempt: no"));
+    assert_eq!(parked.last(), Some(&expected));
+    let because = "1 attempt failed, it is told again: busy";
+    let expected = line(Answer::NotYet, &format!("{settled}: {because}"));
+    assert_eq!(explained(&dispatcher, 2, None).last(), Some(&expected));
+
+    // 3. Dropped.
+    dispatcher.order(&named("clerk"), Order::Drop(vec![EventSeq(1)])).unwrap();
+    let expected = line(Answer::Yes, &format!("{settled}: it was dropped by local:0: obsolete"));
+    assert_eq!(explained(&dispatcher, 1, Some("local:0: obsolete")).last(), Some(&expected));
 }
 
 #[test]
@@ -225,7 +278,13 @@ def notify(call):
         let of: Vec<_> = all.iter().filter(|it| it.seq == EventSeq(seq)).collect();
         of.iter().map(|it| (it.attempt, it.outcome)).collect::<Vec<_>>()
     };
-    assert_eq!(of(1), [(1, "failed"), (2, "failed")]);
+    assert_eq!(of(1), [(1, "failed"), (2, "parked")], "the last failure parks it");
+    let again: Vec<_> = all.iter().map(|it| (it.outcome, it.again)).collect();
+    for (outcome, again) in again {
+        // Half of the first pause: the lowest draw.
+        let expected = (outcome == "failed").then_some(Duration::from_millis(50));
+        assert_eq!(again, expected, "{outcome}");
+    }
     assert_eq!(of(2), [(1, "skipped")]);
     assert!(all.iter().any(|it| it.subject == "request:1" && it.reason == "busy"));
     assert!(all.iter().any(|it| it.kind == EventKind::STARTUP && it.subject == "server"));
@@ -318,4 +377,90 @@ open(os.path.join(FOLDER, "started"), "w").close()
     stage.deny(1);
     status_when(&dispatcher, |it| it.cursor == EventSeq(2));
     assert_eq!(stage.heard_seqs("clerk"), [1, 2]);
+}
+
+/// Parks event 1, has event 2 tried again and accepts the others.
+const PARKS_AND_FAILS: &str = r#"
+def notify(call):
+    if there_is("open"):
+        accept(call)
+    elif seq(call) == 1:
+        answer(call, {"outcome": "park", "reason": "no"})
+    elif seq(call) == 2:
+        retry(call, 3600000)
+    else:
+        accept(call)
+"#;
+
+#[test]
+fn a_module_without_a_worker_shows_what_is_on_its_shelf() {
+    let stage = Stage::new();
+    stage.deny(2);
+    let module = ExitSettings {
+        retry: RetrySchedule {
+            longest: Duration::from_hours(1),
+            ..stage.module("clerk", "").retry
+        },
+        ..stage.module("clerk", PARKS_AND_FAILS)
+    };
+    let disabled = ExitSettings { enabled: false, ..module.clone() };
+    let shelf = |it: &ExitStatus| (it.held_parked, it.held_retry, it.held_behind);
+    let dispatcher = stage.start(vec![module.clone()]);
+    status_when(&dispatcher, |it| shelf(it) == (1, 1, 0) && it.lag == 0);
+
+    // Disabled while the server runs.
+    dispatcher.replace(disabled.clone()).unwrap();
+    let status = dispatcher.status().remove(0);
+    assert_eq!(status.state.word(), "disabled");
+    assert_eq!(shelf(&status), (1, 1, 0));
+    assert!(status.oldest_unsettled_age.is_some(), "event 2 is still to be told");
+
+    // After the server was started again.
+    drop(dispatcher);
+    let dispatcher = stage.start(vec![disabled]);
+    assert_eq!(shelf(&dispatcher.status()[0]), (1, 1, 0));
+
+    // And from the first moment of an enabled one, whatever its worker is doing.
+    dispatcher.replace(module).unwrap();
+    assert_eq!(shelf(&dispatcher.status()[0]), (1, 1, 0));
+}
+
+#[test]
+fn what_was_counted_before_a_change_of_the_settings_counts_on() {
+    let stage = Stage::new();
+    stage.deny(2);
+    let module = stage.module("clerk", PARKS_AND_FAILS);
+    let dispatcher = stage.start(vec![module.clone()]);
+    stage.deny(1);
+    let before = status_when(&dispatcher, |it| it.accepted != 0 && it.lag == 0);
+    assert_eq!(before.starts, 1);
+    dispatcher.replace(ExitSettings { enabled: false, ..module.clone() }).unwrap();
+    let between = dispatcher.status().remove(0);
+    assert_eq!((between.accepted, between.starts), (before.accepted, 1));
+    assert_eq!((between.attempts, between.last_error), (before.attempts, before.last_error));
+    dispatcher.replace(module).unwrap();
+    stage.deny(1);
+    let after = status_when(&dispatcher, |it| before.accepted < it.accepted && it.lag == 0);
+    assert_eq!(after.starts, 2);
+    assert!(before.attempts < after.attempts);
+}
+
+#[test]
+fn a_module_that_is_to_begin_beyond_the_log_is_told_where_the_log_ends() {
+    let stage = Stage::new();
+    stage.deny(5);
+    let dispatcher = stage.start(Vec::new());
+    let begins = |after| ExitSettings {
+        start_at: StartAt::After(EventSeq(after)),
+        ..stage.module("clerk", "")
+    };
+    let refused = dispatcher.add(begins(998)).unwrap_err();
+    assert_eq!(refused.code(), "order-invalid");
+    assert_eq!(refused.to_string(), "there is no event 999 yet; the newest is 5");
+    assert!(dispatcher.status().is_empty());
+    // The next event that will be there is not beyond it.
+    dispatcher.add(begins(5)).unwrap();
+    stage.deny(1);
+    status_when(&dispatcher, |it| it.cursor == EventSeq(6));
+    assert_eq!(stage.heard_seqs("clerk"), [6]);
 }
