@@ -3,10 +3,14 @@
 
 mod authority;
 mod crash;
+mod crl_failures;
+mod crls;
 mod disk;
 mod foreign;
 mod mutants;
+mod officers;
 mod outcomes;
+mod revocation;
 mod serials;
 mod support;
 mod threads;

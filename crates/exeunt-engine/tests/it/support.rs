@@ -4,7 +4,8 @@ pub mod requests;
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
@@ -164,6 +165,21 @@ impl SigningKey for TestKey {
     }
 
     fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError> {
+        if self.is_honest()? { self.real.sign(tbs) } else { self.real.sign(b"something else") }
+    }
+
+    fn sign_reader(&self, tbs: &mut dyn Read) -> Result<Vec<u8>, SignError> {
+        if self.is_honest()? {
+            self.real.sign_reader(tbs)
+        } else {
+            self.real.sign(b"something else")
+        }
+    }
+}
+
+impl TestKey {
+    /// What comes before each signature. Whether it is one of what was asked for.
+    fn is_honest(&self) -> Result<bool, SignError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let meanwhile = self.meanwhile.lock().unwrap().take();
         if let Some(act) = meanwhile {
@@ -171,14 +187,14 @@ impl SigningKey for TestKey {
         }
         let habit = *self.habit.lock().unwrap();
         match habit {
-            Habit::Sign => self.real.sign(tbs),
+            Habit::Sign => Ok(true),
             Habit::Fail => Err(SignError::Module {
                 algorithm: self.algorithm(),
                 source: "the token in slot 7 was pulled out".into(),
             }),
             Habit::Panic => panic!("the key panics, as it was told to"),
             Habit::Abort => std::process::abort(),
-            Habit::Lie => self.real.sign(b"something else"),
+            Habit::Lie => Ok(false),
         }
     }
 }
@@ -194,6 +210,8 @@ pub struct House {
     pub default_template: Option<String>,
     pub publication: Publication,
     pub crls: CrlSettings,
+    /// In the house's own folder, if none is named.
+    pub crl_folder: Option<PathBuf>,
 }
 
 impl House {
@@ -215,6 +233,7 @@ impl House {
             default_template: Some("tls".to_owned()),
             publication: Publication::default(),
             crls: CrlSettings::default(),
+            crl_folder: None,
         }
     }
 
@@ -250,7 +269,7 @@ impl House {
             entropy,
             check_signatures: true,
             crls: self.crls.clone(),
-            crl_folder: self.folder.path().join("crls"),
+            crl_folder: self.crl_folder.clone().unwrap_or_else(|| self.folder.path().join("crls")),
         };
         Engine::new(parts, &self.certificate, &self.publication)
     }
@@ -421,4 +440,26 @@ pub fn check_fault_of_the_house(err: &SubmitError, code: &str) {
     assert_eq!(err.code(), code, "{err:?}");
     assert_eq!(err.blame(), Blame::Operator);
     assert_eq!(err.public_message(), "the CA is unable to issue at the moment");
+}
+
+/// An officer at the socket.
+pub fn officer() -> Caller {
+    Caller { name: "local:0".to_owned(), door: Door::Local }
+}
+
+impl Ca {
+    /// Kinds of all events, oldest first.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        let events = self.engine.store().events_after(EventSeq(0), 1000).unwrap();
+        events.iter().map(|it| it.kind.word()).collect()
+    }
+
+    /// The audit trail, each entry as `actor action object detail`.
+    pub fn audited(&self) -> Vec<String> {
+        let rows = self.engine.store().audit_after(0, 1000).unwrap();
+        let line = |it: exeunt_store::AuditEntry| {
+            format!("{} {} {} {}", it.actor, it.action, it.object, it.detail).trim().to_owned()
+        };
+        rows.into_iter().map(|it| line(it.entry)).collect()
+    }
 }

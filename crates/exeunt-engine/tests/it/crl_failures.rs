@@ -1,0 +1,179 @@
+//! Keys, disks and processes that fail while lists are made: nothing half done is ever a list.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use exeunt_engine::Blame;
+use exeunt_store::Store;
+use exeunt_types::{CrlNumber, EventKind, SubjectKey};
+
+use crate::crls::{BASE, house, publish};
+use crate::support::{Ca, Habit, House, TestKey, create_store, officer};
+
+/// Files in the folder of lists, in order.
+fn files(house: &House) -> Vec<String> {
+    let Ok(found) = fs::read_dir(house.folder.path().join("crls")) else { return Vec::new() };
+    let mut names: Vec<_> =
+        found.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The key does this at the second signature from now on, which is the delta's.
+fn at_the_second(key: &TestKey, habit: Habit) {
+    let (first, second) = (key.clone(), key.clone());
+    let then = Box::new(move || second.shall(habit));
+    key.meanwhile(Box::new(move || first.meanwhile(then)));
+}
+
+/// Nothing was published by number 1; everything is by number 2.
+#[track_caller]
+fn check_recovered(house: &House, ca: &Ca) {
+    assert_eq!(files(house), [""; 0]);
+    assert_eq!(ca.engine.current_crls().unwrap(), []);
+    assert_eq!(ca.kinds(), [""; 0]);
+    ca.key.shall(Habit::Sign);
+    let records = publish(ca, BASE);
+    assert_eq!(records.iter().map(|it| it.number).collect::<Vec<_>>(), [CrlNumber(2); 2]);
+    assert_eq!(files(house), ["2-0-0-base.crl", "2-0-0-delta.crl"]);
+}
+
+#[test]
+fn a_key_that_fails_in_the_middle_leaves_nothing_but_a_skipped_number() {
+    for (habit, code) in [(Habit::Fail, "crl-sign"), (Habit::Lie, "crl-signature")] {
+        let house = house();
+        let ca = house.open();
+        at_the_second(&ca.key, habit);
+        let err = ca.engine.publish_crls(BASE, Some(&officer())).unwrap_err();
+        assert_eq!((err.code(), err.number()), (code, Some(CrlNumber(1))));
+        assert_eq!(err.blame(), Blame::Operator);
+        let words = "the CA is unable to publish a revocation list at the moment";
+        assert_eq!(err.public_message(), words);
+        check_recovered(&house, &ca);
+    }
+}
+
+#[test]
+fn a_key_that_panics_holds_no_later_run_back() {
+    let house = house();
+    let ca = house.open();
+    at_the_second(&ca.key, Habit::Panic);
+    thread::scope(|scope| {
+        let run = scope.spawn(|| ca.engine.publish_crls(BASE, None));
+        assert!(run.join().is_err());
+    });
+    check_recovered(&house, &ca);
+}
+
+const CHILD: &str = "EXEUNT_TEST_ABORTED_CRL";
+
+/// Not a test by itself: the process that dies when the base is in its place and the delta is not.
+#[test]
+fn aborted_child() {
+    let Some(folder) = std::env::var_os(CHILD) else { return };
+    let mut house = house();
+    // The folder outlives this process.
+    let path = Path::new(&folder);
+    let store = Store::open(&path.join("store.db")).unwrap();
+    house.crl_folder = Some(path.join("crls"));
+    let ca = house.open_with(store);
+    at_the_second(&ca.key, Habit::Abort);
+    drop(ca.engine.publish_crls(BASE, None));
+    unreachable!("the process lives");
+}
+
+#[test]
+fn a_process_that_dies_in_the_middle_leaves_files_that_recovery_removes() {
+    let house = house();
+    create_store(&house.folder.path().join("store.db"));
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crl_failures::aborted_child", "--nocapture"])
+        .env(CHILD, house.folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert_eq!(child.status.code(), None, "it was to die by a signal: {said}");
+    assert_eq!(files(&house), ["1-0-0-base.crl"]);
+    // What is not a list stays, whoever put it there.
+    let crls = house.folder.path().join("crls");
+    fs::write(crls.join("1-0-0-delta.crl.tmp"), b"half").unwrap();
+    fs::write(crls.join("index.html"), b"mine").unwrap();
+
+    let ca = house.open();
+    ca.engine.recover().unwrap();
+    assert_eq!(files(&house), ["index.html"]);
+    fs::remove_file(crls.join("index.html")).unwrap();
+    check_recovered(&house, &ca);
+    // What is a fact stays, too.
+    ca.engine.recover().unwrap();
+    assert_eq!(files(&house).len(), 2);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_the_operators() {
+    let mut house = house();
+    let file = house.folder.path().join("in-the-way");
+    fs::write(&file, b"").unwrap();
+    house.crl_folder = Some(file);
+    let ca = house.open();
+    let err = ca.engine.publish_crls(BASE, None).unwrap_err();
+    assert_eq!((err.code(), err.blame()), ("crl-file", Blame::Operator));
+    assert_eq!(err.number(), Some(CrlNumber(1)));
+    assert_eq!(ca.engine.current_crls().unwrap(), []);
+}
+
+#[test]
+fn a_store_that_vanishes_publishes_nothing() {
+    let house = house();
+    let ca = house.open();
+    publish(&ca, BASE);
+    let path = house.folder.path().join("store.db");
+    ca.key.meanwhile(Box::new(move || fs::remove_file(&path).unwrap()));
+    let err = ca.engine.publish_crls(BASE, None).unwrap_err();
+    assert_eq!(err.code(), "store-missing");
+}
+
+#[test]
+fn a_failure_is_told_with_its_reason_its_number_and_how_often_it_happened() {
+    let ca = house().open();
+    for attempt in ["1", "2"] {
+        ca.key.shall(Habit::Fail);
+        let err = ca.engine.publish_crls(BASE, None).unwrap_err();
+        let event = ca.engine.note_crl_failure(&err).unwrap();
+        let event = ca.event(event);
+        assert_eq!(event.kind, EventKind::CRL_PUBLICATION_FAILED);
+        assert_eq!(event.subject, SubjectKey::Crl);
+        let reason = format!("crl-sign: signing revocation list {attempt} failed");
+        let expected = [("Reason", reason.as_str()), ("Number", attempt), ("Attempt", attempt)];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(event.detail, expected);
+    }
+    ca.key.shall(Habit::Sign);
+    publish(&ca, BASE);
+    // From the beginning: the last run went well. An order that makes no sense has no number.
+    let err = ca.engine.publish_crls(exeunt_engine::CrlOrder::default(), None).unwrap_err();
+    let event = ca.event(ca.engine.note_crl_failure(&err).unwrap());
+    let names: Vec<_> = event.detail.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["Reason", "Attempt"]);
+    assert_eq!(event.detail[1].1, "1");
+}
+
+#[test]
+fn runs_at_the_same_time_come_one_after_the_other() {
+    let house = house();
+    let ca = Arc::new(house.open());
+    let mut numbers: Vec<u64> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| publish_quietly(&ca))).collect();
+        runs.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    assert_eq!(files(&house).len(), 8);
+}
+
+fn publish_quietly(ca: &Ca) -> u64 {
+    ca.engine.publish_crls(BASE, None).unwrap()[0].number.0
+}
