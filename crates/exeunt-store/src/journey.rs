@@ -171,8 +171,7 @@ impl Store {
     ) -> Result<Option<EventSeq>, StoreError> {
         let message = message.to_owned();
         self.write(move |tx| {
-            let sql = INTENT;
-            let found = tx.query_one("reading an intent", sql, [sql_int(request.0)], |row| {
+            let found = tx.query_one("reading an intent", INTENT, [sql_int(request.0)], |row| {
                 Ok(read_leftover(row))
             })?;
             let leftover = found

@@ -37,10 +37,11 @@ impl Store {
     /// Calls `each` for the revoked certificates of a CA key and a part of its lists, until it
     /// answers `false`. All are of the same moment, and one is in memory at a time.
     ///
-    /// Without `since`: those that are revoked now, in the order of their requests. With it, what
-    /// has changed since then: those whose command ran then or later, released ones too, in the order
-    /// of that time; and those whose command had run before and which count from then on or later. Serial
-    /// numbers that were given up follow, in part 0, revoked without a reason when that happened.
+    /// Without `since`: those that are revoked now, in the order of their requests, also where the
+    /// revocation counts from a later time on. With it, what has changed since then: those whose
+    /// command ran then or later, released ones too, in the order of that time; and those whose
+    /// command had run before and which count from then on or later. Serial numbers that were given
+    /// up follow, in part 0, revoked without a reason when that happened.
     ///
     /// # Errors
     ///
