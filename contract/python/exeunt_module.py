@@ -205,11 +205,16 @@ class Skip(Outcome):
 
 class Retry(Outcome):
     """Not now. ``after`` is the shortest pause, in seconds or as a ``timedelta``; left out, the
-    server's schedule decides alone. ``reason`` is one line for the operator."""
+    server's schedule decides alone. ``reason`` is one line for the operator; a text alone is one:
+    ``Retry("no connection")``."""
 
     def __init__(
-        self, after: Union[float, datetime.timedelta, None] = None, reason: str = ""
+        self, after: Union[float, datetime.timedelta, str, None] = None, reason: str = ""
     ) -> None:
+        if isinstance(after, str):
+            if reason:
+                raise TypeError("after is a number of seconds or a timedelta: Retry(5, \"reason\")")
+            after, reason = None, after
         super().__init__(reason)
         if isinstance(after, datetime.timedelta):
             after = after.total_seconds()

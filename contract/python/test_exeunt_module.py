@@ -196,8 +196,11 @@ class Values(unittest.TestCase):
             retry._members(), {"outcome": "retry", "after_ms": 1500, "reason": "two lines ?"}
         )
         self.assertEqual(Park("no use")._members(), {"outcome": "park", "reason": "no use"})
+        self.assertEqual(Retry("later")._members(), {"outcome": "retry", "reason": "later"})
         with self.assertRaises(ValueError):
             Retry(after=-1)
+        with self.assertRaises(TypeError):
+            Retry("later", "or not")
         with self.assertRaises(ValueError):
             Setting("x", "text", "")
 

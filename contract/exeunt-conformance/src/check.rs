@@ -9,9 +9,9 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     ModuleUnderTest, Options, fixtures,
-    peer::Program,
-    report::{About, Told},
-    rule::{Findings, Rule, cut},
+    peer::{Program, Silence},
+    report::{About, Told, Unchecked},
+    rule::{Findings, Rule, Verdict, cut},
     talk::{CallBacks, Deadlines, Reply, Talk},
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Check<'a> {
     pub told: Vec<Told>,
     /// The start of what the module wrote to standard error, at its first fault.
     pub stderr: String,
+    /// Why the last greeting came to nothing, where that may be for want of a program or of settings.
+    ungreeted: Option<Unchecked>,
     /// Whether Initialize refuses a setting that the module does not know.
     refuses_unknown: bool,
     /// Whether Shutdown is worth trying at the end of an act.
@@ -70,6 +72,7 @@ impl<'a> Check<'a> {
             about: About::default(),
             told: Vec::new(),
             stderr: String::new(),
+            ungreeted: None,
             refuses_unknown: false,
             ends_well: false,
         }
@@ -92,6 +95,15 @@ impl<'a> Check<'a> {
                 "the check ran out of time; give it more, or find out why the module is slow";
             self.findings.fail(Rule::NotifyAnswered, text);
         }
+    }
+
+    /// Why nothing was checked: nothing but the start of the very first process was judged, and failed.
+    pub(crate) fn unchecked(&self) -> Option<Unchecked> {
+        let failed = self.findings.checked().into_iter().filter(|it| it.verdict == Verdict::Fail);
+        let failed: Vec<&str> = failed.map(|it| it.id).collect();
+        let is_start = matches!(failed.as_slice(), ["starts" | "initialize-answered"]);
+        let never_greeted = self.about.mask.is_none() && self.about.description.is_none();
+        self.ungreeted.clone().filter(|_| is_start && never_greeted)
     }
 
     /// Starts a process and greets it; the first rules are judged at every greeting.
@@ -119,6 +131,7 @@ impl<'a> Check<'a> {
             }
             Err(err) => {
                 let program = self.program.file.to_string_lossy();
+                self.ungreeted = Some(Unchecked::DidNotStart(cut(&format!("{program}: {err}"))));
                 self.findings.fail(Rule::Starts, format!("{program}: {err}"));
                 None
             }
@@ -131,7 +144,7 @@ impl<'a> Check<'a> {
         features: &[&str],
         window: u32,
         settings: &Map<String, Json>,
-    ) -> Result<Response, crate::peer::Silence> {
+    ) -> Result<Response, Silence> {
         let params = json!({
             "protocol": PROTOCOL_VERSION,
             "features": features,
@@ -150,7 +163,7 @@ impl<'a> Check<'a> {
     fn judge_greeting(
         &mut self,
         talk: &mut Talk,
-        response: Result<Response, crate::peer::Silence>,
+        response: Result<Response, Silence>,
         offered: &[&str],
         window_offered: u32,
     ) -> Option<Agreed> {
@@ -162,6 +175,9 @@ impl<'a> Check<'a> {
                 return None;
             }
             Ok(Err(error)) => {
+                if error.code == CallError::REFUSED {
+                    self.ungreeted = Some(Unchecked::RefusesSettings(cut(&error.message)));
+                }
                 let text = format!("refused with {}: {}", error.code, error.message);
                 findings.fail(Rule::InitializeAnswered, text);
                 return None;
@@ -169,6 +185,10 @@ impl<'a> Check<'a> {
             Err(silence) => {
                 findings.fail(Rule::InitializeAnswered, Reply::Nothing(silence).words());
                 self.keep_stderr(talk);
+                if silence == Silence::Ended {
+                    let why = last_line(&self.stderr).unwrap_or("it ended without a word");
+                    self.ungreeted = Some(Unchecked::DidNotStart(cut(why)));
+                }
                 return None;
             }
         };
@@ -292,22 +312,33 @@ impl<'a> Check<'a> {
     fn keep_stderr(&mut self, talk: &Talk) {
         if self.stderr.is_empty() {
             // What the module wrote just before its end may still be on its way.
-            std::thread::sleep(STDERR_ON_ITS_WAY);
-            self.stderr = talk.stderr();
+            for _ in 0..STDERR_LOOKS_MAX {
+                std::thread::sleep(STDERR_ON_ITS_WAY);
+                self.stderr = talk.stderr();
+                if !self.stderr.is_empty() {
+                    break;
+                }
+            }
         }
     }
 }
 
 /// How long the last words on standard error may take.
 const STDERR_ON_ITS_WAY: Duration = Duration::from_millis(20);
+/// How often they are looked for; a module may as well end without any.
+const STDERR_LOOKS_MAX: u32 = 10;
 
 /// A note with the last line of standard error, where most languages put the reason.
 fn with_stderr(note: String, talk: &Talk) -> String {
     std::thread::sleep(STDERR_ON_ITS_WAY);
-    match talk.stderr().lines().rfind(|it| !it.trim().is_empty()) {
+    match last_line(&talk.stderr()) {
         Some(last) => format!("{note}; its last words: {}", cut(last)),
         None => note,
     }
+}
+
+fn last_line(text: &str) -> Option<&str> {
+    text.lines().rfind(|it| !it.trim().is_empty())
 }
 
 /// Whether that is how an unknown method is answered.

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use report::{About, Report, Told};
+pub use report::{About, Report, Told, Unchecked};
 pub use rule::{Checked, Verdict};
 
 /// What is checked: a program of the process tier and its settings.
@@ -105,11 +105,13 @@ pub fn check(module: &ModuleUnderTest, options: &Options) -> Report {
     check.run();
     let words = std::iter::once(&module.program).chain(&module.args);
     let command: Vec<_> = words.map(|it| rule::cut(&it.to_string_lossy())).collect();
+    let unchecked = check.unchecked();
     Report {
         command: command.join(" "),
         rules: check.findings.checked(),
         about: check.about,
         told: check.told,
+        unchecked,
         stderr: check.stderr,
         took: start.elapsed(),
     }

@@ -20,8 +20,33 @@ pub struct Report {
     pub told: Vec<Told>,
     /// Start of what it wrote to standard error at its first fault; empty without one.
     pub stderr: String,
+    /// Why there was nothing to check, if the module never came as far as its first event.
+    pub unchecked: Option<Unchecked>,
     /// How long the whole check took.
     pub took: Duration,
+}
+
+/// Why there was nothing to check: a mistake of whoever started the check, more likely than one of the
+/// module's author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unchecked {
+    /// The process could not be started, or ended before its first answer. Why, on one line.
+    DidNotStart(String),
+    /// The module does not take the settings that it was given. Its own words.
+    RefusesSettings(String),
+}
+
+impl fmt::Display for Unchecked {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DidNotStart(why) => {
+                write!(out, "The module did not start, so nothing was checked: {why}")
+            }
+            Self::RefusesSettings(why) => {
+                write!(out, "The module refuses these settings, so nothing was checked: {why}")
+            }
+        }
+    }
 }
 
 /// What a module said of itself.
@@ -113,6 +138,7 @@ impl Report {
         };
         json!({
             "passed": self.passed(),
+            "unchecked": self.unchecked.as_ref().map(ToString::to_string),
             "command": self.command,
             "module": {
                 "description": self.about.description,
@@ -130,6 +156,20 @@ impl Report {
     }
 }
 
+impl Report {
+    fn fmt_stderr(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.stderr.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nStandard error, from its start:")?;
+        for line in self.stderr.lines() {
+            let clean = |it: char| if it.is_control() { '\u{fffd}' } else { it };
+            writeln!(out, "  {}", line.chars().map(clean).collect::<String>())?;
+        }
+        Ok(())
+    }
+}
+
 fn micros(it: Duration) -> u64 {
     u64::try_from(it.as_micros()).unwrap_or(u64::MAX)
 }
@@ -139,6 +179,10 @@ impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let About { description, window, features, .. } = &self.about;
         writeln!(out, "Command      {}", self.command)?;
+        if let Some(unchecked) = &self.unchecked {
+            self.fmt_stderr(out)?;
+            return writeln!(out, "\n{unchecked}");
+        }
         if let Some(description) = description {
             writeln!(out, "Description  {description}")?;
         }
@@ -152,7 +196,8 @@ impl fmt::Display for Report {
             writeln!(out, "Features     {}", features.join(", "))?;
         }
         for (asked, count) in self.about.asked_counts() {
-            writeln!(out, "Called back  {asked} ({count} times)")?;
+            let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+            writeln!(out, "Called back  {asked} ({times})")?;
         }
         writeln!(out)?;
         for Checked { id, sentence, verdict, seen } in &self.rules {
@@ -177,13 +222,7 @@ impl fmt::Display for Report {
                 took.map(|it| format!("{:.1} ms", it.as_secs_f64() * 1e3)).unwrap_or_default();
             writeln!(out, "{word:22}  {outcome:9}  {took:>10}  {reason}")?;
         }
-        if !self.stderr.is_empty() {
-            writeln!(out, "\nStandard error, from its start:")?;
-            for line in self.stderr.lines() {
-                let clean = |it: char| if it.is_control() { '\u{fffd}' } else { it };
-                writeln!(out, "  {}", line.chars().map(clean).collect::<String>())?;
-            }
-        }
+        self.fmt_stderr(out)?;
         let count = |verdict| self.count(verdict);
         writeln!(
             out,

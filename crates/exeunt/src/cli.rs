@@ -2,6 +2,7 @@
 
 mod exit;
 mod exit_check;
+mod local;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,12 +12,13 @@ use exeunt_types::KeyAlgorithm;
 
 pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
 pub use exit_check::Check;
+pub use local::command_line;
 
 /// A certificate authority that never loses an event
 ///
 /// Exeunt issues certificates and tells exit modules about it: programs in any language that
-/// publish, mail, register. An event is committed together with its certificate and delivered
-/// until the module has accepted it.
+/// publish, mail, register. An event is committed together with its certificate and delivered until
+/// the module has accepted it; after the last attempt it is parked for you.
 #[derive(Debug, Parser)]
 #[command(name = "exeunt", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {

@@ -55,6 +55,12 @@ impl ApiClient {
         if !socket.exists() {
             return Err(not_running(home));
         }
+        // One that was killed has left its socket behind.
+        if let Err(err) = std::os::unix::net::UnixStream::connect(&socket)
+            && err.kind() == std::io::ErrorKind::ConnectionRefused
+        {
+            return Err(not_running(home));
+        }
         let client = builder()
             .unix_socket(socket.as_path())
             .build()
@@ -221,8 +227,12 @@ fn builder() -> reqwest::blocking::ClientBuilder {
         .user_agent(concat!("exeunt/", env!("CARGO_PKG_VERSION")))
 }
 
-/// No server answers for this home.
+/// No server answers for this home; perhaps because it is none.
 pub fn not_running(home: &Home) -> Failure {
+    // Where that cannot be looked at, it may be one.
+    if matches!(home.config_path().try_exists(), Ok(false)) {
+        return home.missing(format!("there is no CA in {}", home.path().display()));
+    }
     let home = home.path().display();
     Failure::new("server-not-running", format!("no server runs for {home}"))
         .hint(format!("start it: exeunt serve --home {home}"))

@@ -124,6 +124,11 @@ impl ConfigError {
             Self::Value { .. } | Self::Templates(_) | Self::ExitName(_) => "config-invalid",
         }
     }
+
+    /// Whether it is about the expression of a module.
+    pub fn is_about_filter(&self) -> bool {
+        matches!(self, Self::Value { key, .. } if key.ends_with(": where"))
+    }
 }
 
 fn value_error(key: impl Into<String>, reason: impl Into<String>) -> ConfigError {

@@ -181,6 +181,13 @@ impl Home {
         })
     }
 
+    /// There is no CA here.
+    pub fn missing(&self, message: String) -> Failure {
+        Failure::new("config-missing", message)
+            .hint(format!("make a CA: exeunt init --home {} --name NAME", self.root.display()))
+            .hint("or name the home of an existing one with --home or EXEUNT_HOME")
+    }
+
     /// Reads and checks the configuration.
     ///
     /// # Errors
@@ -190,12 +197,7 @@ impl Home {
         Config::load(&self.config_path(), &self.root).map_err(|err| {
             let failure = Failure::from_error(err.code(), &err);
             match err.code() {
-                "config-missing" => failure
-                    .hint(format!(
-                        "make a CA: exeunt init --home {} --name NAME",
-                        self.root.display()
-                    ))
-                    .hint("or name the home of an existing one with --home or EXEUNT_HOME"),
+                "config-missing" => self.missing(failure.message),
                 _ => failure.hint(format!("edit {}", self.config_path().display())),
             }
         })

@@ -15,7 +15,7 @@ mod server;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 fn main() -> ExitCode {
     // Before anything else, and before there is a thread: this process is about to be a module.
@@ -26,7 +26,8 @@ fn main() -> ExitCode {
             Err(err) => err.report(),
         };
     }
-    let cli = cli::Cli::parse();
+    let matches = cli::command_line().get_matches();
+    let cli = cli::Cli::from_arg_matches(&matches).unwrap_or_else(|err| err.exit());
     match command::run(cli.command) {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {

@@ -9,19 +9,20 @@ mod edit;
 mod error;
 mod file;
 mod orders;
+mod start;
 mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use exeunt_api::{
-    Deliveries, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, Explanation,
-    HeldEvent, HeldState, KnownSettings, NewExit, PAGE_ROWS_MAX, Reloaded,
+    Deliveries, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, ExitStart,
+    Explanation, HeldEvent, HeldState, KnownSettings, NewExit, PAGE_ROWS_MAX, Reloaded,
 };
 use exeunt_dispatch::{Dispatcher, ExitState};
 use exeunt_http::{Change, Changed, Exits, Refusal, WhichHeld};
 use exeunt_store::{AuditEntry, CursorRow, Store};
-use exeunt_types::{ExitName, RequestId};
+use exeunt_types::{EventSeq, ExitName, RequestId, StartAt};
 
 use crate::clock::now;
 use crate::config::{Config, ExitConfig};
@@ -30,18 +31,13 @@ use crate::home::Home;
 use crate::launch::Launcher;
 pub use error::ManageError;
 use file::ConfigFile;
+use start::{Made, START_WAIT_MAX};
 
 /// The dispatcher while the server runs; nothing once it has stopped.
 pub type SharedDispatcher = Arc<RwLock<Option<Dispatcher>>>;
 
 /// Most events of one request that are explained; a request has a handful.
 const EXPLAINED_EVENTS_MAX: usize = 64;
-
-/// How long a change waits for the module's process to say hello, so that whoever made it hears of
-/// trouble. It goes on starting afterwards.
-const START_WAIT_MAX: Duration = Duration::from_secs(3);
-/// How often it looks.
-const START_POLL: Duration = Duration::from_millis(10);
 
 /// Who a change is ascribed to that came by SIGHUP.
 pub const BY_SIGNAL: &str = "signal:HUP";
@@ -126,7 +122,18 @@ impl Manager {
         let place = |name: &ExitName| config.exits.iter().position(|it| it.name == *name);
         let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
         running.exits.sort_by_key(|it| place(&it.name));
-        tracing::info!(?told, "the configuration was read again");
+        drop(running);
+        self.note_who_does_not_start(&config, &mut told)?;
+        let Reloaded { added, changed, removed, failed, needs_restart, not_started } = &told;
+        tracing::info!(
+            added = added.join(", "),
+            changed = changed.join(", "),
+            removed = removed.join(", "),
+            failed = failed.join("; "),
+            not_started = not_started.join("; "),
+            needs_restart = needs_restart.join(", "),
+            "the configuration was read again"
+        );
         Ok(told)
     }
 
@@ -157,24 +164,65 @@ impl Manager {
         if self.running(&new.name).is_ok() {
             return Err(ManageError::Exists(exit.name.clone()));
         }
-        self.launcher.prepare(exit)?;
-        let mut notes = self.ask_whether_it_fits(&config, exit)?;
-        if let Some(row) = self.store.cursor(&exit.name)? {
-            let CursorRow { position, .. } = row;
-            notes.push(format!(
-                "the name was here before: it goes on after event {position}, with the shelf that \
-                 it had, and start_at does not count; to begin anew, remove it with --drop-backlog"
-            ));
+        let folder = Made::before(&exit.working_directory);
+        let added = self.add_checked(actor, new, (&file, &text), &config, exit);
+        if added.is_err() {
+            folder.take_back();
         }
-        let settings = self.launcher.settings(&config, exit);
-        self.audit(actor, "exit-add", &new.name, format!("{:?}", exit.module))?;
-        self.replace(&file, &text, actor, ("exit-add", &new.name))?;
+        added
+    }
+
+    /// Adds a module whose table is good.
+    fn add_checked(
+        &self,
+        actor: &str,
+        new: &NewExit,
+        (file, text): (&ConfigFile, &str),
+        config: &Config,
+        exit: &ExitConfig,
+    ) -> Result<ExitChanged, ManageError> {
+        let mut notes = Vec::new();
+        match (self.store.cursor(&exit.name)?, exit.start_at) {
+            (Some(CursorRow { position, .. }), _) => {
+                let option = match &new.start_at {
+                    Some(ExitStart::Word(word)) if word == "first" => {
+                        ", and --from-start does not count"
+                    }
+                    Some(ExitStart::After(_)) => ", and --from-event does not count",
+                    _ => "",
+                };
+                notes.push(format!(
+                    "the name was here before: it goes on after event {position}, with the shelf that \
+                     it had{option}; to begin anew, remove it with --drop-backlog"
+                ));
+            }
+            (None, StartAt::After(place)) if self.store.head() < place => {
+                let head = self.store.head();
+                let first = EventSeq(place.0.saturating_add(1));
+                return Err(ManageError::Order {
+                    what: format!("there is no event {first} yet; the newest is {head}"),
+                    hint: "leave --from-event out for what comes from now on",
+                });
+            }
+            _ => {}
+        }
+        self.launcher.prepare(exit)?;
+        let unasked = self.ask_whether_it_fits(config, exit)?;
+        let settings = self.launcher.settings(config, exit);
+        self.audit(actor, "exit-add", &new.name, exit.module.to_string())?;
+        self.replace(file, text, actor, ("exit-add", &new.name))?;
         self.dispatch(|it| Ok(it.add(settings)?)).inspect_err(|err| {
-            self.undone((&file, &text), actor, ("exit-add", &new.name), err);
+            self.undone((file, text), actor, ("exit-add", &new.name), err);
         })?;
         self.take_up(exit.clone());
-        notes.extend(self.trouble_at_start(exit)?);
-        Ok(ExitChanged { name: new.name.clone(), events: 0, notes })
+        let status = self.status_at_start(exit, Instant::now() + START_WAIT_MAX)?;
+        notes.extend(start::notes(exit, status.as_ref(), unasked));
+        Ok(ExitChanged {
+            name: new.name.clone(),
+            events: 0,
+            state: status.as_ref().map(start::state),
+            notes,
+        })
     }
 
     fn remove(
@@ -245,10 +293,12 @@ impl Manager {
         if exit.enabled {
             self.launcher.prepare(exit)?;
         }
-        let mut notes = Vec::new();
-        if exit.settings != old.settings {
-            notes = self.ask_whether_it_fits(&config, exit)?;
-        }
+        let has_other_settings = exit.settings != old.settings;
+        let unasked =
+            if has_other_settings { self.ask_whether_it_fits(&config, exit)? } else { None };
+        let ran = self
+            .status_of(&old)?
+            .is_some_and(|it| matches!(it.state, ExitState::Running | ExitState::Waiting { .. }));
         let settings = self.launcher.settings(&config, exit);
         self.audit(actor, action, name, detail)?;
         self.replace(&file, &text, actor, (action, name))?;
@@ -256,26 +306,25 @@ impl Manager {
             self.undone((&file, &text), actor, (action, name), err);
         })?;
         self.take_up(exit.clone());
-        notes.extend(self.trouble_at_start(exit)?);
-        Ok(ExitChanged { name: name.to_owned(), events: 0, notes })
-    }
-
-    /// What keeps a module from starting that was just added or changed, if that comes out soon.
-    fn trouble_at_start(&self, exit: &ExitConfig) -> Result<Option<String>, ManageError> {
-        let until = Instant::now() + START_WAIT_MAX;
-        while exit.enabled && Instant::now() < until {
-            let statuses = self.dispatch(|it| Ok(it.status()))?;
-            match statuses.into_iter().find(|it| it.name == exit.name).map(|it| it.state) {
-                Some(ExitState::Starting) => std::thread::sleep(START_POLL),
-                Some(ExitState::Down { why, .. }) => {
-                    return Ok(Some(format!(
-                        "it does not start and is tried again, while its events wait: {why}"
-                    )));
-                }
-                _ => break,
-            }
+        let status = self.status_at_start(exit, Instant::now() + START_WAIT_MAX)?;
+        if let Some(ExitState::Down { why, .. }) = status.as_ref().map(|it| &it.state)
+            && has_other_settings
+            && ran
+        {
+            // Some things a module finds out only when it is to work: it goes on as it did.
+            let err = ManageError::SettingsNotStarted(why.clone());
+            self.undone((&file, &text), actor, (action, name), &err);
+            let settings = self.launcher.settings(&file.config, &old);
+            self.dispatch(|it| Ok(it.replace(settings)?))?;
+            self.take_up(old);
+            return Err(err);
         }
-        Ok(None)
+        Ok(ExitChanged {
+            name: name.to_owned(),
+            events: 0,
+            state: status.as_ref().map(start::state),
+            notes: start::notes(exit, status.as_ref(), unasked),
+        })
     }
 
     /// Writes the new text, or writes down that it was not done.
@@ -379,7 +428,7 @@ impl Manager {
 
 impl Exits for Manager {
     fn list(&self) -> Result<ExitList, Refusal> {
-        let statuses = self.dispatch(|it| Ok(it.status()))?;
+        let statuses = self.dispatch(|it| Ok(it.status())).map_err(|it| it.refusal("NAME"))?;
         let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
         let mut exits: Vec<_> = statuses
             .into_iter()
@@ -394,31 +443,39 @@ impl Exits for Manager {
     }
 
     fn show(&self, name: &str, held: WhichHeld) -> Result<ExitDetail, Refusal> {
-        Ok(self.detail(name, held)?)
+        self.detail(name, held).map_err(|it| it.refusal(name))
     }
 
     fn settings(&self, name: &str) -> Result<ExitSettings, Refusal> {
-        Ok(ExitSettings { settings: self.running(name)?.settings })
+        let exit = self.running(name).map_err(|it| it.refusal(name))?;
+        Ok(ExitSettings { settings: exit.settings })
     }
 
     fn known_settings(&self, name: &str) -> Result<KnownSettings, Refusal> {
-        Ok(self.ask_for_settings(name)?)
+        self.ask_for_settings(name).map_err(|it| it.refusal(name))
     }
 
     fn deliveries(&self, name: &str, after: Option<u64>) -> Result<Deliveries, Refusal> {
-        let exit = self.running(name)?;
-        let rows_max = usize::try_from(PAGE_ROWS_MAX).unwrap_or(usize::MAX);
-        let told = |after, limit| self.dispatch(|it| Ok(it.deliveries(&exit.name, after, limit)?));
-        let rows = match after {
-            Some(after) => told(after, rows_max)?,
-            None => Vec::new(),
+        let deliveries = || -> Result<Deliveries, ManageError> {
+            let exit = self.running(name)?;
+            let rows_max = usize::try_from(PAGE_ROWS_MAX).unwrap_or(usize::MAX);
+            let told =
+                |after, limit| self.dispatch(|it| Ok(it.deliveries(&exit.name, after, limit)?));
+            let rows = match after {
+                Some(after) => told(after, rows_max)?,
+                None => Vec::new(),
+            };
+            // A number from before the server's start means nothing now, so it is not given back.
+            let next_after = match rows.last() {
+                Some(last) => last.number,
+                None => told(0, usize::MAX)?.last().map_or(0, |it| it.number),
+            };
+            Ok(Deliveries {
+                deliveries: rows.into_iter().map(view::delivery).collect(),
+                next_after,
+            })
         };
-        // A number from before the server's start means nothing now, so it is not given back.
-        let next_after = match rows.last() {
-            Some(last) => last.number,
-            None => told(0, usize::MAX)?.last().map_or(0, |it| it.number),
-        };
-        Ok(Deliveries { deliveries: rows.into_iter().map(view::delivery).collect(), next_after })
+        deliveries().map_err(|it| it.refusal(name))
     }
 
     fn explain(&self, name: &str, request: u64) -> Result<Explanation, Refusal> {
@@ -436,23 +493,35 @@ impl Exits for Manager {
             let events = events.collect::<Result<_, ManageError>>()?;
             Ok(Explanation { name: name.to_owned(), request, events })
         };
-        Ok(explain()?)
+        explain().map_err(|it| it.refusal(name))
     }
 
     fn change(&self, actor: &str, change: Change) -> Result<Changed, Refusal> {
-        let done = |it: Result<ExitChanged, ManageError>| Ok(Changed::Done(it?));
-        match change {
-            Change::Add(new) => Ok(Changed::Added(self.add(actor, &new)?)),
+        let module = match &change {
+            Change::Add(new) => new.name.clone(),
+            Change::Remove { name, .. }
+            | Change::Switch { name, .. }
+            | Change::Set { name, .. }
+            | Change::Retry { name, .. }
+            | Change::Drop { name, .. }
+            | Change::Replay { name, .. } => name.clone(),
+            Change::Reload => "NAME".to_owned(),
+        };
+        let changed = match change {
+            Change::Add(new) => self.add(actor, &new).map(Changed::Added),
             Change::Remove { name, drop_backlog } => {
-                Ok(Changed::Removed(Box::new(self.remove(actor, &name, drop_backlog)?)))
+                self.remove(actor, &name, drop_backlog).map(|it| Changed::Removed(Box::new(it)))
             }
-            Change::Switch { name, on } => done(self.switch(actor, &name, on)),
-            Change::Set { name, settings } => done(self.set(actor, &name, &settings)),
-            Change::Retry { name, order } => done(self.retry(actor, &name, &order)),
-            Change::Drop { name, order } => done(self.drop_parked(actor, &name, &order)),
-            Change::Replay { name, order } => done(self.replay(actor, &name, &order)),
-            Change::Reload => Ok(Changed::Reloaded(self.reload(actor)?)),
-        }
+            Change::Switch { name, on } => self.switch(actor, &name, on).map(Changed::Done),
+            Change::Set { name, settings } => self.set(actor, &name, &settings).map(Changed::Done),
+            Change::Retry { name, order } => self.retry(actor, &name, &order).map(Changed::Done),
+            Change::Drop { name, order } => {
+                self.drop_parked(actor, &name, &order).map(Changed::Done)
+            }
+            Change::Replay { name, order } => self.replay(actor, &name, &order).map(Changed::Done),
+            Change::Reload => self.reload(actor).map(Changed::Reloaded),
+        };
+        changed.map_err(|it| it.refusal(&module))
     }
 }
 

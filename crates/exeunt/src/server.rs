@@ -122,7 +122,7 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
 
 /// A module's refusal at the start, or at a reload that nobody asked for over HTTP.
 fn refused(error: &ManageError) -> Failure {
-    Failure::from_error(error.code(), error).hint(error.hint())
+    Failure::from_error(error.code(), error).hint(error.hint("NAME"))
 }
 
 fn before_reply(dispatcher: &SharedDispatcher, limit: Duration) -> BeforeReply {

@@ -64,6 +64,25 @@ fn every_error_is_one_line_with_a_code_and_a_hint() {
     "]]
     .assert_eq(&errors(&["cert", "list"]));
     expect![[r"
+        exeunt: error[config-missing]: there is no CA in TMP/none
+        exeunt: hint: make a CA: exeunt init --home TMP/none --name NAME
+        exeunt: hint: or name the home of an existing one with --home or EXEUNT_HOME
+    "]]
+    .assert_eq(&errors(&[
+        "cert",
+        "list",
+        "--home",
+        ca.home().with_file_name("none").to_str().unwrap(),
+    ]));
+    // One that was killed leaves its socket behind.
+    ca.serve().kill();
+    assert!(ca.home().join("exeunt.sock").exists());
+    expect![[r"
+        exeunt: error[server-not-running]: no server runs for TMP/home
+        exeunt: hint: start it: exeunt serve --home TMP/home
+    "]]
+    .assert_eq(&errors(&["cert", "list"]));
+    expect![[r"
         exeunt: error[home-exists]: there is a CA in TMP/home already
         exeunt: hint: to use it: exeunt serve --home TMP/home
         exeunt: hint: to make another one, choose another folder

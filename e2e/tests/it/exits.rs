@@ -24,6 +24,8 @@ def handle(method, params):
     global settings
     if method == "Initialize":
         settings = params["settings"]
+        if settings.get("word") == "late":
+            return None, {"code": -32000, "message": "too late"}
         return {"protocol": 1, "event_mask": 0x7, "window": 8}, fits(settings)
     if method == "GetDescription":
         return "listens " + settings.get("word", "well"), None
@@ -148,7 +150,33 @@ fn a_module_that_is_added_while_requests_come_hears_everything_once() {
     issue(&ca, "after.example.test");
     settled(&ca);
     assert_eq!(heard(&ca).len(), expected.len() + 1);
-    refused(&ca, &["exit", "add", "listener", "--use", "file"], "exit-exists");
+    let told = refused(&ca, &["exit", "add", "listener", "--use", "file"], "exit-exists");
+    assert!(told.contains("exeunt exit settings set listener"), "{told}");
+    server.stop();
+}
+
+#[test]
+fn what_is_odd_about_a_new_module_is_said_once_when_it_is_added() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    let say = |args: &[&str]| -> Vec<String> {
+        let output = ca.run(&[&["exit", "add"], args].concat());
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {stderr}");
+        stderr.lines().map(str::to_owned).collect()
+    };
+    for args in [
+        &["missing", "--command", "/nowhere/census"][..],
+        &["library", "--library", "/nowhere/census.so", "--class", "Example.Census"],
+    ] {
+        let notes = say(args);
+        let [note] = notes.as_slice() else { panic!("{args:?}: {notes:?}") };
+        assert!(note.contains("it does not start") && note.contains("/nowhere/census"), "{note}");
+        assert!(note.contains(&format!("exeunt exit remove {}", args[0])), "{note}");
+    }
+    let command = format!("python3 '{}'", module(&ca).display());
+    let notes = say(&["deaf", "--command", &command, "--events", "revoked, imported"]);
+    assert!(notes.iter().any(|it| it.contains("it will be told nothing")), "{notes:?}");
     server.stop();
 }
 
@@ -163,6 +191,10 @@ fn a_module_begins_where_its_operator_says() {
     settled(&ca);
     assert_eq!(heard(&ca).into_keys().collect::<Vec<_>>(), events[1..]);
     ca.ok(&["exit", "remove", "listener", "--drop-backlog", "--yes"]);
+    let ahead = ["exit", "add", "ahead", "--use", "file", "--from-event", "999"];
+    let told = refused(&ca, &ahead, "order-invalid");
+    assert!(told.contains("there is no event 999 yet") && told.contains("leave --from-event out"));
+    assert!(!ca.home().join("modules/ahead").exists(), "a refused module left its folder");
 
     add(&ca, &["--where", "certificate.CommonName == 'four.example.test'"]);
     issue(&ca, "three.example.test");
@@ -197,14 +229,28 @@ fn settings_are_checked_by_the_module_and_comments_stay() {
     });
     ca.ok(&["exit", "settings", "set", "listener", "--unset", "poison"]);
     refused(&ca, &["exit", "settings", "get", "listener", "poison"], "setting-not-set");
+    refused(&ca, &["exit", "settings", "set", "listener", "--unset", "nosuch"], "setting-not-set");
 
     let told =
         refused(&ca, &["exit", "settings", "set", "listener", "word=25"], "settings-refused");
-    assert!(told.contains("word cannot be 25"), "{told}");
+    assert!(told.contains("word cannot be 25") && told.contains("it knows: word"), "{told}");
     let kept = config(&ca);
     refused(&ca, &["exit", "settings", "set", "listener", "colour=red"], "settings-refused");
     refused(&ca, &["exit", "settings", "set", "fax", "word=x"], "exit-not-found");
     assert_eq!(config(&ca), kept, "what was refused was written");
+    // What the module finds out only at its start: it goes on as it did.
+    let told =
+        refused(&ca, &["exit", "settings", "set", "listener", "word=late"], "settings-refused");
+    assert!(told.contains("too late") && told.contains("put back"), "{told}");
+    assert_eq!(config(&ca), kept, "settings that it does not start with were kept");
+    wait_for("the module to go on with the old ones", || {
+        (status(&ca)["description"] == "listens twice").then_some(())
+    });
+    ca.ok(&["exit", "disable", "listener"]);
+    let told = ca.ok(&["exit", "settings", "set", "listener", "word=twice"]);
+    assert!(told.contains("they count when it is enabled"), "{told}");
+    let told = ca.ok(&["exit", "enable", "listener"]);
+    assert!(told.contains("The module listener is enabled"), "{told}");
     let known = ca.ok(&["exit", "settings", "list", "listener"]);
     assert!(known.contains("poison") && known.contains("how it listens"), "{known}");
 
@@ -256,6 +302,7 @@ fn parked_events_are_looked_at_retried_and_dropped() {
     assert_eq!(parked, [first.clone(), third.clone()]);
     let shown = ca.ok(&["exit", "parked", "show", "listener", &first]);
     assert!(shown.contains("poison for me") && shown.contains("request:1"), "{shown}");
+    assert!(shown.contains("CN=bad-1.example.test") && shown.contains("Serial:"), "{shown}");
     refused(&ca, &["exit", "parked", "show", "listener", "9999"], "event-not-parked");
 
     // The cause is gone, so one of them is told again; the other one is given up.
@@ -265,8 +312,11 @@ fn parked_events_are_looked_at_retried_and_dropped() {
     wait_for("the first one to be heard", || (heard(&ca).len() == 2).then_some(()));
     let without_reason = ca.run(&["exit", "parked", "drop", "listener", &third]);
     assert_eq!(without_reason.status.code(), Some(2), "{}", text(&without_reason.stderr));
+    let empty = ca.run(&["exit", "parked", "drop", "listener", &third, "--reason", " "]);
+    assert_eq!(empty.status.code(), Some(2), "{}", text(&empty.stderr));
     let told = ca.ok(&["exit", "parked", "drop", "listener", "--all", "--reason", "a test"]);
     assert!(told.contains("1 event dropped"), "{told}");
+    assert_eq!(ca.ok(&["exit", "parked", "list", "listener"]), "No event of listener is parked.\n");
     assert_eq!(status(&ca)["held_parked"], 0);
     refused(&ca, &["exit", "parked", "retry", "listener", &third], "exit-not-held");
     assert_eq!(heard(&ca).len(), 2, "what was given up was told");
@@ -292,7 +342,14 @@ fn old_events_are_told_again_and_then_it_goes_on() {
     issue(&ca, "new.example.test");
     settled(&ca);
     assert_eq!(heard(&ca).into_values().collect::<Vec<_>>(), [1, 2, 2, 1, 1]);
-    refused(&ca, &["exit", "replay", "listener", "--from", "3", "--to", "2"], "order-invalid");
+    let told =
+        refused(&ca, &["exit", "replay", "listener", "--from", "3", "--to", "2"], "order-invalid");
+    assert!(!told.contains("--all"), "{told}");
+    let beyond = ["exit", "replay", "listener", "--from", "1", "--to", "999"];
+    let told = refused(&ca, &beyond, "store-replay-range");
+    assert!(told.contains("listener was told up to event"), "{told}");
+    let told = ca.ok(&["exit", "replay", "listener", "--cancel"]);
+    assert_eq!(told, "No replay of listener is under way.\n");
     server.stop();
 }
 
@@ -323,7 +380,19 @@ fn a_tail_shows_what_was_told_and_what_comes() {
     let subjects: Vec<&str> = lines.iter().map(|it| it["subject"].as_str().unwrap()).collect();
     assert_eq!(subjects, ["request:1", "request:2"]);
     assert_eq!(lines.iter().filter(|it| it["outcome"] == "accepted").count(), 2, "{lines:?}");
+
+    let mut child = ca
+        .command(&["exit", "tail", "listener", "--from-start"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It follows once its first line is there.
+    BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
     server.stop();
+    let output = child.wait_with_output().unwrap();
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("[server-not-running]: the server has stopped"), "{stderr}");
 }
 
 #[test]
@@ -335,7 +404,10 @@ fn a_removal_asks_and_keeps_the_backlog_unless_told_otherwise() {
     wait_for("it to be parked", || (status(&ca)["held_parked"] == 1).then_some(()));
     let before = config(&ca);
     let told = refused(&ca, &["exit", "remove", "listener"], "usage-not-confirmed");
-    assert!(told.contains("1 event waits for an operator"), "{told}");
+    assert!(
+        told.contains("1 event waits for an operator") && told.contains("give --yes"),
+        "{told}"
+    );
     assert_eq!(config(&ca), before);
 
     let told = ca.ok(&["exit", "remove", "listener", "--yes"]);
@@ -343,7 +415,7 @@ fn a_removal_asks_and_keeps_the_backlog_unless_told_otherwise() {
     refused(&ca, &["exit", "status", "listener"], "exit-not-found");
     issue(&ca, "two.example.test");
     // Under its name it goes on where it was.
-    add(&ca, &[]);
+    add(&ca, &["--from-start"]);
     settled(&ca);
     assert_eq!(heard(&ca).into_keys().collect::<Vec<_>>(), issued(&ca)[1..]);
     assert_eq!(status(&ca)["held_parked"], 1);
@@ -373,6 +445,13 @@ fn a_reload_takes_up_modules_and_names_what_needs_a_restart() {
     issue(&ca, "one.example.test");
     settled(&ca);
     assert_eq!(heard(&ca).len(), 1);
+
+    // One that does not start is named, and taken up all the same.
+    ca.configure_more("[[exit]]\nname = \"missing\"\ncommand = [\"/nowhere/missing\"]");
+    let told = json(&ca, &["reload"]);
+    assert_eq!(told["added"], serde_json::json!(["missing"]), "{told}");
+    assert!(told["not_started"][0].as_str().unwrap().starts_with("missing: "), "{told}");
+    ca.ok(&["exit", "remove", "missing", "--yes"]);
 
     // One that is not good is refused whole.
     ca.configure("events = [\"issued\"]", "events = [\"baked\"]");

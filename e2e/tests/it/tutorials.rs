@@ -9,6 +9,7 @@
 //! - A file is written where the text says "Save this as".
 //! - A command that only looks is run again until it shows what the text shows, as a newcomer who
 //!   types takes longer than a test.
+//! - A module that says hello late is as good as one that says it at once.
 //! - In what is compared, dates, long hexadecimal numbers and durations are as good as any other, and
 //!   `…` stands for anything: in a line of its own, for any lines. A command without output in the
 //!   text may say what it likes.
@@ -188,7 +189,8 @@ fn plain(line: &str) -> String {
             _ => word.to_owned(),
         }
     };
-    words.iter().enumerate().map(kind).collect::<Vec<_>>().join(" ")
+    let line = words.iter().enumerate().map(kind).collect::<Vec<_>>().join(" ");
+    line.replace(" and is still starting:", ":")
 }
 
 /// A shell that keeps its folder and variables from command to command, as one at a terminal.

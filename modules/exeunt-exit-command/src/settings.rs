@@ -202,7 +202,14 @@ fn environment_from(value: &Json) -> Result<Vec<(String, String)>, String> {
 }
 
 fn texts(name: &str, value: &Json) -> Result<Vec<String>, String> {
-    let wrong = || format!("{name} has to be a list of texts");
+    let wrong = || {
+        let example = match name {
+            "program" => ", for example --set 'program=[\"/opt/pki/on-issue.sh\"]'",
+            "events" => ", for example --set 'events=[\"issued\", \"revoked\"]'",
+            _ => "",
+        };
+        format!("{name} has to be a list of texts{example}")
+    };
     let list = value.as_array().ok_or_else(wrong)?;
     if ENTRIES_MAX < list.len() {
         return Err(format!("{name} has more than {ENTRIES_MAX} entries"));

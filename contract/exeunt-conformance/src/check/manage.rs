@@ -124,7 +124,11 @@ impl Check<'_> {
                     .collect();
                 if missing.is_empty() {
                     let names: Vec<&str> = settings.iter().map(|it| it.name.as_str()).collect();
-                    self.findings.pass(rule, format!("settings: {}", names.join(", ")));
+                    let text = match names.as_slice() {
+                        [] => "it has no settings".to_owned(),
+                        names => format!("settings: {}", names.join(", ")),
+                    };
+                    self.findings.pass(rule, text);
                 } else {
                     let text = format!("it does not describe {}", missing.join(", "));
                     self.findings.advice(rule, text);

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use exeunt_conformance::{ModuleUnderTest, Verdict};
+use exeunt_conformance::{ModuleUnderTest, Unchecked, Verdict};
 
 use crate::{check_it, options, python, verdict};
 
@@ -26,6 +26,26 @@ fn a_program_that_is_not_there() {
     let report = check_it(&ModuleUnderTest::new("/nowhere/at/all"));
     assert_eq!(report.with_verdict(Verdict::Fail), ["starts"]);
     assert_eq!(report.count(Verdict::NotApplicable) + 1, report.rules.len());
+    let text = report.to_string();
+    assert!(text.contains("nothing was checked: /nowhere/at/all: No such file"), "{text}");
+    assert!(!text.contains("breaks the contract") && !text.contains("applicable"), "{text}");
+}
+
+#[test]
+fn what_keeps_a_module_from_starting_is_no_broken_contract() {
+    let missing = ModuleUnderTest::new("python3").args(["/nowhere/issued.py"]);
+    let report = check_it(&missing);
+    let Some(Unchecked::DidNotStart(why)) = &report.unchecked else { panic!("{report}") };
+    assert!(why.contains("can't open file") && why.contains("/nowhere/issued.py"), "{why}");
+    assert!(!report.passed());
+
+    let refuses = "class Bad(Module):
+    def on_Initialize(self, call, hello):
+        self.refuse(call, -32000, 'directory is missing')";
+    let report = check_it(&python(refuses));
+    let expected = Unchecked::RefusesSettings("directory is missing".to_owned());
+    assert_eq!(report.unchecked, Some(expected), "{report}");
+    assert!(report.to_string().contains("refuses these settings"), "{report}");
 }
 
 #[test]

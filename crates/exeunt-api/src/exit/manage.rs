@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ExitDetail;
+use crate::{ExitDetail, ExitState};
 
 /// The module's own settings, as JSON has them.
 pub type SettingsMap = serde_json::Map<String, serde_json::Value>;
@@ -63,6 +63,9 @@ pub struct ExitChanged {
     /// How many events were concerned.
     #[serde(default)]
     pub events: u64,
+    /// How the module stands after a change of its own; none where only its events were concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ExitState>,
     /// What the operator should know besides, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -222,6 +225,9 @@ pub struct Reloaded {
     pub failed: Vec<String>,
     /// Keys that have changed and count after a restart only.
     pub needs_restart: Vec<String>,
+    /// New and changed modules that do not start, each with why. They are tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_started: Vec<String>,
 }
 
 #[cfg(test)]

@@ -48,6 +48,11 @@ impl Exits for TwoExits {
             attempts: 9,
             next_attempt: None,
             last_error: Some("no such mailbox".to_owned()),
+            at: None,
+            held_since: None,
+            requester: None,
+            certificate_subject: None,
+            serial: None,
         };
         let mut rows = vec![row(4, HeldState::Parked)];
         if held == WhichHeld::All {
@@ -96,8 +101,8 @@ impl Exits for TwoExits {
     }
 
     fn change(&self, actor: &str, change: Change) -> Result<Changed, Refusal> {
-        let arrived =
-            ExitChanged { name: actor.to_owned(), events: 1, notes: vec![format!("{change:?}")] };
+        let notes = vec![format!("{change:?}")];
+        let arrived = ExitChanged { name: actor.to_owned(), events: 1, state: None, notes };
         Ok(match change {
             Change::Add(_) => Changed::Added(arrived),
             Change::Remove { name, drop_backlog } => {

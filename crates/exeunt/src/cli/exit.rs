@@ -121,8 +121,8 @@ pub struct Add {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// A module that is inside this program: `file` or `command`
-    #[arg(long = "use", value_name = "MODULE")]
+    /// A module that is inside this program
+    #[arg(long = "use", value_name = "file|command")]
     pub shipped: Option<String>,
 
     /// A program and its arguments, split at blanks as a shell does; no shell runs
@@ -134,7 +134,7 @@ pub struct Add {
     pub library: Option<PathBuf>,
 
     /// The class of the library, by name (`Example.Exit`) or by number (`{…}`)
-    #[arg(long, value_name = "PROGID", requires = "library")]
+    #[arg(long, value_name = "PROGID", requires = "library", conflicts_with_all = ["shipped", "command"])]
     pub class: Option<String>,
 
     /// Condition that an event must meet, in CEL
@@ -157,7 +157,7 @@ pub struct Add {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub from_event: Option<u64>,
 
-    /// A setting of its own (can be repeated); the value is TOML, or text if it is none
+    /// A setting of its own (can be repeated); the value is TOML, or plain text where it is not valid TOML
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 
@@ -234,8 +234,8 @@ pub enum Settings {
 
     /// Change settings; the module is asked first and goes on with them
     ///
-    /// A value is TOML if it reads as such, and text otherwise: 25 is a number, true is true, smtp
-    /// is a text, and so is '"25"'.
+    /// A value is TOML, or plain text where it is not valid TOML: 25 is a number, true is true, smtp is
+    /// a text, and so is '"25"'.
     #[command(after_help = "Examples:
   exeunt exit settings set mail port=2525 to=ca@example.test --home ca
   exeunt exit settings set file 'pattern={subject_cn}-{serial}.pem' --home ca
@@ -270,20 +270,36 @@ pub enum Parked {
     #[command(after_help = "Examples:\n  exeunt exit parked list mail --home ca")]
     List(Named),
 
-    /// Show parked events with all that is known of them
-    #[command(after_help = "Examples:\n  exeunt exit parked show mail 17 --home ca")]
+    /// Show parked or held events with all that is known of them
+    ///
+    /// With --all, those that are parked.
+    #[command(
+        override_usage = "exeunt exit parked show [OPTIONS] <NAME> <EVENT>...
+       exeunt exit parked show [OPTIONS] <NAME> --all",
+        after_help = "Examples:\n  exeunt exit parked show mail 17 --home ca"
+    )]
     Show(ShelfEvents),
 
     /// Tell parked and held events once more, at once
-    #[command(after_help = "Examples:
+    #[command(
+        override_usage = "exeunt exit parked retry [OPTIONS] <NAME> <EVENT>...
+       exeunt exit parked retry [OPTIONS] <NAME> --all",
+        after_help = "Examples:
   exeunt exit parked retry mail 17 18 --home ca
-  exeunt exit parked retry mail --all --home ca")]
+  exeunt exit parked retry mail --all --home ca"
+    )]
     Retry(ShelfEvents),
 
-    /// Give parked events up for good
-    #[command(after_help = "Examples:
+    /// Give events up for good that are parked or held
+    ///
+    /// With --all, those that are parked.
+    #[command(
+        override_usage = "exeunt exit parked drop [OPTIONS] --reason <TEXT> <NAME> <EVENT>...
+       exeunt exit parked drop [OPTIONS] --reason <TEXT> <NAME> --all",
+        after_help = "Examples:
   exeunt exit parked drop mail 17 --reason 'the mailbox is gone' --home ca
-  exeunt exit parked drop mail --all --reason 'it was a test' --home ca")]
+  exeunt exit parked drop mail --all --reason 'it was a test' --home ca"
+    )]
     Drop {
         /// Why, for the audit trail
         #[arg(long, value_name = "TEXT")]
@@ -292,6 +308,10 @@ pub enum Parked {
         #[command(flatten)]
         events: ShelfEvents,
     },
+}
+
+fn event_number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not the number of an event"))
 }
 
 /// Events on a module's shelf.
@@ -303,7 +323,7 @@ pub struct ShelfEvents {
     pub name: String,
 
     /// Numbers of the events
-    #[arg(value_name = "EVENT")]
+    #[arg(value_name = "EVENT", value_parser = event_number)]
     pub events: Vec<u64>,
 
     /// All of them

@@ -25,10 +25,10 @@ pub struct Check {
     pub library: Option<PathBuf>,
 
     /// The class of the library, by name (`Example.Exit`) or by number (`{…}`)
-    #[arg(long, value_name = "PROGID", requires = "library")]
+    #[arg(long, value_name = "PROGID", requires = "library", conflicts_with_all = ["shipped", "command"])]
     pub class: Option<String>,
 
-    /// A setting of its own (can be repeated); the value is TOML, or text if it is none
+    /// A setting of its own (can be repeated); the value is TOML, or plain text where it is not valid TOML
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 

@@ -31,6 +31,7 @@ pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
     if json {
         output::json(&report)?;
     } else {
+        let has_modules = !report.exits.is_empty();
         let Report { ca, certificate, key_type, listen, templates, exits, warnings } = report;
         output::fields(&[
             ("CA", ca),
@@ -44,6 +45,9 @@ pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
             output::line(&format!("warning: {}", crate::failure::plain(warning)))?;
         }
         output::line("The configuration is good.")?;
+        if has_modules {
+            output::line("The modules were not asked: exeunt exit check NAME")?;
+        }
     }
     Ok(0)
 }

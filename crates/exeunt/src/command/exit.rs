@@ -6,7 +6,7 @@ mod settings;
 mod shelf;
 mod watch;
 
-use exeunt_api::{EXITS_PATH, ExitChanged, ExitDetail, ExitList, ExitStatus, HeldEvent};
+use exeunt_api::{EXITS_PATH, ExitChanged, ExitDetail, ExitList, ExitState, ExitStatus, HeldEvent};
 use exeunt_types::ExitName;
 
 use crate::cli::{Door, Exit};
@@ -52,6 +52,14 @@ fn told(changed: &ExitChanged, json: bool, sentence: &str) -> Result<(), Failure
     output::line(&plain(sentence))
 }
 
+/// What a module that was just started goes on to do, for the end of a sentence.
+fn and_state(changed: &ExitChanged) -> &'static str {
+    match changed.state {
+        Some(ExitState::Starting) => " and is still starting",
+        _ => "",
+    }
+}
+
 /// A number of events in words.
 fn counted(events: u64) -> String {
     if events == 1 { "1 event".to_owned() } else { format!("{events} events") }
@@ -74,8 +82,20 @@ fn row(it: &ExitStatus) -> Vec<String> {
         it.held_retry.to_string(),
         it.held_parked.to_string(),
         it.accepted.to_string(),
-        it.last_error.clone().unwrap_or_default(),
+        cut(&it.last_error.clone().unwrap_or_default()),
     ]
+}
+
+/// Longest error in a list, in characters; the status of the module has all of it.
+const ERROR_CHARS_MAX: usize = 60;
+
+fn cut(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut cut: String = chars.by_ref().take(ERROR_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        cut.push('…');
+    }
+    cut
 }
 
 fn show(detail: &ExitDetail) -> Result<(), Failure> {
@@ -107,7 +127,11 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
         ("Held for retry", it.held_retry.to_string()),
         ("Held behind", nonzero(it.held_behind)),
         ("Parked", it.held_parked.to_string()),
-        ("Last error", it.last_error.clone().unwrap_or_default()),
+        // What keeps it from running stands above.
+        (
+            "Last error",
+            it.last_error.clone().filter(|_| it.last_error != it.why).unwrap_or_default(),
+        ),
         ("Last error at", it.last_error_at.clone().unwrap_or_default()),
     ])?;
     if detail.held.is_empty() {

@@ -164,5 +164,28 @@ fn find_file(folder: &Path, serial: &str) -> Option<PathBuf> {
         let bytes = std::fs::read(path).unwrap_or_default();
         exeunt_x509::parse_certificate(&bytes).is_ok_and(|it| it.serial().to_string() == serial)
     };
-    std::fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|it| it.path()).find(holds_it)
+    // What is not yet in its place has a name that starts with a dot.
+    let is_in_place = |it: &std::fs::DirEntry| !it.file_name().as_encoded_bytes().starts_with(b".");
+    let files = std::fs::read_dir(folder).ok()?.filter_map(Result::ok).filter(is_in_place);
+    files.map(|it| it.path()).find(holds_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_in_its_place_yet_is_not_what_was_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Quickstart { home: folder.path().join("ca"), once: true };
+        let home = Home::at(&options.home).unwrap();
+        init::create(&home, &first_ca(&options)).unwrap();
+        let pem = std::fs::read(home.certificate_path()).unwrap();
+        let serial = exeunt_x509::parse_certificate(&pem).unwrap().serial().to_string();
+        std::fs::write(folder.path().join(".exeunt.file.1.tmp"), &pem).unwrap();
+        assert_eq!(find_file(folder.path(), &serial), None);
+        let named = folder.path().join("www.example.test.pem");
+        std::fs::write(&named, &pem).unwrap();
+        assert_eq!(find_file(folder.path(), &serial), Some(named));
+    }
 }

@@ -20,7 +20,7 @@ pub fn run(options: &Reload) -> Result<u8, Failure> {
 }
 
 fn show(told: &Reloaded) -> Result<(), Failure> {
-    let Reloaded { added, changed, removed, failed, needs_restart } = told;
+    let Reloaded { added, changed, removed, failed, needs_restart, not_started } = told;
     if [added, changed, removed, failed, needs_restart].iter().all(|it| it.is_empty()) {
         return output::line("Nothing has changed.");
     }
@@ -30,6 +30,9 @@ fn show(told: &Reloaded) -> Result<(), Failure> {
         ("Removed", removed.join(", ")),
         ("After a restart", needs_restart.join(", ")),
     ])?;
+    for name in not_started {
+        output::fields(&[("Does not start", name.clone())])?;
+    }
     for failed in failed {
         eprintln!("exeunt: warning: not done: {}", plain(failed));
     }

@@ -1,5 +1,6 @@
 //! `[[exit]]`: one exit module, checked.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +82,22 @@ pub enum ModuleConfig {
         /// The class, by name or by number.
         class: String,
     },
+}
+
+impl fmt::Display for ModuleConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shipped(name) => write!(out, "module {name}"),
+            Self::Command(words) => {
+                // A word that no shell could quote is shown as it is.
+                let line = shlex::try_join(words.iter().map(String::as_str));
+                write!(out, "command {}", line.unwrap_or_else(|_| words.join(" ")))
+            }
+            Self::Library { path, class } => {
+                write!(out, "library {}, class {class}", path.display())
+            }
+        }
+    }
 }
 
 /// Where a module runs whose table does not say, relative to the home.

@@ -5,7 +5,7 @@ use exeunt_host::{HostLimits, ManageAnswer, ManageCall, StartError, manage};
 use exeunt_module::manage::{CMM_READONLY, Configure, SettingInfo};
 
 use super::{ManageError, Manager, found};
-use crate::config::{Config, ExitConfig};
+use crate::config::{Config, ExitConfig, ModuleConfig};
 use crate::failure::chain;
 
 impl Manager {
@@ -24,30 +24,47 @@ impl Manager {
             ManageAnswer::Settings(settings) => {
                 Ok(KnownSettings { settings: settings.into_iter().map(known).collect() })
             }
-            ManageAnswer::Refuses(why) => Err(ManageError::SettingsRefused(why)),
+            ManageAnswer::Refuses(why) => {
+                Err(ManageError::SettingsRefused { why, known: Vec::new() })
+            }
             _ => Err(ManageError::SettingsUnknown),
         }
     }
 
-    /// Asks a module whether it could work with its settings. What keeps it from answering is a note
+    /// Asks a module whether it could work with its settings. What keeps it from answering is given back
     /// and no hindrance: the module may not be installed yet.
     pub(super) fn ask_whether_it_fits(
         &self,
         config: &Config,
         exit: &ExitConfig,
-    ) -> Result<Vec<String>, ManageError> {
+    ) -> Result<Option<String>, ManageError> {
+        // Its runner would say so as if the settings were at fault.
+        if let ModuleConfig::Library { path, .. } = &exit.module
+            && !path.exists()
+        {
+            return Ok(Some(format!("library {} does not exist", path.display())));
+        }
         let command = self.launcher.command(config, exit);
         let configure =
             Configure { settings: self.launcher.told_settings(exit), flags: CMM_READONLY };
         match ask(&command, exit, ManageCall::Configure(configure)) {
-            Ok(ManageAnswer::Refuses(why)) => Err(ManageError::SettingsRefused(why)),
-            Ok(_) => Ok(Vec::new()),
-            Err(err) => {
-                let why = chain(&err);
-                Ok(vec![format!("the module could not be asked about its settings: {why}")])
+            Ok(ManageAnswer::Refuses(why)) => {
+                // In a process of its own: one that cannot say it has answered all the same.
+                let known = match ask(&command, exit, ManageCall::GetManageModule) {
+                    Ok(ManageAnswer::Settings(settings)) => settings.iter().map(marked).collect(),
+                    _ => Vec::new(),
+                };
+                Err(ManageError::SettingsRefused { why, known })
             }
+            Ok(_) => Ok(None),
+            Err(err) => Ok(Some(chain(&err))),
         }
     }
+}
+
+/// The name of a setting, and whether the module needs it.
+fn marked(it: &SettingInfo) -> String {
+    if it.required { format!("{} (required)", it.name) } else { it.name.clone() }
 }
 
 fn ask(

@@ -55,12 +55,25 @@ pub enum ManageError {
     /// The program that loads libraries is not there.
     #[error("{} is not there, and it loads the libraries of modules", .0.display())]
     RunnerMissing(PathBuf),
-    /// An order that names neither what it is about nor that it is about everything, or both.
-    #[error("{0}")]
-    Order(&'static str),
+    /// An order that cannot be, as it is given.
+    #[error("{what}")]
+    Order {
+        /// What is wrong with it.
+        what: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// The module says that these settings cannot be.
-    #[error("the module refuses the settings: {0}")]
-    SettingsRefused(String),
+    #[error("the module refuses the settings: {why}")]
+    SettingsRefused {
+        /// The module's own words.
+        why: String,
+        /// The settings that it knows, those that it needs marked; empty where it does not say.
+        known: Vec<String>,
+    },
+    /// The module does not start with settings that it had nothing against when it was asked.
+    #[error("the module does not start with the settings, and the old ones are put back: {0}")]
+    SettingsNotStarted(String),
     /// The module cannot tell its settings.
     #[error("the module does not say which settings it knows")]
     SettingsUnknown,
@@ -115,8 +128,8 @@ impl ManageError {
             Self::ChangedMeanwhile(_) => "config-changed-meanwhile",
             Self::Folder { .. } => "exit-folder",
             Self::RunnerMissing(_) => "module-runner-missing",
-            Self::Order(_) => "order-invalid",
-            Self::SettingsRefused(_) => "settings-refused",
+            Self::Order { .. } => "order-invalid",
+            Self::SettingsRefused { .. } | Self::SettingsNotStarted(_) => "settings-refused",
             Self::SettingsUnknown => "settings-unknown",
             Self::Ask { code, .. } => code,
             Self::Dispatch(err) => err.code(),
@@ -126,38 +139,66 @@ impl ManageError {
         }
     }
 
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    /// What to do about it. `module` is the one that it was about, in words for a command line.
+    pub fn hint(&self, module: &str) -> String {
+        let hint = match self {
             Self::Unknown(_) => "see what there is: exeunt exit list",
             Self::UnknownRequest(_) => "see what there is: exeunt request list",
             Self::Exists(_) | Self::Edit(EditError::Exists(_)) => {
-                "choose another name, or change that one: exeunt exit settings set NAME"
+                return format!(
+                    "choose another name, or change that one: exeunt exit settings set {module}"
+                );
             }
             Self::NotInFile(_) => "have the server read its configuration again: exeunt reload",
             Self::Edit(EditError::Value { .. }) => {
                 "a setting is a text, a number, true or false, a list or a table"
             }
             Self::Edit(_) => "edit exeunt.toml by hand, then: exeunt reload",
+            Self::Config(err) if err.is_about_filter() => {
+                "what an expression may say is in docs/manual/filters.md"
+            }
             Self::Config(_) => "every key is explained in docs/manual/configuration.md",
             Self::Write { .. } | Self::Folder { .. } => {
                 "look at the owner and the mode of the CA's home"
             }
             Self::ChangedMeanwhile(_) => "run it again",
             Self::RunnerMissing(_) => "install exeunt-runner beside exeunt",
-            Self::Order(_) => "name the events, or say --all",
-            Self::SettingsRefused(_) => "see what it knows: exeunt exit settings list NAME",
-            Self::SettingsUnknown => "look into the module's own manual",
+            Self::Order { hint, .. } => hint,
+            Self::SettingsRefused { known, .. } if !known.is_empty() => {
+                return format!("it knows: {}", known.join(", "));
+            }
+            Self::SettingsRefused { .. } | Self::SettingsUnknown => {
+                "look into the module's own manual"
+            }
+            Self::SettingsNotStarted(_) => {
+                return format!("see what it is set to: exeunt exit settings get {module}");
+            }
             Self::Dispatch(DispatchError::Disabled(_)) => {
-                "switch it on first: exeunt exit enable NAME"
+                return format!("switch it on first: exeunt exit enable {module}");
             }
             Self::Dispatch(DispatchError::NotHeld { .. }) => {
-                "see what is parked: exeunt exit parked list NAME"
+                return format!("see what is on its shelf: exeunt exit status {module}");
+            }
+            Self::Dispatch(DispatchError::Ahead { .. }) => {
+                return format!("end the replay first: exeunt exit replay {module} --cancel");
             }
             Self::Dispatch(DispatchError::Busy(_) | DispatchError::Changed(_)) => {
-                "order it again; how it stands: exeunt exit status NAME"
+                return format!("order it again; how it stands: exeunt exit status {module}");
             }
-            Self::Ask { .. } => "see how it stands: exeunt exit status NAME",
+            Self::Dispatch(DispatchError::Order { source: StoreError::ReplayRuns(_), .. }) => {
+                return format!("end that one first: exeunt exit replay {module} --cancel");
+            }
+            Self::Dispatch(DispatchError::Order {
+                source: StoreError::ReplayRange { position, .. },
+                ..
+            }) => {
+                return format!(
+                    "{module} was told up to event {position}: give --to {position} or less"
+                );
+            }
+            Self::Ask { .. } => {
+                return format!("see how it stands: exeunt exit status {module}");
+            }
             Self::BacklogKept { .. } => {
                 "add it again under its name, then remove it with --drop-backlog"
             }
@@ -165,6 +206,17 @@ impl ManageError {
                 "the CA's administrator finds the reason in the server's log"
             }
             Self::Stopping => "try again when it runs",
+        };
+        hint.to_owned()
+    }
+
+    /// As the edge tells it. Whoever manages modules is the operator, who may read everything.
+    pub fn refusal(self, module: &str) -> Refusal {
+        Refusal {
+            kind: self.kind(),
+            code: self.code(),
+            detail: chain(&self),
+            hint: self.hint(module),
         }
     }
 
@@ -181,13 +233,17 @@ impl ManageError {
             | Self::Dispatch(
                 DispatchError::Disabled(_)
                 | DispatchError::NotHeld { .. }
+                | DispatchError::Ahead { .. }
                 | DispatchError::Busy(_)
                 | DispatchError::Changed(_)
-                | DispatchError::Duplicate(_),
+                | DispatchError::Duplicate(_)
+                | DispatchError::Order { source: StoreError::ReplayRuns(_), .. },
             ) => RefusalKind::Conflict,
-            Self::Edit(_) | Self::Config(_) | Self::Order(_) | Self::SettingsRefused(_) => {
-                RefusalKind::Invalid
-            }
+            Self::Edit(_)
+            | Self::Config(_)
+            | Self::Order { .. }
+            | Self::SettingsRefused { .. }
+            | Self::SettingsNotStarted(_) => RefusalKind::Invalid,
             Self::Write { .. }
             | Self::Folder { .. }
             | Self::RunnerMissing(_)
@@ -196,18 +252,6 @@ impl ManageError {
             | Self::Store(_)
             | Self::BacklogKept { .. }
             | Self::Stopping => RefusalKind::Unable,
-        }
-    }
-}
-
-impl From<ManageError> for Refusal {
-    /// Whoever manages modules is the operator, who may read everything.
-    fn from(error: ManageError) -> Self {
-        Self {
-            kind: error.kind(),
-            code: error.code(),
-            detail: chain(&error),
-            hint: error.hint().to_owned(),
         }
     }
 }

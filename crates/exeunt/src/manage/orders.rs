@@ -27,7 +27,7 @@ impl Manager {
     ) -> Result<ExitChanged, ManageError> {
         let exit = self.running(name)?;
         if order.reason.is_some() {
-            return Err(ManageError::Order("a retry takes no reason"));
+            return Err(refused("a retry takes no reason", "leave the reason out"));
         }
         let events = which(order)?.unwrap_or_default();
         let detail = shown(&events);
@@ -43,9 +43,8 @@ impl Manager {
         let exit = self.running(name)?;
         let reason = order.reason.as_deref().unwrap_or_default().trim();
         if reason.is_empty() || REASON_CHARS_MAX < reason.chars().count() {
-            return Err(ManageError::Order(
-                "dropping events needs a reason of at most 1000 characters",
-            ));
+            let what = "dropping events needs a reason of at most 1000 characters";
+            return Err(refused(what, "say why in one line: --reason TEXT"));
         }
         let events = if let Some(events) = which(order)? {
             events
@@ -77,14 +76,17 @@ impl Manager {
             }
             ReplayOrder { from: Some(from), to: Some(to), cancel: false } => {
                 if from == 0 || to < from {
-                    return Err(ManageError::Order(
-                        "a replay goes from an event, 1 or later, to that one or a later one",
-                    ));
+                    let what = format!("there are no events from {from} to {to}");
+                    let hint = "events count from 1 on; --to is the event of --from or a later one";
+                    return Err(ManageError::Order { what, hint });
                 }
                 let order = Order::Replay { from: EventSeq(from), to: EventSeq(to) };
                 (format!("events {from} to {to}"), order)
             }
-            _ => return Err(ManageError::Order("a replay has a first and a last event")),
+            _ => {
+                let hint = "give --from and --to, or --cancel";
+                return Err(refused("a replay has a first and a last event", hint));
+            }
         };
         self.order(actor, "exit-replay", &exit.name, detail, order)
     }
@@ -101,7 +103,7 @@ impl Manager {
         let done = self.dispatch(|it| Ok(it.order(name, order)?));
         let Done { events } =
             done.inspect_err(|err| self.failed(actor, action, name.as_str(), err))?;
-        Ok(ExitChanged { name: name.to_string(), events, notes: Vec::new() })
+        Ok(ExitChanged { name: name.to_string(), events, ..ExitChanged::default() })
     }
 }
 
@@ -110,9 +112,15 @@ fn which(order: &ShelfOrder) -> Result<Option<Vec<EventSeq>>, ManageError> {
     match (order.all, order.events.as_slice()) {
         (true, []) => Ok(None),
         (false, events @ [_, ..]) => Ok(Some(events.iter().copied().map(EventSeq).collect())),
-        (true, _) => Err(ManageError::Order("either all events or those that are named")),
-        (false, []) => Err(ManageError::Order("no event is named")),
+        (true, _) => {
+            Err(refused("either all events or those that are named", "leave one of them out"))
+        }
+        (false, []) => Err(refused("no event is named", "name the events, or say --all")),
     }
+}
+
+fn refused(what: &str, hint: &'static str) -> ManageError {
+    ManageError::Order { what: what.to_owned(), hint }
 }
 
 fn shown(events: &[EventSeq]) -> String {

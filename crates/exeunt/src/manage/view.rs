@@ -87,7 +87,7 @@ pub fn status(it: exeunt_dispatch::ExitStatus, exit: Option<&ExitConfig>) -> Exi
 }
 
 /// The events of a mask. Bits that nobody knows stand as one number at the end.
-fn words(mask: u32) -> Vec<String> {
+pub fn words(mask: u32) -> Vec<String> {
     let known = EventKind::ALL.iter().filter(|it| it.is_in(mask));
     let rest = EventKind::ALL.iter().fold(mask, |rest, it| rest & !it.bit());
     known.map(|it| it.word().to_owned()).chain((rest != 0).then(|| format!("{rest:#x}"))).collect()
@@ -95,7 +95,7 @@ fn words(mask: u32) -> Vec<String> {
 
 /// A row of a shelf.
 pub fn held_event(store: &Store, row: HeldRow) -> HeldEvent {
-    let (seq, subject, state, attempts, next_attempt, last_error) = match row {
+    let (seq, subject, state, attempts, next_attempt, last_error, since) = match row {
         HeldRow::Held(held) => {
             let (state, next) = match held.state {
                 exeunt_store::HeldState::Retry { at } => (HeldState::Retry, Some(rfc3339(at))),
@@ -103,17 +103,36 @@ pub fn held_event(store: &Store, row: HeldRow) -> HeldEvent {
                 exeunt_store::HeldState::Parked => (HeldState::Parked, None),
             };
             let error = Some(held.last_error).filter(|it| !it.is_empty());
-            (held.seq, held.subject.to_string(), state, held.attempts, next, error)
+            let since = Some(rfc3339(held.first_held));
+            (held.seq, held.subject.to_string(), state, held.attempts, next, error, since)
         }
         HeldRow::Corrupt { seq, why } => {
-            (seq, String::new(), HeldState::Parked, 0, None, Some(why))
+            (seq, String::new(), HeldState::Parked, 0, None, Some(why), None)
         }
     };
-    let kind = match store.event(seq) {
-        Ok(Some(event)) => event.kind.word().to_owned(),
-        _ => "unknown".to_owned(),
+    let logged = store.event(seq).ok().flatten();
+    let kind = logged.as_ref().map_or("unknown", |it| it.kind.word()).to_owned();
+    let at = logged.as_ref().map(|it| rfc3339(it.at));
+    let (request, certificate) = logged.map(|it| (it.request, it.certificate)).unwrap_or_default();
+    let name = match (&certificate, &request) {
+        (Some(it), _) => it.certificate.subject.clone(),
+        (None, Some(it)) => it.request.subject.clone(),
+        (None, None) => String::new(),
     };
-    HeldEvent { event: seq.0, kind, subject, state, attempts, next_attempt, last_error }
+    HeldEvent {
+        event: seq.0,
+        kind,
+        subject,
+        state,
+        attempts,
+        next_attempt,
+        last_error,
+        at,
+        held_since: since,
+        requester: request.map(|it| it.request.requester),
+        certificate_subject: Some(name).filter(|it| !it.is_empty()),
+        serial: certificate.map(|it| it.certificate.serial.to_string()),
+    }
 }
 
 /// One attempt.

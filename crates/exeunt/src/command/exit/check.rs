@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use exeunt_conformance::{ModuleUnderTest, Options};
+use exeunt_conformance::{ModuleUnderTest, Options, Unchecked};
 
 use super::settings::parse_all;
 use crate::cli::Check;
@@ -16,6 +16,7 @@ use crate::output;
 
 pub fn run(options: Check) -> Result<u8, Failure> {
     let json = options.json;
+    let configured = options.name.clone();
     let answer_within = Duration::from_secs(options.deadline.into());
     // The folder of a configured module lives as long as the check.
     let (module, _scratch) = module(options)?;
@@ -29,6 +30,13 @@ pub fn run(options: Check) -> Result<u8, Failure> {
         for text in report.to_string().lines() {
             output::line(&plain(text))?;
         }
+    }
+    if let Some(Unchecked::RefusesSettings(_)) = report.unchecked {
+        let hint = match configured {
+            Some(name) => format!("change them: exeunt exit settings set {name} KEY=VALUE"),
+            None => "give them with --set KEY=VALUE".to_owned(),
+        };
+        eprintln!("exeunt: hint: {hint}");
     }
     Ok(if report.passed() { 0 } else { STATUS_FAILED })
 }

@@ -2,13 +2,15 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
+use std::path::Path;
+
 use exeunt_api::{
     EXITS_PATH, ExitChanged, ExitDetail, ExitRemoved, ExitStart, ExitStatus, NewExit,
 };
 use reqwest::Method;
 
 use super::settings::parse_all;
-use super::{counted, path, told};
+use super::{and_state, counted, path, told};
 use crate::cli::{Add, Named, Remove};
 use crate::client::ApiClient;
 use crate::failure::{Failure, plain};
@@ -21,7 +23,8 @@ pub fn add(options: Add) -> Result<(), Failure> {
     let client = ApiClient::open(&door)?;
     let changed: ExitChanged = client.change(Method::POST, EXITS_PATH, &[], Some(&new))?;
     let name = &changed.name;
-    told(&changed, json, &format!("The module {name} is added: exeunt exit status {name}"))
+    let starts = and_state(&changed);
+    told(&changed, json, &format!("The module {name} is added{starts}: exeunt exit status {name}"))
 }
 
 fn new_exit(options: Add) -> Result<NewExit, Failure> {
@@ -33,20 +36,24 @@ fn new_exit(options: Add) -> Result<NewExit, Failure> {
         library,
         class,
         filter,
-        events,
+        mut events,
         before_reply,
         from_start,
         from_event,
         settings,
         json: _,
-        door: _,
+        door,
     } = options;
+    for word in events.iter_mut().flatten() {
+        *word = word.trim().to_owned();
+    }
     let command = command
         .map(|words| {
-            shlex::split(&words).filter(|it| !it.is_empty()).ok_or_else(|| {
+            let words = shlex::split(&words).filter(|it| !it.is_empty()).ok_or_else(|| {
                 usage("--command is empty or a quote in it is open")
                     .hint("for example --command '/usr/local/bin/mail --to \"the CA\"'")
-            })
+            })?;
+            from_here(words, Path::new(""), door.home.as_deref())
         })
         .transpose()?;
     let library = library.map(|it| {
@@ -75,11 +82,45 @@ fn new_exit(options: Add) -> Result<NewExit, Failure> {
     })
 }
 
+/// The words of a command as the server is to have them: it looks from other folders than the one where
+/// they were typed, `here`.
+fn from_here(
+    mut words: Vec<String>,
+    here: &Path,
+    home: Option<&Path>,
+) -> Result<Vec<String>, Failure> {
+    let absolute = |word: &str| {
+        let path = std::path::absolute(here.join(word)).ok()?;
+        path.into_os_string().into_string().ok()
+    };
+    let is_ours = |word: &str| Path::new(word).is_relative() && here.join(word).is_file();
+    let is_of_home = |word: &str| home.is_some_and(|it| it.join(word).is_file());
+    let (program, args) = words.split_first_mut().expect("BUG: a command has a word");
+    if program.contains('/')
+        && is_ours(program)
+        && let Some(path) = absolute(program)
+    {
+        *program = path;
+    }
+    let relative = args.iter().find(|it| is_ours(it) && !is_of_home(it));
+    if let Some(word) = relative {
+        let message = format!("{word:?} is a file of this folder, and the module runs in its own");
+        return Err(Failure::usage("usage-exit-add", message)
+            .hint(format!("write it as {:?}", absolute(word).unwrap_or_else(|| word.clone()))));
+    }
+    Ok(words)
+}
+
 pub fn switch(options: &Named, word: &str) -> Result<(), Failure> {
     let client = ApiClient::open(&options.door)?;
     let path = format!("{}/{word}", path(&options.name)?);
     let changed: ExitChanged = client.change(Method::POST, &path, &[], None::<&()>)?;
-    told(&changed, options.json, &format!("The module {} is {word}d.", options.name))
+    let name = &options.name;
+    let sentence = match and_state(&changed) {
+        "" => format!("The module {name} is {word}d."),
+        starts => format!("The module {name} is {word}d{starts}: exeunt exit status {name}"),
+    };
+    told(&changed, options.json, &sentence)
 }
 
 pub fn remove(options: &Remove) -> Result<(), Failure> {
@@ -133,20 +174,19 @@ fn waiting(events: u64) -> String {
 
 /// Goes on only after a yes from a person.
 fn ask(consequence: &str) -> Result<(), Failure> {
-    let refused = |message| {
-        Failure::usage("usage-not-confirmed", message).hint("say --yes, or answer with yes")
-    };
+    let refused = |message| Failure::usage("usage-not-confirmed", message);
     let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(refused(format!("{consequence} Nobody is here to be asked")));
-    }
     eprintln!("{}", plain(consequence));
+    if !stdin.is_terminal() {
+        let message = "standard input is no terminal, so nobody can be asked";
+        return Err(refused(message).hint("give --yes"));
+    }
     eprint!("Remove it? [y/N] ");
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).map_err(|err| Failure::from_error("output", &err))?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
-        _ => Err(refused("not removed".to_owned())),
+        _ => Err(refused("not removed")),
     }
 }
 
@@ -188,6 +228,8 @@ mod tests {
         );
         check("a", &expect!["MissingRequiredArgument"]);
         check("a --library /l.so", &expect!["MissingRequiredArgument"]);
+        check("a --command cat --class X.Y", &expect!["ArgumentConflict"]);
+        check("a --use file --class X.Y", &expect!["ArgumentConflict"]);
         check("a --library /l.so --class X.Y --use file", &expect!["ArgumentConflict"]);
         check("a --use file --command mail", &expect!["ArgumentConflict"]);
         check(
@@ -197,9 +239,32 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_this_folder_is_named_so_that_the_server_finds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, home) = (folder.path().join("here"), folder.path().join("home"));
+        for path in [&here, &home] {
+            std::fs::create_dir(path).unwrap();
+        }
+        for path in [here.join("issued.py"), here.join("both.py"), home.join("both.py")] {
+            std::fs::write(path, "").unwrap();
+        }
+        let words = |line: &str| {
+            let words = shlex::split(line).unwrap();
+            from_here(words, &here, Some(&home)).map_err(|it| it.message + ": " + &it.hints[0])
+        };
+        let whole = here.join("issued.py").to_str().unwrap().to_owned();
+        assert_eq!(words("./issued.py -v").unwrap()[0], here.join("issued.py").to_str().unwrap());
+        for as_it_is in ["issued.py", "hooks/later --x", "python3 both.py", "python3 none.py /"] {
+            assert_eq!(words(as_it_is).unwrap(), shlex::split(as_it_is).unwrap());
+        }
+        let refused = words("python3 issued.py").unwrap_err();
+        assert!(refused.contains("file of this folder") && refused.contains(&whole), "{refused}");
+    }
+
+    #[test]
     fn what_it_is_told_is_said_in_options() {
         check(
-            "a --use file --events issued,denied --where 'event.context > 5' --before-reply",
+            "a --use file --events 'issued, denied' --where 'event.context > 5' --before-reply",
             &expect![[
                 r#"{"name":"a","module":"file","events":["issued","denied"],"where":"event.context > 5","before_reply":true}"#
             ]],

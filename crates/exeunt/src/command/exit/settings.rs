@@ -1,6 +1,6 @@
 //! `exeunt exit settings get|set|list`.
 
-use exeunt_api::{ExitChanged, ExitSettings, KnownSetting, KnownSettings, SettingsMap};
+use exeunt_api::{ExitChanged, ExitSettings, ExitState, KnownSetting, KnownSettings, SettingsMap};
 use reqwest::Method;
 use serde_json::Value as Json;
 
@@ -24,14 +24,14 @@ fn get(name: &str, key: Option<&str>, json: bool, door: &Door) -> Result<(), Fai
     let path = format!("{}/settings", path(name)?);
     let ExitSettings { settings } = ApiClient::open(door)?.get(&path, &[])?;
     if let Some(key) = key {
-        let value = settings.get(key).ok_or_else(|| {
-            Failure::new("setting-not-set", format!("{name} has no setting {key:?}"))
-                .hint(format!("see what it knows: exeunt exit settings list {name}"))
-        })?;
+        let value = settings.get(key).ok_or_else(|| not_set(name, key))?;
         return if json { output::json(value) } else { output::line(&plain(&shown(value))) };
     }
     if json {
         return output::json(&settings);
+    }
+    if settings.is_empty() {
+        return output::line(&format!("The module {name} has no settings of its own."));
     }
     let rows = settings.iter().map(|(key, value)| vec![key.clone(), shown(value)]).collect();
     output::table(&["SETTING", "VALUE"], rows)
@@ -45,16 +45,40 @@ fn set(
     door: &Door,
 ) -> Result<(), Failure> {
     let new = parse_all(pairs)?;
+    if let Some(key) = unset.iter().find(|it| new.contains_key(*it)) {
+        return Err(Failure::usage("usage-setting", format!("{key:?} is to be set and left out"))
+            .hint("give it a value, or --unset it"));
+    }
     let client = ApiClient::open(door)?;
     let path = format!("{}/settings", path(name)?);
     let ExitSettings { mut settings } = client.get(&path, &[])?;
     for key in unset {
-        settings.remove(key);
+        settings.remove(key).ok_or_else(|| not_set(name, key))?;
     }
     settings.extend(new);
     let body = ExitSettings { settings };
     let changed: ExitChanged = client.change(Method::PUT, &path, &[], Some(&body))?;
-    told(&changed, json, &format!("The module {name} goes on with the new settings."))
+    told(&changed, json, &are_set(name, changed.state))
+}
+
+/// What a change of settings came to, in words.
+fn are_set(name: &str, state: Option<ExitState>) -> String {
+    let changed = format!("The settings of {name} are changed");
+    match state {
+        Some(ExitState::Down) => format!("{changed}, but it does not start with them."),
+        Some(ExitState::Disabled) => {
+            format!("{changed}; it is disabled, and they count when it is enabled.")
+        }
+        Some(ExitState::Starting) => {
+            format!("{changed}, and it is still starting: exeunt exit status {name}")
+        }
+        _ => format!("The module {name} goes on with the new settings."),
+    }
+}
+
+fn not_set(name: &str, key: &str) -> Failure {
+    Failure::new("setting-not-set", format!("{name} has no setting {key:?}"))
+        .hint(format!("see what it is set to: exeunt exit settings get {name}"))
 }
 
 fn list(options: &Named) -> Result<(), Failure> {
@@ -62,6 +86,9 @@ fn list(options: &Named) -> Result<(), Failure> {
     let known: KnownSettings = ApiClient::open(&options.door)?.get(&path, &[])?;
     if options.json {
         return output::json(&known);
+    }
+    if known.settings.is_empty() {
+        return output::line(&format!("The module {} knows no settings.", options.name));
     }
     let row = |it: KnownSetting| {
         let default = match (it.required, it.default) {
@@ -85,6 +112,11 @@ pub fn parse_all(pairs: &[String]) -> Result<SettingsMap, Failure> {
         if key.is_empty() {
             return Err(wrong());
         }
+        if is_broken(text) {
+            let message = format!("{text:?} begins like a list or a table, and is none");
+            return Err(Failure::usage("usage-setting", message)
+                .hint(format!("where it is meant as a text: '{key}=\"…\"'")));
+        }
         Ok((key.to_owned(), value(text)))
     };
     pairs.iter().map(parse).collect()
@@ -94,6 +126,16 @@ pub fn parse_all(pairs: &[String]) -> Result<SettingsMap, Failure> {
 fn value(text: &str) -> Json {
     let Ok(value) = text.parse::<toml::Value>() else { return text.into() };
     json(value).unwrap_or_else(|| text.into())
+}
+
+/// Whether somebody wrote a list or a table and made a mistake in it. A pattern such as
+/// `{serial}.pem` is neither.
+fn is_broken(text: &str) -> bool {
+    let is_table = |rest: &str| {
+        rest.find('=').is_some_and(|equals| rest.find('}').is_none_or(|end| equals < end))
+    };
+    let begins = text.starts_with('[') || text.strip_prefix('{').is_some_and(is_table);
+    begins && text.parse::<toml::Value>().is_err()
 }
 
 fn json(value: toml::Value) -> Option<Json> {
@@ -141,6 +183,25 @@ mod tests {
         check("", json!(""));
         check("a = 1", json!("a = 1"));
         check("1\n[exit]", json!("1\n[exit]"));
+    }
+
+    #[test]
+    fn a_list_with_a_mistake_in_it_is_no_text() {
+        for bad in ["a=[1,2", "a=[x]", "a={ b = 1", "a={b=}"] {
+            assert_eq!(parse_all(&[bad.to_owned()]).unwrap_err().code, "usage-setting", "{bad}");
+        }
+        for good in ["a=[1, 2]", "a={b = 1}", "a={serial}.pem", "a={subject_cn}={serial}"] {
+            assert!(parse_all(&[good.to_owned()]).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_settings_says_what_came_of_it() {
+        let text = |state| are_set("mail", Some(state));
+        assert_eq!(text(ExitState::Running), "The module mail goes on with the new settings.");
+        assert!(text(ExitState::Down).contains("does not start"));
+        assert!(text(ExitState::Disabled).contains("count when it is enabled"));
+        assert!(text(ExitState::Starting).contains("still starting"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn tail(options: &Tail) -> Result<(), Failure> {
     let mut lines = options.lines.unwrap_or(u64::MAX);
     loop {
         let query = [("after", after.to_string()), ("wait_s", DELIVERIES_WAIT_S_MAX.to_string())];
-        let page: Deliveries = client.wait_for(&path, &query)?;
+        let page: Deliveries = client.wait_for(&path, &query).map_err(ended)?;
         if let Some(first) = page.deliveries.first()
             && let missed = missed(seen, first.number)
             && 0 < missed
@@ -60,6 +60,17 @@ pub fn tail(options: &Tail) -> Result<(), Failure> {
         }
         after = page.next_after;
         seen = Some(after);
+    }
+}
+
+/// A server that answered a moment ago has stopped.
+fn ended(failure: Failure) -> Failure {
+    match failure.code.as_str() {
+        "server-unreachable" | "server-not-running" | "server-stopping" => {
+            Failure::new("server-not-running", "the server has stopped")
+                .hint("run this again when it is back")
+        }
+        _ => failure,
     }
 }
 
