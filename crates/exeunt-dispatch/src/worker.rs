@@ -282,7 +282,8 @@ impl Worker {
         };
         if let Some(fault) = &report.fault {
             self.module.ended(fault);
-            self.seat.numbers().status.pid = None;
+            // Until it has said hello again it is not running, however long that takes.
+            self.publish_state(ExitState::Starting);
             // We killed it ourselves: whoever has no answer yet is not to blame.
             if self.stop.is_abandoned() {
                 report.fault = None;
@@ -489,6 +490,9 @@ impl Worker {
             let until = now.plus(IDLE_MAX);
             let why = "the shelf is full".to_owned();
             self.report_trouble(ExitState::Waiting { until, why: why.clone() }, why, now);
+        } else if self.module.process().is_none() {
+            // It ended while it had nothing to do.
+            self.publish_state(ExitState::Starting);
         } else {
             self.publish_state(ExitState::Running);
         }

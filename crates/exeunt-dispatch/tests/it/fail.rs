@@ -1,5 +1,6 @@
 //! Events that fail: retries, order per subject, parking, poison.
 
+use exeunt_dispatch::ExitState;
 use exeunt_store::{HeldRow, HeldState};
 
 use crate::{PATIENCE, Stage, all_told, status_when, until};
@@ -221,4 +222,29 @@ fn an_event_answered_before_the_end_of_the_process_is_settled() {
     all_told(&dispatcher);
     assert!(dispatcher.stop(PATIENCE));
     assert_eq!(stage.heard_seqs("backwards"), [1, 2, 3, 4, 5, 1]);
+}
+
+#[test]
+fn a_module_whose_process_is_being_started_again_is_not_running() {
+    let stage = Stage::new();
+    stage.deny(1);
+    let own = r#"
+if there_is("died"):
+    while not there_is("open"):
+        time.sleep(0.02)
+
+def notify(call):
+    if there_is("died"):
+        accept(call)
+    else:
+        open(os.path.join(FOLDER, "died"), "w").close()
+        die()
+"#;
+    let dispatcher = stage.start(vec![stage.module("clerk", own)]);
+    let status = status_when(&dispatcher, |it| it.faults == 1);
+    assert_eq!((status.state, status.pid), (ExitState::Starting, None));
+    stage.touch("open");
+    let status = all_told(&dispatcher);
+    assert_eq!((status.state, status.starts), (ExitState::Running, 2));
+    assert!(status.pid.is_some());
 }
