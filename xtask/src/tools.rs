@@ -35,6 +35,11 @@ const NEEDS: &[Need] = &[
         reason: "verifies certificates with GnuTLS",
     },
     Need {
+        probe: &["softhsm2-util", "--version"],
+        package: "softhsm2",
+        reason: "is the token of the tests of PKCS #11",
+    },
+    Need {
         probe: &["python3", "-c", "import venv, ensurepip"],
         package: "python3-venv",
         reason: "runs pkilint",

@@ -182,6 +182,26 @@ pub enum SignError {
         source: Source,
     },
 
+    /// The token with the key does not answer, or is not plugged in. It is looked for again at the
+    /// next signature.
+    #[error("the {token} is missing")]
+    TokenMissing {
+        /// Which one.
+        token: String,
+        /// What is known about it.
+        source: Source,
+    },
+
+    /// The token with the key asked for the PIN again and did not take it. It is not tried again
+    /// before the key is opened anew.
+    #[error("the {token} does not take its PIN any more")]
+    TokenPin {
+        /// Which one.
+        token: String,
+        /// What is known about it.
+        source: Source,
+    },
+
     /// What was to be signed could not be read to its end.
     #[error("reading what is to be signed failed")]
     Read {
@@ -210,6 +230,8 @@ impl SignError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Module { .. } => "sign-module",
+            Self::TokenMissing { .. } => "sign-token-missing",
+            Self::TokenPin { .. } => "sign-token-pin",
             Self::Read { .. } => "sign-read",
             Self::TooLong => "sign-too-long",
         }

@@ -1,12 +1,13 @@
 //! The seam to private keys: signing, verifying, keys at rest, and the files that hold secrets.
 //!
-//! Enter at [`SigningKey`], which the engine holds, or at [`SoftwareKey`], the one implementation
-//! so far. Nothing here knows what a certificate is. The crate draws its own randomness, because
+//! Enter at [`SigningKey`], which the engine holds, or at its implementations: [`SoftwareKey`] in
+//! this process's memory, [`Pkcs11Key`] in a token. Nothing here knows what a certificate is. The crate draws its own randomness, because
 //! a caller who could supply it could also spoil it.
 
 mod encrypted;
 mod error;
 mod passphrase;
+mod pkcs11;
 pub mod secret_file;
 mod software;
 mod stream;
@@ -19,6 +20,10 @@ use exeunt_types::{KeyAlgorithm, SignatureScheme};
 pub use encrypted::{PBKDF2_ITERATIONS_MAX, SCRYPT_LANES_MAX, SCRYPT_MEMORY_BYTES_MAX};
 pub use error::{KeyError, SignError, VerifyError};
 pub use passphrase::Passphrase;
+pub use pkcs11::{
+    KeyName, PIN_BYTES_MAX, PinSource, Pkcs11Key, SESSIONS_IDLE_MAX, TokenError, TokenName,
+    TokenSettings,
+};
 pub use software::SoftwareKey;
 pub use stream::WHOLE_MESSAGE_BYTES_MAX;
 pub use verify::{RSA_BITS_MAX, RSA_BITS_MIN, verify, verify_reader};

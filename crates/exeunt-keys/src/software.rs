@@ -96,7 +96,7 @@ impl SoftwareKey {
     ///
     /// [`KeyError::Unsupported`] if the key cannot sign so.
     pub fn with_scheme(mut self, scheme: SignatureScheme) -> Result<Self, KeyError> {
-        check_scheme(self.algorithm, scheme)?;
+        check_scheme(self.algorithm, scheme).map_err(|what| KeyError::Unsupported { what })?;
         self.scheme = scheme;
         Ok(self)
     }
@@ -269,17 +269,14 @@ impl Pair {
     }
 }
 
-/// Refuses a scheme that keys of that algorithm do not sign with here.
-pub(crate) fn check_scheme(
-    algorithm: KeyAlgorithm,
-    scheme: SignatureScheme,
-) -> Result<(), KeyError> {
+/// Refuses a scheme that keys of that algorithm do not sign with here; says as a noun phrase what
+/// is not supported.
+pub(crate) fn check_scheme(algorithm: KeyAlgorithm, scheme: SignatureScheme) -> Result<(), String> {
     let is_rsa = matches!(algorithm, KeyAlgorithm::Rsa { .. });
     if scheme == algorithm.default_scheme() || (is_rsa && scheme.fits(algorithm)) {
         return Ok(());
     }
-    let what = format!("signing by {} with a key of type {}", scheme.name(), algorithm.name());
-    Err(KeyError::Unsupported { what })
+    Err(format!("signing by {} with a key of type {}", scheme.name(), algorithm.name()))
 }
 
 /// The module's name for a scheme of RSA.

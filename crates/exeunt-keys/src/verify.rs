@@ -35,6 +35,17 @@ const ML_DSA_65_HEADER: &[u8] = b"\x30\x82\x07\xb2\x30\x0b\x06\x09\x60\x86\x48\x
 const ML_DSA_87_HEADER: &[u8] = b"\x30\x82\x0a\x32\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\
     \x04\x03\x13\x03\x82\x0a\x21\x00";
 
+/// Keys whose `SubjectPublicKeyInfo` is a header and so many octets.
+pub(crate) const SPKI_HEADERS: [(KeyAlgorithm, &[u8], usize); 7] = [
+    (KeyAlgorithm::EcdsaP256, P256_HEADER, 65),
+    (KeyAlgorithm::EcdsaP384, P384_HEADER, 97),
+    (KeyAlgorithm::EcdsaP521, P521_HEADER, 133),
+    (KeyAlgorithm::Ed25519, ED25519_HEADER, 32),
+    (KeyAlgorithm::MlDsa44, ML_DSA_44_HEADER, 1312),
+    (KeyAlgorithm::MlDsa65, ML_DSA_65_HEADER, 1952),
+    (KeyAlgorithm::MlDsa87, ML_DSA_87_HEADER, 2592),
+];
+
 /// First octet of a point with both coordinates (SEC 1, section 2.3.3).
 const UNCOMPRESSED_POINT: u8 = 0x04;
 
@@ -137,22 +148,14 @@ fn algorithm(
 /// They are handed to the module instead of the whole, because it overlooks octets that follow the
 /// structure and takes forms of a key that X.509 does not have.
 fn public_key_octets(spki_der: &[u8], key: KeyAlgorithm) -> Option<&[u8]> {
-    let (header, len) = match key {
-        KeyAlgorithm::EcdsaP256 => (P256_HEADER, 65),
-        KeyAlgorithm::EcdsaP384 => (P384_HEADER, 97),
-        KeyAlgorithm::EcdsaP521 => (P521_HEADER, 133),
-        KeyAlgorithm::Ed25519 => (ED25519_HEADER, 32),
-        KeyAlgorithm::MlDsa44 => (ML_DSA_44_HEADER, 1312),
-        KeyAlgorithm::MlDsa65 => (ML_DSA_65_HEADER, 1952),
-        KeyAlgorithm::MlDsa87 => (ML_DSA_87_HEADER, 2592),
-        KeyAlgorithm::Rsa { .. } => {
-            let spki = SubjectPublicKeyInfoRef::from_der(spki_der).ok()?;
-            // RFC 3279, section 2.3.1: the parameters are NULL and are there.
-            let fits = spki.algorithm.oid == RSA_ENCRYPTION
-                && spki.algorithm.parameters.is_some_and(der::AnyRef::is_null);
-            return if fits { spki.subject_public_key.as_bytes() } else { None };
-        }
-    };
+    if matches!(key, KeyAlgorithm::Rsa { .. }) {
+        let spki = SubjectPublicKeyInfoRef::from_der(spki_der).ok()?;
+        // RFC 3279, section 2.3.1: the parameters are NULL and are there.
+        let fits = spki.algorithm.oid == RSA_ENCRYPTION
+            && spki.algorithm.parameters.is_some_and(der::AnyRef::is_null);
+        return if fits { spki.subject_public_key.as_bytes() } else { None };
+    }
+    let (_, header, len) = *SPKI_HEADERS.iter().find(|(it, _, _)| *it == key)?;
     let octets = spki_der.strip_prefix(header).filter(|it| it.len() == len)?;
     let is_point =
         matches!(key, KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 | KeyAlgorithm::EcdsaP521);

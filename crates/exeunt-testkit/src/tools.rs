@@ -43,6 +43,37 @@ pub fn python() -> &'static Path {
     })
 }
 
+/// The `softhsm2-util` command, which makes tokens of `SoftHSM`.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn softhsm_util() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| on_path("softhsm2-util"))
+}
+
+/// The PKCS #11 module of `SoftHSM`, where distributions put it.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn softhsm_module() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        [
+            "/usr/lib/softhsm/libsofthsm2.so",
+            "/usr/lib64/softhsm/libsofthsm.so",
+            "/usr/lib64/pkcs11/libsofthsm2.so",
+            "/usr/local/lib/softhsm/libsofthsm2.so",
+        ]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|it| it.is_file())
+        .expect("no PKCS #11 module of SoftHSM: run `cargo xtask test-tools`")
+    })
+}
+
 /// Folder of what is installed or kept for tests only: `target/test-tools`.
 pub fn test_tools() -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();

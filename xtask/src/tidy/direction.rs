@@ -76,6 +76,7 @@ const GUARDED: &[Guarded] = &[
         users: &["exeunt-keys", "exeunt-x509", "exeunt-http"],
         reason: "keys signs and verifies; x509 and http hash",
     },
+    Guarded { foreign: "cryptoki", users: &["exeunt-keys"], reason: "keys in tokens are keys" },
     Guarded {
         foreign: "tokio",
         users: &["exeunt-http", "exeunt", "exeunt-e2e"],

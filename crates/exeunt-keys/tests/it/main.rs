@@ -4,4 +4,5 @@
 
 mod at_rest;
 mod files;
+mod pkcs11;
 mod signatures;

@@ -1,0 +1,334 @@
+//! Keys in tokens of `SoftHSM`: made, opened, used, lost and found again.
+//!
+//! `SoftHSM` learns from a variable of the environment where its tokens are, and a process has one
+//! state of it. So each test runs its body in a process of its own, which is this binary again.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use exeunt_keys::{
+    KeyName, PinSource, Pkcs11Key, SignError, SigningKey, TokenError, TokenName, TokenSettings,
+    secret_file, verify, verify_reader,
+};
+use exeunt_testkit::tools;
+use exeunt_types::{KeyAlgorithm, SignatureScheme};
+use tempfile::TempDir;
+
+use crate::signatures::{MESSAGE, RSA_SCHEMES, openssl_verifies};
+
+const PIN: &str = "2718";
+
+/// Says to the process of a body that it is one, and where its tokens are.
+const FOLDER: &str = "EXEUNT_TEST_TOKENS";
+
+/// A folder of tokens, in the process that uses them.
+struct Bed {
+    folder: PathBuf,
+}
+
+impl Bed {
+    /// Runs the test of that name in a process of its own, and gives the bed there only.
+    fn of(test: &str) -> Option<Self> {
+        if let Some(folder) = env::var_os(FOLDER) {
+            return Some(Self { folder: folder.into() });
+        }
+        let folder = TempDir::new().unwrap();
+        let tokens = folder.path().join("tokens");
+        fs::create_dir(&tokens).unwrap();
+        let conf = folder.path().join("softhsm2.conf");
+        let settings = format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display());
+        fs::write(&conf, settings).unwrap();
+        let bed = Self { folder: folder.path().to_owned() };
+        bed.init_token("ca");
+        let output = Command::new(env::current_exe().unwrap())
+            .args([&format!("pkcs11::{test}"), "--exact", "--nocapture"])
+            .env("SOFTHSM2_CONF", &conf)
+            .env(FOLDER, folder.path())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap()).concat();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("1 passed"), "{said}");
+        None
+    }
+
+    fn init_token(&self, label: &str) {
+        let conf = self.folder.join("softhsm2.conf");
+        let args = ["--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", "31415"];
+        let env = format!("SOFTHSM2_CONF={}", conf.display());
+        let util = tools::softhsm_util().to_str().unwrap();
+        tools::run_ok(Path::new("/usr/bin/env"), [&[env.as_str(), util][..], &args].concat(), b"");
+    }
+
+    fn pin_file(&self, pin: &str) -> PathBuf {
+        let path = self.folder.join(format!("pin-{pin}"));
+        if !path.exists() {
+            secret_file::write_new(&path, format!("{pin}\n").as_bytes()).unwrap();
+        }
+        path
+    }
+
+    fn settings(&self, key: &str) -> TokenSettings {
+        TokenSettings {
+            module: tools::softhsm_module().to_owned(),
+            token: TokenName::Label("ca".to_owned()),
+            key: KeyName::Label(key.to_owned()),
+            pin: PinSource::File(self.pin_file(PIN)),
+        }
+    }
+
+    /// Pulls the tokens out, by moving their files away.
+    fn pull_out(&self) {
+        let tokens = self.folder.join("tokens");
+        fs::rename(&tokens, self.folder.join("elsewhere")).unwrap();
+        fs::create_dir(&tokens).unwrap();
+    }
+
+    fn plug_in(&self) {
+        let tokens = self.folder.join("tokens");
+        fs::remove_dir_all(&tokens).unwrap();
+        fs::rename(self.folder.join("elsewhere"), &tokens).unwrap();
+    }
+}
+
+fn code(result: Result<Pkcs11Key, TokenError>) -> &'static str {
+    result.err().map_or("no error", |err| err.code())
+}
+
+#[test]
+fn every_kind_of_key_is_made_and_signs_in_a_token() {
+    let Some(bed) = Bed::of("every_kind_of_key_is_made_and_signs_in_a_token") else { return };
+    // Longer than what is read at a time.
+    let long: Vec<u8> = (0_u32..50_000).flat_map(u32::to_be_bytes).collect();
+    for algorithm in KeyAlgorithm::KEY_TYPES {
+        let settings = bed.settings(&algorithm.name());
+        if matches!(
+            algorithm,
+            KeyAlgorithm::MlDsa44 | KeyAlgorithm::MlDsa65 | KeyAlgorithm::MlDsa87
+        ) {
+            let err = Pkcs11Key::generate(&settings, algorithm).unwrap_err();
+            assert_eq!(err.to_string(), "signing by CKM_ML_DSA in a token is not supported");
+            continue;
+        }
+        let made = Pkcs11Key::generate(&settings, algorithm).unwrap();
+        let opened = Pkcs11Key::open(&settings).unwrap();
+        assert_eq!(opened.public_key_der(), made.public_key_der());
+        for key in [made, opened] {
+            assert_eq!(key.algorithm(), algorithm);
+            assert_eq!(key.scheme(), algorithm.default_scheme());
+            let (spki, scheme) = (key.public_key_der(), key.scheme());
+            let signature = key.sign(MESSAGE).unwrap();
+            verify(spki, algorithm, scheme, MESSAGE, &signature).unwrap();
+            openssl_verifies(&key, MESSAGE, &signature);
+            let signature = key.sign_reader(&mut &long[..]).unwrap();
+            verify_reader(spki, algorithm, scheme, &mut &long[..], &signature).unwrap();
+            openssl_verifies(&key, &long, &signature);
+        }
+    }
+}
+
+#[test]
+fn an_rsa_key_in_a_token_signs_by_any_scheme_of_its_own() {
+    let Some(bed) = Bed::of("an_rsa_key_in_a_token_signs_by_any_scheme_of_its_own") else { return };
+    let settings = bed.settings("ca");
+    Pkcs11Key::generate(&settings, KeyAlgorithm::Rsa { bits: 2048 }).unwrap();
+    for scheme in RSA_SCHEMES {
+        let key = Pkcs11Key::open(&settings).unwrap().with_scheme(scheme).unwrap();
+        let signature = key.sign(MESSAGE).unwrap();
+        verify(key.public_key_der(), key.algorithm(), scheme, MESSAGE, &signature).unwrap();
+        openssl_verifies(&key, MESSAGE, &signature);
+    }
+    let key = Pkcs11Key::open(&settings).unwrap();
+    assert_eq!(code(key.with_scheme(SignatureScheme::EcdsaSha256)), "token-unsupported");
+}
+
+#[test]
+fn a_key_is_found_by_its_names_and_only_if_it_is_the_one() {
+    let Some(bed) = Bed::of("a_key_is_found_by_its_names_and_only_if_it_is_the_one") else {
+        return;
+    };
+    let by_label = bed.settings("ca");
+    let id = KeyName::Id(vec![0xca, 1]);
+    let by_id = TokenSettings { key: id.clone(), ..by_label.clone() };
+    assert_eq!(code(Pkcs11Key::open(&by_label)), "token-key-missing");
+    let err = Pkcs11Key::open(&by_id).unwrap_err();
+    assert_eq!(err.to_string(), "there is no private key of id ca01 in the token labelled \"ca\"");
+
+    let made = Pkcs11Key::generate(&by_id, KeyAlgorithm::EcdsaP256).unwrap();
+    assert_eq!(Pkcs11Key::open(&by_id).unwrap().public_key_der(), made.public_key_der());
+    assert_eq!(code(Pkcs11Key::generate(&by_id, KeyAlgorithm::EcdsaP256)), "token-key-exists");
+
+    // A stranger's second key of the same id and label.
+    let stranger = bed.folder.join("stranger.pem");
+    let pem = tools::run_ok(
+        tools::openssl(),
+        ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        b"",
+    );
+    fs::write(&stranger, pem).unwrap();
+    let stranger = stranger.to_str().unwrap();
+    let import = |id: &str, label: &str| {
+        let args = ["--import", stranger, "--token", "ca", "--pin", PIN, "--id", id, "--label"];
+        tools::run_ok(tools::softhsm_util(), [&args[..], &[label, "--force"]].concat(), b"");
+    };
+    import("ca01", "other");
+    let err = Pkcs11Key::open(&by_id).unwrap_err();
+    assert_eq!(err.code(), "token-key-ambiguous");
+    assert!(err.to_string().starts_with("there are 2 private keys in the token"), "{err}");
+
+    // One that another tool put there is as good as ours.
+    import("0b", "imported");
+    let imported = Pkcs11Key::open(&bed.settings("imported")).unwrap();
+    openssl_verifies(&imported, MESSAGE, &imported.sign(MESSAGE).unwrap());
+
+    let elsewhere = TokenName::Label("another".to_owned());
+    let err = Pkcs11Key::open(&TokenSettings { token: elsewhere, ..by_label.clone() }).unwrap_err();
+    assert_eq!(err.to_string(), "there is no token labelled \"another\"");
+    let module = PathBuf::from("/nonexistent/module.so");
+    assert_eq!(
+        code(Pkcs11Key::open(&TokenSettings { module, ..by_label.clone() })),
+        "token-module"
+    );
+    let module = bed.folder.join("softhsm2.conf");
+    assert_eq!(code(Pkcs11Key::open(&TokenSettings { module, ..by_label })), "token-module");
+}
+
+#[test]
+fn a_key_made_in_a_token_never_leaves_it() {
+    let Some(bed) = Bed::of("a_key_made_in_a_token_never_leaves_it") else { return };
+    for algorithm in [KeyAlgorithm::Rsa { bits: 2048 }, KeyAlgorithm::EcdsaP384] {
+        let name = algorithm.name();
+        drop(Pkcs11Key::generate(&bed.settings(&name), algorithm).unwrap());
+    }
+    // Seen without the crate under test.
+    let token = cryptoki_view::private_keys(PIN);
+    assert_eq!(token, ["sensitive, not extractable"; 2]);
+}
+
+/// The token as another program sees it.
+mod cryptoki_view {
+    use cryptoki::{
+        context::Pkcs11,
+        object::{Attribute, AttributeType, ObjectClass},
+        session::UserType,
+    };
+    use exeunt_testkit::tools;
+
+    /// What every private key says about leaving. The module is initialized already.
+    pub(super) fn private_keys(pin: &str) -> Vec<&'static str> {
+        let functions = Pkcs11::new(tools::softhsm_module()).unwrap();
+        let slot = functions.get_slots_with_initialized_token().unwrap()[0];
+        let session = functions.open_ro_session(slot).unwrap();
+        session.login(UserType::User, Some(&pin.into())).unwrap();
+        let found = session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)]).unwrap();
+        let kinds = [
+            AttributeType::Sensitive,
+            AttributeType::AlwaysSensitive,
+            AttributeType::Extractable,
+            AttributeType::NeverExtractable,
+        ];
+        let told = |object| session.get_attributes(object, &kinds).unwrap();
+        let safe = [
+            Attribute::Sensitive(true),
+            Attribute::AlwaysSensitive(true),
+            Attribute::Extractable(false),
+            Attribute::NeverExtractable(true),
+        ];
+        found
+            .into_iter()
+            .map(|it| if told(it) == safe { "sensitive, not extractable" } else { "it may leave" })
+            .collect()
+    }
+}
+
+#[test]
+fn a_wrong_pin_is_tried_once_and_never_told() {
+    let Some(bed) = Bed::of("a_wrong_pin_is_tried_once_and_never_told") else { return };
+    drop(Pkcs11Key::generate(&bed.settings("ca"), KeyAlgorithm::EcdsaP256).unwrap());
+    let pin = PinSource::File(bed.pin_file("1414"));
+    let err = Pkcs11Key::open(&TokenSettings { pin, ..bed.settings("ca") }).unwrap_err();
+    assert_eq!(err.to_string(), "the PIN of the token labelled \"ca\" is wrong");
+    assert!(!format!("{err:?}").contains("1414"));
+
+    let open = bed.folder.join("open");
+    fs::write(&open, PIN).unwrap();
+    let pin = PinSource::File(open);
+    let err = Pkcs11Key::open(&TokenSettings { pin, ..bed.settings("ca") }).unwrap_err();
+    assert_eq!(err.code(), "token-pin-file");
+    assert!(err.hint().unwrap().starts_with("chmod 600"));
+    let pin = PinSource::Variable("EXEUNT_TEST_NO_SUCH_VARIABLE".to_owned());
+    assert_eq!(
+        code(Pkcs11Key::open(&TokenSettings { pin, ..bed.settings("ca") })),
+        "token-pin-missing"
+    );
+    let key = Pkcs11Key::open(&bed.settings("ca")).unwrap();
+    assert!(!format!("{key:?}").contains(PIN));
+}
+
+#[test]
+fn a_pin_that_was_changed_is_tried_once_and_then_left_alone() {
+    let Some(bed) = Bed::of("a_pin_that_was_changed_is_tried_once_and_then_left_alone") else {
+        return;
+    };
+    let key = Pkcs11Key::generate(&bed.settings("ca"), KeyAlgorithm::EcdsaP256).unwrap();
+    // The token comes back as another one of the same name, which has another PIN.
+    bed.pull_out();
+    assert_eq!(key.sign(MESSAGE).unwrap_err().code(), "sign-token-missing");
+    let args = ["--init-token", "--free", "--label", "ca", "--pin", "9999", "--so-pin", "31415"];
+    tools::run_ok(tools::softhsm_util(), args, b"");
+    for _ in 0..3 {
+        let err = key.sign(MESSAGE).unwrap_err();
+        assert_eq!(err.code(), "sign-token-pin");
+        assert_eq!(err.to_string(), "the token labelled \"ca\" does not take its PIN any more");
+    }
+    // Not even when the old one is back: whoever has looked into it opens the key anew.
+    bed.plug_in();
+    assert_eq!(key.sign(MESSAGE).unwrap_err().code(), "sign-token-pin");
+    let opened = Pkcs11Key::open(&bed.settings("ca")).unwrap();
+    assert_eq!(opened.public_key_der(), key.public_key_der());
+}
+
+#[test]
+fn a_token_that_goes_and_comes_back_is_named_and_found_again() {
+    let Some(bed) = Bed::of("a_token_that_goes_and_comes_back_is_named_and_found_again") else {
+        return;
+    };
+    let key = Pkcs11Key::generate(&bed.settings("ca"), KeyAlgorithm::EcdsaP256).unwrap();
+    let other = Pkcs11Key::generate(&bed.settings("other"), KeyAlgorithm::Ed25519).unwrap();
+    for _ in 0..2 {
+        openssl_verifies(&key, MESSAGE, &key.sign(MESSAGE).unwrap());
+        openssl_verifies(&other, MESSAGE, &other.sign(MESSAGE).unwrap());
+        bed.pull_out();
+        for _ in 0..2 {
+            let err = key.sign(MESSAGE).unwrap_err();
+            assert!(matches!(err, SignError::TokenMissing { .. }), "{err:?}");
+            assert_eq!(err.to_string(), "the token labelled \"ca\" is missing");
+        }
+        bed.plug_in();
+    }
+    openssl_verifies(&key, MESSAGE, &key.sign(MESSAGE).unwrap());
+    // The module was restarted under this one.
+    openssl_verifies(&other, MESSAGE, &other.sign(MESSAGE).unwrap());
+}
+
+#[test]
+fn signatures_are_made_at_the_same_time() {
+    let Some(bed) = Bed::of("signatures_are_made_at_the_same_time") else { return };
+    let key = Pkcs11Key::generate(&bed.settings("ca"), KeyAlgorithm::EcdsaP256).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0_u8..8 {
+            let key = &key;
+            scope.spawn(move || {
+                for round in 0_u8..20 {
+                    let message = [thread, round];
+                    let signature = key.sign(&message).unwrap();
+                    let (spki, algorithm) = (key.public_key_der(), key.algorithm());
+                    verify(spki, algorithm, key.scheme(), &message, &signature).unwrap();
+                }
+            });
+        }
+    });
+}
