@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Disposition, Revocation};
+
 /// A certificate's row in a list. Moments are RFC 3339 text in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateSummary {
@@ -43,6 +45,12 @@ pub struct CertificateDetail {
     /// The row as lists show it.
     #[serde(flatten)]
     pub summary: CertificateSummary,
+    /// State of its request: `issued`, or `revoked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disposition: Option<Disposition>,
+    /// Its revocation, where there is or was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
     /// The certificate in PEM.
     pub certificate: String,
 }

@@ -5,16 +5,24 @@
 
 mod ca;
 mod certificate;
+mod crl;
 mod exit;
+mod officer;
 mod problem;
 mod request;
 
 pub use ca::{CaDescription, Health};
 pub use certificate::{CertificateDetail, CertificatePage, CertificateSummary};
+pub use crl::{CrlPage, CrlSummary, PublishOrder};
 pub use exit::{
     Deliveries, Delivery, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, ExitStart,
     ExitState, ExitStatus, ExplainedEvent, ExplainedRule, Explanation, HeldEvent, HeldState,
-    KnownSetting, KnownSettings, NewExit, Reloaded, Replay, ReplayOrder, SettingsMap, ShelfOrder,
+    KnownSetting, KnownSettings, NewExit, Reloaded, Replay, ReplayOrder, RuleAnswer, SettingsMap,
+    ShelfOrder,
+};
+pub use officer::{
+    AttributesOrder, Denied, DenyOrder, ExtensionOrder, OfficerExtension, Revocation, RevokeOrder,
+    Revoked,
 };
 pub use problem::Problem;
 pub use request::{
@@ -30,6 +38,16 @@ pub const REQUESTS_PATH: &str = "/v1/requests";
 /// The list of certificates.
 pub const CERTIFICATES_PATH: &str = "/v1/certificates";
 
+/// The list of revocation lists (`GET`), and their making (`POST`).
+pub const CRLS_PATH: &str = "/v1/crls";
+
+/// Where relying parties find the newest revocation lists: `ca.crl`, `ca+.crl`. Outside of the
+/// version, because it stands in certificates.
+pub const CRL_FILES_PATH: &str = "/crl";
+
+/// Where relying parties find the CA's certificate in DER.
+pub const CA_FILE_PATH: &str = "/ca/ca.crt";
+
 /// The list of exit modules.
 pub const EXITS_PATH: &str = "/v1/exits";
 
@@ -39,7 +57,7 @@ pub const RELOAD_PATH: &str = "/v1/reload";
 /// The certificate authority itself.
 pub const CA_PATH: &str = "/v1/ca";
 
-/// Whether the server lives; the only path that needs no authentication.
+/// Whether the server lives; needs no authentication.
 pub const HEALTH_PATH: &str = "/v1/health";
 
 /// Header that carries one request attribute, `Name:Value`; may be repeated.
@@ -50,6 +68,12 @@ pub const PKCS10_MEDIA_TYPE: &str = "application/pkcs10";
 
 /// Media type of a request in PEM.
 pub const PEM_MEDIA_TYPE: &str = "application/x-pem-file";
+
+/// Media type of a revocation list in DER (RFC 2585, section 4.2).
+pub const CRL_MEDIA_TYPE: &str = "application/pkix-crl";
+
+/// Media type of a certificate in DER (RFC 2585, section 4.1).
+pub const CERTIFICATE_MEDIA_TYPE: &str = "application/pkix-cert";
 
 /// Media type of every answer that tells of an error (RFC 9457, section 3).
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{OfficerExtension, Revocation};
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -42,7 +44,8 @@ impl Disposition {
     }
 }
 
-/// Answer of `POST /v1/requests`: status 200 issued, 202 pending, 403 denied.
+/// Answer of `POST /v1/requests`, and of `POST /v1/requests/{id}/approve`, `…/resubmit` and
+/// `…/retrieve`: status 200 issued, 202 pending, 403 denied.
 ///
 /// Moments are RFC 3339 text in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +127,12 @@ pub struct RequestDetail {
     pub summary: RequestSummary,
     /// Request attributes in the order in which they were sent.
     pub attributes: Vec<RequestAttribute>,
+    /// Extensions that an officer set while it was pending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub officer_extensions: Vec<OfficerExtension>,
+    /// The revocation of its certificate, where there is or was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
     /// The request in PEM.
     pub request: String,
 }

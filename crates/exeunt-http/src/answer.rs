@@ -2,7 +2,6 @@
 
 use exeunt_api::PROBLEM_MEDIA_TYPE;
 use exeunt_types::UnixMillis;
-use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -12,9 +11,10 @@ use pem_rfc7468::LineEnding;
 use serde::Serialize;
 
 use crate::fault::Fault;
+use crate::reply::Reply;
 
 /// What goes out.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Reply>;
 
 /// An answer with a body in JSON.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
@@ -33,7 +33,7 @@ pub(crate) fn problem(fault: &Fault) -> Answer {
 fn answer(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Answer {
     let bytes =
         serde_json::to_vec(body).expect("BUG: wire types have text keys and finite numbers");
-    let mut answer = Response::new(Full::new(Bytes::from(bytes)));
+    let mut answer = Response::new(Reply::whole(Bytes::from(bytes)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

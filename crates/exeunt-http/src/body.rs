@@ -14,7 +14,17 @@ use crate::settings::Limits;
 /// # Errors
 ///
 /// A [`Fault`] when it is empty, too large, too slow or cut short.
-pub(crate) async fn read(mut body: Incoming, patience: Duration) -> Result<Vec<u8>, Fault> {
+pub(crate) async fn read(body: Incoming, patience: Duration) -> Result<Vec<u8>, Fault> {
+    let octets = read_any(body, patience).await?;
+    if octets.is_empty() { Err(Fault::empty()) } else { Ok(octets) }
+}
+
+/// The whole body, which may be empty.
+///
+/// # Errors
+///
+/// A [`Fault`] when it is too large, too slow or cut short.
+pub(crate) async fn read_any(mut body: Incoming, patience: Duration) -> Result<Vec<u8>, Fault> {
     // The deadline counts from here and is for the whole body: a byte a second does not extend it.
     let read = async {
         // Bodies that say how long they are are refused before they are read.
@@ -32,7 +42,7 @@ pub(crate) async fn read(mut body: Incoming, patience: Duration) -> Result<Vec<u
             }
             octets.extend_from_slice(&data);
         }
-        if octets.is_empty() { Err(Fault::empty()) } else { Ok(octets) }
+        Ok(octets)
     };
     match tokio::time::timeout(patience, read).await {
         Ok(result) => result,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use exeunt_api::{Problem, REQUEST_BYTES_MAX};
-use exeunt_engine::{Blame, SubmitError};
+use exeunt_engine::{Blame, CrlError, OfficerError, SubmitError};
 use exeunt_types::RequestId;
 use hyper::StatusCode;
 
@@ -34,6 +34,9 @@ fn submit_hint(err: &SubmitError) -> &'static str {
         SubmitError::TemplateConflict { .. } => "name the template once",
         SubmitError::BadSignature { .. } => {
             "the request was changed after it was signed, or signed with another key: make it anew"
+        }
+        SubmitError::OfficerLint { .. } => {
+            "leave out or change what breaks it: exeunt request set-extension"
         }
         _ => LOG_HINT,
     }
@@ -103,6 +106,7 @@ impl Fault {
     pub(crate) fn not_found(code: &'static str, detail: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, detail).hinted(match code {
             "request-not-found" => "see what there is: exeunt request list",
+            "crl-not-found" => "see what there is: exeunt crl list",
             _ => "see what there is: exeunt cert list",
         })
     }
@@ -144,9 +148,69 @@ impl Fault {
     }
 
     pub(crate) fn manage_local_only() -> Self {
-        let detail = "exit modules are managed on the CA's own machine";
+        let detail = "this is done on the CA's own machine";
         Self::new(StatusCode::FORBIDDEN, "manage-local-only", detail)
             .hinted("use the Unix socket: --home DIR instead of --server")
+    }
+
+    /// An order that cannot be, whatever there is.
+    pub(crate) fn order(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "order-invalid", detail)
+            .hinted("docs/api.md says what this path takes")
+    }
+
+    /// What the engine refused to an officer. Status and log level follow from the error.
+    pub(crate) fn officer(err: &OfficerError) -> Self {
+        let message = err.public_message();
+        let (status, hint) = match err {
+            OfficerError::RequestUnknown(_) => {
+                return Self::not_found("request-not-found", message);
+            }
+            OfficerError::CertificateUnknown(_) => {
+                return Self::not_found("certificate-not-found", message);
+            }
+            OfficerError::Submit { source } => return Self::submit(source, false),
+            OfficerError::WrongState { .. } => {
+                (StatusCode::CONFLICT, "see how it stands: exeunt request show ID")
+            }
+            OfficerError::NotOnHold(_) | OfficerError::HoldOfRevoked(_) => {
+                (StatusCode::CONFLICT, "only certificate-hold can be taken back")
+            }
+            OfficerError::ChangedMeanwhile(_) => {
+                (StatusCode::CONFLICT, "look at it, and try again")
+            }
+            OfficerError::Attributes { .. } => (StatusCode::BAD_REQUEST, ATTRIBUTE_HINT),
+            _ => match err.blame() {
+                Blame::Requester => (StatusCode::BAD_REQUEST, "change the order"),
+                Blame::Operator => (StatusCode::SERVICE_UNAVAILABLE, LOG_HINT),
+                Blame::Us => (StatusCode::INTERNAL_SERVER_ERROR, LOG_HINT),
+            },
+        };
+        Self::new(status, err.code(), message).hinted(hint)
+    }
+
+    /// Why a revocation list was not made.
+    pub(crate) fn list_not_made(err: &CrlError) -> Self {
+        let (status, hint) = match err.blame() {
+            Blame::Requester => (StatusCode::CONFLICT, "look at [crl] in exeunt.toml"),
+            Blame::Operator => (StatusCode::SERVICE_UNAVAILABLE, LOG_HINT),
+            Blame::Us => (StatusCode::INTERNAL_SERVER_ERROR, LOG_HINT),
+        };
+        Self::new(status, err.code(), err.public_message()).hinted(hint)
+    }
+
+    /// There is no list under the name that relying parties know.
+    pub(crate) fn no_list() -> Self {
+        let detail = "this CA has published no such revocation list";
+        Self::new(StatusCode::NOT_FOUND, "crl-not-published", detail)
+            .hinted("the CA's administrator makes one: exeunt crl publish")
+    }
+
+    /// A list is on record, and its file is not what it was.
+    pub(crate) fn list_file(number: u64) -> Self {
+        let detail = format!("the file of revocation list {number} is missing or damaged");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "crl-file-missing", detail)
+            .hinted("the CA's administrator makes a new one: exeunt crl publish")
     }
 
     pub(crate) fn json(err: &serde_json::Error) -> Self {

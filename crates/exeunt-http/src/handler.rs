@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use exeunt_api::{CaDescription, Health};
 use exeunt_engine::Engine;
+use exeunt_types::CrlKind;
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{Semaphore, watch};
 
@@ -16,8 +18,10 @@ use crate::auth::{Peer, Tokens};
 use crate::exits::{BeforeReply, Exits};
 use crate::fault::Fault;
 use crate::manage::{self, Part};
+use crate::officer::{self, CertificatePart, RequestPart};
 use crate::query::{self, PageQuery};
-use crate::settings::Limits;
+use crate::relying::{self, ListName};
+use crate::settings::{Limits, NowFn};
 use crate::submit::Job;
 use crate::workers::Workers;
 use crate::{rows, submit};
@@ -34,6 +38,10 @@ pub(crate) struct Edge {
     pub(crate) manage_room: Arc<Semaphore>,
     /// One permit for each explanation, which reads through the log.
     pub(crate) explain_room: Arc<Semaphore>,
+    /// One permit for each thread that looks things up for relying parties.
+    pub(crate) relying_room: Arc<Semaphore>,
+    /// The time.
+    pub(crate) now: NowFn,
     /// Turns true when the server stops.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -42,8 +50,17 @@ pub(crate) struct Edge {
 enum Route<'a> {
     Requests,
     Request(&'a str),
+    RequestPart(&'a str, RequestPart<'a>),
     Certificates,
     Certificate(&'a str),
+    CertificatePart(&'a str, CertificatePart),
+    Crls,
+    CrlsOf(&'a str),
+    CrlDer(&'a str, CrlKind),
+    /// The newest list of a name, for relying parties.
+    NewestList(ListName),
+    /// The CA's certificate, for relying parties.
+    CaFile,
     Exits,
     Exit(&'a str),
     ExitPart(&'a str, Part),
@@ -54,6 +71,12 @@ enum Route<'a> {
 
 impl<'a> Route<'a> {
     fn find(path: &'a str) -> Option<Self> {
+        if let Some(name) = path.strip_prefix(exeunt_api::CRL_FILES_PATH) {
+            return ListName::parse(name.strip_prefix('/')?).map(Self::NewestList);
+        }
+        if path == exeunt_api::CA_FILE_PATH {
+            return Some(Self::CaFile);
+        }
         let rest = path.strip_prefix(exeunt_api::VERSION_PREFIX)?.strip_prefix('/')?;
         let (collection, item) = match rest.split_once('/') {
             Some((_, "")) => return None,
@@ -65,11 +88,24 @@ impl<'a> Route<'a> {
                 Some((name, part)) => Some(Self::ExitPart(name, Part::find(part)?)),
                 None => Some(Self::Exit(item)),
             },
+            ("requests", Some(item)) => match item.split_once('/') {
+                Some((id, part)) => Some(Self::RequestPart(id, RequestPart::find(part)?)),
+                None => Some(Self::Request(item)),
+            },
+            ("certificates", Some(item)) => match item.split_once('/') {
+                Some((serial, part)) => {
+                    Some(Self::CertificatePart(serial, CertificatePart::find(part)?))
+                }
+                None => Some(Self::Certificate(item)),
+            },
+            ("crls", Some(item)) => match item.split_once('/') {
+                Some((number, kind)) => Some(Self::CrlDer(number, officer::kind(kind)?)),
+                None => Some(Self::CrlsOf(item)),
+            },
             (_, Some(item)) if item.contains('/') => None,
             ("requests", None) => Some(Self::Requests),
-            ("requests", Some(item)) => Some(Self::Request(item)),
             ("certificates", None) => Some(Self::Certificates),
-            ("certificates", Some(item)) => Some(Self::Certificate(item)),
+            ("crls", None) => Some(Self::Crls),
             ("exits", None) => Some(Self::Exits),
             ("reload", None) => Some(Self::Reload),
             ("ca", None) => Some(Self::Ca),
@@ -81,10 +117,11 @@ impl<'a> Route<'a> {
     /// The methods of a path, as the header `Allow` lists them.
     fn allowed(&self) -> &'static str {
         match self {
-            Self::Requests | Self::Exits => "GET, HEAD, POST",
+            Self::Requests | Self::Exits | Self::Crls => "GET, HEAD, POST",
+            Self::RequestPart(_, part) => part.allowed(),
             Self::Exit(_) => "DELETE, GET, HEAD",
             Self::ExitPart(_, part) => part.allowed(),
-            Self::Reload => "POST",
+            Self::CertificatePart(..) | Self::Reload => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -113,9 +150,10 @@ async fn answer(
         return Err(Fault::url_too_long());
     }
     let route = Route::find(path);
-    // Before the caller is known, nothing but the health is told: not even which paths exist.
+    // Before the caller is known, nothing but the health and what is public is told: not even which
+    // paths exist.
     let caller = match route {
-        Some(Route::Health) => None,
+        Some(Route::Health | Route::NewestList(_) | Route::CaFile) => None,
         _ => Some(edge.tokens.caller(peer, &head.headers)?),
     };
     let route = route.ok_or_else(Fault::unknown_path)?;
@@ -130,6 +168,18 @@ async fn answer(
         }
         (Route::ExitPart(name, part), Some(caller)) => {
             manage::part(edge, caller, (name, part), &head.method, query, body).await
+        }
+        (Route::RequestPart(id, part), Some(caller)) => {
+            query::nothing(query)?;
+            officer::request(edge, caller, (id, part), body).await
+        }
+        (Route::CertificatePart(serial, part), Some(caller)) => {
+            query::nothing(query)?;
+            officer::certificate(edge, caller, (serial, part), body).await
+        }
+        (Route::Crls, Some(caller)) if !reads => {
+            query::nothing(query)?;
+            officer::publish(edge, caller, body).await
         }
         (route @ (Route::Exits | Route::Exit(_) | Route::Reload), Some(caller)) if !reads => {
             manage::local(&caller)?;
@@ -152,16 +202,30 @@ async fn answer(
             let page = PageQuery::parse(query)?;
             look_up(edge, move |edge| rows::certificates(&edge.engine, &page)).await
         }
+        (Route::Crls, _) => {
+            let page = PageQuery::parse(query)?;
+            look_up(edge, move |edge| rows::crls(&edge.engine, &page)).await
+        }
         (route, _) => {
             query::nothing(query)?;
-            one(edge, route).await
+            one(edge, route, &head.headers).await
         }
     }
 }
 
 /// The paths that take no query.
-async fn one(edge: &Arc<Edge>, route: Route<'_>) -> Result<Answer, Fault> {
+async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<Answer, Fault> {
     match route {
+        Route::NewestList(name) => relying::newest_list(edge, name, headers).await,
+        Route::CaFile => Ok(relying::certificate(edge, headers)),
+        Route::CrlsOf(number) => {
+            let number = rows::crl_number(number)?;
+            look_up(edge, move |edge| rows::crls_of(&edge.engine, number)).await
+        }
+        Route::CrlDer(number, kind) => {
+            let number = rows::crl_number(number)?;
+            look_up(edge, move |edge| rows::crl_der(edge, number, kind)).await
+        }
         Route::Request(id) => {
             let id = rows::request_id(id)?;
             look_up(edge, move |edge| rows::request(&edge.engine, id)).await
@@ -183,7 +247,10 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>) -> Result<Answer, Fault> {
             &Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         )),
         Route::Requests
+        | Route::RequestPart(..)
         | Route::Certificates
+        | Route::CertificatePart(..)
+        | Route::Crls
         | Route::Exit(_)
         | Route::ExitPart(..)
         | Route::Reload => Err(Fault::unknown_path()),

@@ -1,19 +1,23 @@
 //! Look-ups: rows of the store as the API's types, converted by hand.
 
 use std::error::Error;
+use std::fmt::Write as _;
 
 use exeunt_api::{
-    CertificateDetail, CertificatePage, CertificateSummary, Disposition, RequestAttribute,
-    RequestDetail, RequestPage, RequestSummary,
+    CertificateDetail, CertificatePage, CertificateSummary, CrlPage, CrlSummary, Disposition,
+    OfficerExtension, RequestAttribute, RequestDetail, RequestPage, RequestSummary, Revocation,
+    SubmitAnswer,
 };
-use exeunt_engine::Engine;
+use exeunt_engine::{Engine, Retrieved};
 use exeunt_types::{
-    CertificateRecord, NewCertificate, NewRequest, RequestId, RequestRecord, Serial, StatusCode,
+    CertificateRecord, CrlKind, CrlLine, CrlNumber, CrlRecord, NewCertificate, NewRequest,
+    RequestId, RequestRecord, Serial, StatusCode,
 };
 
 use crate::answer::{Answer, json, pem, rfc3339};
 use crate::fault::Fault;
 use crate::query::PageQuery;
+use crate::{handler::Edge, relying, submit};
 
 const OK: hyper::StatusCode = hyper::StatusCode::OK;
 
@@ -41,11 +45,14 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
     let Some(row) = engine.store().request(id).map_err(|err| unread(err.code(), &err))? else {
         return Err(Fault::not_found("request-not-found", format!("there is no request {id}")));
     };
+    let revocation = row.revocation.as_ref().map(self::revocation);
+    let officer_extensions = row.officer_extensions.iter().map(officer_extension).collect();
     let (summary, attributes, raw) = split_request(row);
     let attributes =
         attributes.into_iter().map(|(name, value)| RequestAttribute { name, value }).collect();
     let request = pem("CERTIFICATE REQUEST", &raw);
-    Ok(json(OK, &RequestDetail { summary, attributes, request }))
+    let detail = RequestDetail { summary, attributes, officer_extensions, revocation, request };
+    Ok(json(OK, &detail))
 }
 
 pub(crate) fn certificates(engine: &Engine, page: &PageQuery) -> Result<Answer, Fault> {
@@ -63,8 +70,136 @@ pub(crate) fn certificate(engine: &Engine, serial: &Serial) -> Result<Answer, Fa
         let detail = format!("there is no certificate {serial}");
         return Err(Fault::not_found("certificate-not-found", detail));
     };
+    let request = engine.store().request(row.request).map_err(|err| unread(err.code(), &err))?;
+    let disposition = request.as_ref().map(|it| wire_disposition(it.disposition));
+    let revocation = request.and_then(|it| it.revocation).map(|it| self::revocation(&it));
     let (summary, raw) = split_certificate(row);
-    Ok(json(OK, &CertificateDetail { summary, certificate: pem("CERTIFICATE", &raw) }))
+    let certificate = pem("CERTIFICATE", &raw);
+    Ok(json(OK, &CertificateDetail { summary, disposition, revocation, certificate }))
+}
+
+/// What became of a request, as whoever made it is told.
+pub(crate) fn retrieved(retrieved: Retrieved) -> Answer {
+    use exeunt_types::Disposition as State;
+    let Retrieved { record, certificate, event: _ } = retrieved;
+    let state = record.disposition;
+    let status = match state {
+        State::Pending | State::Active => hyper::StatusCode::ACCEPTED,
+        State::Denied => hyper::StatusCode::FORBIDDEN,
+        _ => OK,
+    };
+    let mut answer =
+        SubmitAnswer { disposition: wire_disposition(state), ..submit::bare(record.id) };
+    if let Some(row) = certificate {
+        let NewCertificate { serial, raw, subject, not_before, not_after, .. } = row.certificate;
+        answer.serial = Some(serial.to_string());
+        answer.certificate = Some(pem("CERTIFICATE", &raw));
+        answer.subject = Some(subject);
+        answer.not_before = Some(rfc3339(not_before));
+        answer.not_after = Some(rfc3339(not_after));
+    } else {
+        answer.message = Some(record.message);
+        answer.status_code = Some(status_code(record.status)).filter(|_| state != State::Pending);
+    }
+    json(status, &answer)
+}
+
+pub(crate) fn crls(engine: &Engine, page: &PageQuery) -> Result<Answer, Fault> {
+    let before = page.before.map(CrlNumber);
+    let found = engine.store().crls(before, page.limit).map_err(|err| unread(err.code(), &err))?;
+    let next_before = full(page, found.len()).and_then(|()| found.last().map(|it| it.number.0));
+    Ok(json(OK, &crl_page(&found, next_before)))
+}
+
+/// The lists with one number.
+pub(crate) fn crls_of(engine: &Engine, number: u64) -> Result<Answer, Fault> {
+    Ok(json(OK, &crl_page(&numbered(engine, number)?, None)))
+}
+
+/// One list in DER.
+pub(crate) fn crl_der(edge: &Edge, number: u64, kind: CrlKind) -> Result<Answer, Fault> {
+    let found = numbered(&edge.engine, number)?;
+    let record = found.into_iter().find(|it| it.line.kind == kind && it.line.partition == 0);
+    let record = record.ok_or_else(|| no_crl(number, kind.word()))?;
+    relying::list(edge, &record)
+}
+
+pub(crate) fn crl_number(text: &str) -> Result<u64, Fault> {
+    let detail = "the number of a revocation list is a number";
+    text.parse().map_err(|_| Fault::id_invalid("crl-number-invalid", detail))
+}
+
+fn numbered(engine: &Engine, number: u64) -> Result<Vec<CrlRecord>, Fault> {
+    // Those with the same number come along.
+    let before = Some(CrlNumber(number.saturating_add(1)));
+    let mut found = engine.store().crls(before, 1).map_err(|err| unread(err.code(), &err))?;
+    found.retain(|it| it.number.0 == number);
+    if found.is_empty() { Err(no_crl(number, "")) } else { Ok(found) }
+}
+
+fn no_crl(number: u64, kind: &str) -> Fault {
+    let blank = if kind.is_empty() { "" } else { " " };
+    Fault::not_found("crl-not-found", format!("there is no {kind}{blank}revocation list {number}"))
+}
+
+pub(crate) fn crl_page(records: &[CrlRecord], next_before: Option<u64>) -> CrlPage {
+    CrlPage { crls: records.iter().map(crl).collect(), next_before }
+}
+
+fn crl(record: &CrlRecord) -> CrlSummary {
+    let CrlRecord {
+        line: CrlLine { kind, key_index, partition },
+        number,
+        min_base,
+        this_update,
+        next_update,
+        this_publish,
+        next_publish,
+        entries,
+        length,
+        sha256,
+    } = *record;
+    CrlSummary {
+        number: number.0,
+        kind: kind.word().to_owned(),
+        key_index,
+        partition,
+        min_base: min_base.map(|it| it.0),
+        this_update: rfc3339(this_update),
+        next_update: rfc3339(next_update),
+        this_publish: rfc3339(this_publish),
+        next_publish: rfc3339(next_publish),
+        entries,
+        length,
+        sha256: hex(&sha256),
+    }
+}
+
+pub(crate) fn revocation(it: &exeunt_types::Revocation) -> Revocation {
+    Revocation {
+        reason: it.reason.map(|it| it.word().to_owned()),
+        reason_code: it.reason_code(),
+        ordered: rfc3339(it.ran),
+        effective: rfc3339(it.effective),
+    }
+}
+
+fn officer_extension(it: &exeunt_types::OfficerExtension) -> OfficerExtension {
+    let exeunt_types::OfficerExtension { oid, flags, value } = it;
+    OfficerExtension {
+        oid: oid.clone(),
+        critical: flags & exeunt_types::OfficerExtension::CRITICAL != 0,
+        disabled: flags & exeunt_types::OfficerExtension::DISABLED != 0,
+        value: hex(value),
+    }
+}
+
+/// Octets as lower-case hexadecimal digits.
+pub(crate) fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut hex, it| {
+        write!(hex, "{it:02x}").expect("BUG: writing to a String cannot fail");
+        hex
+    })
 }
 
 /// An HRESULT as text.
@@ -154,7 +289,7 @@ fn split_certificate(row: CertificateRecord) -> (CertificateSummary, Vec<u8>) {
     (summary, raw)
 }
 
-fn wire_disposition(disposition: exeunt_types::Disposition) -> Disposition {
+pub(crate) fn wire_disposition(disposition: exeunt_types::Disposition) -> Disposition {
     match disposition {
         exeunt_types::Disposition::Active => Disposition::Active,
         exeunt_types::Disposition::Pending => Disposition::Pending,

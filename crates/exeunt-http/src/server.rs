@@ -31,7 +31,11 @@ const LOOK_UP_THREADS: usize = 4;
 /// reader of the store for as long.
 const EXPLANATIONS: usize = 1;
 
-/// Threads for managing exit modules, which may take as long as a module does.
+/// Threads that look things up for relying parties, out of [`LOOK_UP_THREADS`]: anybody can be one.
+const RELYING_THREADS: usize = 2;
+
+/// Threads for managing exit modules and for officers' orders, which may take as long as a module or
+/// the key does.
 const MANAGE_THREADS: usize = 4;
 
 /// A running server. Dropped without [`Server::stop`] it closes at once; jobs in hand still end.
@@ -68,8 +72,16 @@ impl Server {
         engine: Arc<Engine>,
         exits: Arc<dyn Exits>,
     ) -> Result<Self, HttpError> {
-        let HttpSettings { socket, listen, tls, tokens, limits, before_reply, refused_process } =
-            settings;
+        let HttpSettings {
+            socket,
+            listen,
+            tls,
+            tokens,
+            limits,
+            before_reply,
+            refused_process,
+            now,
+        } = settings;
         if let Some(address) = listen {
             if tls.is_none() && !address.ip().is_loopback() {
                 return Err(HttpError::PlainHttp { address });
@@ -116,6 +128,8 @@ impl Server {
             before_reply,
             manage_room: Arc::new(Semaphore::new(MANAGE_THREADS)),
             explain_room: Arc::new(Semaphore::new(EXPLANATIONS)),
+            relying_room: Arc::new(Semaphore::new(RELYING_THREADS)),
+            now,
             closing: closed.clone(),
         });
         let mut rooms = Vec::new();

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use exeunt_types::UnixMillis;
+
 use crate::exits::BeforeReply;
 
 /// What a server is started with. Already checked as configuration; the rest is checked at start.
@@ -27,14 +29,20 @@ pub struct HttpSettings {
     /// Whether a process, by its number, must not use the Unix socket although it runs as the
     /// server's own user: an exit module. It is turned away without an answer.
     pub refused_process: Option<RefusedFn>,
+    /// The time, by which copies of revocation lists grow old.
+    pub now: NowFn,
 }
 
 /// How [`HttpSettings::refused_process`] is asked, once for each connection. It must not wait.
 pub type RefusedFn = Arc<dyn Fn(u32) -> bool + Send + Sync>;
 
+/// How [`HttpSettings::now`] is asked.
+pub type NowFn = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
 impl fmt::Debug for HttpSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { socket, listen, tls, tokens, limits, before_reply, refused_process } = self;
+        let Self { socket, listen, tls, tokens, limits, before_reply, refused_process, now: _ } =
+            self;
         let names: Vec<&str> = tokens.iter().map(|(name, _)| name.as_str()).collect();
         out.debug_struct("HttpSettings")
             .field("socket", socket)
@@ -44,7 +52,7 @@ impl fmt::Debug for HttpSettings {
             .field("limits", limits)
             .field("before_reply", before_reply)
             .field("refused_process", &refused_process.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -9,7 +9,7 @@ use exeunt_engine::{
     AttributeError, Blame, Caller, Engine, Outcome, Submission, SubmitError, Submitted,
     parse_attributes,
 };
-use exeunt_types::EventSeq;
+use exeunt_types::{EventSeq, RequestId};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
@@ -55,7 +55,7 @@ pub(crate) async fn submit(
 
 /// Waits on the timer, so that neither a thread nor the workers are held up. It changes nothing of
 /// the answer, whatever comes of it.
-async fn wait_until_told(before: &BeforeReply, event: EventSeq) {
+pub(crate) async fn wait_until_told(before: &BeforeReply, event: EventSeq) {
     let until = Instant::now() + before.limit;
     while !(before.told)(event) {
         let now = Instant::now();
@@ -133,9 +133,9 @@ fn is_form(headers: &HeaderMap) -> bool {
     media_type.starts_with("application/x-www-form-urlencoded")
 }
 
-fn answer(submitted: Submitted) -> Answer {
-    let Submitted { request, outcome } = submitted;
-    let bare = SubmitAnswer {
+/// An answer that says nothing yet.
+pub(crate) fn bare(request: RequestId) -> SubmitAnswer {
+    SubmitAnswer {
         request_id: request.0,
         disposition: Disposition::Unknown,
         serial: None,
@@ -146,7 +146,13 @@ fn answer(submitted: Submitted) -> Answer {
         message: None,
         code: None,
         status_code: None,
-    };
+    }
+}
+
+/// The answer to whoever asked for a decision.
+pub(crate) fn answer(submitted: Submitted) -> Answer {
+    let Submitted { request, outcome } = submitted;
+    let bare = bare(request);
     match outcome {
         Outcome::Issued { serial, certificate, subject, not_before, not_after, event: _ } => {
             let issued = SubmitAnswer {
@@ -178,7 +184,8 @@ fn answer(submitted: Submitted) -> Answer {
     }
 }
 
-fn log(err: &SubmitError) {
+/// An error and its causes on one line, for the log.
+pub(crate) fn chain(err: &dyn Error) -> String {
     let mut chain = err.to_string();
     let mut source = err.source();
     while let Some(err) = source {
@@ -186,6 +193,11 @@ fn log(err: &SubmitError) {
         chain.push_str(&err.to_string());
         source = err.source();
     }
+    chain
+}
+
+fn log(err: &SubmitError) {
+    let chain = chain(err);
     let (code, request) = (err.code(), err.request().map(|it| it.0));
     match err.blame() {
         Blame::Requester => tracing::debug!(code, request, "submission refused: {chain}"),

@@ -1,8 +1,11 @@
 //! The command line: what can be typed. What it does stands in `command`.
 
+mod cert;
+mod crl;
 mod exit;
 mod exit_check;
 mod local;
+mod request;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,9 +13,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exeunt_types::KeyAlgorithm;
 
+pub use cert::{Cert, Revoke, Unrevoke, WhichCertificate};
+pub use crl::{Crl, Publish, Show as ShowCrl};
 pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
 pub use exit_check::Check;
 pub use local::command_line;
+pub use request::{Decide, Request, SetExtension};
 
 /// A certificate authority that never loses an event
 ///
@@ -77,19 +83,36 @@ pub enum Command {
   openssl req -new -key k.pem -subj /CN=host.example | exeunt submit - --home ca")]
     Submit(Submit),
 
-    /// Look at requests
+    /// Look at requests, and decide those that wait
     #[command(
         subcommand,
-        after_help = "Examples:\n  exeunt request list --home ca\n  exeunt request show 17 --home ca --json"
+        after_help = "Examples:
+  exeunt request list --home ca
+  exeunt request show 17 --home ca --json
+  exeunt request approve 17 --home ca
+  exeunt request deny 17 --reason 'no such host' --home ca"
     )]
     Request(Request),
 
-    /// Look at certificates
+    /// Look at certificates, and revoke them
     #[command(
         subcommand,
-        after_help = "Examples:\n  exeunt cert list --home ca --limit 20\n  exeunt cert show 5c0ffee1 --home ca"
+        after_help = "Examples:
+  exeunt cert list --home ca --limit 20
+  exeunt cert show 5c0ffee1 --home ca
+  exeunt cert revoke 5c0ffee1 --reason key-compromise --home ca"
     )]
     Cert(Cert),
+
+    /// Make revocation lists and look at them
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  exeunt crl publish --home ca
+  exeunt crl list --home ca
+  exeunt crl show --home ca"
+    )]
+    Crl(Crl),
 
     /// Look at exit modules and manage them
     #[command(
@@ -288,44 +311,6 @@ pub struct List {
     pub door: Door,
 }
 
-/// `exeunt request …`.
-#[derive(Debug, Subcommand)]
-pub enum Request {
-    /// List requests, newest first
-    List(List),
-    /// Show one request
-    Show {
-        /// Its number
-        #[arg(value_name = "ID")]
-        id: u64,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        /// Which server
-        #[command(flatten)]
-        door: Door,
-    },
-}
-
-/// `exeunt cert …`.
-#[derive(Debug, Subcommand)]
-pub enum Cert {
-    /// List certificates, newest first
-    List(List),
-    /// Show one certificate
-    Show {
-        /// Its serial number in hexadecimal
-        #[arg(value_name = "SERIAL")]
-        serial: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        /// Which server
-        #[command(flatten)]
-        door: Door,
-    },
-}
-
 /// Options of `reload`.
 #[derive(Debug, Args)]
 pub struct Reload {
@@ -403,12 +388,52 @@ mod tests {
     }
 
     #[test]
-    fn every_command_about_modules_shows_examples() {
+    fn every_command_below_another_shows_examples() {
         let cli = Cli::command();
-        for command in cli.find_subcommand("exit").unwrap().get_subcommands() {
-            check_example(command);
-            command.get_subcommands().for_each(check_example);
+        for group in ["exit", "request", "cert", "crl"] {
+            for command in cli.find_subcommand(group).unwrap().get_subcommands() {
+                check_example(command);
+                command.get_subcommands().for_each(check_example);
+            }
         }
+    }
+
+    #[track_caller]
+    fn parse(line: &str) -> Result<Command, clap::error::ErrorKind> {
+        let words = std::iter::once("exeunt").chain(line.split(' '));
+        Cli::try_parse_from(words).map(|it| it.command).map_err(|err| err.kind())
+    }
+
+    #[test]
+    fn a_certificate_is_meant_in_one_way() {
+        use clap::error::ErrorKind::{ArgumentConflict, MissingRequiredArgument, ValueValidation};
+        for good in
+            ["cert revoke 5c --home ca", "cert revoke --file c.pem", "cert unrevoke --request 7"]
+        {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        assert_eq!(parse("cert revoke").unwrap_err(), MissingRequiredArgument);
+        assert_eq!(parse("cert revoke 5c --file c.pem").unwrap_err(), ArgumentConflict);
+        assert_eq!(parse("cert unrevoke 5c --request 7").unwrap_err(), ArgumentConflict);
+        assert_eq!(parse("cert revoke 5c --reason theft").unwrap_err(), ValueValidation);
+    }
+
+    #[test]
+    fn a_reason_is_a_word_of_rfc_5280() {
+        use exeunt_types::RevocationReason;
+        for reason in RevocationReason::ALL {
+            let line = format!("cert revoke 5c --reason {}", reason.word());
+            let Ok(Command::Cert(Cert::Revoke(options))) = parse(&line) else { panic!("{line}") };
+            assert_eq!((options.reason, options.effective.as_str()), (reason, "now"));
+        }
+    }
+
+    #[test]
+    fn an_extension_is_set_with_its_value() {
+        assert!(parse("request set-extension 7 1.2.3 --value 0500 --critical").is_ok());
+        assert!(parse("request set-extension 7 1.2.3").is_err());
+        assert!(parse("request set-attribute 7 A:b C:d").is_ok());
+        assert!(parse("request set-attribute 7").is_err());
     }
 
     #[track_caller]

@@ -188,12 +188,30 @@ impl ApiClient {
         for attribute in attributes {
             builder = builder.header(ATTRIBUTE_HEADER, attribute);
         }
-        let response = self.send(builder)?;
-        match response.status() {
-            StatusCode::OK | StatusCode::ACCEPTED => body(response),
-            StatusCode::FORBIDDEN if is_json(&response) => body(response),
-            _ => Err(problem(response)),
+        decision(self.send(builder)?)
+    }
+
+    /// Has something decided or fetched about a request. A refusal by the policy is an answer, not an
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiClient::get`].
+    pub fn decide(&self, path: &str) -> Result<SubmitAnswer, Failure> {
+        decision(self.send(self.client.post(self.url(path)))?)
+    }
+
+    /// Reads one resource that is no JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiClient::get`]; also an answer that is larger than is read.
+    pub fn octets(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<u8>, Failure> {
+        let response = self.send(self.client.get(self.url(path)).query(query))?;
+        if !response.status().is_success() {
+            return Err(problem(response));
         }
+        bounded(response)
     }
 
     fn url(&self, path: &str) -> Url {
@@ -251,6 +269,14 @@ fn read_token(path: &Path) -> Result<String, Failure> {
     let bytes = secret_file::read(path)?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.trim().to_owned())
+}
+
+fn decision(response: Response) -> Result<SubmitAnswer, Failure> {
+    match response.status() {
+        StatusCode::OK | StatusCode::ACCEPTED => body(response),
+        StatusCode::FORBIDDEN if is_json(&response) => body(response),
+        _ => Err(problem(response)),
+    }
 }
 
 fn is_json(response: &Response) -> bool {

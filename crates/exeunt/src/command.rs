@@ -2,6 +2,7 @@
 
 pub mod cert;
 pub mod config;
+pub mod crl;
 pub mod exit;
 pub mod init;
 pub mod quickstart;
@@ -35,6 +36,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Submit(options) => submit::run(&options),
         Command::Request(options) => request::run(options),
         Command::Cert(options) => cert::run(options),
+        Command::Crl(options) => crl::run(options),
         Command::Exit(options) => exit::run(*options),
         Command::Reload(options) => reload::run(&options),
         Command::Config(options) => config::run(options),

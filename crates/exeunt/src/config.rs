@@ -3,6 +3,7 @@
 //! The file's types know serde and stop here. [`Config`] is valid as a whole; whoever holds one
 //! need not check again.
 
+mod crl;
 mod exit;
 mod file;
 mod template;
@@ -16,6 +17,7 @@ use exeunt_engine::Publication;
 use exeunt_policy::{Template, TemplatePolicy, TemplatePolicyError};
 use exeunt_types::ExitNameError;
 
+pub use crl::CrlConfig;
 pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
 use file::File;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub heartbeat: Option<Duration>,
     /// Addresses that go into certificates.
     pub publication: Publication,
+    /// How revocation lists are made.
+    pub crl: CrlConfig,
     /// The templates, checked.
     pub templates: Vec<Template>,
     /// Template of a request that names none.
@@ -171,7 +175,7 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn from_toml(text: &str, home: &Path) -> Result<Self, ConfigError> {
-        let File { ca, key, server, publication, policy, template, exit } =
+        let File { ca, key, server, publication, crl, policy, template, exit } =
             toml::from_str(text).map_err(|err| syntax_error(text, &err))?;
         if ca.name.is_empty() || 64 < ca.name.chars().count() || ca.name.contains(char::is_control)
         {
@@ -199,6 +203,7 @@ impl Config {
         let exits =
             exit.into_iter().map(|it| exit::checked(it, home)).collect::<Result<Vec<_>, _>>()?;
         exit::check_all(&exits)?;
+        let crl = crl::checked(crl)?;
         let before_reply_s = server.before_reply_s.unwrap_or(BEFORE_REPLY_S_DEFAULT);
         if before_reply_s == 0 || BEFORE_REPLY_S_MAX < before_reply_s {
             let reason = format!("must be 1 to {BEFORE_REPLY_S_MAX}");
@@ -228,6 +233,7 @@ impl Config {
                 ca_issuers: publication.ca_issuers,
                 ocsp: publication.ocsp,
             },
+            crl,
             templates,
             default_template: policy.default_template,
             exits,
@@ -251,6 +257,7 @@ impl Config {
             before_reply,
             heartbeat,
             publication,
+            crl,
             templates,
             default_template,
             exits: _,
@@ -267,6 +274,7 @@ impl Config {
             ("server.before_reply_s", *before_reply == other.before_reply),
             ("server.heartbeat_s", *heartbeat == other.heartbeat),
             ("publication", *publication == other.publication),
+            ("crl", *crl == other.crl),
             ("template", *templates == other.templates),
             ("policy.default_template", *default_template == other.default_template),
         ];

@@ -74,6 +74,11 @@ impl Home {
         self.root.join("exeunt.db")
     }
 
+    /// The folder of the revocation lists.
+    pub fn crl_folder(&self) -> PathBuf {
+        self.root.join("crls")
+    }
+
     /// The Unix socket of a running server.
     pub fn socket_path(&self) -> PathBuf {
         self.root.join("exeunt.sock")

@@ -11,6 +11,7 @@ mod launch;
 mod logging;
 mod manage;
 mod output;
+mod schedule;
 mod server;
 
 use std::process::ExitCode;

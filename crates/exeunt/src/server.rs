@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use exeunt_api::Reloaded;
-use exeunt_dispatch::{CaFacts, Dispatcher};
+use exeunt_dispatch::{CaFacts, Dispatcher, ListFacts};
 use exeunt_engine::Engine;
 use exeunt_host::confine;
 use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles};
@@ -23,6 +23,7 @@ use crate::failure::{Failure, chain};
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;
 use crate::manage::{BY_SIGNAL, ManageError, Manager, SharedDispatcher};
+use crate::schedule::{self, Schedule};
 
 /// How long a stop waits for requests and deliveries in hand.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -42,6 +43,8 @@ pub struct Running {
     http: Server,
     /// Dropped to end the thread that writes heartbeats, if there is one.
     heartbeat: Option<mpsc::Sender<()>>,
+    /// Makes revocation lists when they are due, if that is wanted.
+    schedule: Option<Schedule>,
 }
 
 /// Starts everything, or nothing.
@@ -67,7 +70,7 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let certificate = read_certificate(home, &config)?;
     let key = open_key(&config)?;
     let engine = build_engine(home, &config, store, Box::new(key), certificate.der())?;
-    let facts = ca_facts(&config, &engine);
+    let facts = ca_facts(home, &config, &engine);
     engine.recover().map_err(|err| Failure::from_error(err.code(), &err))?;
     let engine = Arc::new(engine);
     let confine::Support { landlock, seccomp } = confine::support();
@@ -102,8 +105,10 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         before_reply: Some(before_reply(&dispatcher, config.before_reply)),
         // Whoever is gone by now has nothing to say any more.
         refused_process: Some(Arc::new(|pid| confine::is_confined(pid).unwrap_or(true))),
+        now: Arc::new(now),
     };
     let silence = config.heartbeat;
+    let crl = config.crl.clone();
     let holder = facts.machine_dns_name;
     let manager = Manager::new(home, launcher, &dispatcher, engine.store(), holder, config);
     let manager = Arc::new(manager);
@@ -117,7 +122,9 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     })?;
     log_server_event(&engine, EventKind::STARTUP);
     let heartbeat = silence.map(|silence| beat(&engine, silence)).transpose()?;
-    Ok(Running { engine, dispatcher, manager, http, heartbeat })
+    let period = crl.settings.period;
+    let schedule = crl.publish.then(|| schedule::keep(&engine, period)).transpose()?;
+    Ok(Running { engine, dispatcher, manager, http, heartbeat, schedule })
 }
 
 /// A module's refusal at the start, or at a reload that nobody asked for over HTTP.
@@ -176,9 +183,12 @@ impl Running {
 
     /// Stops: no new requests, those in hand are finished, then the modules.
     pub fn stop(self) {
-        let Self { engine, dispatcher, manager, http, heartbeat } = self;
+        let Self { engine, dispatcher, manager, http, heartbeat, schedule } = self;
         http.stop(STOP_GRACE);
         drop((manager, heartbeat));
+        if let Some(schedule) = schedule {
+            schedule.stop(STOP_GRACE);
+        }
         log_server_event(&engine, EventKind::SHUTDOWN);
         let taken = dispatcher.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(dispatcher) = taken else { return };
@@ -274,8 +284,8 @@ fn build_engine(
             clock: Box::new(SystemClock),
             entropy: Box::new(SystemEntropy),
             check_signatures: config.check_signatures,
-            crls: exeunt_engine::CrlSettings::default(),
-            crl_folder: home.path().join("crls"),
+            crls: config.crl.settings.clone(),
+            crl_folder: home.crl_folder(),
         },
         certificate,
         &config.publication,
@@ -312,13 +322,16 @@ pub fn read_tokens(config: &Config) -> Result<Vec<(String, [u8; 32])>, Failure> 
 /// Shortest bearer token: 128 bits in hexadecimal.
 const TOKEN_BYTES_MIN: usize = 32;
 
-fn ca_facts(config: &Config, engine: &Engine) -> CaFacts {
+fn ca_facts(home: &Home, config: &Config, engine: &Engine) -> CaFacts {
     CaFacts {
         name: config.name.clone(),
         machine_dns_name: machine_name(),
         root: engine.is_root(),
         certificate: engine.certificate_der().to_vec(),
-        lists: None,
+        lists: Some(ListFacts {
+            folder: home.crl_folder(),
+            deltas: config.crl.settings.has_deltas(),
+        }),
     }
 }
 

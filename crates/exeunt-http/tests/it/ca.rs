@@ -176,6 +176,7 @@ impl Ca {
             limits,
             before_reply,
             refused_process: None,
+            now: Arc::new(|| SystemClock.now()),
         }
     }
 

@@ -8,3 +8,5 @@ mod doors;
 mod exits;
 mod lifetime;
 mod limits;
+mod officers;
+mod relying;

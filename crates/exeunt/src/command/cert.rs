@@ -1,11 +1,16 @@
-//! `exeunt cert list|show`.
+//! `exeunt cert …`: looking at certificates and revoking them.
 
-use exeunt_api::{CERTIFICATES_PATH, CertificateDetail, CertificatePage, CertificateSummary};
+use exeunt_api::{
+    CERTIFICATES_PATH, CertificateDetail, CertificatePage, CertificateSummary, REQUESTS_PATH,
+    RequestDetail, RevokeOrder, Revoked,
+};
 use exeunt_types::Serial;
+use exeunt_x509::{CERTIFICATE_BYTES_MAX, decode_pem_or_der, parse_certificate};
+use reqwest::Method;
 
-use crate::cli::{Cert, List};
+use crate::cli::{Cert, List, Revoke, Unrevoke, WhichCertificate};
 use crate::client::ApiClient;
-use crate::command::request::{next_page, page_query};
+use crate::command::request::{next_page, page_query, revocation_fields};
 use crate::failure::Failure;
 use crate::output;
 
@@ -13,10 +18,7 @@ pub fn run(command: Cert) -> Result<u8, Failure> {
     match command {
         Cert::List(options) => list(&options),
         Cert::Show { serial, json, door } => {
-            let serial = Serial::from_hex(&serial).map_err(|err| {
-                Failure::usage("usage-serial", format!("{serial:?}: {err}"))
-                    .hint("copy it from: exeunt cert list")
-            })?;
+            let serial = typed_serial(&serial)?;
             let detail: CertificateDetail =
                 ApiClient::open(&door)?.get(&format!("{CERTIFICATES_PATH}/{serial}"), &[])?;
             if json {
@@ -26,7 +28,98 @@ pub fn run(command: Cert) -> Result<u8, Failure> {
             }
             Ok(0)
         }
+        Cert::Revoke(options) => revoke(&options),
+        Cert::Unrevoke(options) => unrevoke(&options),
     }
+}
+
+fn typed_serial(text: &str) -> Result<Serial, Failure> {
+    Serial::from_hex(text).map_err(|err| {
+        Failure::usage("usage-serial", format!("{text:?}: {err}"))
+            .hint("copy it from: exeunt cert list")
+    })
+}
+
+fn revoke(options: &Revoke) -> Result<u8, Failure> {
+    let Revoke { which, reason, effective, json, door } = options;
+    let client = ApiClient::open(door)?;
+    let serial = serial(&client, which)?;
+    let effective = Some(effective.clone()).filter(|it| it != "now");
+    let order = RevokeOrder { reason: Some(reason.word().to_owned()), effective };
+    let path = format!("{CERTIFICATES_PATH}/{serial}/revoke");
+    let revoked: Revoked = client.change(Method::POST, &path, &[], Some(&order))?;
+    if *json {
+        output::json(&revoked)?;
+        return Ok(0);
+    }
+    let counts = revoked.revocation.map(|it| it.effective).unwrap_or_default();
+    let reason = reason.word();
+    output::line(&format!("certificate {serial} is revoked: {reason}, counts from {counts}"))?;
+    output::line("relying parties learn it from the next revocation list: exeunt crl publish")?;
+    Ok(0)
+}
+
+fn unrevoke(options: &Unrevoke) -> Result<u8, Failure> {
+    let Unrevoke { which, json, door } = options;
+    let client = ApiClient::open(door)?;
+    let serial = serial(&client, which)?;
+    let path = format!("{CERTIFICATES_PATH}/{serial}/unrevoke");
+    let released: Revoked = client.change(Method::POST, &path, &[], None::<&()>)?;
+    if *json {
+        output::json(&released)?;
+        return Ok(0);
+    }
+    output::line(&format!("certificate {serial} is released from hold"))?;
+    output::line("relying parties learn it from the next revocation list: exeunt crl publish")?;
+    Ok(0)
+}
+
+/// The serial number of the certificate that is meant.
+fn serial(client: &ApiClient, which: &WhichCertificate) -> Result<Serial, Failure> {
+    let WhichCertificate { serial, file, request } = which;
+    if let Some(serial) = serial {
+        return typed_serial(serial);
+    }
+    if let Some(request) = request {
+        let detail: RequestDetail = client.get(&format!("{REQUESTS_PATH}/{request}"), &[])?;
+        let Some(serial) = detail.summary.serial else {
+            let state = detail.summary.disposition.word();
+            let message = format!("request {request} is {state} and has no certificate");
+            return Err(Failure::new("certificate-none", message)
+                .hint(format!("look at it: exeunt request show {request}")));
+        };
+        return typed_serial(&serial);
+    }
+    let path = file.as_ref().ok_or_else(|| {
+        Failure::usage("usage-serial", "no certificate is named").hint("give SERIAL or --file CERT")
+    })?;
+    let shown = path.display();
+    let unreadable = |reason: String| {
+        Failure::new("certificate-unreadable", format!("{shown} {reason}"))
+            .hint("give a certificate, PEM or DER")
+    };
+    // PEM is a third longer.
+    let most = 2 * CERTIFICATE_BYTES_MAX as u64;
+    let size =
+        std::fs::metadata(path).map_err(|err| unreadable(format!("cannot be read: {err}")))?;
+    if most < size.len() {
+        return Err(unreadable(format!("is larger than {most} bytes")));
+    }
+    let octets = std::fs::read(path).map_err(|err| unreadable(format!("cannot be read: {err}")))?;
+    let der = decode_pem_or_der(&octets, &["CERTIFICATE"])
+        .map_err(|err| unreadable(format!("is no certificate: {err}")))?;
+    let certificate =
+        parse_certificate(&der).map_err(|err| unreadable(format!("is no certificate: {err}")))?;
+    let serial = certificate.serial();
+    // Another CA may have used the same number.
+    let ours: CertificateDetail = client.get(&format!("{CERTIFICATES_PATH}/{serial}"), &[])?;
+    let ours = decode_pem_or_der(ours.certificate.as_bytes(), &["CERTIFICATE"]);
+    if ours.is_ok_and(|it| it == der) {
+        return Ok(serial);
+    }
+    let message =
+        format!("{shown} has the serial number of a certificate of this CA, but is not it");
+    Err(Failure::new("certificate-differs", message).hint("was it issued by another CA?"))
 }
 
 fn list(options: &List) -> Result<u8, Failure> {
@@ -64,6 +157,10 @@ fn show(detail: &CertificateDetail) -> Result<(), Failure> {
         ("Valid until", it.not_after.clone()),
         ("Issued", it.issued.clone()),
         ("Event", it.event.to_string()),
+        ("State", detail.disposition.map(|it| it.word().to_owned()).unwrap_or_default()),
     ])?;
+    if let Some(revocation) = &detail.revocation {
+        output::fields(&revocation_fields(revocation))?;
+    }
     output::write_stdout(detail.certificate.as_bytes())
 }

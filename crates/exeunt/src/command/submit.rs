@@ -1,6 +1,7 @@
 //! `exeunt submit`.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use exeunt_api::{Disposition, REQUEST_BYTES_MAX, SubmitAnswer};
 
@@ -10,19 +11,38 @@ use crate::failure::{Failure, STATUS_FAILED, STATUS_PENDING};
 use crate::output;
 
 pub fn run(options: &Submit) -> Result<u8, Failure> {
-    for attribute in &options.attribute {
-        if attribute.contains(['\r', '\n']) || !attribute.contains(':') {
-            return Err(Failure::usage(
-                "usage-attribute",
-                format!("--attribute {attribute:?}: not NAME:VALUE"),
-            )
-            .hint("for example --attribute CertificateTemplate:tls-server"));
-        }
-    }
+    check_attributes(&options.attribute)?;
     let client = ApiClient::open(&options.door)?;
     let request = read_request(options)?;
     let answer = client.submit(request, &options.attribute, options.template.as_deref())?;
-    if let (Some(path), Some(certificate)) = (&options.out, &answer.certificate) {
+    hand_over(answer, options.out.as_deref(), options.json)
+}
+
+/// Attributes as they are typed.
+///
+/// # Errors
+///
+/// One that is none.
+pub fn check_attributes(attributes: &[String]) -> Result<(), Failure> {
+    let is_none = |it: &&String| it.contains(['\r', '\n']) || !it.contains(':');
+    match attributes.iter().find(is_none) {
+        None => Ok(()),
+        Some(attribute) => {
+            let message = format!("attribute {attribute:?}: not NAME:VALUE");
+            Err(Failure::usage("usage-attribute", message)
+                .hint("for example CertificateTemplate:tls-server"))
+        }
+    }
+}
+
+/// Writes the certificate where it is wanted, and says what became of the request. The number is the
+/// exit status.
+///
+/// # Errors
+///
+/// A file or an output that cannot be written; a denial, where no JSON is wanted.
+pub fn hand_over(answer: SubmitAnswer, out: Option<&Path>, json: bool) -> Result<u8, Failure> {
+    if let (Some(path), Some(certificate)) = (out, &answer.certificate) {
         std::fs::write(path, certificate).map_err(|err| {
             let message = format!("{} cannot be written: {err}", path.display());
             Failure::new("out-not-written", message).hint(format!(
@@ -31,7 +51,7 @@ pub fn run(options: &Submit) -> Result<u8, Failure> {
             ))
         })?;
     }
-    if options.json {
+    if json {
         output::json(&answer)?;
         return Ok(match answer.disposition {
             Disposition::Issued => 0,
@@ -39,21 +59,22 @@ pub fn run(options: &Submit) -> Result<u8, Failure> {
             _ => STATUS_FAILED,
         });
     }
-    tell(options, answer)
+    tell(out, answer)
 }
 
-fn tell(options: &Submit, answer: SubmitAnswer) -> Result<u8, Failure> {
+fn tell(out: Option<&Path>, answer: SubmitAnswer) -> Result<u8, Failure> {
     let request = answer.request_id;
     match answer.disposition {
-        Disposition::Issued => {
+        state @ (Disposition::Issued | Disposition::Revoked) => {
             let subject = answer.subject.filter(|it| !it.is_empty());
             let summary = format!(
-                "request {request} issued: serial {}, {}, valid until {}",
+                "request {request} {}: serial {}, {}, valid until {}",
+                state.word(),
                 answer.serial.unwrap_or_default(),
                 subject.as_deref().unwrap_or("no subject"),
                 answer.not_after.unwrap_or_default(),
             );
-            match (&options.out, answer.certificate) {
+            match (out, answer.certificate) {
                 (Some(path), _) => {
                     output::line(&summary)?;
                     output::line(&format!("certificate written to {}", path.display()))?;
@@ -63,7 +84,7 @@ fn tell(options: &Submit, answer: SubmitAnswer) -> Result<u8, Failure> {
                     output::write_stdout(certificate.unwrap_or_default().as_bytes())?;
                 }
             }
-            Ok(0)
+            Ok(if state == Disposition::Issued { 0 } else { STATUS_FAILED })
         }
         Disposition::Pending => {
             output::line(&format!(
@@ -73,10 +94,15 @@ fn tell(options: &Submit, answer: SubmitAnswer) -> Result<u8, Failure> {
             output::line(&format!("look at it: exeunt request show {request}"))?;
             Ok(STATUS_PENDING)
         }
-        _ => {
+        state => {
             let code = answer.code.unwrap_or_else(|| "request-denied".to_owned());
+            let what = match state {
+                Disposition::Denied => "is denied",
+                Disposition::Failed => "has failed",
+                _ => "is without a certificate",
+            };
             let message =
-                format!("request {request} is denied: {}", answer.message.unwrap_or_default());
+                format!("request {request} {what}: {}", answer.message.unwrap_or_default());
             let hint = match code.as_str() {
                 "template-unknown" | "template-not-named" => {
                     "the templates stand in exeunt.toml; name one with --template"

@@ -17,6 +17,8 @@ pub struct File {
     #[serde(default)]
     pub publication: PublicationTable,
     #[serde(default)]
+    pub crl: CrlTable,
+    #[serde(default)]
     pub policy: PolicyTable,
     #[serde(default)]
     pub template: Vec<TemplateTable>,
@@ -64,6 +66,36 @@ pub struct PublicationTable {
     pub crl_distribution_points: Vec<String>,
     pub ca_issuers: Vec<String>,
     pub ocsp: Vec<String>,
+}
+
+/// `[crl]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrlTable {
+    pub publish: bool,
+    pub period_s: u64,
+    pub delta_period_s: Option<u64>,
+    pub overlap_s: Option<u64>,
+    pub delta_overlap_s: Option<u64>,
+    pub clock_skew_s: u64,
+    pub freshest: Vec<String>,
+    pub issuing_distribution_point: Vec<String>,
+}
+
+impl Default for CrlTable {
+    /// A complete list each week, as the original; clocks may be wrong by its `ClockSkewMinutes`.
+    fn default() -> Self {
+        Self {
+            publish: true,
+            period_s: 604_800,
+            delta_period_s: None,
+            overlap_s: None,
+            delta_overlap_s: None,
+            clock_skew_s: 600,
+            freshest: Vec::new(),
+            issuing_distribution_point: Vec::new(),
+        }
+    }
 }
 
 /// `[policy]`.

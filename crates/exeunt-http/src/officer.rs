@@ -1,0 +1,318 @@
+//! What officers do: deciding requests, revoking certificates, making revocation lists.
+//!
+//! All of it is for the Unix socket, but for fetching a request, which everybody may who may read it.
+
+use std::sync::Arc;
+
+use exeunt_api::{
+    AttributesOrder, Denied, DenyOrder, ExtensionOrder, PublishOrder, RevokeOrder, Revoked,
+};
+use exeunt_engine::{Blame, Caller, CrlError, Engine, OfficerError, Outcome, Submitted, Which};
+use exeunt_types::{CrlKind, OfficerExtension, RevocationReason, Serial, UnixMillis};
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+
+use crate::answer::{Answer, json};
+use crate::fault::Fault;
+use crate::handler::{Edge, blocking};
+use crate::manage::local;
+use crate::{body, rows, submit};
+
+/// What is at a path below a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestPart<'a> {
+    Approve,
+    Deny,
+    Resubmit,
+    Retrieve,
+    Attributes,
+    Extension(&'a str),
+}
+
+impl<'a> RequestPart<'a> {
+    pub(crate) fn find(path: &'a str) -> Option<Self> {
+        Some(match path {
+            "approve" => Self::Approve,
+            "deny" => Self::Deny,
+            "resubmit" => Self::Resubmit,
+            "retrieve" => Self::Retrieve,
+            "attributes" => Self::Attributes,
+            _ => {
+                let oid = path.strip_prefix("extensions/")?;
+                Self::Extension(Some(oid).filter(|it| !it.is_empty() && !it.contains('/'))?)
+            }
+        })
+    }
+
+    /// The methods, as the header `Allow` lists them.
+    pub(crate) fn allowed(self) -> &'static str {
+        match self {
+            Self::Approve | Self::Deny | Self::Resubmit | Self::Retrieve => "POST",
+            Self::Attributes | Self::Extension(_) => "PUT",
+        }
+    }
+}
+
+/// What is at a path below a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CertificatePart {
+    Revoke,
+    Unrevoke,
+}
+
+impl CertificatePart {
+    pub(crate) fn find(path: &str) -> Option<Self> {
+        match path {
+            "revoke" => Some(Self::Revoke),
+            "unrevoke" => Some(Self::Unrevoke),
+            _ => None,
+        }
+    }
+}
+
+/// `/v1/requests/{id}/{part}`.
+pub(crate) async fn request(
+    edge: &Arc<Edge>,
+    caller: Caller,
+    (id, part): (&str, RequestPart<'_>),
+    body: Incoming,
+) -> Result<Answer, Fault> {
+    if part != RequestPart::Retrieve {
+        local(&caller)?;
+    }
+    let id = rows::request_id(id)?;
+    match part {
+        RequestPart::Approve => {
+            let submitted = act(edge, move |engine| engine.approve(id, &caller)).await??;
+            decided(edge, submitted).await
+        }
+        RequestPart::Resubmit => {
+            let submitted = act(edge, move |engine| engine.resubmit(id, &caller)).await??;
+            decided(edge, submitted).await
+        }
+        RequestPart::Retrieve => {
+            let retrieved = act(edge, move |engine| engine.retrieve(id)).await??;
+            Ok(rows::retrieved(retrieved))
+        }
+        RequestPart::Deny => {
+            let DenyOrder { reason } = read_or_default(edge, body).await?;
+            let deny = move |engine: &Engine| engine.deny(id, &caller, reason.as_deref());
+            let event = act(edge, deny).await??;
+            let disposition = exeunt_api::Disposition::Denied;
+            Ok(json(StatusCode::OK, &Denied { request_id: id.0, disposition, event: event.0 }))
+        }
+        RequestPart::Attributes => {
+            let AttributesOrder { attributes } = read(edge, body).await?;
+            if attributes.is_empty() {
+                return Err(Fault::order("no attribute is named"));
+            }
+            // One of them must not bring another one along.
+            if attributes.iter().any(|it| it.contains(['\r', '\n']) || !it.contains(':')) {
+                let detail = "an attribute is one line, NAME:VALUE".to_owned();
+                return Err(Fault::attribute("attribute-invalid", detail));
+            }
+            let lines = attributes.join("\n");
+            act(edge, move |engine| engine.set_attributes(id, &lines, &caller)).await??;
+            blocking(edge, move |edge| rows::request(&edge.engine, id)).await?
+        }
+        RequestPart::Extension(oid) => {
+            let ExtensionOrder { value, critical, disabled } = read(edge, body).await?;
+            let value =
+                unhex(&value).ok_or_else(|| Fault::order("value is not octets in hexadecimal"))?;
+            let flag = |is_set: bool, bit: u16| if is_set { bit } else { 0 };
+            let flags = flag(critical, OfficerExtension::CRITICAL)
+                | flag(disabled, OfficerExtension::DISABLED);
+            let extension = OfficerExtension { oid: oid.to_owned(), flags, value };
+            act(edge, move |engine| engine.set_extension(id, extension, &caller)).await??;
+            blocking(edge, move |edge| rows::request(&edge.engine, id)).await?
+        }
+    }
+}
+
+/// What a decision is answered with, once the modules that asked for it were told.
+async fn decided(edge: &Arc<Edge>, submitted: Submitted) -> Result<Answer, Fault> {
+    let event = match submitted.outcome {
+        Outcome::Issued { event, .. } => event,
+        _ => edge.engine.store().head(),
+    };
+    if let Some(before) = &edge.before_reply {
+        submit::wait_until_told(before, event).await;
+    }
+    Ok(submit::answer(submitted))
+}
+
+/// `/v1/certificates/{serial}/{part}`.
+pub(crate) async fn certificate(
+    edge: &Arc<Edge>,
+    caller: Caller,
+    (serial, part): (&str, CertificatePart),
+    body: Incoming,
+) -> Result<Answer, Fault> {
+    local(&caller)?;
+    let serial: Serial = rows::serial(serial)?;
+    let order = match part {
+        CertificatePart::Unrevoke => exeunt_engine::RevokeOrder::Release,
+        CertificatePart::Revoke => {
+            let RevokeOrder { reason, effective } = read_or_default(edge, body).await?;
+            let reason = match reason.as_deref() {
+                None => RevocationReason::Unspecified,
+                Some(word) => RevocationReason::from_word(word).ok_or_else(|| {
+                    let known = RevocationReason::ALL.map(RevocationReason::word);
+                    Fault::order(format!("reason is none of {}", known.join(", ")))
+                })?,
+            };
+            let effective = effective.as_deref().map(|it| moment(it, "effective")).transpose()?;
+            exeunt_engine::RevokeOrder::Revoke { reason, effective }
+        }
+    };
+    let revoke = move |engine: &Engine| engine.revoke(Which::Serial(serial), order, &caller);
+    let exeunt_engine::Revoked { request, serial, disposition, revocation, event } =
+        act(edge, revoke).await??;
+    Ok(json(
+        StatusCode::OK,
+        &Revoked {
+            serial: serial.to_string(),
+            request_id: request.0,
+            disposition: rows::wire_disposition(disposition),
+            revocation: revocation.map(|it| rows::revocation(&it)),
+            event: event.map(|it| it.0),
+        },
+    ))
+}
+
+/// `POST /v1/crls`.
+pub(crate) async fn publish(
+    edge: &Arc<Edge>,
+    caller: Caller,
+    body: Incoming,
+) -> Result<Answer, Fault> {
+    local(&caller)?;
+    let PublishOrder { delta, next } = read_or_default(edge, body).await?;
+    let next_publish = next.as_deref().map(|it| moment(it, "next")).transpose()?;
+    let order = exeunt_engine::CrlOrder { base: !delta, delta, next_publish };
+    let publish = move |engine: &Engine| {
+        engine.publish_crls(order, Some(&caller)).map_err(|err: CrlError| {
+            if err.blame() != Blame::Requester {
+                let chain = submit::chain(&err);
+                tracing::error!(code = err.code(), "a revocation list was not made: {chain}");
+            }
+            Fault::list_not_made(&err)
+        })
+    };
+    let made = within(edge, publish).await??;
+    Ok(json(StatusCode::OK, &rows::crl_page(&made, None)))
+}
+
+/// Whether a path's last part is a kind of list.
+pub(crate) fn kind(word: &str) -> Option<CrlKind> {
+    [CrlKind::Base, CrlKind::Delta].into_iter().find(|it| it.word() == word)
+}
+
+/// An officer's operation, on a thread that may wait for the key.
+async fn act<T, F>(edge: &Arc<Edge>, act: F) -> Result<Result<T, Fault>, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce(&Engine) -> Result<T, OfficerError> + Send + 'static,
+{
+    within(edge, move |engine| {
+        act(engine).map_err(|err| {
+            let code = err.code();
+            match err.blame() {
+                Blame::Requester => tracing::debug!(code, "refused: {}", submit::chain(&err)),
+                Blame::Operator | Blame::Us => {
+                    tracing::error!(code, "an officer's order failed: {}", submit::chain(&err));
+                }
+            }
+            Fault::officer(&err)
+        })
+    })
+    .await
+}
+
+/// A few at a time, so that the look-ups keep their threads. A client that hangs up makes no room
+/// while its operation still runs.
+async fn within<T, F>(edge: &Arc<Edge>, act: F) -> Result<T, Fault>
+where
+    T: Send + 'static,
+    F: FnOnce(&Engine) -> T + Send + 'static,
+{
+    let room = Arc::clone(&edge.manage_room);
+    let permit = room.acquire_owned().await.map_err(|_closed| Fault::internal())?;
+    let acted = blocking(edge, move |edge| {
+        let _permit = permit;
+        act(&edge.engine)
+    });
+    acted.await
+}
+
+/// The body as JSON.
+async fn read<T: DeserializeOwned>(edge: &Arc<Edge>, body: Incoming) -> Result<T, Fault> {
+    let octets = body::read(body, edge.limits.read).await?;
+    serde_json::from_slice(&octets).map_err(|err| Fault::json(&err))
+}
+
+/// The body as JSON; an order without one is the plainest.
+async fn read_or_default<T>(edge: &Arc<Edge>, body: Incoming) -> Result<T, Fault>
+where
+    T: DeserializeOwned + Default,
+{
+    let octets = body::read_any(body, edge.limits.read).await?;
+    if octets.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&octets).map_err(|err| Fault::json(&err))
+}
+
+/// A moment as RFC 3339 text.
+fn moment(text: &str, key: &str) -> Result<UnixMillis, Fault> {
+    let parsed: Result<jiff::Timestamp, _> = text.parse();
+    let wrong = || Fault::order(format!("{key} is no moment such as 2027-01-31T12:00:00Z"));
+    parsed.map(|it| UnixMillis(it.as_millisecond())).map_err(|_| wrong())
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|it| it.is_ascii_hexdigit()) {
+        return None;
+    }
+    let octet = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..text.len()).step_by(2).map(octet).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_below_a_request_names_an_operation() {
+        assert_eq!(RequestPart::find("approve"), Some(RequestPart::Approve));
+        let extension = RequestPart::find("extensions/1.2.3");
+        assert_eq!(extension, Some(RequestPart::Extension("1.2.3")));
+        for none in ["", "extensions", "extensions/", "extensions/1.2/3", "Approve", "attributes/"]
+        {
+            assert_eq!(RequestPart::find(none), None, "{none}");
+        }
+    }
+
+    // Expected values: `date -u -d TEXT +%s`.
+    #[test]
+    fn a_moment_is_read_with_its_offset() {
+        let check = |text, expected| {
+            assert_eq!(moment(text, "next").ok(), Some(UnixMillis(expected)), "{text}");
+        };
+        check("2027-01-31T12:00:00Z", 1_801_396_800_000);
+        check("2027-01-31T13:00:00+01:00", 1_801_396_800_000);
+        check("1970-01-01T00:00:00.5Z", 500);
+        for bad in ["", "now", "2027-01-31", "2027-01-31T12:00:00", "1801396800"] {
+            assert!(moment(bad, "next").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn octets_are_pairs_of_hexadecimal_digits() {
+        assert_eq!(unhex("0c02FF").as_deref(), Some(&[0x0c, 2, 0xff][..]));
+        for bad in ["0", "0g", "+1", "ää"] {
+            assert_eq!(unhex(bad), None, "{bad}");
+        }
+    }
+}
