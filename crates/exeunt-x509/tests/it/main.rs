@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are outside of test functions")]
 
 mod certificates;
+mod cmc;
 mod crls;
 mod mutation;
 mod ocsp;
 mod openssl;
 mod requests;
+mod responses;

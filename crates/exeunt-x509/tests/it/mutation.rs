@@ -63,7 +63,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 }
 
 /// Breaks one of the `originals` a thousand times and shows each to `check`.
-fn mutate(originals: &[Vec<u8>], check: impl Fn(&[u8]) -> Result<(), TestCaseError>) {
+pub fn mutate(originals: &[Vec<u8>], check: impl Fn(&[u8]) -> Result<(), TestCaseError>) {
     let cases = (any::<Index>(), prop::collection::vec(mutation(), 1..4));
     // Failures print their input; no file of old ones is kept.
     let config = Config { cases: 1_000, failure_persistence: None, ..Config::default() };
