@@ -66,6 +66,7 @@ impl Inside {
             machine_dns_name: "bench".to_owned(),
             root: true,
             certificate: certificate.der().to_vec(),
+            lists: None,
         };
         Self { engine, store, facts }
     }
