@@ -184,7 +184,7 @@ pub enum SignError {
 
     /// The token with the key does not answer, or is not plugged in. It is looked for again at the
     /// next signature.
-    #[error("the {token} is missing")]
+    #[error("the {token} is missing or does not answer")]
     TokenMissing {
         /// Which one.
         token: String,

@@ -323,7 +323,8 @@ impl Pkcs11Key {
     fn failed(&self, err: TokenError) -> SignError {
         let token = self.token.to_string();
         match err {
-            TokenError::Missing { .. } | TokenError::Lost { .. } => {
+            // The module fails here only when it is restarted for the sake of a lost token.
+            TokenError::Missing { .. } | TokenError::Lost { .. } | TokenError::Module { .. } => {
                 SignError::TokenMissing { token, source: err.into() }
             }
             TokenError::PinWrong { .. }

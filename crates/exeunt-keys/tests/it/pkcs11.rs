@@ -24,6 +24,9 @@ const PIN: &str = "2718";
 /// Says to the process of a body that it is one, and where its tokens are.
 const FOLDER: &str = "EXEUNT_TEST_TOKENS";
 
+/// Holds the PIN in the process of a body.
+const PIN_VARIABLE: &str = "EXEUNT_TEST_PIN";
+
 /// A folder of tokens, in the process that uses them.
 struct Bed {
     folder: PathBuf,
@@ -47,6 +50,7 @@ impl Bed {
             .args([&format!("pkcs11::{test}"), "--exact", "--nocapture"])
             .env("SOFTHSM2_CONF", &conf)
             .env(FOLDER, folder.path())
+            .env(PIN_VARIABLE, PIN)
             .output()
             .unwrap();
         let said = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap()).concat();
@@ -197,6 +201,46 @@ fn a_key_is_found_by_its_names_and_only_if_it_is_the_one() {
 }
 
 #[test]
+fn tokens_of_one_label_are_told_apart_by_their_serial_numbers() {
+    let Some(bed) = Bed::of("tokens_of_one_label_are_told_apart_by_their_serial_numbers") else {
+        return;
+    };
+    bed.init_token("ca");
+    let by_label = bed.settings("ca");
+    let err = Pkcs11Key::open(&by_label).unwrap_err();
+    assert_eq!(err.code(), "token-ambiguous");
+    assert_eq!(err.to_string(), "there are 2 tokens: token labelled \"ca\"");
+
+    let slots = tools::run_ok(tools::softhsm_util(), ["--show-slots"], b"");
+    let slots = String::from_utf8(slots).unwrap();
+    let serials: Vec<_> = slots
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Serial number:"))
+        .map(|it| it.trim().to_owned())
+        .filter(|it| !it.is_empty())
+        .collect();
+    assert_eq!(serials.len(), 2, "{slots}");
+    let of = |serial: &str| TokenSettings {
+        token: TokenName::Serial(serial.to_owned()),
+        pin: PinSource::Variable(PIN_VARIABLE.to_owned()),
+        ..by_label.clone()
+    };
+    let made = Pkcs11Key::generate(&of(&serials[0]), KeyAlgorithm::EcdsaP256).unwrap();
+    let opened = Pkcs11Key::open(&of(&serials[0])).unwrap();
+    assert_eq!(opened.public_key_der(), made.public_key_der());
+    assert_eq!(code(Pkcs11Key::open(&of(&serials[1]))), "token-key-missing");
+}
+
+#[test]
+fn a_public_half_of_another_key_is_found_out() {
+    let Some(bed) = Bed::of("a_public_half_of_another_key_is_found_out") else { return };
+    let settings = bed.settings("ca");
+    drop(Pkcs11Key::generate(&settings, KeyAlgorithm::EcdsaP256).unwrap());
+    cryptoki_view::swap_public_halves(PIN);
+    assert_eq!(code(Pkcs11Key::open(&settings)), "token-public-key");
+}
+
+#[test]
 fn a_key_made_in_a_token_never_leaves_it() {
     let Some(bed) = Bed::of("a_key_made_in_a_token_never_leaves_it") else { return };
     for algorithm in [KeyAlgorithm::Rsa { bits: 2048 }, KeyAlgorithm::EcdsaP384] {
@@ -212,17 +256,36 @@ fn a_key_made_in_a_token_never_leaves_it() {
 mod cryptoki_view {
     use cryptoki::{
         context::Pkcs11,
+        mechanism::Mechanism,
         object::{Attribute, AttributeType, ObjectClass},
-        session::UserType,
+        session::{Session, UserType},
     };
     use exeunt_testkit::tools;
 
-    /// What every private key says about leaving. The module is initialized already.
-    pub(super) fn private_keys(pin: &str) -> Vec<&'static str> {
+    /// A session of another user of the module, which is initialized already.
+    fn log_in(pin: &str) -> Session {
         let functions = Pkcs11::new(tools::softhsm_module()).unwrap();
         let slot = functions.get_slots_with_initialized_token().unwrap()[0];
-        let session = functions.open_ro_session(slot).unwrap();
+        let session = functions.open_rw_session(slot).unwrap();
         session.login(UserType::User, Some(&pin.into())).unwrap();
+        session
+    }
+
+    /// Puts the public half of another key beside the one private key on P-256.
+    pub(super) fn swap_public_halves(pin: &str) {
+        let session = log_in(pin);
+        let public = session.find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY)]).unwrap()[0];
+        let kinds = [AttributeType::Label, AttributeType::Id, AttributeType::EcParams];
+        let mut same = session.get_attributes(public, &kinds).unwrap();
+        session.destroy_object(public).unwrap();
+        same.push(Attribute::Token(true));
+        let private = [Attribute::Token(true), Attribute::Label(b"stranger".to_vec())];
+        session.generate_key_pair(&Mechanism::EccKeyPairGen, &same, &private).unwrap();
+    }
+
+    /// What every private key says about leaving.
+    pub(super) fn private_keys(pin: &str) -> Vec<&'static str> {
+        let session = log_in(pin);
         let found = session.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)]).unwrap();
         let kinds = [
             AttributeType::Sensitive,
@@ -305,7 +368,7 @@ fn a_token_that_goes_and_comes_back_is_named_and_found_again() {
         for _ in 0..2 {
             let err = key.sign(MESSAGE).unwrap_err();
             assert!(matches!(err, SignError::TokenMissing { .. }), "{err:?}");
-            assert_eq!(err.to_string(), "the token labelled \"ca\" is missing");
+            assert_eq!(err.to_string(), "the token labelled \"ca\" is missing or does not answer");
         }
         bed.plug_in();
     }
