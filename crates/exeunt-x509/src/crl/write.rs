@@ -48,7 +48,7 @@ pub struct CrlFields<'a> {
 }
 
 impl CrlFields<'_> {
-    /// The rules that bytes alone would not show to be broken.
+    /// What a list keeps to that is of use to anybody.
     fn check(&self) -> Result<(), CrlBuildError> {
         let rule = |rule| Err(CrlBuildError::Invalid { rule });
         if self.issuer.is_empty() {

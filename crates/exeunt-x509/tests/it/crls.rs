@@ -309,6 +309,24 @@ fn extensions_are_what_others_read() {
     assert_eq!(crl.entries().nth(1), Some(entry(2, None)));
 }
 
+#[test]
+fn a_long_list_is_as_good_as_a_short_one() {
+    let name = Name::parse("CN=Example Root").unwrap();
+    let entries: Vec<RevokedEntry> = (0..70_000_u32)
+        .map(|number| {
+            let serial = Serial::from_be_bytes(&[&[0x21][..], &number.to_be_bytes()].concat());
+            RevokedEntry { serial: serial.unwrap(), ..entry(1, Some(Reason::Superseded)) }
+        })
+        .collect();
+    let der = framed(&write(&fields(&name), &entries).unwrap(), fields(&name).scheme, &[0; 8]);
+    assert_eq!(parse_crl(&der).unwrap().entry_count, 70_000);
+    let openssl = OpenSsl::new();
+    openssl.write("list.der", &der);
+    let text = openssl.text("crl -inform DER -in list.der -noout -text", &[]);
+    assert_eq!(text.matches("Serial Number: ").count(), 70_000);
+    assert!(text.contains("Serial Number: 210001116F\n"));
+}
+
 /// A list of `openssl ca` with number 1000 and three entries.
 pub fn made_by_openssl(openssl: &OpenSsl) -> Vec<u8> {
     openssl.key("a", P256);
@@ -450,6 +468,60 @@ fn a_list_that_nobody_could_use_is_not_begun() {
     }
     let late = RevokedEntry { revoked: i64::MAX, ..entry(1, None) };
     assert_eq!(CrlLengths::default().add(&late).unwrap_err().code(), "crl-build-time");
+}
+
+/// The base of [`samples`] with the only such octets in it replaced by others.
+fn changed(from: &[u8], to: &[u8]) -> Vec<u8> {
+    let base = &samples()[0];
+    let found: Vec<usize> = (0..base.len()).filter(|&at| base[at..].starts_with(from)).collect();
+    let [at] = found[..] else { panic!("{from:?} is in there {} times", found.len()) };
+    [&base[..at], to, &base[at + from.len()..]].concat()
+}
+
+#[test]
+fn a_list_is_read_by_the_letter() {
+    let said = |from: &[u8], to: &[u8]| {
+        let err = parse_crl(&changed(from, to)).map(|it| it.number).unwrap_err();
+        let source = std::error::Error::source(&err).map(ToString::to_string);
+        source.unwrap_or_else(|| err.to_string())
+    };
+    // Version, and the algorithm that follows it.
+    let version = [2, 1, 1, 0x30, 10];
+    assert_eq!(said(&version, &[2, 1, 0, 0x30, 10]), "list is not of version 2");
+    // The algorithm behind the signed part, and the signature.
+    let outer = [4, 3, 2, 3, 9, 0];
+    assert_eq!(said(&outer, &[4, 3, 3, 3, 9, 0]), "the two signature algorithms differ");
+    // Times: one before 2050 that is no UTCTime, a minute 60, a zone.
+    let next = b"20600101000000Z";
+    assert_eq!(said(next, b"20250101000000Z"), "next update is missing or invalid");
+    assert_eq!(said(next, b"20600101006000Z"), "next update is missing or invalid");
+    assert_eq!(said(b"260103000000Z", b"260103000000X"), "time does not end in Z");
+    // A number that is negative, missing, there twice; an identifier that nobody knows.
+    let number = [0x55, 0x1d, 20, 4, 3, 2, 1, 7];
+    let not_a_number = "number of the list is negative or longer than 20 octets";
+    assert_eq!(said(&number, &[0x55, 0x1d, 20, 4, 3, 2, 1, 0x87]), not_a_number);
+    assert_eq!(said(&number, &[0x55, 0x1d, 99, 4, 3, 2, 1, 7]), "list has no number");
+    assert_eq!(said(&number, &[0x55, 0x1d, 35, 4, 3, 2, 1, 7]), "an extension occurs twice");
+    let not_der = "integer is not in its shortest form";
+    assert_eq!(said(&[2, 3, 1, 0, 2], &[2, 3, 0, 0, 2]), not_der);
+    // Which certificates it is about: critical, and nothing that is not known here.
+    let point = [0x55, 0x1d, 28, 1, 1, 0xff];
+    let default = "an extension encodes the default of not being critical";
+    assert_eq!(said(&point, &[0x55, 0x1d, 28, 1, 1, 0]), default);
+    let critical = "critical extension of the revocation list is not supported";
+    assert_eq!(said(&point, &[0x55, 0x1d, 98, 1, 1, 0xff]), critical);
+    let only_users = [0x81, 1, 0xff];
+    let restriction =
+        "issuing distribution point's restriction of the revocation list is not supported";
+    assert_eq!(said(&only_users, &[0x84, 1, 0xff]), restriction);
+    let flag = "a flag of the issuing distribution point is not TRUE";
+    assert_eq!(said(&only_users, &[0x81, 1, 0]), flag);
+    // In an entry: a serial number below zero, an extension twice.
+    let serial = [2, 2, 0x60, 1];
+    assert_eq!(said(&serial, &[2, 2, 0xe0, 1]), "serial number is negative");
+    let date = [0x55, 0x1d, 24, 4, 17];
+    let reason = "reason is not an enumerated number";
+    assert_eq!(said(&date, &[0x55, 0x1d, 21, 4, 17]), reason);
 }
 
 #[test]
