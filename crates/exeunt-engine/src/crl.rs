@@ -28,12 +28,16 @@ use crate::policy::Caller;
 use entries::EntryRules;
 pub use error::CrlError;
 use file::{Scratch, Unrecorded};
-use times::CrlTimes;
+use times::{CrlTimes, minus};
 
 /// Index of the only CA key so far.
 const KEY_INDEX: u16 = 0;
 /// The only part of the lists so far: they are whole.
 const PARTITION: u32 = 0;
+
+/// Longest time between the moment that a revocation names and its commit. A delta looks back so much
+/// further than its base was made, also where clocks are trusted to the second.
+const COMMIT_MAX: Duration = Duration::from_mins(1);
 
 /// How revocation lists are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +107,7 @@ pub struct CrlOrder {
     pub base: bool,
     /// Deltas.
     pub delta: bool,
-    /// When the next ones are due; none is after the configured period.
+    /// When the next ones of what is named here are due; none is after the configured period.
     pub next_publish: Option<UnixMillis>,
 }
 
@@ -157,7 +161,7 @@ impl Engine {
         let mut runs = self.crl_runs.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let kinds = self.kinds(order, now)?;
-        let plans = self.plan_crls(&kinds, order.next_publish, now)?;
+        let plans = self.plan_crls(&kinds, order, now)?;
         // Nobody else draws one, and all lists of a run have the same.
         let Some(Plan { number, .. }) = plans.first().copied() else { return Ok(Vec::new()) };
 
@@ -199,7 +203,8 @@ impl Engine {
             newest.is_none_or(|it| it.next_publish <= now)
         };
         let base = self.crls.has_bases() && due(CrlKind::Base);
-        let has_base = current.iter().any(|it| it.line == line(CrlKind::Base));
+        let is_base = |it: &&CrlRecord| it.line == line(CrlKind::Base);
+        let has_base = current.iter().find(is_base).is_some_and(|it| now <= it.next_update);
         let delta = self.crls.has_deltas() && (base || has_base && due(CrlKind::Delta));
         Ok(CrlOrder { base, delta, next_publish: None })
     }
@@ -260,7 +265,7 @@ impl Engine {
     fn plan_crls(
         &self,
         kinds: &[CrlKind],
-        next_publish: Option<UnixMillis>,
+        order: CrlOrder,
         now: UnixMillis,
     ) -> Result<Vec<Plan>, CrlError> {
         let current = self.current_crls()?;
@@ -277,6 +282,9 @@ impl Engine {
             self.store.next_crl_number().map_err(store(None, "numbering the revocation list"))?;
         let ca_not_before = UnixMillis::from_unix_seconds(self.issuer.not_before());
         let plan = |&kind: &CrlKind| {
+            // The date is for what was named: a delta that comes along keeps its own pace.
+            let comes_along = kind == CrlKind::Delta && !order.delta;
+            let next_publish = order.next_publish.filter(|_| !comes_along);
             let times = CrlTimes::new(&self.crls, kind, now, next_publish, ca_not_before);
             let rules = EntryRules { kind, now, last_publish };
             let plan = Plan { line: line(kind), number, min_base: None, since: None, times, rules };
@@ -285,8 +293,10 @@ impl Engine {
                 CrlKind::Delta => {
                     // Verifiers may hold any base that still counts, and the oldest one serves all.
                     // The first delta of all comes together with its base.
-                    let oldest = unexpired.first().map(|it| (it.number, it.this_update));
-                    let (min_base, since) = oldest.unwrap_or((number, times.this_update));
+                    let (min_base, its) = unexpired
+                        .first()
+                        .map_or((number, times), |it| (it.number, CrlTimes::of(it)));
+                    let since = its.this_update.min(minus(its.this_publish, COMMIT_MAX));
                     Plan { min_base: Some(min_base), since: Some(since), ..plan }
                 }
             }

@@ -220,8 +220,8 @@ impl Engine {
     /// intent of one is on its way to the disk the next one is read.
     pub fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Result<Submitted, SubmitError>> {
         // 0 to 3. Admit, decide, build and lint, intend.
-        let admit = |it| self.decide(self.admit(it)?);
-        let begun: Vec<_> = submissions.into_iter().map(|it| guarded(|| admit(it))).collect();
+        let start = |it| self.begin(self.admit(it)?);
+        let begun: Vec<_> = submissions.into_iter().map(|it| guarded(|| start(it))).collect();
 
         // 4 and 5. Sign what has a durable intent, and record it.
         let ending: Vec<_> =
@@ -243,12 +243,12 @@ impl Engine {
         from: &'static [Disposition],
         by: &Caller,
     ) -> Result<Submitted, SubmitError> {
-        let begun = guarded(|| self.decide(self.readmit(record, from, by)?))?;
+        let begun = guarded(|| self.begin(self.readmit(record, from, by)?))?;
         Self::finish(guarded(|| self.sign_and_record(begun))?)
     }
 
     /// Steps 0 to 3 of what was read, up to the waiting.
-    fn decide(&self, admitted: Admitted) -> Result<Begun, SubmitError> {
+    fn begin(&self, admitted: Admitted) -> Result<Begun, SubmitError> {
         // 0. Admit. The signature of the request is verified; its row is written together with what
         //    follows from it, so that there is no row without an outcome.
         if !admitted.has_good_signature() {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use exeunt_types::{CrlKind, UnixMillis};
+use exeunt_types::{CrlKind, CrlRecord, UnixMillis};
 
 use super::CrlSettings;
 
@@ -31,13 +31,19 @@ impl CrlTimes {
     ) -> Self {
         let skew = settings.clock_skew;
         let next_publish = next_publish.unwrap_or_else(|| now.plus(settings.period_of(kind)));
-        let this_update = UnixMillis(now.0.saturating_sub(millis(skew))).max(ca_not_before);
+        let this_update = minus(now, skew).max(ca_not_before);
         Self {
             this_update: whole_second(this_update),
             next_update: whole_second(next_publish.plus(overlap(settings, kind)).plus(skew)),
             this_publish: now,
             next_publish: whole_second(next_publish),
         }
+    }
+
+    /// Those of a list that was made.
+    pub(super) fn of(record: &CrlRecord) -> Self {
+        let CrlRecord { this_update, next_update, this_publish, next_publish, .. } = *record;
+        Self { this_update, next_update, this_publish, next_publish }
     }
 }
 
@@ -58,8 +64,9 @@ fn whole_second(at: UnixMillis) -> UnixMillis {
     UnixMillis::from_unix_seconds(at.unix_seconds())
 }
 
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+/// The moment so much before.
+pub(super) fn minus(at: UnixMillis, duration: Duration) -> UnixMillis {
+    UnixMillis(at.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
 }
 
 #[cfg(test)]

@@ -259,6 +259,33 @@ fn an_order_that_makes_no_sense_makes_no_list() {
     assert_eq!(record.number, CrlNumber(1));
 }
 
+/// Or deltas would stop for as long as the operator gave the base.
+#[test]
+fn a_delta_that_comes_along_keeps_its_own_pace() {
+    let ca = house().open();
+    let now = ca.clock.seconds();
+    let at = |days| UnixMillis::from_unix_seconds(now + days * DAY_S);
+    let next = |order| publish(&ca, order).iter().map(|it| it.next_publish).collect::<Vec<_>>();
+    let base = CrlOrder { next_publish: Some(at(30)), ..BASE };
+    assert_eq!(next(base), [at(30), at(1)]);
+    assert_eq!(next(CrlOrder { delta: true, ..base }), [at(30), at(30)]);
+    assert_eq!(next(CrlOrder { next_publish: Some(at(2)), ..DELTA }), [at(2)]);
+}
+
+/// A revocation names a moment and is committed a little later: between them a list may be made.
+#[test]
+fn a_delta_looks_back_further_than_its_base_even_where_clocks_are_trusted() {
+    let crls = CrlSettings { clock_skew: Duration::ZERO, ..house().crls };
+    let ca = House { crls, ..House::new() }.open();
+    let issued = ca.issue(plain_request());
+    revoke(&ca, &issued, Reason::Superseded);
+    wait(&ca, 59);
+    let records = publish(&ca, BASE);
+    assert_eq!(records[0].this_update, records[0].this_publish);
+    assert_eq!(records.iter().map(|it| it.entries).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(publish(&ca, DELTA)[0].entries, 1);
+}
+
 #[test]
 fn lists_are_due_when_there_is_none_and_when_their_time_has_come() {
     let ca = house().open();
@@ -275,6 +302,12 @@ fn lists_are_due_when_there_is_none_and_when_their_time_has_come() {
     let crls = CrlSettings { period: Duration::ZERO, ..house().crls };
     let off = House { crls, ..House::new() }.open();
     assert!(off.engine.crls_due(now()).unwrap().is_empty());
+    // A base that the operator had made is enough for deltas, as long as it counts.
+    let next_publish = Some(UnixMillis::from_unix_seconds(off.clock.seconds() + DAY_S));
+    let records = publish(&off, CrlOrder { next_publish, ..BASE });
+    assert_eq!(off.engine.crls_due(records[1].next_publish).unwrap(), DELTA);
+    let after = UnixMillis(records[0].next_update.0 + 1);
+    assert!(off.engine.crls_due(after).unwrap().is_empty());
     let without = House::new().open();
     assert_eq!(without.engine.crls_due(now()).unwrap(), BASE);
 }

@@ -10,7 +10,7 @@ use exeunt_x509::{
     Extension, GeneralName, KeyUsage, Name, assemble_request, build_request_info, parse_request,
 };
 
-use crate::support::{ask_through, check_refused, decide, plan, request, template};
+use crate::support::{ask_anew, ask_through, check_refused, decide, plan, request, template};
 
 fn dns(name: &str) -> GeneralName {
     GeneralName::Dns(name.to_owned())
@@ -132,6 +132,19 @@ fn what_is_held_is_what_would_have_been_issued() {
     let bad = request("ec:P-256", "/C=DE", &[]);
     let status = StatusCode::BAD_REQUEST_SUBJECT;
     check_refused(decide(&held, &bad), "tls", "subject-not-allowed", status, "2.5.4.6");
+}
+
+/// An officer has seen it; everything else is asked of it again.
+#[test]
+fn what_an_officer_takes_up_again_is_not_held_once_more() {
+    let held = Template { issuance: Issuance::Hold, ..template("tls") };
+    let policy = TemplatePolicy::new(vec![held.clone()], None).unwrap();
+    let again = |asked| ask_anew(false, Door::Local, &policy, None, asked);
+    let good = request("ec:P-256", "/CN=host.example", &[]);
+    assert_eq!(plan(again(&good)), plan(decide(&template("tls"), &good)));
+    let bad = request("ec:P-256", "/C=DE", &[]);
+    let status = StatusCode::BAD_REQUEST_SUBJECT;
+    check_refused(again(&bad), "tls", "subject-not-allowed", status, "2.5.4.6");
 }
 
 #[test]

@@ -47,6 +47,17 @@ pub fn ask_through(
     template: Option<&str>,
     request: &CertificationRequest,
 ) -> Decision {
+    ask_anew(true, door, policy, template, request)
+}
+
+/// Asks for the first time, or when an officer has taken the request up again.
+pub fn ask_anew(
+    new_request: bool,
+    door: Door,
+    policy: &TemplatePolicy,
+    template: Option<&str>,
+    request: &CertificationRequest,
+) -> Decision {
     let caller = Caller { name: "somebody".to_owned(), door };
     let attributes = [("san".to_owned(), "dns=evil.example".to_owned())];
     policy.decide(&Asked {
@@ -54,7 +65,7 @@ pub fn ask_through(
         attributes: &attributes,
         template,
         caller: &caller,
-        new_request: true,
+        new_request,
         now: UnixMillis(0),
     })
 }
