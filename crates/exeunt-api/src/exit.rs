@@ -5,7 +5,7 @@ mod manage;
 pub use manage::{
     Deliveries, Delivery, ExitChanged, ExitRemoved, ExitSettings, ExitStart, ExplainedEvent,
     ExplainedRule, Explanation, KnownSetting, KnownSettings, NewExit, Reloaded, ReplayOrder,
-    SettingsMap, ShelfOrder,
+    RuleAnswer, SettingsMap, ShelfOrder,
 };
 
 use serde::{Deserialize, Serialize};

@@ -487,7 +487,9 @@ impl Exits for Manager {
             }
             let logged = self.store.events_of_request(id, EXPLAINED_EVENTS_MAX)?;
             let events = logged.iter().map(|event| {
-                let rules = self.dispatch(|it| Ok(it.explain(&exit.name, event)?))?;
+                let dropped = orders::dropped(&self.store, &exit.name, event.seq)?;
+                let rules =
+                    self.dispatch(|it| Ok(it.explain(&exit.name, event, dropped.as_deref())?))?;
                 Ok(view::explained(event, rules))
             });
             let events = events.collect::<Result<_, ManageError>>()?;

@@ -156,7 +156,8 @@ pub struct Delivery {
     pub subject: String,
     /// 1 for the first time that the module was told.
     pub attempt: u32,
-    /// What came of it, for example `accept`.
+    /// What came of it: `accepted`, `skipped`, `failed` where it is told again, `parked`, or
+    /// `unanswered`.
     pub outcome: String,
     /// What the module or the server said about it, one line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -165,6 +166,9 @@ pub struct Delivery {
     pub at: String,
     /// How long it took, in microseconds.
     pub took_us: u64,
+    /// How long after that it is told again, in milliseconds, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_ms: Option<u64>,
 }
 
 /// Answer of `GET /v1/exits/{name}/explain?request=N`: why the module is told of a request, or not.
@@ -197,9 +201,25 @@ pub struct ExplainedRule {
     /// What is asked, in words; the last one is the verdict.
     pub rule: String,
     /// Whether the event gets past it.
+    pub answer: RuleAnswer,
+    /// Whether nothing is known that keeps the event from getting past it, in one bit.
     pub holds: bool,
-    /// Why.
+    /// Why; empty where the rule says it all.
     pub because: String,
+}
+
+/// Whether an event gets past a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleAnswer {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It will, by itself.
+    NotYet,
+    /// Nobody can say before the module has started.
+    Unknown,
 }
 
 /// Answer of `DELETE /v1/exits/{name}`.

@@ -83,6 +83,7 @@ impl Exits for TwoExits {
             outcome: "accept".to_owned(),
             reason: String::new(),
             at: "2026-11-21T07:39:05Z".to_owned(),
+            retry_ms: None,
             took_us: 17,
         });
         Ok(Deliveries { deliveries: deliveries.collect(), next_after: 2 })

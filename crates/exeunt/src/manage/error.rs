@@ -196,6 +196,9 @@ impl ManageError {
                     "{module} was told up to event {position}: give --to {position} or less"
                 );
             }
+            Self::Dispatch(DispatchError::NoSuchStart { .. }) => {
+                "leave --from-event out for what comes from now on"
+            }
             Self::Ask { .. } => {
                 return format!("see how it stands: exeunt exit status {module}");
             }
@@ -243,7 +246,8 @@ impl ManageError {
             | Self::Config(_)
             | Self::Order { .. }
             | Self::SettingsRefused { .. }
-            | Self::SettingsNotStarted(_) => RefusalKind::Invalid,
+            | Self::SettingsNotStarted(_)
+            | Self::Dispatch(DispatchError::NoSuchStart { .. }) => RefusalKind::Invalid,
             Self::Write { .. }
             | Self::Folder { .. }
             | Self::RunnerMissing(_)

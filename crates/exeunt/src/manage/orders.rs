@@ -2,13 +2,19 @@
 
 use exeunt_api::{ExitChanged, ReplayOrder, ShelfOrder};
 use exeunt_dispatch::{Done, Order};
-use exeunt_store::{HeldRow, HeldState};
+use exeunt_store::{AuditEntry, HeldRow, HeldState, Store, StoreError};
 use exeunt_types::{EventSeq, ExitName};
 
 use super::{ManageError, Manager};
 
 /// Longest reason for giving an event up, in characters: one line.
 const REASON_CHARS_MAX: usize = 1000;
+
+/// Most entries of the audit trail that are read to learn who has dropped an event.
+const AUDIT_ROWS_MAX: usize = 100_000;
+
+/// Entries of the audit trail that are read at a time.
+const AUDIT_PAGE_ROWS: usize = 1000;
 
 /// Whether a row waits for an operator. One that cannot be read does.
 pub fn is_parked(row: &HeldRow) -> bool {
@@ -107,6 +113,63 @@ impl Manager {
     }
 }
 
+/// Who has dropped an event from a module's shelf, and why, where somebody has and nobody had it told
+/// again since; by the audit trail, of which the first [`AUDIT_ROWS_MAX`] entries are looked at.
+pub fn dropped(
+    store: &Store,
+    name: &ExitName,
+    seq: EventSeq,
+) -> Result<Option<String>, StoreError> {
+    let mut found = Dropped::default();
+    let mut after = 0;
+    for _ in 0..AUDIT_ROWS_MAX / AUDIT_PAGE_ROWS {
+        let page = store.audit_after(after, AUDIT_PAGE_ROWS)?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for row in page.iter().filter(|it| it.entry.object == name.as_str()) {
+            found.hear(&row.entry, seq);
+        }
+    }
+    Ok(found.by)
+}
+
+/// What the audit trail says of one event, read from its beginning.
+#[derive(Debug, Default)]
+struct Dropped {
+    /// Who and why.
+    by: Option<String>,
+    /// What was true before the last drop, should that one fail.
+    before: Option<String>,
+}
+
+impl Dropped {
+    fn hear(&mut self, entry: &AuditEntry, seq: EventSeq) {
+        let AuditEntry { actor, action, detail, .. } = entry;
+        let Some(events) = detail.strip_prefix("events ") else {
+            if action == "exit-drop-failed" {
+                self.by = self.before.take();
+            }
+            return;
+        };
+        match action.as_str() {
+            "exit-drop" => {
+                let Some((numbers, reason)) = events.split_once(": ") else { return };
+                if numbers.split(", ").any(|it| it == seq.to_string()) {
+                    self.before = self.by.replace(format!("{actor}: {reason}"));
+                }
+            }
+            "exit-replay" => {
+                let ends = events.split_once(" to ");
+                let ends = ends.and_then(|(it, to)| Some((it.parse().ok()?, to.parse().ok()?)));
+                if ends.is_some_and(|(from, to)| (from..=to).contains(&seq.0)) {
+                    self.by = None;
+                }
+            }
+            _ => (),
+        }
+    }
+}
+
 /// The events that are named; `None` for all of them.
 fn which(order: &ShelfOrder) -> Result<Option<Vec<EventSeq>>, ManageError> {
     match (order.all, order.events.as_slice()) {
@@ -129,4 +192,37 @@ fn shown(events: &[EventSeq]) -> String {
     }
     let numbers: Vec<String> = events.iter().map(ToString::to_string).collect();
     format!("events {}", numbers.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exeunt_types::UnixMillis;
+
+    #[test]
+    fn the_audit_trail_knows_who_has_dropped_an_event() {
+        let entry = |action: &str, detail: &str| AuditEntry {
+            at: UnixMillis(0),
+            actor: "local:0".to_owned(),
+            action: action.to_owned(),
+            object: "flaky".to_owned(),
+            detail: detail.to_owned(),
+        };
+        let drop = || entry("exit-drop", "events 7, 16: obsolete: no such host");
+        let by = Some("local:0: obsolete: no such host");
+        let table = [
+            (vec![drop()], by),
+            (vec![entry("exit-drop", "events 17, 161: x")], None),
+            (vec![entry("exit-retry", "events 16")], None),
+            (vec![drop(), entry("exit-drop-failed", "the store is full")], None),
+            (vec![drop(), entry("exit-replay", "events 3 to 16")], None),
+            (vec![drop(), entry("exit-replay", "events 17 to 20")], by),
+            (vec![drop(), entry("exit-replay", "cancel")], by),
+        ];
+        for (entries, expected) in table {
+            let mut found = Dropped::default();
+            entries.iter().for_each(|it| found.hear(it, EventSeq(16)));
+            assert_eq!(found.by.as_deref(), expected, "{entries:?}");
+        }
+    }
 }

@@ -3,8 +3,9 @@
 
 use exeunt_api::{
     Delivery, ExitState, ExitStatus, ExplainedEvent, ExplainedRule, HeldEvent, HeldState, Replay,
+    RuleAnswer,
 };
-use exeunt_dispatch::{Delivered, Rule};
+use exeunt_dispatch::{Answer, Delivered, Rule};
 use exeunt_http::rfc3339;
 use exeunt_store::{HeldRow, LoggedEvent, Store};
 use exeunt_types::EventKind;
@@ -137,7 +138,7 @@ pub fn held_event(store: &Store, row: HeldRow) -> HeldEvent {
 
 /// One attempt.
 pub fn delivery(it: Delivered) -> Delivery {
-    let Delivered { number, seq, kind, subject, attempt, outcome, reason, at, took } = it;
+    let Delivered { number, seq, kind, subject, attempt, outcome, again, reason, at, took } = it;
     Delivery {
         number,
         event: seq.0,
@@ -148,14 +149,21 @@ pub fn delivery(it: Delivered) -> Delivery {
         reason,
         at: rfc3339(at),
         took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        retry_ms: again.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 
 /// One event and its rules.
 pub fn explained(event: &LoggedEvent, rules: Vec<Rule>) -> ExplainedEvent {
-    let rule = |Rule { rule, holds, because }| ExplainedRule {
+    let rule = |Rule { rule, answer, because }| ExplainedRule {
         rule: str::to_owned(rule),
-        holds,
+        holds: matches!(answer, Answer::Yes | Answer::Unknown),
+        answer: match answer {
+            Answer::Yes => RuleAnswer::Yes,
+            Answer::No => RuleAnswer::No,
+            Answer::NotYet => RuleAnswer::NotYet,
+            Answer::Unknown => RuleAnswer::Unknown,
+        },
         because: because.chars().take(TEXT_CHARS_MAX).collect(),
     };
     ExplainedEvent {

@@ -1,6 +1,8 @@
 //! `exeunt exit explain` and `exeunt exit tail`.
 
-use exeunt_api::{DELIVERIES_WAIT_S_MAX, Deliveries, Delivery, Explanation};
+use exeunt_api::{
+    DELIVERIES_WAIT_S_MAX, Deliveries, Delivery, ExplainedRule, Explanation, RuleAnswer,
+};
 
 use super::path;
 use crate::cli::{Door, Tail};
@@ -21,11 +23,23 @@ pub fn explain(name: &str, request: u64, json: bool, door: &Door) -> Result<(), 
     for event in &told.events {
         output::line(&format!("Event {}, {}, {}", event.event, event.kind, event.at))?;
         for rule in &event.rules {
-            let mark = if rule.holds { "yes" } else { "no " };
-            output::line(&plain(&format!("  {mark}  {}: {}", rule.rule, rule.because)))?;
+            output::line(&plain(&explained(rule)))?;
         }
     }
     Ok(())
+}
+
+/// One rule as a line.
+fn explained(rule: &ExplainedRule) -> String {
+    let ExplainedRule { rule, answer, holds: _, because } = rule;
+    let mark = match answer {
+        RuleAnswer::Yes => "yes",
+        RuleAnswer::No => "no",
+        RuleAnswer::NotYet => "not yet",
+        RuleAnswer::Unknown => "?",
+    };
+    let colon = if because.is_empty() { "" } else { ": " };
+    format!("  {mark:<7}  {rule}{colon}{because}")
 }
 
 pub fn tail(options: &Tail) -> Result<(), Failure> {
@@ -85,26 +99,88 @@ fn line(it: &Delivery, json: bool) -> Result<(), Failure> {
         let text = serde_json::to_string(it).map_err(|err| Failure::from_error("output", &err))?;
         return output::line(&text);
     }
-    let mut text = format!(
-        "{}  {}  {:<16} {:<12} attempt {}  {}  {} ms",
-        it.at,
+    output::line(&plain(&told(it)))
+}
+
+/// One delivery as a line. The columns of a module's usual lines stand below each other.
+fn told(it: &Delivery) -> String {
+    let outcome = match it.retry_ms {
+        Some(pause @ 0..1000) => format!("retry in {pause} ms"),
+        Some(pause) => format!("retry in {} s", pause.saturating_add(500) / 1000),
+        None => it.outcome.clone(),
+    };
+    let (seconds, fraction) = it.at.strip_suffix('Z').unwrap_or(&it.at).split_once('.').unzip();
+    let at = match (seconds, fraction) {
+        (Some(seconds), Some(fraction)) => format!("{seconds}.{fraction:0<3}Z"),
+        _ => format!("{}.000Z", it.at.trim_end_matches('Z')),
+    };
+    let text = format!(
+        "{at}  {:>4}  {:<16} {:<12} attempt {:<2}  {outcome:<15}  {:>4} ms  {}",
         it.event,
         it.kind,
         it.subject,
         it.attempt,
-        it.outcome,
-        it.took_us / 1000
+        it.took_us / 1000,
+        it.reason,
     );
-    if !it.reason.is_empty() {
-        text.push_str("  ");
-        text.push_str(&it.reason);
-    }
-    output::line(&plain(&text))
+    text.trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_columns_of_a_tail_stand_below_each_other() {
+        let delivery = Delivery {
+            number: 1,
+            event: 9,
+            kind: "issued".to_owned(),
+            subject: "request:7".to_owned(),
+            attempt: 1,
+            outcome: "accepted".to_owned(),
+            reason: String::new(),
+            at: "2026-11-21T07:39:05Z".to_owned(),
+            took_us: 3_456,
+            retry_ms: None,
+        };
+        let failed = Delivery {
+            outcome: "failed".to_owned(),
+            reason: "busy".to_owned(),
+            at: "2026-11-21T07:39:05.12Z".to_owned(),
+            retry_ms: Some(5_000),
+            ..delivery.clone()
+        };
+        let parked = Delivery { outcome: "parked".to_owned(), retry_ms: None, ..failed.clone() };
+        let soon = Delivery { event: 1234, attempt: 12, retry_ms: Some(250), ..failed.clone() };
+        let lines = [
+            "2026-11-21T07:39:05.000Z     9  issued           request:7    attempt 1   accepted            3 ms",
+            "2026-11-21T07:39:05.120Z     9  issued           request:7    attempt 1   retry in 5 s        3 ms  busy",
+            "2026-11-21T07:39:05.120Z     9  issued           request:7    attempt 1   parked              3 ms  busy",
+            "2026-11-21T07:39:05.120Z  1234  issued           request:7    attempt 12  retry in 250 ms     3 ms  busy",
+        ];
+        for (delivery, line) in [delivery, failed, parked, soon].iter().zip(lines) {
+            assert_eq!(told(delivery), line);
+        }
+    }
+
+    #[test]
+    fn a_rule_is_a_line_with_its_answer_first() {
+        let rule = |answer, because: &str| ExplainedRule {
+            rule: "the module is enabled".to_owned(),
+            answer,
+            holds: true,
+            because: because.to_owned(),
+        };
+        for (rule, line) in [
+            (rule(RuleAnswer::Yes, ""), "  yes      the module is enabled"),
+            (rule(RuleAnswer::No, "it is not"), "  no       the module is enabled: it is not"),
+            (rule(RuleAnswer::NotYet, ""), "  not yet  the module is enabled"),
+            (rule(RuleAnswer::Unknown, "x"), "  ?        the module is enabled: x"),
+        ] {
+            assert_eq!(explained(&rule), line);
+        }
+    }
 
     #[test]
     fn a_gap_in_the_numbers_is_what_was_missed() {
