@@ -1,0 +1,30 @@
+//! Requests in any format, with signed messages around them: what strangers send.
+#![no_main]
+
+use exeunt_x509::{SignerKey, parse_request, parse_submission};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(submitted) = parse_submission(data) else { return };
+    // What is accepted is what was sent, and reads the same again.
+    let again = parse_submission(submitted.der()).expect("an accepted request is accepted again");
+    assert_eq!(again, submitted);
+    let request = submitted.request();
+    assert_eq!(&parse_request(request.der()).expect("what is inside is a request"), request);
+    let is_part = |part: &[u8]| submitted.der().windows(part.len()).any(|it| it == part);
+    assert!(is_part(request.der()));
+    for layer in submitted.layers() {
+        for signer in layer.signers() {
+            assert!(!signer.signed_bytes().is_empty());
+            if let SignerKey::Certificate(certificate) = signer.key() {
+                assert!(signer.scheme().fits(certificate.key()));
+                assert!(is_part(certificate.der()));
+            }
+        }
+    }
+    // Whatever is kept of it stays on one line.
+    for (name, value) in submitted.enrollment_attributes() {
+        assert!(!name.is_empty());
+        assert!(!name.contains(char::is_control) && !value.contains(char::is_control));
+    }
+});
