@@ -17,7 +17,7 @@ pub use crl::{CrlPage, CrlSummary, PublishOrder};
 pub use exit::{
     Deliveries, Delivery, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, ExitStart,
     ExitState, ExitStatus, ExplainedEvent, ExplainedRule, Explanation, HeldEvent, HeldState,
-    KnownSetting, KnownSettings, NewExit, Reloaded, Replay, ReplayOrder, SettingsMap,
+    KnownSetting, KnownSettings, NewExit, Reloaded, Replay, ReplayOrder, RuleAnswer, SettingsMap,
     ShelfOrder,
 };
 pub use officer::{
