@@ -13,9 +13,9 @@ use crate::cms::{CmsError, DATA, RawSigner, SignedData, Signer};
 use crate::extension::Extension;
 use crate::pem::decode_pem_or_der;
 use crate::request::{CertificationRequest, RequestError, parse_request};
-use crate::tlv::{OID, SEQUENCE, Tlv};
+use crate::tlv::{CONTEXT_CONSTRUCTED, NotDer, OID, SEQUENCE, Tlv};
 use const_oid::ObjectIdentifier;
-use controls::{Body, Controls, PkiData};
+use controls::{Body, Controls, PkiData, RENEWAL_CERTIFICATE};
 use exeunt_types::RequestType;
 
 pub use controls::{CONTROL_COUNT_MAX, ECHO_BYTES_MAX, LAYER_ATTRIBUTE_COUNT_MAX};
@@ -46,7 +46,6 @@ pub struct SignedLayer {
     certificates: Vec<Vec<u8>>,
     enrollment_attributes: Vec<(String, String)>,
     extensions: Vec<Extension>,
-    renewal_certificate: Option<Vec<u8>>,
 }
 
 impl SignedLayer {
@@ -74,12 +73,6 @@ impl SignedLayer {
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
     }
-
-    /// DER of the certificate that the layer's controls say is renewed.
-    #[must_use]
-    pub fn renewal_certificate(&self) -> Option<&[u8]> {
-        self.renewal_certificate.as_deref()
-    }
 }
 
 /// A request in whatever format it came, well-formed. Its signatures have still to be verified:
@@ -94,6 +87,7 @@ pub struct SubmittedRequest {
     transaction_id: Option<Vec<u8>>,
     sender_nonce: Option<Vec<u8>>,
     data_return: Option<Vec<u8>>,
+    renewal_certificate: Option<Vec<u8>>,
 }
 
 impl SubmittedRequest {
@@ -144,6 +138,16 @@ impl SubmittedRequest {
     #[must_use]
     pub fn data_return(&self) -> Option<&[u8]> {
         self.data_return.as_deref()
+    }
+
+    /// DER of the certificate that the request says it renews: in the attributes of the PKCS #10 or
+    /// in the controls of a layer, which agree.
+    ///
+    /// The claim is proven by a signer's certificate that is the same, and by nothing else. The
+    /// original's PKCS #7 renewals may go without the claim: their signer's certificate is the one.
+    #[must_use]
+    pub fn renewal_certificate(&self) -> Option<&[u8]> {
+        self.renewal_certificate.as_deref()
     }
 
     /// All enrolment attributes, signed or not: those of the PKCS #10, then from the innermost layer
@@ -219,17 +223,22 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
 
     // Now that the request is known, the signers that use its key are, too.
     let mut echo = None;
+    let mut renewed = renewal_certificate(&request)?;
     let mut layers = Vec::with_capacity(raw_layers.len());
     for (certificates, signers, controls) in raw_layers {
         let Controls { echo: found, enrollment_attributes, extensions, renewal_certificate } =
             controls;
         echo.get_or_insert(found);
+        if let Some(other) = renewal_certificate
+            && *renewed.get_or_insert_with(|| other.clone()) != other
+        {
+            return Err(SubmissionError::Malformed { what: "it renews two certificates" });
+        }
         layers.push(SignedLayer {
             signers: resolve(signers, &certificates, &request)?,
             certificates: certificates.into_iter().map(<[u8]>::to_vec).collect(),
             enrollment_attributes,
             extensions,
-            renewal_certificate,
         });
     }
     let echo = echo.unwrap_or_default();
@@ -241,6 +250,7 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
         transaction_id: echo.transaction_id,
         sender_nonce: echo.sender_nonce,
         data_return: echo.data_return,
+        renewal_certificate: renewed,
         der: der.into_owned(),
     })
 }
@@ -257,6 +267,31 @@ fn is_content_info(der: &[u8]) -> Result<bool, SubmissionError> {
     // What cannot be read at all is left to the reader of requests, which says it best.
     let first = Tlv::read_as(der, SEQUENCE, "").and_then(|it| it.children().next());
     Ok(first.is_ok_and(|it| it.tag == OID))
+}
+
+/// The certificate that the attributes of a PKCS #10 say is renewed. The rest of them was read with
+/// the request, which left this one out: alone it proves nothing.
+fn renewal_certificate(request: &CertificationRequest) -> Result<Option<Vec<u8>>, SubmissionError> {
+    const NOT_ONE: &str = "it does not hold one certificate";
+    let invalid = |NotDer(what)| RequestError::AttributeInvalid { oid: RENEWAL_CERTIFICATE, what };
+    let mut fields = Tlv::read(request.info_der())?.children();
+    while !fields.is_empty() {
+        let field = fields.next()?;
+        if field.tag != CONTEXT_CONSTRUCTED {
+            continue;
+        }
+        let mut attributes = field.children();
+        while !attributes.is_empty() {
+            let mut attribute = attributes.next()?.children();
+            if attribute.next()?.oid()? == RENEWAL_CERTIFICATE {
+                let mut values = attribute.next()?.children();
+                let value = values.expect(SEQUENCE, NOT_ONE).map_err(invalid)?;
+                values.finish(NOT_ONE).map_err(invalid)?;
+                return Ok(Some(value.whole.to_owned()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn resolve(

@@ -1,4 +1,5 @@
-//! Bytes in, bytes out: PKCS #10 requests, X.509 certificates, lints, revocation lists, OCSP.
+//! Bytes in, bytes out: requests in PKCS #10, PKCS #7 and CMC, X.509 certificates, lints, revocation
+//! lists, OCSP.
 //!
 //! No key, no clock, no I/O, no randomness: what is signed is handed out as bytes, and times and
 //! serials come in as arguments. A certificate is made in four steps: [`parse_request`],

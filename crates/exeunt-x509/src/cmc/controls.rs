@@ -20,7 +20,8 @@ pub const ECHO_BYTES_MAX: usize = 1024;
 /// Microsoft's control that adds attributes to a request.
 const ADD_ATTRIBUTES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.10.10.1");
 /// Microsoft's attribute that holds the certificate which is renewed (MS-WCCE, section 2.2.2.7).
-const RENEWAL_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.13.1");
+pub(super) const RENEWAL_CERTIFICATE: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.13.1");
 /// What a client tells of itself (MS-WCCE, section 2.2.2.7): provider, system, program. It asks for
 /// nothing.
 const CLIENT_FACTS: [ObjectIdentifier; 3] = [
@@ -33,7 +34,7 @@ const CLIENT_FACTS: [ObjectIdentifier; 3] = [
 const CONTROL_ARC: &str = "1.3.6.1.5.5.7.7.";
 /// Last arcs and names of those controls.
 #[rustfmt::skip]
-const CONTROL_NAMES: [(u8, &str); 34] = [
+const CONTROL_NAMES: [(u8, &str); 33] = [
     (1, "statusInfo"), (2, "identification"), (3, "identityProof"), (4, "dataReturn"),
     (5, "transactionId"), (6, "senderNonce"), (7, "recipientNonce"), (8, "addExtensions"),
     (9, "encryptedPOP"), (10, "decryptedPOP"), (11, "lraPOPWitness"), (15, "getCert"),
@@ -43,7 +44,6 @@ const CONTROL_NAMES: [(u8, &str); 34] = [
     (28, "batchRequests"), (29, "batchResponses"), (30, "publishCert"), (31, "modCertTemplate"),
     (32, "controlProcessed"), (33, "popLinkWitnessV2"), (34, "identityProofV2"),
     (35, "raIdentityWitness"), (36, "changeSubjectName"), (37, "responseBody"),
-    (38, "raIdentityWitness"),
 ];
 
 /// Name of a control in RFC 5272, if it is one of those.

@@ -86,6 +86,16 @@ def tcr(number, request):
     return found
 
 
+def with_attribute(request, oid, *values):
+    """What has to be signed of a request when an attribute is added."""
+    found = decode(request, asn1Spec=rfc6402.CertificationRequest())[0]["certificationRequestInfo"]
+    attribute = rfc5652.Attribute()
+    attribute["attrType"] = univ.ObjectIdentifier(oid)
+    attribute["attrValues"].extend(values)
+    found["attributes"].append(attribute)
+    return bytes(encode(found))
+
+
 def orm(number, oid, value):
     found = rfc6402.TaggedRequest()
     found["orm"]["bodyPartID"] = number

@@ -6,8 +6,8 @@ use exeunt_testkit::tools;
 use exeunt_types::{RequestType, SignatureScheme};
 use exeunt_x509::{
     DigestAlgorithm, SUBMISSION_BYTES_MAX, SUBMISSION_PEM_BYTES_MAX, SignedLayer, Signer,
-    SignerIdentifier, SignerKey, SubmissionError, certificate_hash, encode_pem, parse_certificate,
-    parse_request, parse_submission,
+    SignerIdentifier, SignerKey, SubmissionError, assemble_request, certificate_hash, encode_pem,
+    parse_certificate, parse_request, parse_submission,
 };
 use proptest::prelude::*;
 
@@ -219,7 +219,7 @@ fn a_full_request_says_what_its_controls_say() {
     let extensions: Vec<_> =
         layer.extensions().iter().map(|it| (it.oid.to_string(), it.critical)).collect();
     assert_eq!(extensions, [("2.5.29.15".to_owned(), true)]);
-    let old = layer.renewal_certificate().unwrap();
+    let old = submitted.renewal_certificate().unwrap();
     let fingerprint = openssl.text("x509 -in a.pem -noout -fingerprint -sha1", &[]);
     let hash: Vec<_> = certificate_hash(old).iter().map(|it| format!("{it:02X}")).collect();
     assert_eq!(fingerprint.trim().rsplit('=').next(), Some(hash.join(":").as_str()));
@@ -255,6 +255,44 @@ fn a_new_request_is_signed_with_its_own_key_as_windows_does() {
         .collect();
     subjects.sort_unstable();
     assert_eq!(subjects, ["CN=agent,O=Acme", "CN=old"]);
+}
+
+#[test]
+fn the_certificate_that_is_renewed_is_named_once() {
+    let openssl = scratch(P256, P256);
+    for name in ["a", "ra"] {
+        openssl.run(&format!("x509 -in {name}.pem -outform DER -out {name}.der"), &[]);
+    }
+    let renews =
+        |values: &str| format!("with_attribute(read('a.csr'), '1.3.6.1.4.1.311.13.1', {values})");
+    let request = |values| {
+        let info = python(&openssl, &renews(values));
+        assemble_request(&info, SignatureScheme::EcdsaSha256, &openssl.sign("a", &info))
+    };
+    let plain = request("read('a.der')");
+    openssl.write("b.csr", &plain);
+    openssl.run("req -verify -noout -inform DER -in b.csr", &[]);
+    let old = openssl.read("a.der");
+    assert_eq!(parse_submission(&plain).unwrap().renewal_certificate(), Some(&*old));
+    let in_control = |name: &str| {
+        let data = python(
+            &openssl,
+            &format!(
+                "pki_data([control(2, '1.3.6.1.4.1.311.10.10.1', add_attributes(0, [1],
+                    attribute('1.3.6.1.4.1.311.13.1', read('{name}.der'))))],
+                    [tcr(1, read('b.csr'))])"
+            ),
+        );
+        sign(&openssl, &data, PKI_DATA, "-signer a.pem -inkey a.key -md sha256")
+    };
+    let submitted = parse_submission(&in_control("a")).unwrap();
+    assert_eq!(submitted.renewal_certificate(), Some(&*old));
+    let signer = submitted.layers()[0].signers()[0].certificate().unwrap();
+    assert_eq!(signer.der(), old);
+    let message = "message around the request is malformed: it renews two certificates";
+    assert_eq!(refusal(&in_control("ra")), ("request-message-malformed", message.to_owned()));
+    assert_eq!(code(&request("read('a.der'), read('ra.der')")), "request-attribute-invalid");
+    assert_eq!(code(&request("octets(b'')")), "request-attribute-invalid");
 }
 
 #[test]
