@@ -43,7 +43,8 @@ impl Schedule {
     }
 }
 
-/// Starts the thread: it makes what is due now, and from then on what comes due.
+/// Starts the thread: it makes what is due now, and from then on what comes due. The first list of
+/// all, which is short, is there when this returns.
 ///
 /// # Errors
 ///
@@ -51,13 +52,14 @@ impl Schedule {
 pub fn keep(engine: &Arc<Engine>, period: Duration) -> Result<Schedule, Failure> {
     let (stop, stopped) = mpsc::channel::<()>();
     let engine = Arc::clone(engine);
+    let mut tries = Tries::new(period);
+    let mut pause = Duration::ZERO;
+    if engine.current_crls().is_ok_and(|it| it.is_empty()) {
+        pause = look(&engine, &mut tries, now());
+    }
     let keep = move || {
-        let mut tries = Tries::new(period);
-        loop {
-            let pause = look(&engine, &mut tries, now());
-            if stopped.recv_timeout(pause) != Err(mpsc::RecvTimeoutError::Timeout) {
-                return;
-            }
+        while stopped.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
+            pause = look(&engine, &mut tries, now());
         }
     };
     let thread = std::thread::Builder::new().name("crl".to_owned()).spawn(keep);

@@ -8,6 +8,7 @@ mod examples;
 mod examples_native;
 mod exits;
 mod issuing;
+mod life;
 mod modules;
 mod secrets;
 mod store_faults;
