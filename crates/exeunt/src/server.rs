@@ -25,6 +25,9 @@ use crate::launch::Launcher;
 use crate::manage::{BY_SIGNAL, ManageError, Manager, SharedDispatcher};
 use crate::schedule::{self, Schedule};
 
+/// How often somebody who waits for revocation lists looks.
+const LISTS_POLL: Duration = Duration::from_millis(10);
+
 /// How long a stop waits for requests and deliveries in hand.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a stop waits for modules that have events to hear, the shutdown among them.
@@ -166,6 +169,16 @@ fn beat(engine: &Arc<Engine>, silence: Duration) -> Result<mpsc::Sender<()>, Fai
 }
 
 impl Running {
+    /// Waits until the CA has made its first revocation lists, where it makes any by itself; `limit` at
+    /// the longest.
+    pub fn await_lists(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        let has_none = || self.engine.current_crls().is_ok_and(|it| it.is_empty());
+        while self.schedule.is_some() && has_none() && Instant::now() < until {
+            std::thread::sleep(LISTS_POLL);
+        }
+    }
+
     /// Where HTTP listens, if it does.
     pub fn address(&self) -> Option<SocketAddr> {
         self.http.address()

@@ -221,7 +221,9 @@ mod tests {
         ];
         for (entries, expected) in table {
             let mut found = Dropped::default();
-            entries.iter().for_each(|it| found.hear(it, EventSeq(16)));
+            for entry in &entries {
+                found.hear(entry, EventSeq(16));
+            }
             assert_eq!(found.by.as_deref(), expected, "{entries:?}");
         }
     }
