@@ -553,6 +553,59 @@ fn a_message_that_was_changed_is_refused() {
 }
 
 #[test]
+fn a_signer_contradicts_neither_himself_nor_his_key() {
+    let openssl = scratch(P256, RSA_2048);
+    openssl.run("x509 -in ra.pem -outform DER -out ra.der", &[]);
+    let by = |signer: &str| {
+        let made = format!(
+            "signed_data('1.2.840.113549.1.7.1', read('a.csr'), [{signer}], [read('ra.der')])"
+        );
+        refusal(&python(&openssl, &made))
+    };
+    // A certificate with an RSA key, and a signature by ECDSA.
+    let ecdsa =
+        "signer('1.2.840.10045.4.3.2', read('ra.der'), '1.2.840.113549.1.7.1', read('a.csr'), [])";
+    let message = "signature algorithm of the message does not fit the rsa-2048 key of its signer";
+    assert_eq!(by(ecdsa), ("request-message-signature-mismatch", message.to_owned()));
+    // ECDSA with SHA-384 over attributes with a SHA-256 digest.
+    let (code, message) = by(&ecdsa.replace("4.3.2'", "4.3.3'"));
+    assert_eq!(code, "request-message-signature-unsupported");
+    assert!(message.ends_with("it digests otherwise than the signer says"), "{message}");
+    // A type of content that the signer did not sign, though the digest is right.
+    let (code, message) = by(&ecdsa.replace("113549.1.7.1", "113549.1.7.5"));
+    assert_eq!(code, "request-message-malformed");
+    assert!(message.ends_with("a signer signed another type of content"), "{message}");
+    // Only plain data may go without signed attributes.
+    let data = python(&openssl, "pki_data([], [tcr(1, read('a.csr'))])");
+    let (code, message) = refusal(&sign(&openssl, &data, PKI_DATA, &format!("{BY_AGENT} -noattr")));
+    assert_eq!(code, "request-message-malformed");
+    assert!(message.ends_with("a signer has no signed attributes"), "{message}");
+}
+
+#[test]
+fn signers_and_certificates_are_counted() {
+    let openssl = scratch(P256, P256);
+    let request = openssl.read("a.csr");
+    let by = |count: usize| {
+        sign(&openssl, &request, DATA, &format!("-nocerts {}", [BY_AGENT; 9][..count].join(" ")))
+    };
+    assert_eq!(parse_submission(&by(8)).unwrap().layers()[0].signers().len(), 8);
+    assert_eq!(refusal(&by(9)).1, "message around the request has more than 8 signers");
+
+    let bag: String = (0..32)
+        .map(|it| {
+            let make = format!("req -x509 -new -key a.key -subj /CN=a{it}");
+            openssl.text(&make, &[])
+        })
+        .collect();
+    openssl.write("bag.pem", bag);
+    let der = sign(&openssl, &request, DATA, &format!("{BY_AGENT} -certfile bag.pem"));
+    assert_eq!(refusal(&der).1, "message around the request has more than 32 certificates");
+    let der = sign(&openssl, &request, DATA, &format!("{BY_AGENT} -certfile bag.pem -nocerts"));
+    assert_eq!(parse_submission(&der).unwrap().layers()[0].certificates().len(), 32);
+}
+
+#[test]
 fn messages_are_not_nested_without_end() {
     let openssl = scratch(P256, P256);
     let mut der = openssl.read("a.csr");
