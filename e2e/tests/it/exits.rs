@@ -320,6 +320,33 @@ fn parked_events_are_looked_at_retried_and_dropped() {
     assert_eq!(status(&ca)["held_parked"], 0);
     refused(&ca, &["exit", "parked", "retry", "listener", &third], "exit-not-held");
     assert_eq!(heard(&ca).len(), 2, "what was given up was told");
+    let told = ca.ok(&["exit", "explain", "listener", "--request", "3"]);
+    assert!(told.contains("it was dropped by ") && told.contains(": a test"), "{told}");
+    let told = ca.ok(&["exit", "explain", "listener", "--request", "1"]);
+    assert!(told.contains("the module accepted or skipped it"), "{told}");
+    server.stop();
+}
+
+#[test]
+fn what_is_parked_is_told_of_a_disabled_module_as_well_also_after_a_restart() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    add(&ca, &["--set", "poison=bad"]);
+    issue(&ca, "bad.example.test");
+    wait_for("it to be parked", || (status(&ca)["held_parked"] == 1).then_some(()));
+    ca.ok(&["exit", "disable", "listener"]);
+    assert_eq!(status(&ca)["held_parked"], 1);
+    server.stop();
+
+    let server = ca.serve();
+    assert_eq!(status(&ca)["held_parked"], 1);
+    let list = json(&ca, &["exit", "list"]);
+    assert_eq!(list["exits"][1]["held_parked"], 1, "{list}");
+    let told =
+        refused(&ca, &["exit", "remove", "listener", "--drop-backlog"], "usage-not-confirmed");
+    assert!(told.contains("1 event waits for an operator"), "{told}");
+    let told = json(&ca, &["exit", "remove", "listener", "--yes", "--drop-backlog"]);
+    assert_eq!(told["held_parked"], 1, "{told}");
     server.stop();
 }
 
