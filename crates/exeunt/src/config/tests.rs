@@ -99,7 +99,7 @@ fn every_key_and_no_other_stands_in_the_manual() {
 #[test]
 fn every_example_of_the_manual_is_a_good_configuration() {
     let minimal = include_str!("samples/good/minimal.toml");
-    for name in ["configuration.md", "file-module.md", "filters.md", "modules.md"] {
+    for name in ["configuration.md", "crls.md", "file-module.md", "filters.md", "modules.md"] {
         let page = manual(name);
         let examples = page.split("```toml\n").skip(1).map(|it| it.split("```").next().unwrap());
         let mut count = 0;
