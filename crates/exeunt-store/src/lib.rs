@@ -22,6 +22,7 @@ mod revoke;
 mod revoked;
 mod row;
 mod schema;
+mod serial;
 mod shelf;
 mod store;
 mod watch;
@@ -37,6 +38,7 @@ pub use reader::{READERS_MAX, ROWS_MAX};
 pub use revoke::{Expected, RevokeChange};
 pub use revoked::RevokedView;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
+pub use serial::SerialStatus;
 pub use shelf::{
     Announcement, Held, HeldRow, HeldState, LAST_ERROR_OCTETS_MAX, QuarantinedRow, Settlement,
 };

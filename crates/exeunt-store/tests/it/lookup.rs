@@ -1,9 +1,9 @@
 //! Look-ups for people.
 
-use exeunt_store::Counts;
-use exeunt_types::{RequestId, Resolution, StatusCode};
+use exeunt_store::{Counts, RevokeChange, SerialStatus};
+use exeunt_types::{RequestId, Resolution, Revocation, RevocationReason, StatusCode};
 
-use crate::support::{Place, at, intent, issue_all, request, serial};
+use crate::support::{Place, at, change, intent, issue_all, request, serial};
 
 #[test]
 fn pages_are_newest_first_and_continue_where_the_last_one_ended() {
@@ -78,4 +78,28 @@ fn a_corrupt_row_is_named_and_the_others_can_be_read() {
     assert_eq!(err.to_string(), "request 2 cannot be read: unknown request type 5");
     assert_eq!(store.requests(None, 9).unwrap_err().to_string(), err.to_string());
     assert!(store.request(RequestId(3)).unwrap().is_some());
+}
+
+#[test]
+fn a_serial_number_is_unknown_until_its_certificate_is_a_fact_and_then_follows_it() {
+    let place = Place::new();
+    let store = place.open();
+    let status = |number| store.serial_status(&serial(number)).unwrap();
+    issue_all(&store, 1..=1);
+    assert_eq!((status(1), status(9)), (SerialStatus::Issued, SerialStatus::Unknown));
+
+    let first = RequestId(1);
+    let hold = RevocationReason::CertificateHold;
+    change(&store, first, RevokeChange::Revoke(hold, at(900)), 100).unwrap();
+    let revocation = Revocation { reason: Some(hold), ran: at(100), effective: at(900) };
+    assert_eq!(status(1), SerialStatus::Revoked(revocation));
+    change(&store, first, RevokeChange::Release, 200).unwrap();
+    assert_eq!(status(1), SerialStatus::Issued);
+
+    // What is being signed is no certificate yet; what was given up never becomes one.
+    let second = store.admit_intend(request(2), intent(2)).unwrap();
+    assert_eq!(status(2), SerialStatus::Unknown);
+    store.abandon(second, StatusCode::FAIL, "", at(300)).unwrap();
+    assert_eq!(status(2), SerialStatus::Abandoned { at: at(300) });
+    assert_eq!(status(1), SerialStatus::Issued);
 }
