@@ -78,6 +78,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// A revocation list of a million entries: time against that of its octets alone, memory
+    Crl {
+        /// Passed on to the benchmark as they are, for example --entries 100000
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -93,6 +99,7 @@ fn main() -> ExitCode {
         Command::Crash { trials, seed } => steps::crash(&root, trials, seed),
         Command::Bench(Bench::Issue { arguments }) => steps::bench_issue(&root, &arguments),
         Command::Bench(Bench::Exits { arguments }) => steps::bench_exits(&root, &arguments),
+        Command::Bench(Bench::Crl { arguments }) => steps::bench_crl(&root, &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -110,6 +110,12 @@ pub(crate) fn bench_exits(root: &Path, arguments: &[String]) -> Result<(), Strin
     run(Command::new(program).current_dir(root).args(arguments))
 }
 
+/// Runs the benchmark of revocation lists, which lives in `e2e/` as well.
+pub(crate) fn bench_crl(root: &Path, arguments: &[String]) -> Result<(), String> {
+    let program = programs(root, "release")?.join("bench_crl");
+    run(Command::new(program).current_dir(root).args(arguments))
+}
+
 /// The README's first command, twice: on nothing, and on what the first run left.
 fn quickstart(root: &Path) -> Result<(), String> {
     let program = programs(root, "debug")?.join("exeunt");
