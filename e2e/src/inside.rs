@@ -58,6 +58,7 @@ impl Inside {
             check_signatures: false,
             crls: exeunt_engine::CrlSettings::default(),
             crl_folder: home.join("crls"),
+            ocsp: exeunt_engine::OcspSettings::default(),
         };
         let engine =
             Engine::new(parts, certificate.der(), &Publication::default()).expect("an engine");

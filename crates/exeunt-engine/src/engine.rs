@@ -10,6 +10,7 @@ use exeunt_types::{Intent, UnixMillis};
 use exeunt_x509::{CertificateError, Extension, GeneralName, GeneralNameError, Issuer};
 
 use crate::crl::{CrlRuns, CrlSettings};
+use crate::ocsp::{Ocsp, OcspSettings};
 use crate::policy::Policy;
 
 /// The time. The system's in the server, a hand-moved one in tests.
@@ -58,6 +59,12 @@ pub enum EngineError {
         /// What is wrong with them.
         source: GeneralNameError,
     },
+    /// OCSP cannot be answered like that.
+    #[error("the settings of OCSP cannot be used: {rule}")]
+    Ocsp {
+        /// Which rule they break.
+        rule: &'static str,
+    },
     /// Recovery could not be written down.
     #[error("recovering after the last stop failed")]
     Recovery {
@@ -74,6 +81,7 @@ impl EngineError {
             Self::Certificate { .. } => "ca-certificate-invalid",
             Self::KeyMismatch => "ca-key-mismatch",
             Self::Publication { .. } => "ca-publication-invalid",
+            Self::Ocsp { .. } => "ca-ocsp-invalid",
             Self::Recovery { source } => source.code(),
         }
     }
@@ -107,6 +115,8 @@ pub struct Parts {
     pub crls: CrlSettings,
     /// Folder of the files with revocation lists; made when the first one is.
     pub crl_folder: PathBuf,
+    /// How OCSP is answered.
+    pub ocsp: OcspSettings,
 }
 
 /// A CA that can be asked for certificates.
@@ -127,6 +137,7 @@ pub struct Engine {
     pub(crate) crl_runs: Mutex<CrlRuns>,
     /// Held while an officer changes a waiting request.
     pub(crate) amending: Mutex<()>,
+    pub(crate) ocsp: Ocsp,
     name: String,
 }
 
@@ -141,8 +152,18 @@ impl Engine {
         certificate_der: &[u8],
         publication: &Publication,
     ) -> Result<Self, EngineError> {
-        let Parts { name, store, key, policy, clock, entropy, check_signatures, crls, crl_folder } =
-            parts;
+        let Parts {
+            name,
+            store,
+            key,
+            policy,
+            clock,
+            entropy,
+            check_signatures,
+            crls,
+            crl_folder,
+            ocsp,
+        } = parts;
         let unusable = |source| EngineError::Certificate { source };
         let issuer = Issuer::from_certificate(certificate_der).map_err(unusable)?;
         if issuer.spki_der() != key.public_key_der() {
@@ -151,6 +172,7 @@ impl Engine {
         let fixed_extensions = fixed_extensions(&issuer, publication)
             .map_err(|source| EngineError::Publication { source })?;
         check_crl_addresses(&crls).map_err(|source| EngineError::Publication { source })?;
+        ocsp.check().map_err(|rule| EngineError::Ocsp { rule })?;
         Ok(Self {
             store,
             key,
@@ -164,6 +186,7 @@ impl Engine {
             crl_folder,
             crl_runs: Mutex::default(),
             amending: Mutex::default(),
+            ocsp: Ocsp::new(ocsp),
             name,
         })
     }

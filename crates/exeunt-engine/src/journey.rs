@@ -87,6 +87,11 @@ enum Entry {
         /// What officers set meanwhile.
         extensions: Vec<OfficerExtension>,
     },
+    /// By the CA for itself: its row is a new one's.
+    Own {
+        /// What its certificate has beyond a plan.
+        extensions: Vec<OfficerExtension>,
+    },
 }
 
 /// A row on its way to the disk; a new one has its number only when it is there.
@@ -185,11 +190,11 @@ impl Admitted {
         }
     }
 
-    /// What officers set, which a new request has none of.
+    /// What officers set, which a new request has none of, or the CA itself.
     fn officers(&self) -> &[OfficerExtension] {
         match &self.entry {
             Entry::New => &[],
-            Entry::Again { extensions, .. } => extensions,
+            Entry::Again { extensions, .. } | Entry::Own { extensions } => extensions,
         }
     }
 
@@ -244,6 +249,34 @@ impl Engine {
         by: &Caller,
     ) -> Result<Submitted, SubmitError> {
         let begun = guarded(|| self.begin(self.readmit(record, from, by)?))?;
+        Self::finish(guarded(|| self.sign_and_record(begun))?)
+    }
+
+    /// Issues a certificate that the CA needs itself: the same journey from step 2 on. Nobody is
+    /// asked whether it may.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::submit`]. A certificate that would break a rule is an error, and not recorded.
+    pub(crate) fn issue_own(
+        &self,
+        request: &[u8],
+        plan: Plan,
+        extensions: Vec<OfficerExtension>,
+        caller: Caller,
+    ) -> Result<Submitted, SubmitError> {
+        let begun = guarded(|| {
+            let admitted = Admitted {
+                entry: Entry::Own { extensions },
+                request: parse_request(request)
+                    .map_err(|source| SubmitError::Unreadable { source })?,
+                attributes: Vec::new(),
+                template: Some(plan.template.clone()),
+                caller,
+                now: self.clock.now(),
+            };
+            self.intend(admitted, plan)
+        })?;
         Self::finish(guarded(|| self.sign_and_record(begun))?)
     }
 
@@ -326,7 +359,7 @@ impl Engine {
         end: impl FnOnce(RequestId) -> Result<Submitted, SubmitError> + 'static,
     ) -> Result<Begun, SubmitError> {
         let row = match admitted.entry {
-            Entry::New => {
+            Entry::New | Entry::Own { .. } => {
                 self.store.start_admit_resolve(admitted.row(template), resolution).map(Row::New)
             }
             Entry::Again { request, from, .. } => self
@@ -378,7 +411,7 @@ impl Engine {
             ca_key: 0,
         };
         let row = match admitted.entry {
-            Entry::New => {
+            Entry::New | Entry::Own { .. } => {
                 self.store.start_admit_intend(admitted.row(&plan.template), intent).map(Row::New)
             }
             Entry::Again { request, from, .. } => self

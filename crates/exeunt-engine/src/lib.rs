@@ -1,9 +1,9 @@
 //! The journey of a request: admit, decide, build and lint, intend, sign, record; and recovery. What
-//! officers decide, revocation, and the making of revocation lists.
+//! officers decide, revocation, the making of revocation lists, and answers by OCSP.
 //!
 //! Synchronous: call it from worker threads. It knows no HTTP, no exit module and no runtime; time
 //! and randomness are given to it. Enter at [`Engine::submit`]; `journey.rs` is the story, and
-//! `officer.rs`, `revoke.rs` and `crl.rs` go on with it.
+//! `officer.rs`, `revoke.rs`, `crl.rs` and `ocsp.rs` go on with it.
 
 mod attributes;
 mod authority;
@@ -12,6 +12,7 @@ mod crl;
 mod engine;
 mod error;
 mod journey;
+mod ocsp;
 mod officer;
 mod officer_error;
 mod officer_extension;
@@ -28,6 +29,10 @@ pub use engine::{
 };
 pub use error::{Blame, SubmitError};
 pub use journey::{Outcome, Submission, Submitted};
+pub use ocsp::{
+    OCSP_ANSWER_BYTES_MAX, OCSP_ANSWER_COUNT_MAX, OCSP_RESPONDER_VALIDITY_MIN, OCSP_VALIDITY_MAX,
+    OCSP_VALIDITY_MIN, OcspAnswer, OcspSettings,
+};
 pub use officer::{REASON_BYTES_MAX, Retrieved};
 pub use officer_error::OfficerError;
 pub use officer_extension::{

@@ -105,13 +105,13 @@ impl Engine {
         let audit = audit_entry(now, by, action(change), request, detail(serial, change));
         // The original says so after a release, too.
         let message = format!("Revoked by {}", by.name);
-        let event = self
-            .store
-            .revoke(request, Expected::of(row), change, now, message, audit)
-            .map_err(|source| match source {
-                StoreError::ChangedMeanwhile(request) => OfficerError::ChangedMeanwhile(request),
-                source => refused(source, REVOCABLE, "changing the revocation"),
-            })?;
+        let result = self.store.revoke(request, Expected::of(row), change, now, message, audit);
+        // Also where it failed: whether it was written may not be known then.
+        self.ocsp.forget(&serial);
+        let event = result.map_err(|source| match source {
+            StoreError::ChangedMeanwhile(request) => OfficerError::ChangedMeanwhile(request),
+            source => refused(source, REVOCABLE, "changing the revocation"),
+        })?;
         let (disposition, revocation) = match change {
             RevokeChange::Revoke(reason, effective) => {
                 let revocation = Revocation { reason: Some(reason), ran: now, effective };

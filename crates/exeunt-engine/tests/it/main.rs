@@ -9,6 +9,7 @@ mod disk;
 mod foreign;
 mod model;
 mod mutants;
+mod ocsp;
 mod officers;
 mod outcomes;
 mod revocation;

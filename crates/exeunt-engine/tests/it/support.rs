@@ -11,8 +11,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
 use exeunt_engine::{
-    Blame, CaProfile, Caller, Clock, CrlSettings, Door, Engine, EngineError, Entropy, Outcome,
-    Parts, Publication, Submission, SubmitError, Submitted, self_signed_root,
+    Blame, CaProfile, Caller, Clock, CrlSettings, Door, Engine, EngineError, Entropy, OcspSettings,
+    Outcome, Parts, Publication, Submission, SubmitError, Submitted, self_signed_root,
 };
 use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey, random_bytes, verify};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
@@ -212,6 +212,7 @@ pub struct House {
     pub crls: CrlSettings,
     /// In the house's own folder, if none is named.
     pub crl_folder: Option<PathBuf>,
+    pub ocsp: OcspSettings,
 }
 
 impl House {
@@ -234,6 +235,7 @@ impl House {
             publication: Publication::default(),
             crls: CrlSettings::default(),
             crl_folder: None,
+            ocsp: OcspSettings::default(),
         }
     }
 
@@ -270,6 +272,7 @@ impl House {
             check_signatures: true,
             crls: self.crls.clone(),
             crl_folder: self.crl_folder.clone().unwrap_or_else(|| self.folder.path().join("crls")),
+            ocsp: self.ocsp.clone(),
         };
         Engine::new(parts, &self.certificate, &self.publication)
     }

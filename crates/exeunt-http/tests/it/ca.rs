@@ -156,6 +156,7 @@ impl Ca {
             check_signatures: false,
             crls: exeunt_engine::CrlSettings::default(),
             crl_folder: home.path().join("crls"),
+            ocsp: exeunt_engine::OcspSettings::default(),
         };
         let engine = Engine::new(parts, &certificate, &Publication::default()).unwrap();
         engine.recover().unwrap();

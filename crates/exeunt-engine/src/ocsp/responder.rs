@@ -1,0 +1,260 @@
+//! Who signs the answers: a responder that the CA names by a certificate (RFC 6960, section
+//! 4.2.2.2).
+//!
+//! Its key is never written anywhere. A new key and a new certificate are made at the first question
+//! after a start and whenever the certificate has grown old, so that there is nothing to back up,
+//! to encrypt or to steal from a disk. The certificate goes the way of all certificates.
+
+use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Duration;
+
+use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey};
+use exeunt_types::{KeyAlgorithm, OfficerExtension, Serial, UnixMillis};
+use exeunt_x509::{
+    BuildError, Extension, KeyUsage, Name, NameError, ObjectIdentifier, OcspRefusal,
+    assemble_request, build_request_info, key_identifier,
+};
+
+use super::{Trouble, locked};
+use crate::engine::Engine;
+use crate::error::SubmitError;
+use crate::journey::{Outcome, Submitted};
+use crate::policy::{Caller, Door, Plan};
+
+/// Who asks for the responder's certificate.
+const OCSP_CALLER: &str = "exeunt:ocsp";
+/// Under which name the row has it; no template of the policy.
+const OCSP_TEMPLATE: &str = "ocsp-responder";
+/// `id-kp-OCSPSigning` (RFC 6960, section 4.2.2.2).
+const OCSP_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.9");
+/// How far its validity begins in the past, for verifiers whose clocks are late: as much as the
+/// original allows revocation lists.
+const BACKDATE: Duration = Duration::from_mins(10);
+/// How long no other one is tried for after one could not be made: each attempt may be a row in the
+/// store, and anybody can ask.
+const RETRY: Duration = Duration::from_mins(1);
+/// Size of its keys where the CA's is RSA: enough for a few days, and fast.
+const RSA_BITS: u32 = 2048;
+
+/// A key, and the certificate that names it.
+#[derive(Debug)]
+pub(super) struct Responder {
+    key: SoftwareKey,
+    key_hash: [u8; 20],
+    certificate: Vec<u8>,
+    serial: Serial,
+    not_before: UnixMillis,
+    not_after: UnixMillis,
+    /// When another one takes its place.
+    renew: UnixMillis,
+}
+
+/// The one that answers now, and the making of the next.
+#[derive(Debug, Default)]
+pub(super) struct Responders {
+    current: Mutex<Option<Arc<Responder>>>,
+    /// Held while one is made. Inside: when the last attempt failed.
+    making: Mutex<Option<UnixMillis>>,
+}
+
+/// Why there is no responder.
+#[derive(Debug, thiserror::Error)]
+enum ResponderError {
+    #[error("the certificate of this CA is at its end")]
+    CaEnds,
+    #[error("making a key failed")]
+    Key { source: KeyError },
+    #[error("naming the responder failed")]
+    Name { source: NameError },
+    #[error("building the request failed")]
+    Request { source: BuildError },
+    #[error("signing the request failed")]
+    Sign { source: SignError },
+    #[error("issuing the certificate failed")]
+    Issue { source: SubmitError },
+    #[error("no certificate was issued: {message}")]
+    Refused { message: String },
+}
+
+impl Responder {
+    pub(super) fn key(&self) -> &dyn SigningKey {
+        &self.key
+    }
+
+    /// How answers name it: SHA-1 over the bits of its key.
+    pub(super) fn key_hash(&self) -> [u8; 20] {
+        self.key_hash
+    }
+
+    pub(super) fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Last second of its validity.
+    pub(super) fn not_after(&self) -> i64 {
+        self.not_after.unix_seconds()
+    }
+
+    /// Whether it can give an answer that counts for at least a second.
+    fn is_valid(&self, now: UnixMillis) -> bool {
+        let now = now.unix_seconds();
+        self.not_before.unix_seconds() <= now && now < self.not_after()
+    }
+
+    fn is_fresh(&self, now: UnixMillis) -> bool {
+        self.is_valid(now) && now < self.renew
+    }
+}
+
+impl Responders {
+    fn current(&self) -> Option<Arc<Responder>> {
+        locked(&self.current).clone()
+    }
+
+    /// The certificate with that serial number was revoked, or so: if it is the responder's, it does
+    /// not answer any more.
+    pub(super) fn dismiss(&self, serial: &Serial) -> bool {
+        locked(&self.current).take_if(|it| it.serial == *serial).is_some()
+    }
+}
+
+impl Engine {
+    /// Who answers now. One caller makes the next one while the others still use the old one, or
+    /// wait if there is none.
+    pub(super) fn responder(&self, now: UnixMillis) -> Result<Arc<Responder>, Trouble> {
+        let responders = &self.ocsp.responders;
+        let old = match responders.current() {
+            Some(current) if current.is_fresh(now) => return Ok(current),
+            current => current.filter(|it| it.is_valid(now)),
+        };
+        let mut failed = match (responders.making.try_lock(), &old) {
+            (Ok(making), _) => making,
+            (Err(TryLockError::WouldBlock), Some(old)) => return Ok(Arc::clone(old)),
+            (Err(_), _) => locked(&responders.making),
+        };
+        // Somebody else may have made one meanwhile.
+        if let Some(current) = responders.current().filter(|it| it.is_fresh(now)) {
+            return Ok(current);
+        }
+        let or_old = || old.ok_or(Trouble::Refuse(OcspRefusal::TryLater));
+        let rests = |failed: UnixMillis| failed <= now && now < failed.plus(RETRY);
+        if failed.is_some_and(rests) {
+            return or_old();
+        }
+        // Noted first: also a panic is a failure.
+        *failed = Some(now);
+        match self.make_responder(now) {
+            Ok(responder) => {
+                let made = Arc::new(responder);
+                *locked(&responders.current) = Some(Arc::clone(&made));
+                *failed = None;
+                Ok(made)
+            }
+            Err(err) => {
+                let source = std::error::Error::source(&err).map(ToString::to_string);
+                let source = source.unwrap_or_default();
+                tracing::error!(error = %err, source, "OCSP: there is no new responder");
+                or_old()
+            }
+        }
+    }
+
+    /// A new key and its certificate, on record when this returns.
+    fn make_responder(&self, now: UnixMillis) -> Result<Responder, ResponderError> {
+        // It would have to end with it, too early for any answer.
+        if self.issuer.not_after() <= now.unix_seconds() {
+            return Err(ResponderError::CaEnds);
+        }
+        let key = self.responder_key().map_err(|source| ResponderError::Key { source })?;
+        let subject =
+            responder_name(self.issuer.name()).map_err(|source| ResponderError::Name { source })?;
+        let request = own_request(&key, &subject)?;
+        let plan = Plan {
+            template: OCSP_TEMPLATE.to_owned(),
+            subject,
+            subject_alternative_names: Vec::new(),
+            key_usage: KeyUsage::DIGITAL_SIGNATURE,
+            extended_key_usage: vec![OCSP_SIGNING],
+            validity: self.ocsp.settings.responder_validity,
+            backdate: BACKDATE,
+        };
+        let no_check = Extension::ocsp_no_check();
+        let no_check =
+            OfficerExtension { oid: no_check.oid.to_string(), flags: 0, value: no_check.value };
+        let caller = Caller { name: OCSP_CALLER.to_owned(), door: Door::Local };
+        let Submitted { outcome, .. } = self
+            .issue_own(&request, plan, vec![no_check], caller)
+            .map_err(|source| ResponderError::Issue { source })?;
+        let (serial, certificate, not_before, not_after) = match outcome {
+            Outcome::Issued { serial, certificate, not_before, not_after, .. } => {
+                (serial, certificate, not_before, not_after)
+            }
+            Outcome::Pending { message } | Outcome::Denied { message, .. } => {
+                return Err(ResponderError::Refused { message });
+            }
+        };
+        let third = not_after.0.saturating_sub(now.0) / 3;
+        // One that ends with the CA's own certificate could only be replaced by a shorter one.
+        let ends_with_ca = self.issuer.not_after() <= not_after.unix_seconds();
+        let renew = if ends_with_ca { not_after } else { UnixMillis(not_after.0 - third) };
+        let key_hash = key_identifier(key.public_key_der()).map_err(|source| {
+            let source = BuildError::PublicKey { source: source.into() };
+            ResponderError::Request { source }
+        })?;
+        tracing::info!(%serial, "OCSP: a new responder answers");
+        Ok(Responder { key, key_hash, certificate, serial, not_before, not_after, renew })
+    }
+
+    /// Of the CA's kind, because who verifies the CA's signatures verifies these, too.
+    fn responder_key(&self) -> Result<SoftwareKey, KeyError> {
+        match self.issuer.key() {
+            KeyAlgorithm::Rsa { .. } => {
+                SoftwareKey::generate(KeyAlgorithm::Rsa { bits: RSA_BITS })?
+                    .with_scheme(self.key.scheme())
+            }
+            other => SoftwareKey::generate(other),
+        }
+    }
+}
+
+/// The row of a certificate has a request, and a request is signed by its own key.
+fn own_request(key: &SoftwareKey, subject: &Name) -> Result<Vec<u8>, ResponderError> {
+    let info = build_request_info(subject, key.public_key_der(), &[])
+        .map_err(|source| ResponderError::Request { source })?;
+    let signature = key.sign(&info).map_err(|source| ResponderError::Sign { source })?;
+    Ok(assemble_request(&info, key.scheme(), &signature))
+}
+
+/// Says whose responder it is, if that is short enough.
+fn responder_name(ca: &Name) -> Result<Name, NameError> {
+    let of_ca = ca.common_name().and_then(|it| {
+        let escaped: String = it.trim().chars().flat_map(escape).collect();
+        Name::parse(&format!("CN=OCSP responder of {escaped}")).ok()
+    });
+    of_ca.map_or_else(|| Name::parse("CN=OCSP responder"), Ok)
+}
+
+/// RFC 4514, section 2.4.
+fn escape(letter: char) -> impl Iterator<Item = char> {
+    let special = "\"+,;<>\\".contains(letter);
+    special.then_some('\\').into_iter().chain([letter])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_responder_is_named_after_its_ca_where_there_is_room() {
+        let long = "x".repeat(64);
+        for (ca, responder) in [
+            ("CN=Root,O=Acme", "CN=OCSP responder of Root"),
+            (r"CN=A\, B \+ \<C\>", r"CN=OCSP responder of A\, B \+ \<C\>"),
+            ("O=Acme", "CN=OCSP responder"),
+            (&format!("CN={long}"), "CN=OCSP responder"),
+        ] {
+            let made = responder_name(&Name::parse(ca).unwrap()).unwrap();
+            assert_eq!(made.to_string(), responder);
+        }
+    }
+}
