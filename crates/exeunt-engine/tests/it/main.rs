@@ -10,6 +10,7 @@ mod foreign;
 mod model;
 mod mutants;
 mod ocsp;
+mod ocsp_model;
 mod officers;
 mod outcomes;
 mod revocation;

@@ -26,7 +26,7 @@ const START: i64 = 1_798_761_600;
 const MINUTE_S: i64 = 60;
 
 /// A root from 2026 to 2036, seen at the beginning of 2027.
-fn house() -> House {
+pub fn house() -> House {
     house_of(TestKey::new(KeyAlgorithm::EcdsaP256), START + 3650 * DAY_S)
 }
 
@@ -53,13 +53,13 @@ fn responders(ca: &Ca) -> Vec<CertificateRecord> {
 }
 
 /// Somebody who asks by way of openssl.
-struct Client {
+pub struct Client {
     folder: TempDir,
     issuer: String,
 }
 
 impl Client {
-    fn new(ca: &Ca) -> Self {
+    pub fn new(ca: &Ca) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut client = Self { folder, issuer: String::new() };
         client.issuer = client.write("root.pem", ca.root_pem().as_bytes());
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// A request for these serial numbers.
-    fn ask(&self, serials: &[Serial], options: &str) -> Vec<u8> {
+    pub fn ask(&self, serials: &[Serial], options: &str) -> Vec<u8> {
         let path = self.folder.path().join("request.der");
         let named = named(serials);
         let words = format!("ocsp -issuer ROOT {options} {named} -reqout {}", path.display());
@@ -203,6 +203,20 @@ fn keys_of_every_kind_answer_and_are_believed() {
         let said = tools::run(&ocsptool, args, b"").stdout;
         let said = String::from_utf8_lossy(&said);
         assert!(said.contains("Verifying OCSP Response: Success"), "{text}: {said}");
+    }
+}
+
+#[test]
+fn a_key_that_openssl_does_not_know_answers_in_a_form_that_it_reads() {
+    let ca = house_of(TestKey::new(KeyAlgorithm::MlDsa65), START + 3650 * DAY_S).open();
+    let issued = ca.issue(plain_request());
+    let client = Client::new(&ca);
+    let answer = ca.engine.answer_ocsp(&client.ask(&[issued.serial], ""));
+    let path = client.write("response.der", &answer.der);
+    let (_, said) = client.openssl(&format!("ocsp -respin {path} -noverify -resp_text"));
+    // id-ml-dsa-65 (RFC 9881, section 2).
+    for line in ["Cert Status: good", "Signature Algorithm: 2.16.840.1.101.3.4.3.18"] {
+        assert!(said.contains(line), "{said}");
     }
 }
 

@@ -1,0 +1,119 @@
+//! Random lives of certificates, asked about by OCSP all the time, against a model of a few lines. An
+//! answer must hold at the moment when it is given, and for as long as it says unless an officer steps
+//! in.
+
+use exeunt_engine::{OcspAnswer, RevokeOrder, Which};
+use exeunt_types::{RevocationReason as Reason, UnixMillis};
+use exeunt_x509::parse_ocsp_request;
+use fastrand::Rng;
+
+use crate::ocsp::{Client, house};
+use crate::support::{Issued, officer, plain_request};
+
+const SEEDS: u64 = 6;
+const STEPS: usize = 400;
+const CERTIFICATES: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Good,
+    Revoked,
+}
+
+/// One certificate and all ways to ask about it.
+struct Life {
+    issued: Issued,
+    /// Without nonce, also by SHA-256, and with one.
+    requests: [Vec<u8>; 3],
+    /// Why it is revoked, and from which second on.
+    revocation: Option<(Reason, i64)>,
+}
+
+impl Life {
+    fn status(&self, at: i64) -> Status {
+        match self.revocation {
+            Some((_, effective)) if effective <= at => Status::Revoked,
+            _ => Status::Good,
+        }
+    }
+}
+
+/// The choice that follows the `CertID` in the only `SingleResponse` (RFC 6960, section 4.2.1).
+fn said(request: &[u8], answer: &OcspAnswer) -> Status {
+    let request = parse_ocsp_request(request).unwrap();
+    let cert_id = request.certificates[0].der();
+    let at = answer.der.windows(cert_id.len()).position(|it| it == cert_id).unwrap();
+    match answer.der[at + cert_id.len()] {
+        0x80 => Status::Good,
+        0xa1 => Status::Revoked,
+        tag => panic!("status {tag:#x}"),
+    }
+}
+
+fn live(seed: u64) {
+    let mut rng = Rng::with_seed(seed);
+    let ca = house().open();
+    let client = Client::new(&ca);
+    let mut lives: Vec<Life> = Vec::new();
+    for _ in 0..CERTIFICATES {
+        let issued = ca.issue(plain_request());
+        let requests =
+            ["-no_nonce", "-no_nonce -sha256", ""].map(|it| client.ask(&[issued.serial], it));
+        lives.push(Life { issued, requests, revocation: None });
+    }
+    let (mut given_again, mut statuses) = (0, [0, 0]);
+    for step in 0..STEPS {
+        let now = ca.clock.seconds();
+        let life = rng.choice(&mut lives).unwrap();
+        let change = |order| ca.engine.revoke(Which::Serial(life.issued.serial), order, &officer());
+        match rng.u8(0..10) {
+            0 => {
+                let reason = rng.choice([Reason::KeyCompromise, Reason::Superseded]).unwrap();
+                let effective = now + rng.choice([-3600, 0, 1, 60, 7200, 20_000]).unwrap();
+                let date = UnixMillis::from_unix_seconds(effective);
+                change(RevokeOrder::Revoke { reason, effective: Some(date) }).unwrap();
+                life.revocation = Some((reason, effective));
+            }
+            1 => {
+                let reason = Reason::CertificateHold;
+                let order = RevokeOrder::Revoke { reason, effective: None };
+                let allowed = life.revocation.is_none_or(|(it, _)| it == reason);
+                assert_eq!(change(order).is_ok(), allowed);
+                if allowed {
+                    life.revocation = Some((reason, now));
+                }
+            }
+            2 => {
+                let is_held = life.revocation.is_some_and(|(it, _)| it == Reason::CertificateHold);
+                assert_eq!(change(RevokeOrder::Release).is_ok(), is_held);
+                if is_held {
+                    life.revocation = None;
+                }
+            }
+            3 => ca.clock.set(now + rng.i64(0..9000)),
+            // Once in a while a clock is put right.
+            4 if rng.u8(0..8) == 0 => ca.clock.set(now - rng.i64(0..600)),
+            _ => {
+                let request = rng.choice(&life.requests).unwrap();
+                let answer = ca.engine.answer_ocsp(request);
+                let [from, to] = [Some(answer.this_update), answer.next_update]
+                    .map(|it| it.unwrap().unix_seconds());
+                let context = format!("seed {seed}, step {step}, {from} to {to} at {now}");
+                assert!(from <= now && now < to && to <= from + 4 * 3600, "{context}");
+                for at in [now, to - 1] {
+                    // What begins to count before the answer ends would make it a lie.
+                    assert_eq!(said(request, &answer), life.status(at), "{context}");
+                }
+                given_again += usize::from(from != now);
+                statuses[usize::from(life.status(now) == Status::Good)] += 1;
+            }
+        }
+    }
+    // The test is awake: each kind of answer was given, old ones too.
+    assert!(given_again > 5 && statuses.iter().all(|it| *it > 20), "{given_again} {statuses:?}");
+}
+
+#[test]
+fn whatever_officers_and_clocks_do_an_answer_holds_for_as_long_as_it_says() {
+    (0..SEEDS).for_each(live);
+}
