@@ -69,8 +69,8 @@ pub fn keep(engine: &Arc<Engine>, period: Duration) -> Result<Schedule, Failure>
 
 /// Makes what is due, and says after how long to look again.
 fn look(engine: &Engine, tries: &mut Tries, at: UnixMillis) -> Duration {
-    if at < tries.not_before {
-        return until(tries.not_before, at).min(LOOK);
+    if let Some(pause) = tries.pause(at) {
+        return pause.min(LOOK);
     }
     let due = match engine.crls_due(at) {
         Ok(due) => due,
@@ -115,6 +115,12 @@ impl Tries {
         Self { period, failed: 0, not_before: UnixMillis(i64::MIN) }
     }
 
+    /// How long to wait still. A pause that is longer than any can be is of a clock that went back.
+    fn pause(&self, at: UnixMillis) -> Option<Duration> {
+        let longest = self.period.max(RETRY_PAUSE);
+        (at < self.not_before).then(|| until(self.not_before, at)).filter(|it| *it <= longest)
+    }
+
     fn succeeded(&mut self) {
         *self = Self::new(self.period);
     }
@@ -150,8 +156,11 @@ mod tests {
             at = tries.not_before;
         }
         tries.failed(at);
+        assert_eq!(tries.pause(at), Some(RETRY_PAUSE));
+        assert_eq!(tries.pause(at.plus(RETRY_PAUSE)), None);
+        assert_eq!(tries.pause(UnixMillis(0)), None, "the clock went back");
         tries.succeeded();
-        assert!(tries.not_before < at && tries.failed == 0);
+        assert_eq!((tries.pause(at), tries.failed), (None, 0));
     }
 
     #[test]

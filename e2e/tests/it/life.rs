@@ -291,6 +291,23 @@ fn a_ca_that_is_told_so_makes_lists_by_order_only() {
 }
 
 #[test]
+fn a_list_that_came_due_while_the_server_was_down_is_made_at_its_start() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    let date =
+        |args: [&str; 3]| text(&tools::run_ok(Path::new("date"), args, b"")).trim().to_owned();
+    let next = date(["-u", "-d+2 seconds", "+%FT%TZ"]);
+    ca.ok(&["crl", "publish", "--next", &next]);
+    let second = list(&server, "/crl/ca.crl");
+    server.stop();
+    wait_for("the list to be due", || (next <= date(["-u", "-dnow", "+%FT%TZ"])).then_some(()));
+    let server = ca.serve();
+    wait_for("the next list", || (list(&server, "/crl/ca.crl") != second).then_some(()));
+    assert_eq!(json(&ca, &["crl", "show"])["number"], 3);
+    server.stop();
+}
+
+#[test]
 fn a_certificate_of_another_ca_is_not_taken_for_one_of_this() {
     let (ca, other) = (Ca::init(&[]), Ca::init(&[]));
     let stranger = other.serve();

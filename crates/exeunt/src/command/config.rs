@@ -85,6 +85,11 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
             "certificates name no place to look for revocation: [publication] is empty".to_owned(),
         );
     }
+    let crl = &config.crl.settings;
+    if crl.has_deltas() && crl.freshest_crl.is_empty() {
+        warnings
+            .push("nobody is told where the delta lists are: [crl] freshest is empty".to_owned());
+    }
     if config.listen.is_some() && config.token_files.is_empty() {
         warnings
             .push("HTTP listens, but there is no token: [server] token_files is empty".to_owned());
