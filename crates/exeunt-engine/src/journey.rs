@@ -1,13 +1,13 @@
 //! The journey of a request, in numbered steps. `docs/journey.md` tells the same with the same
 //! numbers; steps 6 to 8 (read, deliver, settle) are the dispatcher's, which the engine does not know.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use exeunt_keys::{SignError, verify};
-use exeunt_store::{Pending, StoreError};
+use exeunt_store::{AsRead, AuditEntry, Pending, StoreError};
 use exeunt_types::{
-    Disposition, EventSeq, NewCertificate, NewIntent, NewRequest, OfficerExtension, RequestFlags,
-    RequestId, RequestRecord, RequestType, Resolution, Serial, StatusCode, UnixMillis,
+    EventSeq, NewCertificate, NewIntent, NewRequest, OfficerExtension, RequestFlags, RequestId,
+    RequestRecord, RequestType, Resolution, Serial, StatusCode, UnixMillis,
 };
 use exeunt_x509::{CertificationRequest, assemble_certificate, parse_certificate, parse_request};
 
@@ -80,13 +80,8 @@ pub enum Outcome {
 enum Entry {
     /// By a submission: its row is written with what follows from it.
     New,
-    /// An officer takes it up again: it has a row, in one of these states.
-    Again {
-        request: RequestId,
-        from: &'static [Disposition],
-        /// What officers set meanwhile.
-        extensions: Vec<OfficerExtension>,
-    },
+    /// An officer takes it up again: it has a row, which must still be as it was read.
+    Again { request: RequestId, from: AsRead, audit: AuditEntry },
     /// By the CA for itself: its row is a new one's.
     Own {
         /// What its certificate has beyond a plan.
@@ -194,7 +189,8 @@ impl Admitted {
     fn officers(&self) -> &[OfficerExtension] {
         match &self.entry {
             Entry::New => &[],
-            Entry::Again { extensions, .. } | Entry::Own { extensions } => extensions,
+            Entry::Again { from, .. } => &from.extensions,
+            Entry::Own { extensions } => extensions,
         }
     }
 
@@ -241,14 +237,14 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As [`Engine::submit`]. The store says when the row is no longer in one of the states `from`.
+    /// As [`Engine::submit`]. The store says when the row is no longer as it was read.
     pub(crate) fn resume(
         &self,
         record: RequestRecord,
-        from: &'static [Disposition],
         by: &Caller,
+        audit: AuditEntry,
     ) -> Result<Submitted, SubmitError> {
-        let begun = guarded(|| self.begin(self.readmit(record, from, by)?))?;
+        let begun = guarded(|| self.begin(self.readmit(record, by, audit)?))?;
         Self::finish(guarded(|| self.sign_and_record(begun))?)
     }
 
@@ -334,10 +330,11 @@ impl Engine {
     fn readmit(
         &self,
         record: RequestRecord,
-        from: &'static [Disposition],
         by: &Caller,
+        audit: AuditEntry,
     ) -> Result<Admitted, SubmitError> {
-        let RequestRecord { id, request: row, officer_extensions: extensions, .. } = record;
+        let from = AsRead::of(&record);
+        let RequestRecord { id, request: row, .. } = record;
         let request =
             parse_request(&row.raw).map_err(|source| SubmitError::Unreadable { source })?;
         // An officer may have set the attribute; the row has the template of the last decision.
@@ -345,7 +342,7 @@ impl Engine {
         let template = named.or(Some(row.template)).filter(|it| !it.is_empty());
         // The certificate is for whoever asked; the officer's door is the one they came in by now.
         let caller = Caller { name: row.caller, door: by.door };
-        let entry = Entry::Again { request: id, from, extensions };
+        let entry = Entry::Again { request: id, from, audit };
         let attributes = row.attributes;
         Ok(Admitted { entry, request, attributes, template, caller, now: self.clock.now() })
     }
@@ -358,14 +355,17 @@ impl Engine {
         resolution: Resolution,
         end: impl FnOnce(RequestId) -> Result<Submitted, SubmitError> + 'static,
     ) -> Result<Begun, SubmitError> {
-        let row = match admitted.entry {
+        let row = match &admitted.entry {
             Entry::New | Entry::Own { .. } => {
                 self.store.start_admit_resolve(admitted.row(template), resolution).map(Row::New)
             }
-            Entry::Again { request, from, .. } => self
-                .store
-                .start_resume_resolve(request, from, template.to_owned(), resolution, admitted.now)
-                .map(|pending| Row::Again(request, pending)),
+            Entry::Again { request, from, audit } => {
+                let (id, from, audit, template) =
+                    (*request, from.clone(), audit.clone(), template.to_owned());
+                self.store
+                    .start_resume_resolve(id, from, template, resolution, admitted.now, audit)
+                    .map(|pending| Row::Again(id, pending))
+            }
         };
         Ok(Begun::Resolving(Resolving { row: row.map_err(resolving)?, end: Box::new(end) }))
     }
@@ -410,14 +410,16 @@ impl Engine {
             not_after: linted.not_after,
             ca_key: 0,
         };
-        let row = match admitted.entry {
+        let row = match &admitted.entry {
             Entry::New | Entry::Own { .. } => {
                 self.store.start_admit_intend(admitted.row(&plan.template), intent).map(Row::New)
             }
-            Entry::Again { request, from, .. } => self
-                .store
-                .start_resume_intend(request, from, plan.template.clone(), intent)
-                .map(|pending| Row::Again(request, pending)),
+            Entry::Again { request, from, audit } => {
+                let (id, from, audit) = (*request, from.clone(), audit.clone());
+                self.store
+                    .start_resume_intend(id, from, plan.template.clone(), intent, audit)
+                    .map(|pending| Row::Again(id, pending))
+            }
         };
         let row = row.map_err(intending)?;
         Ok(Begun::Intending(Box::new(Intending { row, admitted, plan, linted })))
@@ -471,20 +473,30 @@ impl Engine {
     /// Step 4.
     fn sign(&self, prepared: Prepared) -> Result<Signed, SubmitError> {
         let Prepared { request, linted } = prepared;
-        match self.sign_and_check(&linted.tbs) {
-            Ok(signature) => {
+        let result = catch_unwind(AssertUnwindSafe(|| self.sign_and_check(&linted.tbs)));
+        match result {
+            Ok(Ok(signature)) => {
                 let raw = assemble_certificate(&linted.tbs, self.key.scheme(), &signature);
                 Ok(Signed { request, linted, raw })
             }
-            Err(source) => {
-                let at = self.clock.now();
-                let message = "the CA's key did not sign";
-                if let Err(err) = self.store.abandon(request, StatusCode::FAIL, message, at) {
-                    // The intent stays in the store, and recovery at the next start finds it.
-                    tracing::error!(request = request.0, error = %err, "abandoning an intent failed");
-                }
+            Ok(Err(source)) => {
+                self.give_up(request);
                 Err(SubmitError::Sign { request, source })
             }
+            Err(panic) => {
+                self.give_up(request);
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Abandons the intent of a request that was not signed.
+    fn give_up(&self, request: RequestId) {
+        let at = self.clock.now();
+        let message = "the CA's key did not sign";
+        if let Err(err) = self.store.abandon(request, StatusCode::FAIL, message, at) {
+            // The intent stays in the store, and recovery at the next start finds it.
+            tracing::error!(request = request.0, error = %err, "abandoning an intent failed");
         }
     }
 
@@ -536,8 +548,7 @@ impl Engine {
     }
 }
 
-/// A panic in one submission, in foreign code most likely, must not take the others with it. Where
-/// an intent was written, recovery finds it.
+/// A panic in one submission, in foreign code most likely, must not take the others with it.
 fn guarded<T>(step: impl FnOnce() -> Result<T, SubmitError>) -> Result<T, SubmitError> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<&str>().map(|it| (*it).to_owned());

@@ -10,6 +10,7 @@ use exeunt_x509::is_deceptive;
 
 use crate::attributes::{merge_attributes, parse_attributes};
 use crate::engine::Engine;
+use crate::error::SubmitError;
 use crate::journey::Submitted;
 use crate::officer_error::OfficerError;
 use crate::officer_extension;
@@ -18,7 +19,11 @@ use crate::policy::Caller;
 /// Longest reason of a refusal, in octets.
 pub const REASON_BYTES_MAX: usize = 512;
 
+/// Times that something is tried when somebody else changed the row between reading and writing.
+pub(crate) const ATTEMPTS_MAX: u32 = 2;
+
 const PENDING: &[Disposition] = &[Disposition::Pending];
+const DENIED: &[Disposition] = &[Disposition::Denied];
 const PENDING_OR_DENIED: &[Disposition] = &[Disposition::Pending, Disposition::Denied];
 
 /// A request as it is fetched.
@@ -52,7 +57,10 @@ impl Engine {
         self.take_up_again(request, PENDING_OR_DENIED, "request-resubmit", by)
     }
 
-    /// The audit entry is of its own and comes first: what cannot be audited is not done.
+    /// The audit entry is in the commit that takes the request up: what cannot be audited is not done.
+    ///
+    /// What is decided upon is what was read. Where another officer amended it meanwhile, it is read
+    /// and decided anew; where it came into another state, that was a decision, and stands.
     fn take_up_again(
         &self,
         request: RequestId,
@@ -60,15 +68,22 @@ impl Engine {
         action: &'static str,
         by: &Caller,
     ) -> Result<Submitted, OfficerError> {
-        let row = self.row_in(request, from)?;
-        let entry = audit_entry(self.clock.now(), by, action, request, String::new());
-        self.store
-            .audit(entry)
-            .map_err(|source| OfficerError::Store { action: "writing the audit trail", source })?;
-        self.resume(row, from, by).map_err(|source| match source {
-            crate::SubmitError::Store { action, source } => refused(source, from, action),
-            source => OfficerError::Submit { source },
-        })
+        let mut allowed = from;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let row = self.row_in(request, allowed)?;
+            allowed = if row.disposition == Disposition::Denied { DENIED } else { PENDING };
+            let audit = audit_entry(self.clock.now(), by, action, request, String::new());
+            let result = self.resume(row, by, audit).map_err(|source| match source {
+                SubmitError::Store { action, source } => refused(source, allowed, action),
+                source => OfficerError::Submit { source },
+            });
+            match result {
+                Err(OfficerError::ChangedMeanwhile(_)) if attempts < ATTEMPTS_MAX => (),
+                result => return result,
+            }
+        }
     }
 
     /// Refuses a request that waits. The requester reads who did, and the reason.
@@ -206,6 +221,7 @@ pub(crate) fn refused(
         StoreError::WrongState { request, disposition } => {
             OfficerError::WrongState { request, disposition, allowed }
         }
+        StoreError::ChangedMeanwhile(request) => OfficerError::ChangedMeanwhile(request),
         source => OfficerError::Store { action, source },
     }
 }

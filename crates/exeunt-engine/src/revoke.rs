@@ -3,19 +3,17 @@
 
 use std::fmt;
 
-use exeunt_store::{Expected, RevokeChange, StoreError};
+use exeunt_store::{Expected, RevokeChange};
 use exeunt_types::{
     Disposition, EventSeq, RequestId, RequestRecord, Revocation, RevocationReason, Serial,
     UnixMillis,
 };
 
 use crate::engine::Engine;
-use crate::officer::{audit_entry, refused};
+use crate::officer::{ATTEMPTS_MAX, audit_entry, refused};
 use crate::officer_error::{OfficerError, REVOCABLE};
 use crate::policy::Caller;
 
-/// Times that a change is tried when somebody else changed the row between reading and writing.
-const ATTEMPTS_MAX: u32 = 2;
 /// The last moment that a revocation list can write: 9999-12-31T23:59:59Z (RFC 5280, section 5.1.2.6).
 const DATE_MAX: UnixMillis = UnixMillis(253_402_300_799_999);
 
@@ -108,10 +106,8 @@ impl Engine {
         let result = self.store.revoke(request, Expected::of(row), change, now, message, audit);
         // Also where it failed: whether it was written may not be known then.
         self.ocsp.forget(&serial);
-        let event = result.map_err(|source| match source {
-            StoreError::ChangedMeanwhile(request) => OfficerError::ChangedMeanwhile(request),
-            source => refused(source, REVOCABLE, "changing the revocation"),
-        })?;
+        let event =
+            result.map_err(|source| refused(source, REVOCABLE, "changing the revocation"))?;
         let (disposition, revocation) = match change {
             RevokeChange::Revoke(reason, effective) => {
                 let revocation = Revocation { reason: Some(reason), ran: now, effective };

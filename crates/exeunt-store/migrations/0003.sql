@@ -12,14 +12,16 @@ CREATE TABLE request_extra (
     old_certificate BLOB                        -- the certificate that is renewed
 ) STRICT;
 
--- A request's attributes and extensions after an officer changed them, whole each time. "after" is the
--- last event of the log at that moment: an event reads the newest amendment whose "after" is less than its
--- own number, so that what is told late is what was true then. The request itself reads the newest.
+-- A request's attributes, extensions and template after an officer changed them, whole each time. "after"
+-- is the last event of the log at that moment: an event reads the newest amendment whose "after" is less
+-- than its own number, so that what is told late is what was true then. The request itself reads the newest.
+-- One with "after" 0 is what the request came with: there is one where the template became another.
 CREATE TABLE amendment (
     request    INTEGER NOT NULL REFERENCES request (id),
     after      INTEGER NOT NULL,
     attributes TEXT    NOT NULL, -- as request.attributes
     extensions TEXT    NOT NULL, -- a line "oid flags hexadecimal" each
+    template   TEXT    NOT NULL, -- as request.template
     PRIMARY KEY (request, after)
 ) STRICT, WITHOUT ROWID;
 
@@ -47,8 +49,6 @@ ALTER TABLE event ADD COLUMN revoked_effective INTEGER;
 
 ALTER TABLE certificate ADD COLUMN ca_key INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE certificate ADD COLUMN crl_partition INTEGER NOT NULL DEFAULT 0;
--- For what expires within a time. Certificates of one time are neighbours in it, so it grows at few places.
-CREATE INDEX certificate_not_after ON certificate (not_after);
 
 -- NULL: it was given up before this version.
 ALTER TABLE abandoned_serial ADD COLUMN not_after INTEGER;

@@ -370,7 +370,8 @@ fn give_up(
     }
 }
 
-/// Undoes the beginning of a resubmission, which had changed nothing but these two.
+/// Undoes the beginning of a resubmission, which had changed nothing but these two. No officer has
+/// amended the request since, because it was active: the newest amendment is that of the beginning.
 fn put_back(
     tx: &mut Tx<'_>,
     request: RequestId,
@@ -386,6 +387,13 @@ fn put_back(
         let why = "it has an intent and is not active".to_owned();
         return Err(StoreError::CorruptRow { row: format!("request {request}"), why });
     }
+    tx.execute(
+        "putting a request back",
+        "UPDATE amendment SET template = ?2
+         WHERE request = ?1
+           AND after = (SELECT max(after) FROM amendment WHERE request = ?1)",
+        (sql_int(request.0), template),
+    )?;
     tx.count_move(Some(Disposition::Active), was);
     Ok(())
 }

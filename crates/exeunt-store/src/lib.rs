@@ -35,6 +35,7 @@ pub use log::{DETAIL_OCTETS_MAX, DETAIL_PAIRS_MAX, LoggedEvent};
 pub use lookup::Counts;
 pub use queue::{BATCH_MAX, Pending, QUEUE_MAX};
 pub use reader::{READERS_MAX, ROWS_MAX};
+pub use resume::AsRead;
 pub use revoke::{Expected, RevokeChange};
 pub use revoked::RevokedView;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

@@ -54,7 +54,7 @@ impl Store {
         by: AuditEntry,
     ) -> Result<(), StoreError> {
         self.write(move |tx| {
-            let mut amended = Amended::read(tx, request)?;
+            let mut amended = Amended::read_pending(tx, request)?;
             for (name, value) in &attributes {
                 let same = |it: &&mut (String, String)| it.0.eq_ignore_ascii_case(name);
                 match amended.attributes.iter_mut().find(same) {
@@ -81,7 +81,7 @@ impl Store {
         by: AuditEntry,
     ) -> Result<(), StoreError> {
         self.write(move |tx| {
-            let mut amended = Amended::read(tx, request)?;
+            let mut amended = Amended::read_pending(tx, request)?;
             match amended.extensions.iter_mut().find(|it| it.oid == extension.oid) {
                 Some(old) => old.clone_from(&extension),
                 None => amended.extensions.push(extension.clone()),
@@ -126,16 +126,22 @@ impl Store {
 }
 
 /// What officers may change of a request, as it is now.
-struct Amended {
-    attributes: Vec<(String, String)>,
-    extensions: Vec<OfficerExtension>,
+pub(crate) struct Amended {
+    pub(crate) attributes: Vec<(String, String)>,
+    pub(crate) extensions: Vec<OfficerExtension>,
+    pub(crate) template: String,
 }
 
 impl Amended {
-    fn read(tx: &Tx<'_>, request: RequestId) -> Result<Self, StoreError> {
+    /// That of a request that waits.
+    fn read_pending(tx: &Tx<'_>, request: RequestId) -> Result<Self, StoreError> {
         Current::read_in(tx, request, PENDING)?;
+        Self::read(tx, request)
+    }
+
+    pub(crate) fn read(tx: &Tx<'_>, request: RequestId) -> Result<Self, StoreError> {
         let sql = "SELECT ifnull(amendment.attributes, request.attributes),
-                          ifnull(amendment.extensions, '')
+                          ifnull(amendment.extensions, ''), request.template
                    FROM request LEFT JOIN amendment ON amendment.request = request.id
                    WHERE request.id = ?1 ORDER BY amendment.after DESC LIMIT 1";
         let found = tx.query_one("reading a request", sql, [sql_int(request.0)], |row| {
@@ -143,6 +149,7 @@ impl Amended {
                 Ok(Self {
                     attributes: decode_attributes(&read::<String>(row, 0)?)?,
                     extensions: decode_extensions(&read::<String>(row, 1)?)?,
+                    template: read(row, 2)?,
                 })
             };
             Ok(amended())
@@ -151,16 +158,17 @@ impl Amended {
         found.map_err(corrupt(format!("request {request}")))
     }
 
-    fn write(&self, tx: &Tx<'_>, request: RequestId) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, tx: &Tx<'_>, request: RequestId) -> Result<(), StoreError> {
         tx.execute(
             "amending a request",
-            "INSERT OR REPLACE INTO amendment (request, after, attributes, extensions)
-             VALUES (?1, ?2, ?3, ?4)",
+            "INSERT OR REPLACE INTO amendment (request, after, attributes, extensions, template)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
             (
                 sql_int(request.0),
                 sql_int(tx.head().0),
                 encode_attributes(&self.attributes),
                 encode_extensions(&self.extensions),
+                &self.template,
             ),
         )?;
         Ok(())

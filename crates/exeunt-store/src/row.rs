@@ -15,7 +15,7 @@ pub(crate) type Why = String;
 /// Columns of [`read_request`], in its order; `request` joined with whatever has its number.
 pub(crate) const REQUEST_COLUMNS: &str = "request.id, request.disposition, request.status, \
      request.resolved, request.submitted, request.request_type, request.message, \
-     request.requester, request.caller, request.template, request.subject, \
+     request.requester, request.caller, ifnull(amendment.template, request.template), request.subject, \
      ifnull(amendment.attributes, request.attributes), request.raw, certificate.serial, \
      request_extra.flags, request_extra.publish_expired, request_extra.old_certificate, \
      revocation.reason, revocation.ran, revocation.effective, amendment.extensions";

@@ -1,6 +1,9 @@
 //! What officers decide: approve, refuse, change, and that a certificate is fetched after it.
 
-use exeunt_engine::{OfficerError, Outcome, Submission, Submitted};
+use std::sync::{Arc, Mutex};
+
+use exeunt_engine::{Engine, Entropy, OfficerError, Outcome, Submission, Submitted};
+use exeunt_keys::{KeyError, random_bytes};
 use exeunt_policy::Issuance;
 use exeunt_testkit::foreign::{openssl_text, openssl_verify};
 use exeunt_types::{
@@ -269,9 +272,8 @@ fn a_key_that_fails_leaves_the_request_waiting() {
 }
 
 #[test]
-fn a_crash_while_approving_leaves_the_request_as_it_was() {
-    let house = house();
-    let ca = house.open();
+fn a_panic_while_approving_leaves_the_request_as_it_was() {
+    let ca = house().open();
     let denied = waiting(&ca);
     ca.engine.deny(denied, &officer(), None).unwrap();
     let pending = waiting(&ca);
@@ -279,12 +281,8 @@ fn a_crash_while_approving_leaves_the_request_as_it_was() {
     for request in [denied, pending] {
         let err = ca.engine.resubmit(request, &officer()).unwrap_err();
         assert_eq!(err.code(), "internal");
-        assert_eq!(ca.row(request).disposition, Disposition::Active);
     }
-    drop(ca);
-
-    let ca = house.open();
-    assert_eq!(ca.engine.recover().unwrap().abandoned.len(), 2);
+    assert_eq!(ca.engine.store().counts().unwrap().abandoned_serials, 2);
     assert_eq!(ca.row(denied).disposition, Disposition::Denied);
     assert_eq!(ca.row(denied).message, "Denied by local:0");
     assert_eq!(ca.row(pending).disposition, Disposition::Pending);
@@ -311,6 +309,81 @@ fn two_officers_do_not_issue_one_request_twice() {
     }));
     issued(ca.engine.approve(request, &officer()));
     assert_eq!(ca.counts(), (1, 1, 2));
+}
+
+/// Something else happens when a serial number is drawn: after the row was read, before it is written.
+struct Meanwhile(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Meanwhile")
+    }
+}
+
+impl Entropy for Meanwhile {
+    fn serial_octets(&self) -> Result<[u8; 16], KeyError> {
+        let act = self.0.lock().unwrap().pop();
+        if let Some(act) = act {
+            act();
+        }
+        random_bytes()
+    }
+}
+
+/// A second engine on the same store, in which these happen, the last one first.
+fn interrupted(house: &House, ca: &Ca, acts: Vec<Box<dyn FnOnce() + Send>>) -> Engine {
+    let entropy = Box::new(Meanwhile(Mutex::new(acts)));
+    house.try_open(ca.engine.store().clone(), entropy).unwrap()
+}
+
+#[test]
+fn a_certificate_has_what_another_officer_set_while_it_was_approved() {
+    let house = house();
+    let ca = Arc::new(house.open());
+    let set = |request, value: &'static [u8]| -> Box<dyn FnOnce() + Send> {
+        let ca = Arc::clone(&ca);
+        Box::new(move || {
+            let it = extension("2.5.29.17", 0, value);
+            ca.engine.set_extension(request, it, &officer()).unwrap();
+        })
+    };
+    let names: [&[u8]; 2] = [b"\x30\x0f\x82\x0dother.example", b"\x30\x0f\x82\x0dthird.example"];
+    let request = waiting(&ca);
+    let engine = interrupted(&house, &ca, vec![set(request, names[0])]);
+    let text = openssl_text(&issued(engine.approve(request, &officer())));
+    assert!(text.contains("DNS:other.example") && !text.contains("DNS:host.example"), "{text}");
+    assert_eq!(ca.kinds(), ["pending", "issued"]);
+    let audited = ca.audited();
+    assert!(audited[0].contains("request-extension") && audited.len() == 2, "{audited:?}");
+
+    // Who is disturbed again and again is told so. There was no event between the two.
+    let request = waiting(&ca);
+    ca.engine.set_extension(request, extension("1.2.3", 0, &[5, 0]), &officer()).unwrap();
+    let acts = vec![set(request, names[1]), set(request, names[0])];
+    let engine = interrupted(&house, &ca, acts);
+    check_refused(engine.approve(request, &officer()), "changed-meanwhile", None);
+    assert_eq!(ca.row(request).disposition, Disposition::Pending);
+    let text = openssl_text(&issued(engine.approve(request, &officer())));
+    assert!(text.contains("DNS:third.example"), "{text}");
+}
+
+#[test]
+fn a_denial_that_came_while_a_request_was_resubmitted_stands() {
+    let house = house();
+    let ca = Arc::new(house.open());
+    let request = waiting(&ca);
+    let deny = Arc::clone(&ca);
+    let act = Box::new(move || {
+        deny.engine.deny(request, &officer(), None).unwrap();
+    });
+    let engine = interrupted(&house, &ca, vec![act]);
+    let err = engine.resubmit(request, &officer()).unwrap_err();
+    assert_eq!(err.to_string(), "request 1 is denied; this is possible while it is pending");
+    assert_eq!(ca.row(request).disposition, Disposition::Denied);
+    assert_eq!(ca.kinds(), ["pending", "denied"]);
+    assert_eq!(ca.audited(), ["local:0 request-deny request:1"]);
+    // Whoever has seen the denial may.
+    issued(engine.resubmit(request, &officer()));
 }
 
 #[test]

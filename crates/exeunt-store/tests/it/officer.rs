@@ -7,7 +7,8 @@ use exeunt_types::{
 };
 
 use crate::support::{
-    Place, assert_refused, assert_whole, at, by, certificate, change, intent, issue, pend, request,
+    Place, as_read, assert_refused, assert_whole, at, by, certificate, change, intent, issue, pend,
+    request,
 };
 
 fn pair(name: &str, value: &str) -> (String, String) {
@@ -26,7 +27,13 @@ fn deny(store: &Store, id: RequestId) -> Result<EventSeq, exeunt_store::StoreErr
 /// The rest of the journey of a request that waits.
 fn issue_after_all(store: &Store, id: RequestId, number: u64) -> EventSeq {
     store
-        .start_resume_intend(id, &[Disposition::Pending], "Resumed".to_owned(), intent(number))
+        .start_resume_intend(
+            id,
+            as_read(store, id),
+            "Resumed".to_owned(),
+            intent(number),
+            by("approve"),
+        )
         .and_then(Pending::wait)
         .unwrap();
     store.record(id, certificate(number), at(4000)).unwrap()
@@ -162,10 +169,11 @@ fn an_event_that_is_read_late_shows_attributes_as_they_were() {
     let again = store
         .start_resume_resolve(
             id,
-            &[Disposition::Pending],
+            as_read(&store, id),
             "Resumed".to_owned(),
             Resolution::Pend { message: String::new() },
             at(2500),
+            by("approve"),
         )
         .and_then(Pending::wait)
         .unwrap();
@@ -240,7 +248,14 @@ fn what_a_resubmission_left_waiting_has_waited() {
     let id = store.admit_resolve(request(1), denied).unwrap();
     let pending = Resolution::Pend { message: String::new() };
     store
-        .start_resume_resolve(id, &[Disposition::Denied], String::new(), pending, at(1))
+        .start_resume_resolve(
+            id,
+            as_read(&store, id),
+            String::new(),
+            pending,
+            at(1),
+            by("resubmit"),
+        )
         .and_then(Pending::wait)
         .unwrap();
     issue_after_all(&store, id, 1);

@@ -12,8 +12,8 @@ use exeunt_types::{
 use rusqlite::Connection;
 
 use crate::support::{
-    Place, STORE_ID, assert_whole, at, by, certificate, change, exit, intent, issue, issue_all,
-    request, to,
+    Place, STORE_ID, as_read, assert_whole, at, by, certificate, change, exit, intent, issue,
+    issue_all, request, to,
 };
 
 #[track_caller]
@@ -283,7 +283,13 @@ fn a_store_made_by_the_second_version_is_migrated_with_all_that_is_in_it() {
     let set = vec![("B".to_owned(), "3".to_owned())];
     store.set_attributes(waiting, set, by("set")).unwrap();
     store
-        .start_resume_intend(waiting, &[Disposition::Pending], "tls".to_owned(), intent(1))
+        .start_resume_intend(
+            waiting,
+            as_read(&store, waiting),
+            "tls".to_owned(),
+            intent(1),
+            by("approve"),
+        )
         .and_then(Pending::wait)
         .unwrap();
     store.record(waiting, certificate(1), at(11)).unwrap();

@@ -1,19 +1,30 @@
 //! Resubmission: a request that has a row is processed again.
 
-use exeunt_store::{Pending, Store};
+use exeunt_store::{AsRead, Pending, Store};
 use exeunt_types::{
-    Disposition, EventKind, EventSeq, RequestId, RequestRecord, Resolution, StatusCode,
+    Disposition, EventKind, EventSeq, OfficerExtension, RequestId, RequestRecord, Resolution,
+    StatusCode,
 };
 
 use crate::support::{
-    Place, assert_refused, assert_whole, at, by, certificate, intent, issue, pend, request, serial,
+    Place, as_read, assert_refused, assert_whole, at, by, certificate, intent, issue, pend,
+    request, serial,
 };
 
-const RESUBMITTABLE: &[Disposition] = &[Disposition::Pending, Disposition::Denied];
-
 fn resume(store: &Store, id: RequestId, number: u64) -> Result<(), exeunt_store::StoreError> {
+    resume_as(store, id, as_read(store, id), number)
+}
+
+fn resume_as(
+    store: &Store,
+    id: RequestId,
+    from: AsRead,
+    number: u64,
+) -> Result<(), exeunt_store::StoreError> {
     let template = "Resumed".to_owned();
-    store.start_resume_intend(id, RESUBMITTABLE, template, intent(number)).and_then(Pending::wait)
+    store
+        .start_resume_intend(id, from, template, intent(number), by("approve"))
+        .and_then(Pending::wait)
 }
 
 fn resolve(
@@ -21,9 +32,18 @@ fn resolve(
     id: RequestId,
     resolution: Resolution,
 ) -> Result<EventSeq, exeunt_store::StoreError> {
+    resolve_as(store, id, as_read(store, id), resolution)
+}
+
+fn resolve_as(
+    store: &Store,
+    id: RequestId,
+    from: AsRead,
+    resolution: Resolution,
+) -> Result<EventSeq, exeunt_store::StoreError> {
     let template = "Resumed".to_owned();
     store
-        .start_resume_resolve(id, RESUBMITTABLE, template, resolution, at(3000))
+        .start_resume_resolve(id, from, template, resolution, at(3000), by("approve"))
         .and_then(Pending::wait)
 }
 
@@ -98,7 +118,7 @@ fn a_request_that_is_processed_again_may_end_without_a_certificate() {
 }
 
 #[test]
-fn only_the_named_states_are_processed_again() {
+fn only_a_request_in_the_state_that_was_read_is_processed_again() {
     let place = Place::new();
     let store = place.open();
     let (issued, _) = issue(&store, 1);
@@ -106,24 +126,85 @@ fn only_the_named_states_are_processed_again() {
     let (waiting, _) = pend(&store, 3);
     let denied = deny(&store, 4);
     let message = String::new;
-    for id in [issued, active] {
-        assert_refused(&place, "store-wrong-state", || resume(&store, id, 9));
+    for id in [issued, active, denied] {
+        let waited = || AsRead { disposition: Disposition::Pending, ..as_read(&store, id) };
+        assert_refused(&place, "store-wrong-state", || resume_as(&store, id, waited(), 9));
         let pending = Resolution::Pend { message: message() };
-        assert_refused(&place, "store-wrong-state", || resolve(&store, id, pending));
+        assert_refused(&place, "store-wrong-state", || resolve_as(&store, id, waited(), pending));
     }
     assert_refused(&place, "store-no-request", || resume(&store, RequestId(99), 9));
     let pending = Resolution::Pend { message: message() };
     assert_refused(&place, "store-no-request", || resolve(&store, RequestId(99), pending));
-    // An officer may do less than an administrator.
-    assert_refused(&place, "store-wrong-state", || {
-        store
-            .start_resume_intend(denied, &[Disposition::Pending], String::new(), intent(9))
-            .and_then(Pending::wait)
-    });
     // A serial number that was given out, even to the same request.
     assert_refused(&place, "store-duplicate-serial", || resume(&store, waiting, 1));
+    let waited = as_read(&store, waiting);
     resume(&store, waiting, 9).unwrap();
-    assert_refused(&place, "store-wrong-state", || resume(&store, waiting, 10));
+    assert_refused(&place, "store-wrong-state", || resume_as(&store, waiting, waited, 10));
+}
+
+#[test]
+fn what_was_amended_since_it_was_read_is_not_decided_upon() {
+    let place = Place::new();
+    let store = place.open();
+    let (id, _) = pend(&store, 1);
+    let extension = |value| OfficerExtension { oid: "1.2.3".to_owned(), flags: 0, value };
+    let attribute = || vec![("note".to_owned(), "new".to_owned())];
+    // The second amendment takes the place of the first one: there was no event in between.
+    for change in 0..3 {
+        let seen = as_read(&store, id);
+        match change {
+            0 => store.set_extension(id, extension(vec![5, 0]), by("set")).unwrap(),
+            1 => store.set_extension(id, extension(vec![5]), by("set")).unwrap(),
+            _ => store.set_attributes(id, attribute(), by("set")).unwrap(),
+        }
+        let code = "store-changed-meanwhile";
+        assert_refused(&place, code, || resume_as(&store, id, seen.clone(), 9));
+        let pending = Resolution::Pend { message: String::new() };
+        assert_refused(&place, code, || resolve_as(&store, id, seen, pending));
+    }
+    resume(&store, id, 9).unwrap();
+    drop(store);
+    assert_whole(&place.path);
+}
+
+#[test]
+fn an_event_that_is_read_late_shows_the_template_of_then() {
+    let place = Place::new();
+    let store = place.open();
+    let (id, first) = pend(&store, 1);
+    let (other, _) = pend(&store, 2);
+    // What was put back has never been.
+    resume(&store, id, 7).unwrap();
+    store.abandon(id, StatusCode::FAIL, "the key is gone", at(9)).unwrap();
+    assert_eq!(record(&store, id).request.template, "WebServer");
+    store.set_attributes(id, vec![("a".to_owned(), "3".to_owned())], by("set")).unwrap();
+    assert_eq!(record(&store, id).request.template, "WebServer");
+    let second = resolve(&store, id, Resolution::Pend { message: String::new() }).unwrap();
+    let third = store
+        .start_resume_resolve(
+            id,
+            as_read(&store, id),
+            "Other".to_owned(),
+            Resolution::Pend { message: String::new() },
+            at(4000),
+            by("approve"),
+        )
+        .and_then(Pending::wait)
+        .unwrap();
+    resume(&store, other, 8).unwrap();
+    let issued = store.record(other, certificate(8), at(5000)).unwrap();
+    drop(store);
+
+    let store = place.open();
+    let template = |seq| store.event(seq).unwrap().unwrap().request.unwrap().request.template;
+    assert_eq!([first, second, third].map(template), ["WebServer", "Resumed", "Other"]);
+    assert_eq!([EventSeq(2), issued].map(template), ["WebServer", "Resumed"]);
+    let first = store.event(first).unwrap().unwrap().request.unwrap();
+    assert_eq!(first.request.attributes, request(1).attributes);
+    assert_eq!(record(&store, id).request.template, "Other");
+    assert_eq!(store.certificate_of(other).unwrap().unwrap().template, "Resumed");
+    drop(store);
+    assert_whole(&place.path);
 }
 
 #[test]

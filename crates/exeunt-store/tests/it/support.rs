@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use exeunt_store::{
-    AuditEntry, Expected, Held, HeldState, Lease, RevokeChange, Settlement, Store, StoreError,
+    AsRead, AuditEntry, Expected, Held, HeldState, Lease, RevokeChange, Settlement, Store,
+    StoreError,
 };
 use exeunt_types::{
-    EventSeq, ExitName, KeyAlgorithm, NewCertificate, NewIntent, NewRequest, RequestId,
-    RequestType, Resolution, Serial, StartAt, SubjectKey, UnixMillis,
+    Disposition, EventSeq, ExitName, KeyAlgorithm, NewCertificate, NewIntent, NewRequest,
+    RequestId, RequestType, Resolution, Serial, StartAt, SubjectKey, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -163,6 +164,16 @@ pub fn change(
 ) -> Result<Option<EventSeq>, StoreError> {
     let expected = Expected::of(&store.request(id).unwrap().unwrap());
     store.revoke(id, expected, change, at(when), format!("changed at {when}"), by("revoke"))
+}
+
+/// What somebody read of a request who decides upon it now; of none, as if it waited.
+pub fn as_read(store: &Store, id: RequestId) -> AsRead {
+    let nothing = AsRead {
+        disposition: Disposition::Pending,
+        attributes: Vec::new(),
+        extensions: Vec::new(),
+    };
+    store.request(id).unwrap().map_or(nothing, |it| AsRead::of(&it))
 }
 
 /// A store with five events, and the lease of the module "file" whose cursor is at the start.
