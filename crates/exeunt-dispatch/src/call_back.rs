@@ -37,7 +37,7 @@ impl<'a> Answers<'a> {
     /// The event with everything in it.
     fn event(&self, seq: u64) -> Result<Event, CallError> {
         match self.store.event(EventSeq(seq)) {
-            Ok(Some(logged)) => Ok(self.snapshots.event(&logged, 1, false)),
+            Ok(Some(logged)) => Ok(self.snapshots.event(&logged, 1, false, self.now)),
             Ok(None) => Err(Refusal::Invalid.into_error(format!("there is no event {seq}"))),
             Err(err) => {
                 tracing::warn!(event = seq, %err, "event of a call-back cannot be read");
@@ -164,7 +164,9 @@ mod tests {
         let snapshots = snapshots(&store);
         let answers = Answers::new(&store, &snapshots).at(UnixMillis(9));
         let logged = store.event(EventSeq(1)).unwrap().unwrap();
-        assert!(snapshots.event(&logged, 1, true).request.binary("RawRequest").is_err());
+        assert!(
+            snapshots.event(&logged, 1, true, UnixMillis(9)).request.binary("RawRequest").is_err()
+        );
         for (query, expected) in [
             (
                 Query::GetRequestProperty(asked(1, "rawrequest", "binary")),

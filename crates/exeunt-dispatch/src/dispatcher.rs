@@ -97,7 +97,7 @@ impl Dispatcher {
     ) -> Result<Self, DispatchError> {
         let mut snapshots = Snapshots::new(store.store_id().to_owned(), facts);
         if let Some(lists) = &facts.lists {
-            snapshots = snapshots.with_lists(store.clone(), lists.folder.clone());
+            snapshots = snapshots.with_lists(store.clone(), lists);
         }
         let common = Arc::new(Common {
             snapshots,
@@ -326,7 +326,8 @@ impl Dispatcher {
             held: held.as_ref(),
             dropped,
         };
-        Ok(explain::explain(&known, event, &self.common.snapshots))
+        let now = (self.common.clock.0)();
+        Ok(explain::explain(&known, event, &self.common.snapshots, now))
     }
 
     /// Lets every module finish the batch in hand, settles it and stops the processes.

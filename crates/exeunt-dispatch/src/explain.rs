@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use exeunt_module::exit_event;
 use exeunt_store::{CursorRow, Held, HeldState, LoggedEvent};
-use exeunt_types::EventSeq;
+use exeunt_types::{EventSeq, UnixMillis};
 
 use crate::{filter, settings::ExitSettings, snapshot::Snapshots};
 
@@ -52,7 +52,12 @@ pub(crate) struct Known<'a> {
 }
 
 /// Every rule about this event; the last one says where it stands.
-pub(crate) fn explain(known: &Known<'_>, logged: &LoggedEvent, snapshots: &Snapshots) -> Vec<Rule> {
+pub(crate) fn explain(
+    known: &Known<'_>,
+    logged: &LoggedEvent,
+    snapshots: &Snapshots,
+    now: UnixMillis,
+) -> Vec<Rule> {
     let Known { settings, mask, position, row, held, dropped } = known;
     let seq = logged.seq;
     let word = logged.kind.word();
@@ -98,7 +103,7 @@ pub(crate) fn explain(known: &Known<'_>, logged: &LoggedEvent, snapshots: &Snaps
 
     // 3. The expression.
     if let Some(expression) = &settings.filter {
-        let event = snapshots.event(logged, 1, false);
+        let event = snapshots.event(logged, 1, false, now);
         let (holds, because) = match expression.holds(&event) {
             filter::Verdict::Yes => (true, format!("{} is true", expression.text())),
             filter::Verdict::No => (false, format!("{} is not true", expression.text())),

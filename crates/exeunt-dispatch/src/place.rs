@@ -238,7 +238,7 @@ impl Place {
                 return false;
             }
             let attempt = self.attempts(seq) + self.retold(seq) + 1;
-            let event = snapshots.event(logged, attempt, wanted.lean);
+            let event = snapshots.event(logged, attempt, wanted.lean, now);
             match wanted.filter.map(|it| it.holds(&event)) {
                 Some(filter::Verdict::No) => return false,
                 // An expression that fails must not cost anybody an event.

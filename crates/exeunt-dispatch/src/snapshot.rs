@@ -1,10 +1,12 @@
 //! The read-only view: turns a row of the event log into the event that a module reads.
 //!
-//! What can change after the event (disposition, status, message) is taken from the event's own
-//! row, so that a module that hears late still reads what was true then. Everything else follows
-//! from the request and the certificate, which never change; what was made once is kept for a
-//! while, because several modules read the same event. What a name means stands in
-//! `exeunt_module::view`.
+//! A module that hears late reads what was true then. Disposition, status, message and revocation are
+//! in the event's own row; attributes and officers' extensions are those of its time; when the
+//! processing ended follows from the event itself where it tells of that end. The rest follows from
+//! the request and the certificate, which never change. Two things are read as they are when the event
+//! is made: whether an expired certificate stays in revocation lists (`PublishExpiredCertInCRL`), and
+//! the lists themselves. What was made once is kept for a while, because several modules read the same
+//! event. What a name means stands in `exeunt_module::view`.
 
 mod cache;
 mod certificate;
@@ -14,15 +16,16 @@ mod name;
 mod request;
 mod system;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exeunt_module::{Event, Properties, Value};
 use exeunt_store::{LoggedEvent, Store};
-use exeunt_types::{Disposition, EventKind, EventSeq, SubjectKey, UnixMillis};
+use exeunt_types::{
+    CertificateRecord, Disposition, EventKind, EventSeq, RequestRecord, SubjectKey, UnixMillis,
+};
 use exeunt_x509::{Certificate, CertificationRequest, parse_certificate, parse_request};
 
-use crate::settings::CaFacts;
+use crate::settings::{CaFacts, ListFacts};
 use cache::Cache;
 use lists::Lists;
 use system::System;
@@ -44,9 +47,10 @@ impl Snapshots {
         Self { store_id, system: System::new(facts), lists: None, cache: Arc::default() }
     }
 
-    /// The same for a CA that makes revocation lists, with their files in `folder`.
-    pub(crate) fn with_lists(self, store: Store, folder: PathBuf) -> Self {
-        Self { lists: Some(Lists { store, folder }), ..self }
+    /// The same for a CA that makes revocation lists.
+    pub(crate) fn with_lists(self, store: Store, facts: &ListFacts) -> Self {
+        let ListFacts { folder, deltas } = facts;
+        Self { lists: Some(Lists { store, folder: folder.clone(), deltas: *deltas }), ..self }
     }
 
     /// The same for one module, which reads of itself where its settings lie.
@@ -59,27 +63,37 @@ impl Snapshots {
         self.system.at(at)
     }
 
-    /// The same with the revocation lists that hold now.
-    fn system_with_lists(&self, at: UnixMillis) -> Arc<Properties> {
+    /// The same with the revocation lists that hold `now`, which is later for an event told late.
+    fn system_with_lists(&self, at: UnixMillis, now: UnixMillis) -> Arc<Properties> {
         let mut system = Arc::clone(self.system(at));
         if let Some(lists) = &self.lists {
-            lists.push(Arc::make_mut(&mut system));
+            lists.push(Arc::make_mut(&mut system), now);
         }
         system
     }
 
     /// What answers a question for that name under context 0. Lists are read only for those who ask.
-    pub(crate) fn system_for(&self, name: &str, at: UnixMillis) -> Arc<Properties> {
-        if Lists::has(name) { self.system_with_lists(at) } else { Arc::clone(self.system(at)) }
+    pub(crate) fn system_for(&self, name: &str, now: UnixMillis) -> Arc<Properties> {
+        if Lists::has(name) {
+            self.system_with_lists(now, now)
+        } else {
+            Arc::clone(self.system(now))
+        }
     }
 
     /// The event as the module reads it at attempt number `attempt`, 1 and up. A `lean` one comes
     /// without the request's bytes, which the module fetches when it needs them.
-    pub(crate) fn event(&self, logged: &LoggedEvent, attempt: u32, lean: bool) -> Event {
+    pub(crate) fn event(
+        &self,
+        logged: &LoggedEvent,
+        attempt: u32,
+        lean: bool,
+        now: UnixMillis,
+    ) -> Event {
         let mut event = Event::clone(&self.made(logged));
         event.attempt = attempt;
         event.system = match logged.kind {
-            EventKind::CRL_ISSUED if !lean => self.system_with_lists(logged.at),
+            EventKind::CRL_ISSUED if !lean => self.system_with_lists(logged.at, now),
             _ => Arc::clone(self.system(logged.at)),
         };
         if !lean && let Some(record) = &logged.request {
@@ -112,8 +126,8 @@ impl Snapshots {
         let LoggedEvent { seq, kind, subject, at, state, request, certificate, detail, corrupt: _ } =
             logged;
         // A pending request that was issued since has a certificate now, but had none then.
-        let resolved = state.as_ref().is_none_or(|it| is_resolved(it.disposition));
-        let certificate = certificate.as_ref().filter(|_| resolved);
+        let is_over = state.as_ref().is_none_or(|it| is_resolved(it.disposition));
+        let certificate = certificate.as_ref().filter(|_| is_over);
         let read_request = request.as_ref().and_then(|it| read_request(*seq, &it.request.raw));
         let read_certificate =
             certificate.and_then(|it| read_certificate(*seq, &it.certificate.raw));
@@ -130,7 +144,10 @@ impl Snapshots {
             attempt: 0,
             request: request
                 .as_ref()
-                .map(|it| request::properties(it, state.as_ref(), read_request.as_ref()))
+                .map(|it| {
+                    let resolved = resolved(*kind, *at, it, certificate).filter(|_| is_over);
+                    request::properties(it, state.as_ref(), resolved, read_request.as_ref())
+                })
                 .unwrap_or_default(),
             certificate: certificate
                 .map(|it| certificate::properties(it, read_certificate.as_ref()))
@@ -143,6 +160,7 @@ impl Snapshots {
                 certificate.is_some(),
                 read_certificate.as_ref(),
                 read_request.as_ref(),
+                request.as_ref().map_or(&[][..], |it| &it.officer_extensions),
             ),
             system: Arc::default(),
             detail: detail
@@ -168,6 +186,21 @@ fn read_certificate(seq: EventSeq, raw: &[u8]) -> Option<Certificate> {
             tracing::warn!(event = %seq, %err, "certificate of an event cannot be read, told without");
         })
         .ok()
+}
+
+/// When the processing that the event is about ended. A request that was denied or failed can be taken
+/// up again: its row then tells of another end than the event.
+fn resolved(
+    kind: EventKind,
+    at: UnixMillis,
+    request: &RequestRecord,
+    certificate: Option<&CertificateRecord>,
+) -> Option<UnixMillis> {
+    match kind {
+        EventKind::CERT_DENIED | EventKind::REQUEST_FAILED => Some(at),
+        EventKind::CERT_ISSUED => Some(certificate.map_or(at, |it| it.issued)),
+        _ => request.resolved,
+    }
 }
 
 /// The id of an event: the same at every attempt, on every node, for every module.

@@ -32,8 +32,9 @@ pub struct LoggedEvent {
     pub at: UnixMillis,
     /// State of the request at that time; none for events about the server.
     pub state: Option<EventState>,
-    /// The request. Its state and its revocation are today's; attributes and officers' extensions
-    /// are those of the time of the event; the rest never changes.
+    /// The request. Attributes, officers' extensions and the template are those of the time of the
+    /// event. Today's are: its state with status, message and `resolved`, its revocation,
+    /// `publish_expired` and `serial`. The rest never changes.
     pub request: Option<RequestRecord>,
     /// The certificate, if it existed at the time of the event.
     pub certificate: Option<CertificateRecord>,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use exeunt_module::{Properties, Value};
 use exeunt_store::Store;
-use exeunt_types::{CrlKind, CrlRecord};
+use exeunt_types::{CrlKind, CrlLine, CrlRecord, UnixMillis};
 
 /// Largest list that is handed over in a message, in octets. In base64 it leaves room in a line
 /// (`exeunt_module::LINE_BYTES_MAX`) for the rest of an event; a larger one is read from its file.
@@ -21,12 +21,14 @@ pub(super) struct Lists {
     pub(super) store: Store,
     /// Folder of their files.
     pub(super) folder: PathBuf,
+    /// Whether delta lists are made.
+    pub(super) deltas: bool,
 }
 
 impl Lists {
     /// Adds what can be read of the newest base and delta. What cannot be read is left out, and the
     /// log says why.
-    pub(super) fn push(&self, properties: &mut Properties) {
+    pub(super) fn push(&self, properties: &mut Properties, now: UnixMillis) {
         let current = match self.store.current_crls() {
             Ok(current) => current,
             Err(err) => {
@@ -34,8 +36,7 @@ impl Lists {
                 return;
             }
         };
-        // A CA has one key so far, and whole lists.
-        for record in current.iter().filter(|it| it.line.partition == 0 && it.line.key_index == 0) {
+        for record in current.iter().filter(|it| self.counts(it, now)) {
             let (raw, file) = match record.line.kind {
                 CrlKind::Base => ("RawCRL", "CRLFile"),
                 CrlKind::Delta => ("RawDeltaCRL", "DeltaCRLFile"),
@@ -51,6 +52,16 @@ impl Lists {
             }
             properties.push(file, Value::String(path.to_string_lossy().into_owned()));
         }
+    }
+
+    /// Whether a list is handed out.
+    fn counts(&self, record: &CrlRecord, now: UnixMillis) -> bool {
+        let CrlLine { kind, key_index, partition } = record.line;
+        // The last delta holds out its time after deltas were turned off. Then nothing follows it,
+        // while a list that is only late is better than none.
+        let is_dead = kind == CrlKind::Delta && !self.deltas && record.next_update < now;
+        // A CA has one key so far, and whole lists.
+        !is_dead && partition == 0 && key_index == 0
     }
 
     /// Whether a name is one of those that [`Self::push`] adds.

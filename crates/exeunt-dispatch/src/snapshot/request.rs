@@ -1,16 +1,18 @@
 //! Properties of the request.
 
 use exeunt_module::{Properties, Value};
-use exeunt_types::{EventState, NewRequest, RequestRecord};
+use exeunt_types::{EventState, NewRequest, RequestRecord, UnixMillis};
 use exeunt_x509::CertificationRequest;
 
-use super::{is_resolved, long, milliseconds, name, push_text};
+use super::{long, milliseconds, name, push_text};
 
-/// Everything but `RawRequest`, which not every module gets with the event. `read` is what the
-/// request's bytes say, where they could be read.
+/// Everything but `RawRequest`, which not every module gets with the event. `resolved` is when the
+/// processing that the event is about ended, `read` is what the request's bytes say, where they could
+/// be read.
 pub(super) fn properties(
     record: &RequestRecord,
     state: Option<&EventState>,
+    resolved: Option<UnixMillis>,
     read: Option<&CertificationRequest>,
 ) -> Properties {
     let RequestRecord {
@@ -19,7 +21,7 @@ pub(super) fn properties(
         disposition,
         status,
         message,
-        resolved,
+        resolved: _,
         officer_extensions: _,
         revocation,
         publish_expired,
@@ -51,7 +53,7 @@ pub(super) fn properties(
     properties.push("Disposition", Value::Long(disposition.code()));
     push_text(&mut properties, "DispositionMessage", message);
     properties.push("SubmittedWhen", Value::Date(milliseconds(*submitted)));
-    if let Some(resolved) = resolved.filter(|_| is_resolved(*disposition)) {
+    if let Some(resolved) = resolved {
         properties.push("ResolvedWhen", Value::Date(milliseconds(resolved)));
     }
     if let Some(revocation) = revocation {
@@ -59,6 +61,7 @@ pub(super) fn properties(
         properties.push("RevokedEffectiveWhen", Value::Date(milliseconds(revocation.effective)));
         properties.push("RevokedReason", Value::Long(revocation.reason_code().cast_signed()));
     }
+    // As it is now: the log does not keep what it was.
     if *publish_expired {
         properties.push("PublishExpiredCertInCRL", Value::Long(1));
     }

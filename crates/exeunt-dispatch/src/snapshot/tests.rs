@@ -12,6 +12,9 @@ use exeunt_types::{
 };
 use expect_test::{Expect, expect};
 
+/// When the events are told, where nothing depends on it.
+const NOW: UnixMillis = UnixMillis(1_735_689_700_000);
+
 fn facts() -> CaFacts {
     CaFacts {
         name: "Example & Söhne / CA 1".to_owned(),
@@ -87,7 +90,7 @@ fn issued() -> LoggedEvent {
 
 #[track_caller]
 fn check(logged: &LoggedEvent, expect: &Expect) {
-    let event = Snapshots::new("store".to_owned(), &facts()).event(logged, 3, false);
+    let event = Snapshots::new("store".to_owned(), &facts()).event(logged, 3, false, NOW);
     let mut text = format!(
         "{} {} {:#x} {} {} {} {}\n",
         event.id, event.seq, event.event, event.context, event.subject, event.time, event.attempt
@@ -152,10 +155,41 @@ fn a_pending_request_has_no_certificate_even_if_it_has_one_now() {
         message: "taken under submission".to_owned(),
         revocation: None,
     });
-    let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false);
+    let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false, NOW);
     assert!(event.certificate.is_empty());
     assert_eq!(event.request.long("Disposition").unwrap(), 9);
     assert!(event.request.date("ResolvedWhen").is_err());
+}
+
+#[test]
+fn an_event_that_ended_the_processing_says_itself_when_that_was() {
+    let resolved_when = |kind, disposition, resolved| {
+        let mut logged = issued();
+        logged.kind = kind;
+        logged.at = UnixMillis(1_735_689_601_000);
+        logged.state.as_mut().unwrap().disposition = disposition;
+        logged.request.as_mut().unwrap().resolved = resolved;
+        if disposition != Disposition::Issued && disposition != Disposition::Revoked {
+            logged.certificate = None;
+        }
+        let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false, NOW);
+        event.request.date("ResolvedWhen").map(str::to_owned).ok()
+    };
+    let (of_event, of_row) = ("2025-01-01T00:00:01.000Z", "2025-01-01T00:01:00.000Z");
+    // Taken up again since, and in work, or over with for the second time.
+    for row in [None, Some(UnixMillis(1_735_689_660_000))] {
+        let of = |kind, disposition| resolved_when(kind, disposition, row);
+        let denied = of(EventKind::CERT_DENIED, Disposition::Denied);
+        assert_eq!(denied.as_deref(), Some(of_event));
+        let failed = of(EventKind::REQUEST_FAILED, Disposition::Error);
+        assert_eq!(failed.as_deref(), Some(of_event));
+        // The certificate knows its own moment.
+        let issued = of(EventKind::CERT_ISSUED, Disposition::Issued);
+        assert_eq!(issued.as_deref(), Some("2025-01-01T00:00:02.500Z"));
+        assert_eq!(of(EventKind::CERT_PENDING, Disposition::Pending), None);
+        let revoked = of(EventKind::CERT_REVOKED, Disposition::Revoked);
+        assert_eq!(revoked.as_deref(), row.map(|_| of_row));
+    }
 }
 
 #[test]
@@ -210,7 +244,7 @@ fn an_event_is_made_once_and_told_to_each_module_with_its_own_attempt() {
     let snapshots = Snapshots::new("store".to_owned(), &facts());
     let (census, mail) = (snapshots.of_module("census"), snapshots.of_module("mail"));
     let logged = issued();
-    let (first, second) = (census.event(&logged, 1, false), mail.event(&logged, 4, true));
+    let (first, second) = (census.event(&logged, 1, false, NOW), mail.event(&logged, 4, true, NOW));
     assert!(Arc::ptr_eq(&census.made(&logged), &mail.made(&logged)));
     assert_eq!((first.attempt, second.attempt), (1, 4));
     let location = |event: &Event| {
@@ -224,7 +258,9 @@ fn an_event_is_made_once_and_told_to_each_module_with_its_own_attempt() {
     };
     assert_eq!(location(&first).as_deref(), Some("census"));
     assert_eq!(location(&second).as_deref(), Some("mail"));
-    assert!(snapshots.event(&logged, 1, false).system.string("ModuleRegistryLocation").is_err());
+    assert!(
+        snapshots.event(&logged, 1, false, NOW).system.string("ModuleRegistryLocation").is_err()
+    );
     // A lean event lacks the request's bytes and nothing else.
     let fat: Vec<_> = first.request.iter().filter(|(name, _)| *name != "RawRequest").collect();
     assert_eq!(fat, second.request.iter().collect::<Vec<_>>());
@@ -240,6 +276,7 @@ fn what_an_event_says_beside_request_and_certificate_is_its_detail() {
         &LoggedEvent { detail, ..issued() },
         1,
         false,
+        NOW,
     );
     assert_eq!(event.detail.string("Module").unwrap(), "census");
 }

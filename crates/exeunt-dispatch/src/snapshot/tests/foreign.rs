@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use exeunt_module::view::{Class, PROPERTIES, View};
 use exeunt_testkit::{requests::openssl_key, tools};
-use exeunt_types::{Revocation, RevocationReason};
+use exeunt_types::{OfficerExtension, Revocation, RevocationReason};
 
 use super::*;
 
@@ -166,7 +166,7 @@ fn check(key: &str) {
     logged.state.as_mut().unwrap().revocation =
         Some(Revocation { reason, ran: moment, effective: moment });
     logged.request.as_mut().unwrap().publish_expired = true;
-    let event = snapshots.event(&logged, 1, false);
+    let event = snapshots.event(&logged, 1, false, NOW);
     let certificate = &event.certificate;
     let text = |name: &str| certificate.string(name).unwrap();
 
@@ -264,7 +264,7 @@ fn a_request_without_a_certificate_has_the_extensions_that_it_asks_for() {
     let mut logged = logged(&made);
     logged.kind = EventKind::CERT_PENDING;
     logged.state.as_mut().unwrap().disposition = Disposition::Pending;
-    let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false);
+    let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false, NOW);
     let found: Vec<_> = event.extensions.iter().map(|(oid, it)| (oid, it.flags)).collect();
     let expected: Vec<_> = made.read["asked"]
         .as_array()
@@ -274,4 +274,79 @@ fn a_request_without_a_certificate_has_the_extensions_that_it_asks_for() {
         .collect();
     assert_eq!(found, expected);
     assert_eq!(found.len(), 4);
+}
+
+/// OID, flags and value of all extensions of an event, where officers set some.
+fn extensions_with(
+    mut logged: LoggedEvent,
+    officers: &[(&str, u16, &[u8])],
+) -> Vec<(String, u32, Vec<u8>)> {
+    logged.request.as_mut().unwrap().officer_extensions = officers
+        .iter()
+        .map(|&(oid, flags, value)| OfficerExtension {
+            oid: oid.to_owned(),
+            flags,
+            value: value.to_vec(),
+        })
+        .collect();
+    let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false, NOW);
+    event.extensions.iter().map(|(oid, it)| (oid.to_owned(), it.flags, it.value.clone())).collect()
+}
+
+#[test]
+fn a_waiting_request_has_the_extensions_of_officers_in_place_of_its_own() {
+    let made = make("ec:P-256");
+    let mut logged = logged(&made);
+    logged.kind = EventKind::CERT_DENIED;
+    logged.state.as_mut().unwrap().disposition = Disposition::Denied;
+    logged.certificate = None;
+    let mut expected = extensions_with(logged.clone(), &[]);
+    let place = |oid: &str| expected.iter().position(|it| it.0 == oid).unwrap();
+    let (usages, constraints) = (place("2.5.29.37"), place("2.5.29.19"));
+    // Replaced, left out, new with a flag of private use, new under another spelling of the same.
+    let found = extensions_with(
+        logged,
+        &[
+            ("2.5.29.37", 1, b"usages"),
+            ("2.5.29.19", 2, b""),
+            ("1.2.3.4", 0x100, b"old"),
+            ("1.2.3.04", 0x500, b"new"),
+            ("no oid", 0, b"none"),
+        ],
+    );
+    expected[usages] = ("2.5.29.37".to_owned(), 0x3_0001, b"usages".to_vec());
+    expected[constraints] = ("2.5.29.19".to_owned(), 0x3_0002, Vec::new());
+    expected.push(("1.2.3.4".to_owned(), 0x3_0500, b"new".to_vec()));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_certificate_has_what_officers_set_as_theirs_and_at_its_end_what_they_left_out() {
+    let made = make("ec:P-256");
+    let logged = logged(&made);
+    let mut expected = extensions_with(logged.clone(), &[]);
+    let place = |oid: &str| expected.iter().position(|it| it.0 == oid).unwrap();
+    let (policies, usage, key) = (place("2.5.29.32"), place("2.5.29.15"), place("2.5.29.14"));
+    let value = |place: usize| expected[place].2.clone();
+    let found = extensions_with(
+        logged,
+        &[
+            ("2.5.29.32", 0x100, &value(policies)),
+            // In the certificate is another value, or the server's own: no officer's.
+            ("2.5.29.15", 1, b"another"),
+            ("2.5.29.14", 0, &value(key)),
+            // The request asked for the first and the certificate lacks both.
+            ("2.5.29.19", 2, b"constraints"),
+            ("1.2.3.4", 3, b"new"),
+        ],
+    );
+    assert_eq!(
+        (expected[policies].1, expected[usage].1, expected[key].1),
+        (0x2_0000, 0x2_0001, 0x4_0000)
+    );
+    expected[policies].1 = 0x3_0100;
+    assert_eq!(expected.pop().unwrap().0, "2.5.29.19");
+    expected.push(("2.5.29.19".to_owned(), 0x3_0002, b"constraints".to_vec()));
+    expected.push(("1.2.3.4".to_owned(), 0x3_0003, b"new".to_vec()));
+    assert_eq!(found, expected);
 }

@@ -31,10 +31,10 @@ fn store(folder: &Path) -> Store {
     Store::open(&path).unwrap()
 }
 
-fn snapshots(folder: &Path, store: &Store) -> Snapshots {
-    let lists = Some(ListFacts { folder: folder.to_owned(), deltas: true });
-    let facts = CaFacts { lists, ..facts() };
-    Snapshots::new(store.store_id().to_owned(), &facts).with_lists(store.clone(), folder.to_owned())
+fn snapshots(folder: &Path, store: &Store, deltas: bool) -> Snapshots {
+    let lists = ListFacts { folder: folder.to_owned(), deltas };
+    let facts = CaFacts { lists: Some(lists.clone()), ..facts() };
+    Snapshots::new(store.store_id().to_owned(), &facts).with_lists(store.clone(), &lists)
 }
 
 /// A CA with a base list and a delta.
@@ -42,28 +42,28 @@ pub(super) fn with_both(folder: &Path) -> Snapshots {
     let store = store(folder);
     add(folder, &store, CrlKind::Base, 1, 1);
     add(folder, &store, CrlKind::Delta, 2, 1);
-    snapshots(folder, &store)
+    snapshots(folder, &store, true)
 }
 
 #[test]
 fn an_event_about_lists_carries_those_that_hold_now() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let snapshots = snapshots(folder.path(), &store);
+    let snapshots = snapshots(folder.path(), &store, true);
     add(folder.path(), &store, CrlKind::Base, 1, 1);
     add(folder.path(), &store, CrlKind::Delta, 2, 1);
     let first = store.event(EventSeq(1)).unwrap().unwrap();
     assert_eq!((first.kind, first.subject), (EventKind::CRL_ISSUED, SubjectKey::Crl));
     add(folder.path(), &store, CrlKind::Base, 3, 1);
 
-    let late = snapshots.event(&first, 2, false);
+    let late = snapshots.event(&first, 2, false, UnixMillis(5_000));
     assert_eq!((late.subject.as_str(), late.context), ("crl", 0));
     assert_eq!(late.system.binary("RawCRL").unwrap(), b"3");
     assert_eq!(late.system.binary("RawDeltaCRL").unwrap(), b"2");
     let path = late.system.string("CRLFile").unwrap();
     assert_eq!(std::fs::read(path).unwrap(), b"3");
     // Who calls back is not sent what it may not want, and asks for it.
-    assert!(snapshots.event(&first, 1, true).system.binary("RawCRL").is_err());
+    assert!(snapshots.event(&first, 1, true, UnixMillis(5_000)).system.binary("RawCRL").is_err());
     let asked = |name| snapshots.system_for(name, UnixMillis(5_000));
     assert_eq!(asked("rawcrl.0").binary("RawCRL").unwrap(), b"3");
     assert!(asked("CertCount").binary("RawCRL").is_err());
@@ -74,7 +74,29 @@ fn a_large_list_is_named_and_not_sent() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     add(folder.path(), &store, CrlKind::Base, 1, 1024 * 1024 + 1);
-    let system = snapshots(folder.path(), &store).system_for("RawCRL", UnixMillis(5_000));
+    let system = snapshots(folder.path(), &store, true).system_for("RawCRL", UnixMillis(5_000));
     assert!(system.binary("RawCRL").is_err());
     assert!(system.string("CRLFile").unwrap().ends_with("1-0-0-base.crl"));
+}
+
+#[test]
+fn a_delta_that_nothing_will_follow_is_handed_out_until_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    add(folder.path(), &store, CrlKind::Base, 1, 1);
+    add(folder.path(), &store, CrlKind::Delta, 2, 1);
+    let logged = store.event(EventSeq(2)).unwrap().unwrap();
+    let has_delta = |deltas, now| {
+        let snapshots = snapshots(folder.path(), &store, deltas);
+        let event = snapshots.event(&logged, 1, false, UnixMillis(now));
+        let asked = snapshots.system_for("RawDeltaCRL", UnixMillis(now));
+        assert_eq!(*event.system, *asked);
+        assert_eq!(asked.binary("RawCRL").unwrap(), b"1");
+        assert_eq!(asked.binary("RawDeltaCRL").is_ok(), asked.string("DeltaCRLFile").is_ok());
+        asked.binary("RawDeltaCRL").is_ok()
+    };
+    // Its `nextUpdate` is 9000.
+    assert!(has_delta(false, 9_000));
+    assert!(!has_delta(false, 9_001));
+    assert!(has_delta(true, 9_001));
 }
