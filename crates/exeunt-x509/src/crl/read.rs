@@ -135,6 +135,10 @@ pub fn parse_crl(der: &[u8]) -> Result<Crl<'_>, CrlError> {
 
     let number = extensions.value(&oid::CRL_NUMBER).map(read_crl_number).transpose()?;
     let base = extensions.value(&oid::DELTA_CRL_INDICATOR).map(read_crl_number).transpose()?;
+    let number = number.ok_or(NotDer("list has no number"))?;
+    if base.is_some_and(|base| number < base) {
+        return Err(NotDer("base of a delta is newer than the delta").into());
+    }
     let authority_key_identifier = extensions
         .value(&oid::AUTHORITY_KEY_IDENTIFIER)
         .map(read_authority_key_identifier)
@@ -150,7 +154,7 @@ pub fn parse_crl(der: &[u8]) -> Result<Crl<'_>, CrlError> {
         issuer,
         this_update,
         next_update,
-        number: number.ok_or(NotDer("list has no number"))?,
+        number,
         base,
         authority_key_identifier,
         issuing_distribution_point: extensions

@@ -470,18 +470,30 @@ fn a_list_that_nobody_could_use_is_not_begun() {
     assert_eq!(CrlLengths::default().add(&late).unwrap_err().code(), "crl-build-time");
 }
 
-/// The base of [`samples`] with the only such octets in it replaced by others.
-fn changed(from: &[u8], to: &[u8]) -> Vec<u8> {
-    let base = &samples()[0];
-    let found: Vec<usize> = (0..base.len()).filter(|&at| base[at..].starts_with(from)).collect();
+/// A list with the only such octets in it replaced by others.
+fn changed(list: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let found: Vec<usize> = (0..list.len()).filter(|&at| list[at..].starts_with(from)).collect();
     let [at] = found[..] else { panic!("{from:?} is in there {} times", found.len()) };
-    [&base[..at], to, &base[at + from.len()..]].concat()
+    [&list[..at], to, &list[at + from.len()..]].concat()
+}
+
+#[test]
+fn a_delta_whose_base_is_newer_than_itself_is_not_read() {
+    let delta = &samples()[1];
+    let base = [0x55, 0x1d, 27, 1, 1, 0xff, 4, 3, 2, 1, 6];
+    let of = |number| [&base[..10], &[number]].concat();
+    assert_eq!(parse_crl(&changed(delta, &base, &of(7))).unwrap().base, Some(CrlNumber(7)));
+    let newer = changed(delta, &base, &of(8));
+    let err = parse_crl(&newer).unwrap_err();
+    assert_eq!(err.code(), "crl-malformed");
+    let source = std::error::Error::source(&err).unwrap().to_string();
+    assert_eq!(source, "base of a delta is newer than the delta");
 }
 
 #[test]
 fn a_list_is_read_by_the_letter() {
     let said = |from: &[u8], to: &[u8]| {
-        let err = parse_crl(&changed(from, to)).map(|it| it.number).unwrap_err();
+        let err = parse_crl(&changed(&samples()[0], from, to)).map(|it| it.number).unwrap_err();
         let source = std::error::Error::source(&err).map(ToString::to_string);
         source.unwrap_or_else(|| err.to_string())
     };
