@@ -13,6 +13,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(&parse_request(request.der()).expect("what is inside is a request"), request);
     let is_part = |part: &[u8]| submitted.der().windows(part.len()).any(|it| it == part);
     assert!(is_part(request.der()));
+    // From the outside in, after the first message that nobody signed there is none that somebody did.
+    assert!(submitted.layers().is_sorted_by_key(|it| it.signers().is_empty()));
     for layer in submitted.layers() {
         for signer in layer.signers() {
             assert!(!signer.signed_bytes().is_empty());
@@ -23,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     // Whatever is kept of it stays on one line.
-    for (name, value) in submitted.enrollment_attributes() {
+    for (name, value) in submitted.enrollment_attributes_verified(|_| true) {
         assert!(!name.is_empty());
         assert!(!name.contains(char::is_control) && !value.contains(char::is_control));
     }

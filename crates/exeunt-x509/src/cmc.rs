@@ -9,6 +9,7 @@ mod controls;
 mod error;
 mod response;
 
+use crate::certificate::Certificate;
 use crate::cms::{CmsError, DATA, RawSigner, SignedData, Signer};
 use crate::extension::Extension;
 use crate::pem::decode_pem_or_der;
@@ -62,13 +63,15 @@ impl SignedLayer {
         &self.certificates
     }
 
-    /// Name and value of the enrolment attributes in the layer's controls.
+    /// Name and value of the enrolment attributes in the layer's controls: the word of the signers,
+    /// and of nobody where there are none.
     #[must_use]
     pub fn enrollment_attributes(&self) -> &[(String, String)] {
         &self.enrollment_attributes
     }
 
-    /// Extensions that the layer's controls add to the request, no type twice.
+    /// Extensions that the layer's controls add to the request, no type twice; whose word they are,
+    /// see [`Self::enrollment_attributes`].
     #[must_use]
     pub fn extensions(&self) -> &[Extension] {
         &self.extensions
@@ -88,6 +91,8 @@ pub struct SubmittedRequest {
     sender_nonce: Option<Vec<u8>>,
     data_return: Option<Vec<u8>>,
     renewal_certificate: Option<Vec<u8>>,
+    /// How many layers, from the outermost in, are around the innermost claim of renewal.
+    layers_around_renewal: usize,
 }
 
 impl SubmittedRequest {
@@ -109,7 +114,8 @@ impl SubmittedRequest {
         &self.request
     }
 
-    /// The signed messages around it, outermost first; none around a plain PKCS #10.
+    /// The signed messages around it, outermost first; none around a plain PKCS #10. One without a
+    /// signature is never around one with.
     #[must_use]
     pub fn layers(&self) -> &[SignedLayer] {
         &self.layers
@@ -143,24 +149,53 @@ impl SubmittedRequest {
     /// DER of the certificate that the request says it renews: in the attributes of the PKCS #10 or
     /// in the controls of a layer, which agree.
     ///
-    /// The claim is proven by a signer's certificate that is the same, and by nothing else. The
-    /// original's PKCS #7 renewals may go without the claim: their signer's certificate is the one.
+    /// The claim is proven by one of [`Self::renewal_signers`] whose signature was verified, and by
+    /// nothing else. The original's PKCS #7 renewals may go without the claim: their signer's
+    /// certificate is the one.
     #[must_use]
     pub fn renewal_certificate(&self) -> Option<&[u8]> {
         self.renewal_certificate.as_deref()
     }
 
-    /// All enrolment attributes, signed or not: those of the PKCS #10, then from the innermost layer
-    /// out its controls' and its signers'. A later one overwrites an earlier one of the same name.
+    /// Those who signed the claim of [`Self::renewal_certificate`] with the certificate that it
+    /// names. Empty without a claim.
     ///
-    /// One that only somebody trusted may set, such as `RequesterName`, must be read from the layer
-    /// or the signer whose signature was verified instead.
-    pub fn enrollment_attributes(&self) -> impl Iterator<Item = &(String, String)> {
-        let of_layers = self.layers.iter().rev().flat_map(|layer| {
-            let of_signers = layer.signers.iter().flat_map(Signer::enrollment_attributes);
-            layer.enrollment_attributes.iter().chain(of_signers)
-        });
-        self.request.enrollment_attributes().iter().chain(of_layers)
+    /// Who signed with that certificate inside of the message that claims is not among them:
+    /// another may have put the claim around what they signed.
+    pub fn renewal_signers(&self) -> impl Iterator<Item = &Signer> {
+        let claim = self.renewal_certificate();
+        let signers =
+            self.layers.iter().take(self.layers_around_renewal).flat_map(SignedLayer::signers);
+        signers.filter(move |it| claim.is_some() && it.certificate().map(Certificate::der) == claim)
+    }
+
+    /// The enrolment attributes that somebody stands for: those of the PKCS #10, then from the
+    /// innermost layer out its controls' and its signers'. A later one overwrites an earlier one of
+    /// the same name.
+    ///
+    /// `is_verified` is asked once of every signer, and says whether the signature was verified and
+    /// its key is one to be believed. A layer counts if one of its signers is; one that nobody
+    /// signed, if the layer around it counts. A signer's own attributes count with that signer. The
+    /// signature of the PKCS #10 is the caller's to verify as well.
+    ///
+    /// One that only some may set, such as `RequesterName`, must be read from the layer or the
+    /// signer who may instead.
+    pub fn enrollment_attributes_verified(
+        &self,
+        mut is_verified: impl FnMut(&Signer) -> bool,
+    ) -> Vec<&(String, String)> {
+        // From the outermost in, since a signature covers what is inside.
+        let mut of_layers = Vec::with_capacity(self.layers.len());
+        let mut counts = false;
+        for layer in &self.layers {
+            let verified: Vec<_> = layer.signers.iter().filter(|it| is_verified(it)).collect();
+            counts = if layer.signers.is_empty() { counts } else { !verified.is_empty() };
+            let controls = if counts { layer.enrollment_attributes() } else { &[] };
+            let of_signers = verified.into_iter().flat_map(Signer::enrollment_attributes);
+            of_layers.push(controls.iter().chain(of_signers).collect::<Vec<_>>());
+        }
+        let of_layers = of_layers.into_iter().rev().flatten();
+        self.request.enrollment_attributes().iter().chain(of_layers).collect()
     }
 }
 
@@ -224,15 +259,17 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
     // Now that the request is known, the signers that use its key are, too.
     let mut echo = None;
     let mut renewed = renewal_certificate(&request)?;
+    let mut layers_around_renewal = if renewed.is_some() { raw_layers.len() } else { 0 };
     let mut layers = Vec::with_capacity(raw_layers.len());
     for (certificates, signers, controls) in raw_layers {
         let Controls { echo: found, enrollment_attributes, extensions, renewal_certificate } =
             controls;
         echo.get_or_insert(found);
-        if let Some(other) = renewal_certificate
-            && *renewed.get_or_insert_with(|| other.clone()) != other
-        {
-            return Err(SubmissionError::Malformed { what: "it renews two certificates" });
+        if let Some(other) = renewal_certificate {
+            if *renewed.get_or_insert_with(|| other.clone()) != other {
+                return Err(SubmissionError::Malformed { what: "it renews two certificates" });
+            }
+            layers_around_renewal = layers_around_renewal.max(layers.len() + 1);
         }
         layers.push(SignedLayer {
             signers: resolve(signers, &certificates, &request)?,
@@ -240,6 +277,11 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
             enrollment_attributes,
             extensions,
         });
+    }
+    // What nobody signed could be put around a message that somebody else signed, and add to it.
+    let mut from_unsigned = layers.iter().skip_while(|it| !it.signers.is_empty());
+    if from_unsigned.any(|it| !it.signers.is_empty()) {
+        return Err(SubmissionError::UnsignedAround);
     }
     let echo = echo.unwrap_or_default();
     Ok(SubmittedRequest {
@@ -251,6 +293,7 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
         sender_nonce: echo.sender_nonce,
         data_return: echo.data_return,
         renewal_certificate: renewed,
+        layers_around_renewal,
         der: der.into_owned(),
     })
 }

@@ -196,9 +196,11 @@ fn count(mut list: Cursor<'_>) -> Result<usize, NotDer> {
     Ok(count)
 }
 
-/// `BodyPartID`: 0 to 4294967295.
+/// `BodyPartID`: 0 to 4294967295. Checked here as well as in the frame, which leaves the numbers of
+/// nested messages out.
 fn read_body_part(tlv: Tlv<'_>) -> Result<u32, NotDer> {
     const INVALID: NotDer = NotDer("number of a part is not 0 to 4294967295");
+    check_der(tlv.whole)?;
     let magnitude = match tlv.value {
         _ if tlv.tag != INTEGER => return Err(INVALID),
         [] | [0x80..=0xff, ..] => return Err(INVALID),

@@ -37,6 +37,10 @@ pub enum SubmissionError {
     /// Nobody signed the message, not even by the no-signature mechanism.
     #[error("message around the request has no signer")]
     NoSigner,
+    /// A message that nobody signed around one that somebody did: whoever caught the inner one could
+    /// have put it there, with attributes of their own.
+    #[error("message that nobody signed is around one that somebody signed")]
+    UnsignedAround,
     /// None, or more than one request in one message.
     #[error("message holds {count} requests, exactly one is needed")]
     RequestCount {
@@ -105,6 +109,7 @@ impl SubmissionError {
             Self::ContentType { .. } => "request-message-type",
             Self::Malformed { .. } => "request-message-malformed",
             Self::NoSigner => "request-message-no-signer",
+            Self::UnsignedAround => "request-message-unsigned-around",
             Self::RequestCount { .. } => "request-count",
             Self::RequestKind { .. } => "request-kind",
             Self::ControlUnsupported { .. } => "request-control-unsupported",

@@ -215,7 +215,7 @@ fn a_full_request_says_what_its_controls_say() {
         ("Two", "2"),
     ];
     assert_eq!(found, expected);
-    assert_eq!(submitted.enrollment_attributes().count(), expected.len());
+    assert_eq!(submitted.enrollment_attributes_verified(|_| true).len(), expected.len());
     let extensions: Vec<_> =
         layer.extensions().iter().map(|it| (it.oid.to_string(), it.critical)).collect();
     assert_eq!(extensions, [("2.5.29.15".to_owned(), true)]);
@@ -289,6 +289,7 @@ fn the_certificate_that_is_renewed_is_named_once() {
     assert_eq!(submitted.renewal_certificate(), Some(&*old));
     let signer = submitted.layers()[0].signers()[0].certificate().unwrap();
     assert_eq!(signer.der(), old);
+    assert!(submitted.renewal_signers().eq(submitted.layers()[0].signers()));
     let message = "message around the request is malformed: it renews two certificates";
     assert_eq!(refusal(&in_control("ra")), ("request-message-malformed", message.to_owned()));
     assert_eq!(code(&request("read('a.der'), read('ra.der')")), "request-attribute-invalid");
@@ -327,9 +328,16 @@ fn an_agent_asks_on_behalf_of_another_around_the_others_message() {
         verify(&openssl, &outer.signers()[0], agent.spki_der());
         assert_eq!(inner.signers()[0].key(), &SignerKey::Request);
         verify(&openssl, &inner.signers()[0], submitted.request().spki_der());
-        // The outermost speaks last.
-        let last = submitted.enrollment_attributes().filter(|(name, _)| name == "RequesterName");
-        assert_eq!(last.last().map(|(_, value)| value.as_str()), Some(r"ACME\eve"));
+        let requester = |is_verified: &dyn Fn(&Signer) -> bool| {
+            let mut found = submitted.enrollment_attributes_verified(is_verified);
+            found.retain(|(name, _)| name == "RequesterName");
+            found.last().map(|(_, value)| value.as_str())
+        };
+        // The outermost speaks last, if it is believed.
+        assert_eq!(requester(&|_| true), Some(r"ACME\eve"));
+        let inner_says = (inner_type == RequestType::Cmc).then_some("bob");
+        assert_eq!(requester(&|it| it.key() == &SignerKey::Request), inner_says);
+        assert_eq!(requester(&|_| false), None);
     }
 }
 
@@ -369,19 +377,93 @@ fn what_a_signer_says_stands_with_the_signer() {
 #[test]
 fn the_no_signature_mechanism_proves_nothing() {
     let openssl = scratch(P256, P256);
-    openssl.write("data.bin", python(&openssl, "pki_data([], [tcr(1, read('a.csr'))])"));
-    let der = python(
-        &openssl,
-        &format!(
-            "signed_data('{PKI_DATA}', read('data.bin'), [no_signature('{PKI_DATA}', read('data.bin'))])"
-        ),
-    );
+    let der = unsigned(&openssl, "pki_data([], [tcr(1, read('a.csr'))])");
     let submitted = parse_submission(&der).unwrap();
     assert_eq!(submitted.request_type(), RequestType::Cmc);
     assert_eq!(submitted.layers().len(), 1);
     assert_eq!(submitted.layers()[0].signers(), []);
     let nobody = python(&openssl, &format!("signed_data('{PKI_DATA}', read('data.bin'))"));
     assert_eq!(code(&nobody), "request-message-no-signer");
+}
+
+/// A CMC message with those contents that nobody signed.
+#[track_caller]
+fn unsigned(openssl: &OpenSsl, data: &str) -> Vec<u8> {
+    openssl.write("data.bin", python(openssl, data));
+    let none = format!("no_signature('{PKI_DATA}', read('data.bin'))");
+    python(openssl, &format!("signed_data('{PKI_DATA}', read('data.bin'), [{none}])"))
+}
+
+#[test]
+fn what_nobody_signed_is_never_around_what_somebody_did() {
+    let openssl = scratch(P256, P256);
+    let around = |inner: Vec<u8>, controls: &str| {
+        openssl.write("inner.p7", inner);
+        format!("pki_data([{controls}], [], [message(5, read('inner.p7'))])")
+    };
+    // An agent's message, caught and sent again with other wishes around it.
+    let wish = "control(2, CMC + '18', octets(b'CertificateTemplate=Agent&RequesterName=eve'))";
+    let caught = full_request(&openssl, "", BY_AGENT);
+    let renewal = sign(&openssl, &openssl.read("a.csr"), DATA, BY_AGENT);
+    let message = "message that nobody signed is around one that somebody signed";
+    for caught in [caught, renewal] {
+        let stolen = unsigned(&openssl, &around(caught, wish));
+        assert_eq!(refusal(&stolen), ("request-message-unsigned-around", message.to_owned()));
+        // Not even below a layer that somebody signed.
+        let data = python(&openssl, &around(stolen, ""));
+        let own = "-signer a.pem -inkey a.key -md sha256";
+        assert_eq!(code(&sign(&openssl, &data, PKI_DATA, own)), "request-message-unsigned-around");
+    }
+
+    // Around what nobody signed either it adds nothing; who signs around both vouches for them.
+    let inner = unsigned(&openssl, &format!("pki_data([{wish}], [tcr(1, read('a.csr'))])"));
+    let both = unsigned(&openssl, &around(inner, wish));
+    let submitted = parse_submission(&both).unwrap();
+    assert_eq!(submitted.layers().len(), 2);
+    assert!(submitted.enrollment_attributes_verified(|_| true).is_empty());
+    let data = python(&openssl, &around(both, ""));
+    let vouched = parse_submission(&sign(&openssl, &data, PKI_DATA, BY_AGENT)).unwrap();
+    let signers: Vec<_> = vouched.layers().iter().map(|it| it.signers().len()).collect();
+    assert_eq!(signers, [1, 0, 0]);
+    assert_eq!(vouched.enrollment_attributes_verified(|_| true).len(), 4);
+}
+
+#[test]
+fn a_renewal_that_another_claims_is_proven_by_nobody() {
+    let openssl = scratch(P256, P256);
+    openssl.run("x509 -in a.pem -outform DER -out old.der", &[]);
+    // The owner of the old certificate signed something; a stranger makes a renewal of it.
+    openssl.write("inner.p7", full_request(&openssl, "", "-signer a.pem -inkey a.key -md sha256"));
+    let data = python(
+        &openssl,
+        "pki_data([control(2, '1.3.6.1.4.1.311.10.10.1', add_attributes(5, [1],
+            attribute('1.3.6.1.4.1.311.13.1', read('old.der'))))],
+            [], [message(5, read('inner.p7'))])",
+    );
+    let submitted = parse_submission(&sign(&openssl, &data, PKI_DATA, BY_AGENT)).unwrap();
+    assert_eq!(submitted.renewal_certificate(), Some(&*openssl.read("old.der")));
+    let inner = submitted.layers()[1].signers()[0].certificate().unwrap();
+    assert_eq!(inner.der(), openssl.read("old.der"));
+    assert_eq!(submitted.renewal_signers().count(), 0);
+    // The owner's signature around the claim proves it.
+    let own = sign(&openssl, &data, PKI_DATA, "-signer a.pem -inkey a.key -md sha256");
+    let submitted = parse_submission(&own).unwrap();
+    assert!(submitted.renewal_signers().eq(submitted.layers()[0].signers()));
+}
+
+#[test]
+fn numbers_around_a_nested_message_are_der() {
+    let openssl = scratch(P256, P256);
+    openssl.write("inner.p7", full_request(&openssl, "", BY_AGENT));
+    let data = python(&openssl, "pki_data([], [], [message(0x91, read('inner.p7'))])");
+    let number = [2, 2, 0, 0x91];
+    let at = data.windows(4).position(|it| it == number).unwrap();
+    parse_submission(&sign(&openssl, &data, PKI_DATA, BY_AGENT)).unwrap();
+    // A leading zero octet that is not needed.
+    let longer = [&data[..at], &[2, 2, 0, 0x11], &data[at + 4..]].concat();
+    let text = "message around the request is malformed: integer is not in its shortest form";
+    let said = refusal(&sign(&openssl, &longer, PKI_DATA, BY_AGENT));
+    assert_eq!(said, ("request-message-malformed", text.to_owned()));
 }
 
 #[test]
