@@ -1,5 +1,6 @@
 //! Making revocation lists when they are due, as long as the server runs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,9 +15,11 @@ use crate::failure::{Failure, chain};
 const LOOK: Duration = Duration::from_mins(1);
 /// Pause after a run that failed: the original's.
 const RETRY_PAUSE: Duration = Duration::from_mins(10);
-/// Times that a failed run is tried again before the next one that was due anyway: the original's
-/// `CRLAttemptRepublish`.
+/// Times that a failed run is tried again after that pause: the original's `CRLAttemptRepublish`.
 const RETRIES_MAX: u32 = 10;
+/// Pause after that. The original waits for the next run that is due anyway, but its lists are made by
+/// then and only not published; here there is none, and the last one runs out.
+const LONG_PAUSE: Duration = Duration::from_hours(1);
 /// How often a stop looks whether the run in hand has ended.
 const STOP_POLL: Duration = Duration::from_millis(10);
 
@@ -49,17 +52,17 @@ impl Schedule {
 /// # Errors
 ///
 /// The system gives no thread.
-pub fn keep(engine: &Arc<Engine>, period: Duration) -> Result<Schedule, Failure> {
+pub fn keep(engine: &Arc<Engine>) -> Result<Schedule, Failure> {
     let (stop, stopped) = mpsc::channel::<()>();
     let engine = Arc::clone(engine);
-    let mut tries = Tries::new(period);
+    let mut failed = 0;
     let mut pause = Duration::ZERO;
     if engine.current_crls().is_ok_and(|it| it.is_empty()) {
-        pause = look(&engine, &mut tries, now());
+        pause = guarded_look(&engine, &mut failed);
     }
     let keep = move || {
         while stopped.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
-            pause = look(&engine, &mut tries, now());
+            pause = guarded_look(&engine, &mut failed);
         }
     };
     let thread = std::thread::Builder::new().name("crl".to_owned()).spawn(keep);
@@ -67,11 +70,27 @@ pub fn keep(engine: &Arc<Engine>, period: Duration) -> Result<Schedule, Failure>
     Ok(Schedule { stop, thread })
 }
 
-/// Makes what is due, and says after how long to look again.
-fn look(engine: &Engine, tries: &mut Tries, at: UnixMillis) -> Duration {
-    if let Some(pause) = tries.pause(at) {
-        return pause.min(LOOK);
+/// A panic, of a token's library most likely, must not end the making of lists.
+fn guarded_look(engine: &Engine, failed: &mut u32) -> Duration {
+    let at = now();
+    match catch_unwind(AssertUnwindSafe(|| look(engine, failed, at))) {
+        Ok(pause) => pause,
+        Err(panic) => {
+            let words = panic.downcast_ref::<&str>().map(|it| (*it).to_owned());
+            let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+            let reason = format!("internal: a step panicked: {}", words.unwrap_or_default());
+            tracing::error!(code = "internal", "no revocation list was made: {reason}");
+            if let Err(err) = engine.store().crl_failed(&[("Reason".to_owned(), reason)], at) {
+                tracing::error!(code = err.code(), "writing that down failed: {err}");
+            }
+            *failed = failed.saturating_add(1);
+            after_failures(*failed)
+        }
     }
+}
+
+/// Makes what is due, and says after how long to look again.
+fn look(engine: &Engine, failed: &mut u32, at: UnixMillis) -> Duration {
     let due = match engine.crls_due(at) {
         Ok(due) => due,
         Err(err) => {
@@ -79,61 +98,31 @@ fn look(engine: &Engine, tries: &mut Tries, at: UnixMillis) -> Duration {
             return LOOK;
         }
     };
-    if !due.is_empty() {
-        match engine.publish_crls(due, None) {
-            Ok(_) => tries.succeeded(),
-            Err(err) => {
-                tracing::error!(code = err.code(), "no revocation list was made: {}", chain(&err));
-                if let Err(err) = engine.note_crl_failure(&err) {
-                    tracing::error!(code = err.code(), "writing that down failed: {err}");
-                }
-                tries.failed(at);
-                return until(tries.not_before, at).min(LOOK);
-            }
+    if !due.is_empty()
+        && let Err(err) = engine.publish_crls(due, None)
+    {
+        tracing::error!(code = err.code(), "no revocation list was made: {}", chain(&err));
+        if let Err(err) = engine.note_crl_failure(&err) {
+            tracing::error!(code = err.code(), "writing that down failed: {err}");
         }
+        *failed = failed.saturating_add(1);
+        return after_failures(*failed);
     }
-    let next = engine.current_crls().ok().and_then(|it| it.iter().map(|it| it.next_publish).min());
-    next.map_or(LOOK, |next| until(next, at).min(LOOK))
+    *failed = 0;
+    let current = engine.current_crls().unwrap_or_default();
+    until_next(current.iter().map(|it| it.next_publish), at)
 }
 
-/// From one moment to another; at least a moment, so that nothing spins.
-fn until(then: UnixMillis, at: UnixMillis) -> Duration {
-    let millis = then.0.saturating_sub(at.0).max(1);
-    Duration::from_millis(millis.unsigned_abs())
+/// The pause after so many failed runs in a row.
+fn after_failures(failed: u32) -> Duration {
+    if failed <= RETRIES_MAX { RETRY_PAUSE } else { LONG_PAUSE }
 }
 
-/// How often it failed, and when to try again.
-#[derive(Debug)]
-struct Tries {
-    period: Duration,
-    failed: u32,
-    not_before: UnixMillis,
-}
-
-impl Tries {
-    fn new(period: Duration) -> Self {
-        Self { period, failed: 0, not_before: UnixMillis(i64::MIN) }
-    }
-
-    /// How long to wait still. A pause that is longer than any can be is of a clock that went back.
-    fn pause(&self, at: UnixMillis) -> Option<Duration> {
-        let longest = self.period.max(RETRY_PAUSE);
-        (at < self.not_before).then(|| until(self.not_before, at)).filter(|it| *it <= longest)
-    }
-
-    fn succeeded(&mut self) {
-        *self = Self::new(self.period);
-    }
-
-    fn failed(&mut self, at: UnixMillis) {
-        if self.failed < RETRIES_MAX {
-            self.failed += 1;
-            self.not_before = at.plus(RETRY_PAUSE);
-        } else {
-            self.failed = 0;
-            self.not_before = at.plus(self.period.max(RETRY_PAUSE));
-        }
-    }
+/// The time to the first of the moments that lies ahead. What lies behind is of lists that are no longer
+/// made.
+fn until_next(moments: impl Iterator<Item = UnixMillis>, at: UnixMillis) -> Duration {
+    let next = moments.filter(|it| at < *it).min();
+    next.map_or(LOOK, |next| Duration::from_millis(next.0.abs_diff(at.0)).min(LOOK))
 }
 
 #[cfg(test)]
@@ -141,32 +130,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_run_is_tried_again_ten_times_and_then_waits_for_the_next_period() {
-        let day = Duration::from_hours(24);
-        let mut tries = Tries::new(day);
-        let mut at = UnixMillis(1_000);
-        for round in 0..2 {
-            for attempt in 0..10 {
-                tries.failed(at);
-                assert_eq!(tries.not_before, at.plus(RETRY_PAUSE), "{round} {attempt}");
-                at = tries.not_before;
-            }
-            tries.failed(at);
-            assert_eq!(tries.not_before, at.plus(day));
-            at = tries.not_before;
+    fn a_failed_run_is_tried_again_ten_times_and_then_every_hour() {
+        for failed in 1..=10 {
+            assert_eq!(after_failures(failed), Duration::from_mins(10));
         }
-        tries.failed(at);
-        assert_eq!(tries.pause(at), Some(RETRY_PAUSE));
-        assert_eq!(tries.pause(at.plus(RETRY_PAUSE)), None);
-        assert_eq!(tries.pause(UnixMillis(0)), None, "the clock went back");
-        tries.succeeded();
-        assert_eq!((tries.pause(at), tries.failed), (None, 0));
+        for failed in [11, 12, u32::MAX] {
+            assert_eq!(after_failures(failed), Duration::from_hours(1));
+        }
     }
 
     #[test]
-    fn a_clock_that_went_back_makes_nothing_spin() {
-        assert_eq!(until(UnixMillis(5), UnixMillis(9)), Duration::from_millis(1));
-        assert_eq!(until(UnixMillis(i64::MIN), UnixMillis(0)), Duration::from_millis(1));
-        assert_eq!(until(UnixMillis(9_000), UnixMillis(2_000)), Duration::from_secs(7));
+    fn a_list_that_is_no_longer_made_makes_nothing_spin() {
+        let next = |moments: &[i64]| {
+            until_next(moments.iter().map(|it| UnixMillis(*it)), UnixMillis(10_000))
+        };
+        assert_eq!(next(&[9_000]), LOOK);
+        assert_eq!(next(&[10_000, i64::MIN]), LOOK);
+        assert_eq!(next(&[9_000, 17_000, 30_000]), Duration::from_secs(7));
+        assert_eq!(next(&[i64::MAX]), LOOK);
+        assert_eq!(next(&[]), LOOK);
     }
 }

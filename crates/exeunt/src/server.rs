@@ -125,8 +125,7 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     })?;
     log_server_event(&engine, EventKind::STARTUP);
     let heartbeat = silence.map(|silence| beat(&engine, silence)).transpose()?;
-    let period = crl.settings.period;
-    let schedule = crl.publish.then(|| schedule::keep(&engine, period)).transpose()?;
+    let schedule = crl.publish.then(|| schedule::keep(&engine)).transpose()?;
     Ok(Running { engine, dispatcher, manager, http, heartbeat, schedule })
 }
 
