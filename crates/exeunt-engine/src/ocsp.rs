@@ -21,6 +21,7 @@ use exeunt_x509::{
 };
 
 use crate::engine::Engine;
+use crate::revoke::counts;
 use kept::KeptAnswers;
 pub use kept::{OCSP_ANSWER_BYTES_MAX, OCSP_ANSWER_COUNT_MAX};
 use responder::{Responder, Responders};
@@ -258,7 +259,7 @@ impl Engine {
             SerialStatus::Issued => Known { status: CertStatus::Good, next_update },
             SerialStatus::Revoked(revocation) => {
                 let effective = revocation.effective.unix_seconds();
-                if effective <= now.unix_seconds() {
+                if counts(&revocation, now) || effective <= now.unix_seconds() {
                     let reason = revocation.reason.unwrap_or(RevocationReason::Unspecified);
                     revoked(effective, reason)
                 } else {

@@ -155,6 +155,12 @@ fn detail(serial: Serial, change: RevokeChange) -> String {
     }
 }
 
+/// Whether a revocation counts at that moment. One that counted when it was ordered does so for ever,
+/// also where the clock was put back since.
+pub(crate) fn counts(revocation: &Revocation, now: UnixMillis) -> bool {
+    revocation.effective <= now.max(revocation.ran)
+}
+
 /// What a revocation would change, if the state allows it.
 fn judge(
     row: (RequestId, Disposition, Option<Revocation>),
@@ -165,9 +171,9 @@ fn judge(
     if !REVOCABLE.contains(&disposition) {
         return Err(OfficerError::WrongState { request, disposition, allowed: REVOCABLE });
     }
-    // The reason stays in the row after a release: the disposition says whether it counts.
-    let reason =
-        revocation.filter(|_| disposition == Disposition::Revoked).and_then(|it| it.reason);
+    // What a release leaves stays in the row: the disposition says whether it is revoked.
+    let present = revocation.filter(|_| disposition == Disposition::Revoked);
+    let reason = present.and_then(|it| it.reason);
     let hold = RevocationReason::CertificateHold;
     match order {
         RevokeOrder::Revoke { reason: new, effective } => {
@@ -178,6 +184,10 @@ fn judge(
             if !(UnixMillis(0)..=DATE_MAX).contains(&effective) {
                 return Err(OfficerError::EffectiveDate);
             }
+            // A later date would take it off the lists until then: a release, which only a hold has,
+            // and which is told.
+            let since = present.filter(|it| counts(it, now)).map(|it| it.effective);
+            let effective = since.map_or(effective, |it| it.min(effective));
             Ok(RevokeChange::Revoke(new, effective))
         }
         RevokeOrder::Release if reason == Some(hold) => Ok(RevokeChange::Release),
@@ -226,7 +236,7 @@ mod tests {
         for old in Reason::ALL.into_iter().filter(|it| *it != Reason::CertificateHold) {
             for new in Reason::ALL.into_iter().filter(|it| *it != Reason::CertificateHold) {
                 let answer = ask(Disposition::Revoked, revocation(Some(old)), revoke(new));
-                assert_eq!(answer, Ok(RevokeChange::Revoke(new, NOW)));
+                assert_eq!(answer, Ok(RevokeChange::Revoke(new, UnixMillis(1))));
             }
         }
     }
@@ -245,8 +255,38 @@ mod tests {
         for new in Reason::ALL {
             let held = revocation(Some(Reason::CertificateHold));
             let answer = ask(Disposition::Revoked, held, revoke(new));
-            assert_eq!(answer, Ok(RevokeChange::Revoke(new, NOW)));
+            assert_eq!(answer, Ok(RevokeChange::Revoke(new, UnixMillis(1))));
         }
+    }
+
+    #[test]
+    fn a_revocation_that_counts_is_not_put_off() {
+        let at = |offset| UnixMillis(NOW.0 + offset);
+        let changed = |ran, effective, to| {
+            let present = [Reason::KeyCompromise, Reason::CertificateHold].map(|reason| {
+                let present = Revocation { reason: Some(reason), ran, effective };
+                let order = RevokeOrder::Revoke { reason: Reason::Superseded, effective: Some(to) };
+                ask(Disposition::Revoked, present, order)
+            });
+            assert_eq!(present[0], present[1]);
+            match present[0] {
+                Ok(RevokeChange::Revoke(Reason::Superseded, effective)) => effective,
+                other => panic!("{other:?}"),
+            }
+        };
+        for to in [at(1), DATE_MAX] {
+            assert_eq!(changed(at(-9), at(-9), to), at(-9));
+            assert_eq!(changed(at(-9), NOW, to), NOW);
+            // The clock was put back since.
+            assert_eq!(changed(at(9), at(9), to), at(9).min(to));
+            // It did not count yet.
+            assert_eq!(changed(at(-9), at(1), to), to);
+        }
+        assert_eq!(changed(at(-9), at(-9), at(-10)), at(-10), "it may be dated back");
+        // What a release left in the row does not count.
+        let order = RevokeOrder::Revoke { reason: Reason::Superseded, effective: Some(DATE_MAX) };
+        let answer = ask(Disposition::Issued, revocation(None), order);
+        assert_eq!(answer, Ok(RevokeChange::Revoke(Reason::Superseded, DATE_MAX)));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use exeunt_types::{CrlKind, RevokedCertificate, UnixMillis};
 use exeunt_x509::RevokedEntry;
 
+use crate::revoke::counts;
+
 /// What decides whether a revocation stands in a list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EntryRules {
@@ -23,7 +25,7 @@ impl EntryRules {
         let RevokedCertificate { request: _, serial, revocation, not_after, publish_expired } =
             *revoked;
         let is_release = revocation.reason.is_none();
-        if is_release && self.kind == CrlKind::Base || self.now < revocation.effective {
+        if is_release && self.kind == CrlKind::Base || !counts(&revocation, self.now) {
             return None;
         }
         // The last second of validity counts whole.
@@ -90,6 +92,18 @@ mod tests {
             ahead.revocation.effective = UnixMillis(effective);
             for kind in [CrlKind::Base, CrlKind::Delta] {
                 assert_eq!(rules(kind).entry(&ahead).is_some(), stands, "{effective}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_revocation_that_counted_at_once_does_so_where_the_clock_went_back() {
+        let ahead = UnixMillis(NOW.0 + 60_000);
+        for (ran, stands) in [(ahead, true), (UnixMillis(NOW.0 + 1), false)] {
+            let mut revoked = revoked(Some(Reason::KeyCompromise));
+            revoked.revocation = Revocation { ran, effective: ahead, ..revoked.revocation };
+            for kind in [CrlKind::Base, CrlKind::Delta] {
+                assert_eq!(rules(kind).entry(&revoked).is_some(), stands, "{ran:?}");
             }
         }
     }

@@ -63,9 +63,6 @@ struct Known {
     was_pending: bool,
     /// Reason and moment, while it is revoked.
     revoked: Option<(Reason, UnixMillis)>,
-    /// It counted as revoked already when it was revoked anew from a later moment on. Until then a
-    /// base is silent about it by the original's rule, and an older one may still name it.
-    postponed: bool,
 }
 
 struct Model {
@@ -110,14 +107,7 @@ impl Model {
         let was_pending = template == "held";
         assert_eq!(state == Disposition::Pending, was_pending);
         let id = submitted.request;
-        self.requests.push(Known {
-            id,
-            serial,
-            state,
-            was_pending,
-            revoked: None,
-            postponed: false,
-        });
+        self.requests.push(Known { id, serial, state, was_pending, revoked: None });
         self.told(kind, Some(id));
     }
 
@@ -173,8 +163,9 @@ impl Model {
             return;
         }
         result.unwrap();
-        let counted = known.revoked.is_some_and(|(_, from)| from <= now) || known.postponed;
-        known.postponed = counted && now < effective;
+        // What counts is not put off.
+        let since = known.revoked.map(|(_, from)| from).filter(|from| *from <= now);
+        let effective = since.map_or(effective, |it| it.min(effective));
         (known.state, known.revoked) = (Disposition::Revoked, Some((reason, effective)));
         let id = known.id;
         self.told(EventKind::CERT_REVOKED, Some(id));
@@ -189,7 +180,6 @@ impl Model {
             Disposition::Revoked if on_hold => {
                 result.unwrap();
                 (known.state, known.revoked) = (Disposition::Issued, None);
-                known.postponed = false;
                 let id = known.id;
                 self.told(EventKind::CERT_UNREVOKED, Some(id));
             }
@@ -251,11 +241,6 @@ impl Model {
             }
         }
         let now = self.now();
-        for known in self.requests.iter().filter(|it| it.postponed) {
-            if known.revoked.is_some_and(|(_, effective)| now < effective) {
-                known.serial.map(|it| found.remove(&it));
-            }
-        }
         let written = |reason| match reason {
             // As verifiers read it; in a list 8 would mean a release.
             Reason::RemoveFromCrl => Reason::Unspecified,
@@ -291,6 +276,8 @@ impl Model {
             assert_eq!((row.disposition, row.serial), (known.state, known.serial), "{known:?}");
             let reason = row.revocation.and_then(|it| it.reason);
             assert_eq!(reason, known.revoked.map(|(reason, _)| reason), "{known:?}");
+            let from = row.revocation.filter(|it| it.reason.is_some()).map(|it| it.effective);
+            assert_eq!(from, known.revoked.map(|(_, from)| from), "{known:?}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::support::{Issued, officer, plain_request};
 
 const SEEDS: u64 = 6;
 const STEPS: usize = 400;
-const CERTIFICATES: usize = 4;
+const CERTIFICATES: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
@@ -25,16 +25,25 @@ struct Life {
     issued: Issued,
     /// Without nonce, also by SHA-256, and with one.
     requests: [Vec<u8>; 3],
-    /// Why it is revoked, and from which second on.
-    revocation: Option<(Reason, i64)>,
+    /// Why it is revoked, from which second on, and when that was ordered.
+    revocation: Option<(Reason, i64, i64)>,
 }
 
 impl Life {
     fn status(&self, at: i64) -> Status {
         match self.revocation {
-            Some((_, effective)) if effective <= at => Status::Revoked,
+            // What counted at once does so for ever, whatever becomes of the clock.
+            Some((_, effective, ran)) if effective <= at.max(ran) => Status::Revoked,
             _ => Status::Good,
         }
+    }
+
+    /// What counts is not put off.
+    fn revoke(&mut self, reason: Reason, effective: i64, now: i64) {
+        let counts = self.status(now) == Status::Revoked;
+        let since = self.revocation.filter(|_| counts).map(|(_, since, _)| since);
+        let effective = since.map_or(effective, |it| it.min(effective));
+        self.revocation = Some((reason, effective, now));
     }
 }
 
@@ -67,24 +76,25 @@ fn live(seed: u64) {
         let life = rng.choice(&mut lives).unwrap();
         let change = |order| ca.engine.revoke(Which::Serial(life.issued.serial), order, &officer());
         match rng.u8(0..10) {
-            0 => {
+            // Seldom: it is for good.
+            0 if rng.u8(0..4) == 0 => {
                 let reason = rng.choice([Reason::KeyCompromise, Reason::Superseded]).unwrap();
                 let effective = now + rng.choice([-3600, 0, 1, 60, 7200, 20_000]).unwrap();
                 let date = UnixMillis::from_unix_seconds(effective);
                 change(RevokeOrder::Revoke { reason, effective: Some(date) }).unwrap();
-                life.revocation = Some((reason, effective));
+                life.revoke(reason, effective, now);
             }
             1 => {
                 let reason = Reason::CertificateHold;
                 let order = RevokeOrder::Revoke { reason, effective: None };
-                let allowed = life.revocation.is_none_or(|(it, _)| it == reason);
+                let allowed = life.revocation.is_none_or(|(it, ..)| it == reason);
                 assert_eq!(change(order).is_ok(), allowed);
                 if allowed {
-                    life.revocation = Some((reason, now));
+                    life.revoke(reason, now, now);
                 }
             }
             2 => {
-                let is_held = life.revocation.is_some_and(|(it, _)| it == Reason::CertificateHold);
+                let is_held = life.revocation.is_some_and(|(it, ..)| it == Reason::CertificateHold);
                 assert_eq!(change(RevokeOrder::Release).is_ok(), is_held);
                 if is_held {
                     life.revocation = None;
