@@ -49,6 +49,9 @@ pub struct Confinement {
     /// Files within what is forbidden that the module may read and execute, and nothing else: its
     /// program and what that is made of. What is no file when the module starts is passed over.
     pub readable: Vec<PathBuf>,
+    /// Folders within what is forbidden whose files the module may read, with everything in them, and
+    /// nothing else: neither write nor execute. What is no folder when the module starts is passed over.
+    pub readable_folders: Vec<PathBuf>,
     /// Files and folders that the module can neither read nor write, whether they exist or not.
     /// What may appear beside a forbidden file, such as a journal, is to be named as well; to
     /// forbid the folder is simpler. What is forbidden within something forbidden stays so: nothing
@@ -67,6 +70,7 @@ impl Default for Confinement {
             processes: None,
             writable: Vec::new(),
             readable: Vec::new(),
+            readable_folders: Vec::new(),
             forbidden: Vec::new(),
             sandbox: true,
         }
@@ -90,6 +94,7 @@ const CPU_S_ARG: &str = "--cpu-s";
 const PROCESSES_ARG: &str = "--processes";
 const WRITABLE_ARG: &str = "--writable";
 const READABLE_ARG: &str = "--readable";
+const READABLE_FOLDER_ARG: &str = "--readable-folder";
 const FORBIDDEN_ARG: &str = "--forbidden";
 const SANDBOX_ARG: &str = "--sandbox";
 /// After this the program and its arguments.
@@ -105,6 +110,7 @@ impl Confinement {
             processes,
             writable,
             readable,
+            readable_folders,
             forbidden,
             sandbox,
         } = self;
@@ -120,8 +126,9 @@ impl Confinement {
         }
         let writable = writable.iter().map(|it| (WRITABLE_ARG, it));
         let readable = readable.iter().map(|it| (READABLE_ARG, it));
+        let folders = readable_folders.iter().map(|it| (READABLE_FOLDER_ARG, it));
         let forbidden = forbidden.iter().map(|it| (FORBIDDEN_ARG, it));
-        for (name, path) in writable.chain(readable).chain(forbidden) {
+        for (name, path) in writable.chain(readable).chain(folders).chain(forbidden) {
             args.extend([name.into(), path.into()]);
         }
         if *sandbox {
@@ -151,6 +158,7 @@ impl Confinement {
                 Some(PROCESSES_ARG) => rules.processes = Some(number(value()?)?),
                 Some(WRITABLE_ARG) => rules.writable.push(value()?.into()),
                 Some(READABLE_ARG) => rules.readable.push(value()?.into()),
+                Some(READABLE_FOLDER_ARG) => rules.readable_folders.push(value()?.into()),
                 Some(FORBIDDEN_ARG) => rules.forbidden.push(value()?.into()),
                 Some(SANDBOX_ARG) => rules.sandbox = true,
                 Some(END_ARG) => break,
@@ -219,6 +227,7 @@ mod tests {
             processes: Some(7),
             writable: vec![odd.clone(), "/w".into()],
             readable: vec!["/r".into(), odd.clone()],
+            readable_folders: vec![odd.clone(), "/f".into()],
             forbidden: vec!["/f".into(), odd],
             sandbox: true,
         };

@@ -95,6 +95,8 @@ impl Launcher {
             cpu_s: exit.cpu_s,
             writable,
             readable,
+            // What `CRLFile` and `DeltaCRLFile` name.
+            readable_folders: vec![self.home.crl_folder()],
             forbidden,
             sandbox: exit.sandbox,
             ..Confinement::default()
@@ -174,6 +176,9 @@ impl Launcher {
             move |source| ManageError::Folder { path, source }
         };
         self.make(&exit.working_directory, true, 0o700).map_err(failed(&exit.working_directory))?;
+        // A rule for a folder that is not there would be none, also when the first list is made. Why it
+        // cannot be, whoever makes the list says.
+        let _ = self.make(&self.home.crl_folder(), false, 0o700);
         // What is published is for others to read; whether they reach it, the folders above say. Where
         // the folder around one is missing, a disk is more likely not mounted.
         for path in &exit.writable {
@@ -267,6 +272,8 @@ pub fn isolation(exit: &ExitConfig) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn command(home: &Path, table: &str) -> (ModuleCommand, Launcher) {
@@ -296,6 +303,7 @@ mod tests {
         assert_eq!(command.args[4..], ["word", "out/none", "/etc/passwd"]);
         let rules = command.confine.unwrap().confinement;
         assert_eq!(rules.readable, [home.join("hooks/later"), home.join("hooks/hook.py")]);
+        assert_eq!(rules.readable_folders, [home.join("crls")]);
         assert!(rules.forbidden.contains(&home) && rules.writable.is_empty(), "{rules:?}");
     }
 
@@ -321,5 +329,25 @@ mod tests {
         let config = Config::from_toml(&text, home).unwrap();
         let told = launcher.told_settings(config.exits.last().unwrap());
         assert_eq!(told["directory"], home.join("out").to_str().unwrap());
+    }
+
+    #[test]
+    fn the_folder_of_the_lists_is_there_before_a_module_is_for_the_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let minimal = include_str!("config/samples/good/minimal.toml");
+        let text = format!("{minimal}\n[[exit]]\nname = \"hook\"\ncommand = [\"sh\"]\n");
+        let config = Config::from_toml(&text, folder.path()).unwrap();
+        let launcher = Launcher::new(&Home::at(folder.path()).unwrap()).unwrap();
+        let exit = config.exits.last().unwrap();
+        let lists = folder.path().join("crls");
+        launcher.prepare(exit).unwrap();
+        assert_eq!(fs::metadata(&lists).unwrap().permissions().mode() & 0o777, 0o700);
+        // With lists in it, and where there can be none: no reason to keep a module from running.
+        fs::write(lists.join("1-0-0-base.crl"), "list").unwrap();
+        launcher.prepare(exit).unwrap();
+        assert_eq!(fs::read_to_string(lists.join("1-0-0-base.crl")).unwrap(), "list");
+        fs::remove_dir_all(&lists).unwrap();
+        fs::write(&lists, "").unwrap();
+        launcher.prepare(exit).unwrap();
     }
 }

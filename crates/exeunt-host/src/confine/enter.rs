@@ -191,8 +191,7 @@ fn close_descriptors() {
 fn close_files(rules: &Confinement) -> Result<(), EnterError> {
     let here = env::current_dir()
         .map_err(|err| EnterError::apply("finding the current directory", err))?;
-    let grants::Grants { whole, readable } =
-        grants::find(&here, &rules.writable, &rules.readable, &rules.forbidden)?;
+    let grants::Grants { whole, readable, readable_folders } = grants::find(&here, rules)?;
     let restrict = || -> Result<(), RulesetError> {
         let all = AccessFs::from_all(LANDLOCK_ABI);
         Ruleset::default()
@@ -204,6 +203,10 @@ fn close_files(rules: &Confinement) -> Result<(), EnterError> {
             .create()?
             .add_rules(path_beneath_rules(whole, all))?
             .add_rules(path_beneath_rules(readable, AccessFs::ReadFile | AccessFs::Execute))?
+            .add_rules(path_beneath_rules(
+                readable_folders,
+                AccessFs::ReadFile | AccessFs::ReadDir,
+            ))?
             // Names, not contents: programs look around, and fail oddly where they cannot.
             .add_rules(path_beneath_rules(["/"], AccessFs::ReadDir))?
             .restrict_self()?;

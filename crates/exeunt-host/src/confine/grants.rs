@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::EnterError;
+use super::{Confinement, EnterError};
 
 /// Most grants of one module. The folders above a CA's home have a few hundred entries together.
 const GRANTS_MAX: usize = 16_384;
@@ -22,17 +22,15 @@ pub(super) struct Grants {
     pub(super) whole: Vec<PathBuf>,
     /// Files to read and execute only.
     pub(super) readable: Vec<PathBuf>,
+    /// Folders with everything in them, to read only.
+    pub(super) readable_folders: Vec<PathBuf>,
 }
 
-/// The files and folders that can be used.
+/// The files and folders that can be used by those rules.
 ///
 /// `here` is the working directory, which counts as writable unless something forbidden is in it.
-pub(super) fn find(
-    here: &Path,
-    writable: &[PathBuf],
-    readable: &[PathBuf],
-    forbidden: &[PathBuf],
-) -> Result<Grants, EnterError> {
+pub(super) fn find(here: &Path, rules: &Confinement) -> Result<Grants, EnterError> {
+    let Confinement { writable, readable, readable_folders, forbidden, .. } = rules;
     let forbidden: Vec<Forbidden> =
         forbidden.iter().map(|it| Forbidden::new(here, it)).collect::<Result<_, _>>()?;
     let mut granted = Vec::new();
@@ -54,14 +52,23 @@ pub(super) fn find(
     if !forbidden.iter().any(|it| it.real.starts_with(&real)) {
         granted.push(real);
     }
-    let readable = readable.iter().filter(|it| here.join(it).is_file()).map(|path| {
+    let to_read = |path: &PathBuf| {
         let real = resolve(here, path, &forbidden)?;
         if is_closed(&real, &forbidden) {
             return Err(wrong(path, "is to be readable, but forbidden"));
         }
+        if forbidden.iter().any(|it| it.real.starts_with(&real)) {
+            return Err(wrong(path, "is to be readable, but something forbidden is in it"));
+        }
         Ok(real)
-    });
-    Ok(Grants { readable: readable.collect::<Result<_, _>>()?, whole: granted })
+    };
+    let files = readable.iter().filter(|it| here.join(it).is_file());
+    let folders = readable_folders.iter().filter(|it| here.join(it).is_dir());
+    Ok(Grants {
+        readable: files.map(to_read).collect::<Result<_, _>>()?,
+        readable_folders: folders.map(to_read).collect::<Result<_, _>>()?,
+        whole: granted,
+    })
 }
 
 /// Whether something is forbidden for good: by its own name, or as part of what is forbidden within
@@ -197,9 +204,12 @@ mod tests {
             forbidden: &[&str],
         ) -> Result<Vec<String>, String> {
             let here = self.root.join(here);
-            let granted = find(&here, &self.paths(writable), &[], &self.paths(forbidden))
-                .map_err(|err| err.to_string())?
-                .whole;
+            let rules = Confinement {
+                writable: self.paths(writable),
+                forbidden: self.paths(forbidden),
+                ..Confinement::default()
+            };
+            let granted = find(&here, &rules).map_err(|err| err.to_string())?.whole;
             let mut inside: Vec<String> = granted
                 .iter()
                 .filter_map(|it| Some(it.strip_prefix(&self.root).ok()?.display().to_string()))
@@ -272,8 +282,13 @@ mod tests {
         let forbidden = house.paths(&["ca", "ca/secrets"]);
         let here = house.root.join("ca/mine");
         let find = |writable: &[&str], readable: &[&str]| {
-            let (writable, readable) = (house.paths(writable), house.paths(readable));
-            find(&here, &writable, &readable, &forbidden).map_err(|err| err.to_string())
+            let rules = Confinement {
+                writable: house.paths(writable),
+                readable: house.paths(readable),
+                forbidden: forbidden.clone(),
+                ..Confinement::default()
+            };
+            find(&here, &rules).map_err(|err| err.to_string())
         };
         let grants = find(&[], &["ca/mine/hook.py"]).unwrap();
         assert_eq!(grants.readable, [here.join("hook.py")]);
@@ -286,6 +301,42 @@ mod tests {
             (&[], &["ca/mine/link"], "leads to something forbidden by a link"),
         ] {
             let err = find(writable, readable).unwrap_err();
+            assert!(err.ends_with(text), "{err}");
+        }
+    }
+
+    #[test]
+    fn a_folder_to_read_is_one_that_nothing_forbidden_is_in_and_no_link_to_it() {
+        let house = House::new(&[
+            "ca/secrets/",
+            "ca/lists/deep/",
+            "ca/mine/",
+            "ca/file",
+            "ca/link -> ca/secrets",
+        ]);
+        let find = |folder: &str| {
+            let rules = Confinement {
+                readable_folders: house.paths(&[folder]),
+                forbidden: house.paths(&["ca", "ca/secrets"]),
+                ..Confinement::default()
+            };
+            find(&house.root.join("ca/mine"), &rules).map_err(|err| err.to_string())
+        };
+        let grants = find("ca/lists").unwrap();
+        assert_eq!(grants.readable_folders, [house.root.join("ca/lists")]);
+        assert!(!grants.whole.iter().any(|it| it.ends_with("lists")), "{grants:?}");
+        assert!(grants.readable.is_empty());
+        // What is not there yet, and what is no folder.
+        for nothing in ["ca/none", "ca/file"] {
+            assert!(find(nothing).unwrap().readable_folders.is_empty(), "{nothing}");
+        }
+        for (folder, text) in [
+            ("ca", "is to be readable, but forbidden"),
+            ("ca/secrets", "is to be readable, but forbidden"),
+            ("ca/link", "leads to something forbidden by a link"),
+            ("", "is to be readable, but something forbidden is in it"),
+        ] {
+            let err = find(folder).unwrap_err();
             assert!(err.ends_with(text), "{err}");
         }
     }

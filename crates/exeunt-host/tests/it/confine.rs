@@ -5,7 +5,10 @@
 use std::{
     ffi::OsString,
     fs::{self, File, Permissions},
-    os::{fd::AsRawFd, unix::fs::PermissionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{PermissionsExt, symlink},
+    },
     path::PathBuf,
     process,
     time::Duration,
@@ -139,6 +142,48 @@ fn no_way_leads_to_a_secret() {
     house.stage.command.confine = None;
     let description = house.description();
     assert!(description.starts_with("done done done done done"), "{description}");
+}
+
+#[test]
+fn a_folder_to_read_can_be_read_and_nothing_else() {
+    if !has_landlock(2) {
+        return;
+    }
+    let own = "LISTS = os.path.realpath('../ca/crls')\n\
+         TRIES = [lambda: open(LISTS + '/1.crl').read(),\n  \
+           lambda: open(LISTS + '/deep/1.crl').read(),\n  \
+           lambda: os.listdir(LISTS),\n  \
+           lambda: open(LISTS + '/1.crl', 'a'),\n  \
+           lambda: open(LISTS + '/new', 'w'),\n  \
+           lambda: os.unlink(LISTS + '/1.crl'),\n  \
+           lambda: subprocess.run([LISTS + '/1.crl']),\n  \
+           lambda: open(LISTS + '/link').read(),\n  \
+           lambda: open('../ca/ca.db').read()]\n\
+         def notify(call):\n  \
+           answer(call, {'outcome': 'park', 'reason': attempt(lambda: open(LISTS + '/2.crl').read())})";
+    let house = |folders: &[&str]| {
+        let house = House::new(own);
+        fs::create_dir_all(house.stage.path("ca/crls/deep")).unwrap();
+        for (name, mode) in [("crls/1.crl", 0o755), ("crls/deep/1.crl", 0o644), ("ca.db", 0o644)] {
+            let path = house.stage.path(&format!("ca/{name}"));
+            fs::write(&path, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        }
+        symlink("../ca.db", house.stage.path("ca/crls/link")).unwrap();
+        let folders = folders.iter().map(|it| house.stage.path(it)).collect();
+        house.with(|it| it.readable_folders = folders)
+    };
+    let lists = house(&["ca/crls", "ca/none"]);
+    lists.check_tries("done done done EACCES EACCES EACCES EACCES EACCES EACCES");
+    // A list that is made while the module runs.
+    let mut process = lists.stage.start();
+    fs::write(lists.stage.path("ca/crls/2.crl"), "x").unwrap();
+    let outcome = format!("{:?}", process.deliver(&events([1])).outcomes[0]);
+    assert!(outcome.contains("done"), "{outcome}");
+    process.stop();
+    // Without the grant there is nothing to read.
+    house(&[]).check_tries("EACCES EACCES done EACCES EACCES EACCES EACCES EACCES EACCES");
+    house(&["ca"]).check_refusal("module-confinement", "is to be readable, but forbidden");
 }
 
 #[test]
