@@ -147,9 +147,9 @@ pub(crate) fn newest_list_is_true(ca: &Ca, store: &Store, abandoned: &BTreeSet<S
     let edition = current.iter().find(|it| it.line.kind == CrlKind::Base).expect("a base");
     let path = ca.home().join("crls").join(edition.file_name());
     let octets = fs::read(&path).expect("the list's file");
-    let list = parse_crl(&octets).expect("a list");
+    let parsed = parse_crl(&octets).expect("a list");
     let named: BTreeMap<Serial, Option<RevocationReason>> =
-        list.entries().map(|it| (it.serial, it.reason)).collect();
+        parsed.entries().map(|it| (it.serial, it.reason)).collect();
     let mut expected: BTreeMap<_, _> =
         abandoned.iter().map(|it| (*it, Some(RevocationReason::Unspecified))).collect();
     let mut before = None;
