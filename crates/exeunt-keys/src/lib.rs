@@ -21,8 +21,8 @@ pub use encrypted::{PBKDF2_ITERATIONS_MAX, SCRYPT_LANES_MAX, SCRYPT_MEMORY_BYTES
 pub use error::{KeyError, SignError, VerifyError};
 pub use passphrase::Passphrase;
 pub use pkcs11::{
-    KeyName, PIN_BYTES_MAX, PinSource, Pkcs11Key, SESSIONS_IDLE_MAX, TokenError, TokenName,
-    TokenSettings,
+    KeyName, PIN_BYTES_MAX, PinSource, Pkcs11Key, RESTART_PAUSE, SESSIONS_IDLE_MAX, TokenError,
+    TokenName, TokenSettings,
 };
 pub use software::SoftwareKey;
 pub use stream::WHOLE_MESSAGE_BYTES_MAX;

@@ -2,7 +2,8 @@
 //!
 //! Enter at [`Pkcs11Key`]. The hash is made here; the token sees only what it has to do arithmetic
 //! with, so that a token needs no more than its raw mechanisms. A token that went away is looked
-//! for again at the next signature; a PIN that it refused is never tried again.
+//! for again at the next signature, but not more often than every [`RESTART_PAUSE`]; a PIN that it
+//! refused is never tried again.
 
 mod encode;
 mod error;
@@ -30,6 +31,7 @@ use cryptoki::{
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
 pub use error::TokenError;
+pub use module::RESTART_PAUSE;
 pub use settings::{KeyName, PIN_BYTES_MAX, PinSource, TokenName, TokenSettings};
 
 use crate::{
@@ -99,7 +101,9 @@ impl Pkcs11Key {
         match Self::begin(settings, Arc::clone(&module), pin) {
             // A module looks for its tokens when it starts, which may have been before they came.
             Err(err) if !is_new && err.may_come_back() => {
-                module.restart(generation)?;
+                if !module.restart(generation)? {
+                    return Err(err);
+                }
                 Self::begin(settings, module, settings.pin.read()?)
             }
             begun => begun,
@@ -148,21 +152,23 @@ impl Pkcs11Key {
     }
 
     /// Makes the key sign with another scheme than [`KeyAlgorithm::default_scheme`], as
-    /// [`SoftwareKey::with_scheme`](crate::SoftwareKey::with_scheme) does.
+    /// [`SoftwareKey::with_scheme`](crate::SoftwareKey::with_scheme) does, and makes a signature to
+    /// see that it can: a token that lists a mechanism may still know it with SHA-1 alone.
     ///
     /// # Errors
     ///
     /// [`TokenError::Unsupported`] if keys of that algorithm do not sign so,
-    /// [`TokenError::Mechanism`] if the token does not.
+    /// [`TokenError::Mechanism`] if the token does not, and as [`Self::open`].
     pub fn with_scheme(mut self, scheme: SignatureScheme) -> Result<Self, TokenError> {
         check_scheme(self.algorithm, scheme).map_err(|what| TokenError::Unsupported { what })?;
+        let signing = object::signing(scheme)?;
         {
             let _generation = self.module.enter();
             let (slot, _) = token::find(self.module.functions(), &self.token)?;
-            let signing = object::signing(scheme)?;
             token::check_mechanism(self.module.functions(), slot, &self.token, signing)?;
         }
         self.scheme = scheme;
+        self.probe(|it| TokenError::Mechanism { token: it.token.clone(), mechanism: signing.1 })?;
         Ok(self)
     }
 
@@ -198,11 +204,16 @@ impl Pkcs11Key {
             idle: Mutex::new(idle),
             login: Mutex::default(),
         };
-        let signature = key.sign_in_token(&key.input(PROBE))?;
-        verify(&key.public_key_der, algorithm, scheme, PROBE, &signature).map_err(|_| {
-            TokenError::PublicKey { token: key.token.clone(), key: key.name.clone() }
-        })?;
+        key.probe(|it| TokenError::PublicKey { token: it.token.clone(), key: it.name.clone() })?;
         Ok(key)
+    }
+
+    /// Makes a signature to see that the key signs by its scheme; `otherwise` says what it means if
+    /// the signature is not one of the public key's.
+    fn probe(&self, otherwise: impl FnOnce(&Self) -> TokenError) -> Result<(), TokenError> {
+        let signature = self.sign_in_token(&self.input(PROBE))?;
+        verify(&self.public_key_der, self.algorithm, self.scheme, PROBE, &signature)
+            .map_err(|_| otherwise(self))
     }
 
     /// What the token has to work on.
@@ -223,14 +234,20 @@ impl Pkcs11Key {
     }
 
     /// Signs; if session or token are gone, once more in a new session, and at last once more
-    /// after the module was started anew.
+    /// after the module was started anew. Soon after a restart, only a session that is gone is
+    /// replaced: what else is wrong has outlived worse.
     fn sign_in_token(&self, input: &[u8]) -> Result<Vec<u8>, TokenError> {
         let (generation, mut signed) = self.sign_once(input);
-        if matches!(signed, Err(TokenError::Lost { .. })) {
+        let again = signed.as_ref().is_err_and(|err| match err {
+            TokenError::Lost { .. } => err.is_of_session() || !self.module.is_pausing(),
+            _ => false,
+        });
+        if again {
             signed = self.sign_once(input).1;
         }
-        if signed.as_ref().is_err_and(TokenError::may_come_back) {
-            self.module.restart(generation)?;
+        if signed.as_ref().is_err_and(TokenError::may_come_back)
+            && self.module.restart(generation)?
+        {
             signed = self.sign_once(input).1;
         }
         signed
@@ -246,12 +263,18 @@ impl Pkcs11Key {
                     Ok(raw)
                 }
                 Err(err) => {
-                    // What the session has begun is not ended, and nobody knows its state.
-                    let _ = ready.session.close();
                     let err = TokenError::of(&self.token, "signing", err);
                     if matches!(err, TokenError::Lost { .. }) {
                         self.close_idle(*generation);
                     }
+                    // A login ends with the last session. Another one keeps it, so that the PIN is
+                    // not presented again for each signature that fails; if there can be none, the
+                    // first failure is the one to tell.
+                    if let Ok(next) = self.take(*generation) {
+                        self.give_back(*generation, next);
+                    }
+                    // What the session has begun is not ended, and nobody knows its state.
+                    let _ = ready.session.close();
                     Err(err)
                 }
             }

@@ -199,6 +199,23 @@ impl TokenError {
         }
     }
 
+    /// Whether no more than the session is lost, which a new one makes good.
+    pub(super) fn is_of_session(&self) -> bool {
+        use cryptoki::error::{Error, RvError as Rv};
+        let Self::Lost { source, .. } = self else { return false };
+        matches!(
+            source.downcast_ref(),
+            Some(Error::Pkcs11(
+                Rv::SessionClosed
+                    | Rv::SessionHandleInvalid
+                    | Rv::UserNotLoggedIn
+                    | Rv::KeyHandleInvalid
+                    | Rv::ObjectHandleInvalid,
+                _
+            ))
+        )
+    }
+
     /// Whether starting the module anew may help.
     pub(super) fn may_come_back(&self) -> bool {
         matches!(

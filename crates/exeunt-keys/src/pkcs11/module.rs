@@ -6,6 +6,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::{Duration, Instant},
 };
 
 use cryptoki::{
@@ -15,6 +16,12 @@ use cryptoki::{
 
 use super::TokenError;
 use crate::error::Source;
+
+/// How long a library is left alone after a restart, whoever asks for the next one. A restart voids
+/// the sessions of everybody, and each login that follows presents a PIN: a token that fails at one
+/// thing, and is asked for it often, must not take everything else with it. Our choice: a token that
+/// was plugged in again is found by the time a person looks.
+pub const RESTART_PAUSE: Duration = Duration::from_secs(15);
 
 /// Every library that was loaded, by its path without links.
 static MODULES: Mutex<Vec<Arc<Module>>> = Mutex::new(Vec::new());
@@ -26,6 +33,8 @@ pub(super) struct Module {
     /// How often it was restarted. Held for reading while the library is called, for writing while
     /// it restarts: the standard forbids calls during `C_Finalize`.
     generation: RwLock<u64>,
+    /// When the last restart ended.
+    restarted: Mutex<Option<Instant>>,
 }
 
 impl Module {
@@ -41,7 +50,8 @@ impl Module {
         }
         let functions = Pkcs11::new(&real).map_err(|err| unusable(err.into()))?;
         initialize(&functions).map_err(|err| unusable(err.into()))?;
-        let module = Arc::new(Self { path: real, functions, generation: RwLock::new(0) });
+        let (generation, restarted) = (RwLock::new(0), Mutex::new(None));
+        let module = Arc::new(Self { path: real, functions, generation, restarted });
         modules.push(Arc::clone(&module));
         Ok((module, true))
     }
@@ -57,16 +67,30 @@ impl Module {
 
     /// Ends and initializes the library, unless somebody did since `seen`. It then looks for its
     /// tokens anew; every session and handle from before is void.
-    pub(super) fn restart(&self, seen: u64) -> Result<(), TokenError> {
+    ///
+    /// Says whether the library is another one than `seen`: not so within [`RESTART_PAUSE`].
+    pub(super) fn restart(&self, seen: u64) -> Result<bool, TokenError> {
         let mut generation = self.generation.write().unwrap_or_else(PoisonError::into_inner);
         if *generation != seen {
-            return Ok(());
+            return Ok(true);
+        }
+        if self.is_pausing() {
+            return Ok(false);
         }
         *generation += 1;
         // If it cannot end, it may still begin; what counts is what follows.
         let _ = self.functions.clone().finalize();
-        initialize(&self.functions)
-            .map_err(|err| TokenError::Module { path: self.path.clone(), source: err.into() })
+        let initialized = initialize(&self.functions);
+        *self.restarted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        initialized
+            .map_err(|err| TokenError::Module { path: self.path.clone(), source: err.into() })?;
+        Ok(true)
+    }
+
+    /// Whether the last restart is so young that there will be none now.
+    pub(super) fn is_pausing(&self) -> bool {
+        let restarted = *self.restarted.lock().unwrap_or_else(PoisonError::into_inner);
+        restarted.is_some_and(|it| it.elapsed() < RESTART_PAUSE)
     }
 }
 

@@ -7,11 +7,13 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use exeunt_keys::{
-    KeyName, PinSource, Pkcs11Key, SignError, SigningKey, TokenError, TokenName, TokenSettings,
-    secret_file, verify, verify_reader,
+    KeyName, PinSource, Pkcs11Key, RESTART_PAUSE, SignError, SigningKey, TokenError, TokenName,
+    TokenSettings, secret_file, verify, verify_reader,
 };
 use exeunt_testkit::tools;
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
@@ -98,6 +100,20 @@ impl Bed {
     }
 }
 
+/// What `attempt` gives as soon as it gives something. A module may have to be restarted for it,
+/// which may have to wait.
+#[track_caller]
+fn in_time<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + RESTART_PAUSE * 2;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 fn code(result: Result<Pkcs11Key, TokenError>) -> &'static str {
     result.err().map_or("no error", |err| err.code())
 }
@@ -147,6 +163,21 @@ fn an_rsa_key_in_a_token_signs_by_any_scheme_of_its_own() {
     }
     let key = Pkcs11Key::open(&settings).unwrap();
     assert_eq!(code(key.with_scheme(SignatureScheme::EcdsaSha256)), "token-unsupported");
+}
+
+#[test]
+fn a_scheme_that_a_token_lists_and_does_not_sign_by_is_found_at_the_start() {
+    let Some(bed) =
+        Bed::of("a_scheme_that_a_token_lists_and_does_not_sign_by_is_found_at_the_start")
+    else {
+        return;
+    };
+    // The module must be initialized for another user of it.
+    assert_eq!(code(Pkcs11Key::open(&bed.settings("old"))), "token-key-missing");
+    cryptoki_view::make_rsa_without_pss(PIN, "old");
+    let key = Pkcs11Key::open(&bed.settings("old")).unwrap();
+    let key = key.with_scheme(SignatureScheme::RsaPkcs1Sha512).unwrap();
+    assert_eq!(code(key.with_scheme(SignatureScheme::RsaPssSha256)), "token-failed");
 }
 
 #[test]
@@ -256,7 +287,7 @@ fn a_key_made_in_a_token_never_leaves_it() {
 mod cryptoki_view {
     use cryptoki::{
         context::Pkcs11,
-        mechanism::Mechanism,
+        mechanism::{Mechanism, MechanismType},
         object::{Attribute, AttributeType, ObjectClass},
         session::{Session, UserType},
     };
@@ -281,6 +312,20 @@ mod cryptoki_view {
         same.push(Attribute::Token(true));
         let private = [Attribute::Token(true), Attribute::Label(b"stranger".to_vec())];
         session.generate_key_pair(&Mechanism::EccKeyPairGen, &same, &private).unwrap();
+    }
+
+    /// Makes an RSA key that signs by PKCS #1 v1.5 alone, whatever the token lists.
+    pub(super) fn make_rsa_without_pss(pin: &str, label: &str) {
+        let session = log_in(pin);
+        let both = [Attribute::Token(true), Attribute::Label(label.into()), Attribute::Id(vec![1])];
+        let public = [
+            &both[..],
+            &[Attribute::ModulusBits(2048.into()), Attribute::PublicExponent(vec![1, 0, 1])],
+        ];
+        let allowed = vec![MechanismType::RSA_PKCS];
+        let private = [&both[..], &[Attribute::Sign(true), Attribute::AllowedMechanisms(allowed)]];
+        let making = Mechanism::RsaPkcsKeyPairGen;
+        session.generate_key_pair(&making, &public.concat(), &private.concat()).unwrap();
     }
 
     /// What every private key says about leaving.
@@ -342,6 +387,7 @@ fn a_pin_that_was_changed_is_tried_once_and_then_left_alone() {
     assert_eq!(key.sign(MESSAGE).unwrap_err().code(), "sign-token-missing");
     let args = ["--init-token", "--free", "--label", "ca", "--pin", "9999", "--so-pin", "31415"];
     tools::run_ok(tools::softhsm_util(), args, b"");
+    in_time(|| (key.sign(MESSAGE).unwrap_err().code() != "sign-token-missing").then_some(()));
     for _ in 0..3 {
         let err = key.sign(MESSAGE).unwrap_err();
         assert_eq!(err.code(), "sign-token-pin");
@@ -350,7 +396,7 @@ fn a_pin_that_was_changed_is_tried_once_and_then_left_alone() {
     // Not even when the old one is back: whoever has looked into it opens the key anew.
     bed.plug_in();
     assert_eq!(key.sign(MESSAGE).unwrap_err().code(), "sign-token-pin");
-    let opened = Pkcs11Key::open(&bed.settings("ca")).unwrap();
+    let opened = in_time(|| Pkcs11Key::open(&bed.settings("ca")).ok());
     assert_eq!(opened.public_key_der(), key.public_key_der());
 }
 
@@ -362,7 +408,7 @@ fn a_token_that_goes_and_comes_back_is_named_and_found_again() {
     let key = Pkcs11Key::generate(&bed.settings("ca"), KeyAlgorithm::EcdsaP256).unwrap();
     let other = Pkcs11Key::generate(&bed.settings("other"), KeyAlgorithm::Ed25519).unwrap();
     for _ in 0..2 {
-        openssl_verifies(&key, MESSAGE, &key.sign(MESSAGE).unwrap());
+        openssl_verifies(&key, MESSAGE, &in_time(|| key.sign(MESSAGE).ok()));
         openssl_verifies(&other, MESSAGE, &other.sign(MESSAGE).unwrap());
         bed.pull_out();
         for _ in 0..2 {
@@ -372,9 +418,45 @@ fn a_token_that_goes_and_comes_back_is_named_and_found_again() {
         }
         bed.plug_in();
     }
-    openssl_verifies(&key, MESSAGE, &key.sign(MESSAGE).unwrap());
+    openssl_verifies(&key, MESSAGE, &in_time(|| key.sign(MESSAGE).ok()));
     // The module was restarted under this one.
     openssl_verifies(&other, MESSAGE, &other.sign(MESSAGE).unwrap());
+}
+
+#[test]
+fn a_token_that_fails_each_signature_is_restarted_once_and_sees_one_pin() {
+    let Some(bed) = Bed::of("a_token_that_fails_each_signature_is_restarted_once_and_sees_one_pin")
+    else {
+        return;
+    };
+    let module = bed.folder.join("faulty.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faulty.c");
+    let softhsm = format!("-DSOFTHSM=\"{}\"", tools::softhsm_module().display());
+    let args = ["-shared", "-fPIC", "-Wall", "-Werror", &softhsm, "-o", module.to_str().unwrap()];
+    let args = [&args[..], &[source.to_str().unwrap(), "-ldl"]].concat();
+    tools::run_ok(Path::new("/usr/bin/env"), [&["cc"], &args[..]].concat(), b"");
+    let settings = TokenSettings { module, ..bed.settings("ca") };
+    let key = Pkcs11Key::generate(&settings, KeyAlgorithm::EcdsaP256).unwrap();
+    let (calls, fault) = (bed.folder.join("calls"), bed.folder.join("fault"));
+    let count = |what: &str| {
+        fs::read_to_string(&calls).unwrap().lines().filter(|line| *line == what).count()
+    };
+
+    fs::write(&fault, "").unwrap();
+    fs::write(&calls, "").unwrap();
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(key.sign(MESSAGE).unwrap_err().code(), "sign-token-missing");
+    }
+    assert!(begun.elapsed() < RESTART_PAUSE);
+    assert_eq!((count("initialize"), count("login")), (1, 1));
+    // The first was tried again in another session, and after the restart; the others were not.
+    assert_eq!(count("sign"), 3 + 4);
+
+    // What works again needs no restart.
+    fs::remove_file(&fault).unwrap();
+    openssl_verifies(&key, MESSAGE, &key.sign(MESSAGE).unwrap());
+    assert_eq!((count("initialize"), count("login")), (1, 1));
 }
 
 #[test]
