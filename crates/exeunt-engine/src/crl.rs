@@ -159,7 +159,31 @@ impl Engine {
         by: Option<&Caller>,
     ) -> Result<Vec<CrlRecord>, CrlError> {
         let mut runs = self.crl_runs.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_crls(&mut runs, order, by, self.clock.now())
+    }
+
+    /// Makes what is due, as nobody ordered it. What another run has made meanwhile is due no more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::publish_crls`].
+    pub fn publish_due_crls(&self) -> Result<Vec<CrlRecord>, CrlError> {
+        let mut runs = self.crl_runs.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
+        let due = self.crls_due(now)?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.make_crls(&mut runs, due, None, now)
+    }
+
+    fn make_crls(
+        &self,
+        runs: &mut CrlRuns,
+        order: CrlOrder,
+        by: Option<&Caller>,
+        now: UnixMillis,
+    ) -> Result<Vec<CrlRecord>, CrlError> {
         let kinds = self.kinds(order, now)?;
         let plans = self.plan_crls(&kinds, order, now)?;
         // Nobody else draws one, and all lists of a run have the same.
@@ -191,7 +215,8 @@ impl Engine {
         Ok(records)
     }
 
-    /// What is due at that moment: lists that were never made, and those whose time has come.
+    /// What is due at that moment: lists that were never made, those whose time has come, those that
+    /// were made while the clock was ahead, and those whose file is gone or has another length.
     ///
     /// # Errors
     ///
@@ -200,7 +225,9 @@ impl Engine {
         let current = self.current_crls()?;
         let due = |kind| {
             let newest = current.iter().find(|it| it.line == line(kind));
-            newest.is_none_or(|it| it.next_publish <= now)
+            newest.is_none_or(|it| {
+                it.next_publish <= now || now < it.this_publish || !self.has_whole_file(it)
+            })
         };
         let base = self.crls.has_bases() && due(CrlKind::Base);
         let is_base = |it: &&CrlRecord| it.line == line(CrlKind::Base);
@@ -222,6 +249,12 @@ impl Engine {
     #[must_use]
     pub fn crl_file(&self, record: &CrlRecord) -> PathBuf {
         self.crl_folder.join(record.file_name())
+    }
+
+    /// Whether the file of a list is there, as far as its length shows.
+    fn has_whole_file(&self, record: &CrlRecord) -> bool {
+        let metadata = std::fs::metadata(self.crl_file(record));
+        metadata.is_ok_and(|it| it.is_file() && it.len() == record.length)
     }
 
     /// Tells the modules that no list could be made: why, which number it would have had, and how

@@ -62,6 +62,8 @@ ALTER TABLE intent ADD COLUMN was_template TEXT;
 
 -- The last number that was given to a revocation list.
 ALTER TABLE meta ADD COLUMN crl_number INTEGER NOT NULL DEFAULT 0;
+-- The largest number that was skipped because a list with it, which is not on record, was found.
+ALTER TABLE meta ADD COLUMN crl_skipped INTEGER;
 
 -- A row for each revocation list that was made; its octets are a file.
 CREATE TABLE crl (

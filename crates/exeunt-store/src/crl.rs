@@ -48,6 +48,41 @@ impl Store {
         })
     }
 
+    /// Gives out no number up to `found`, which a list has that is not on record: the store is an older
+    /// copy of itself. Returns the last number that it knew of; none, and nothing is written, where it
+    /// knew `found`.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    pub fn skip_crl_numbers(&self, found: CrlNumber) -> Result<Option<CrlNumber>, StoreError> {
+        self.write(move |tx| {
+            let action = "numbering a revocation list";
+            let sql = "SELECT crl_number FROM meta WHERE id = 1 AND crl_number < ?1";
+            let last =
+                tx.query_one(action, sql, [sql_int(found.0)], |row| Ok(read_unsigned(row, 0)))?;
+            let Some(last) = last else { return Ok(None) };
+            let last = last.map_err(corrupt("the number of revocation lists"))?;
+            let sql = "UPDATE meta SET crl_number = ?1, crl_skipped = ?1 WHERE id = 1";
+            tx.execute(action, sql, [sql_int(found.0)])?;
+            Ok(Some(CrlNumber(last)))
+        })
+    }
+
+    /// The largest number that [`Store::skip_crl_numbers`] ever skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CorruptRow`] when it cannot be read.
+    pub fn crl_numbers_skipped(&self) -> Result<Option<CrlNumber>, StoreError> {
+        let action = "reading the numbers of revocation lists";
+        let sql = "SELECT crl_skipped FROM meta WHERE id = 1 AND crl_skipped IS NOT NULL";
+        let found = self.inner.readers.read(action, |conn| {
+            rows(conn, action, sql, [], |row| read_unsigned(row, 0).map(CrlNumber))
+        })?;
+        found.into_iter().next().transpose().map_err(corrupt("the number of revocation lists"))
+    }
+
     /// Records the revocation lists of one run, with their event and, where somebody ordered them,
     /// the audit entry. The event's detail gives their number and how many there are.
     ///

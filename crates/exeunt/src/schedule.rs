@@ -99,7 +99,7 @@ fn look(engine: &Engine, failed: &mut u32, at: UnixMillis) -> Duration {
         }
     };
     if !due.is_empty()
-        && let Err(err) = engine.publish_crls(due, None)
+        && let Err(err) = engine.publish_due_crls()
     {
         tracing::error!(code = err.code(), "no revocation list was made: {}", chain(&err));
         if let Err(err) = engine.note_crl_failure(&err) {

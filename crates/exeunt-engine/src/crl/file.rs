@@ -1,7 +1,7 @@
 //! The files of revocation lists: nameless ones to write into, the folder of finished ones, and what a
 //! crash leaves there.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,10 @@ const FINISHED: &str = ".crl";
 /// End of the name of one that is being written.
 const UNFINISHED: &str = ".crl.tmp";
 
+/// Largest number that a file may have to be taken for a list; the store keeps signed numbers, and one
+/// stays for the list after it. No CA ever made so many.
+const NUMBER_MAX: u64 = u32::MAX as u64;
+
 /// A file without a name: it is gone when this is, also after a crash.
 pub(super) struct Scratch {
     file: File,
@@ -29,7 +33,7 @@ pub(super) struct Scratch {
 impl Scratch {
     /// An empty one in the folder, which is made if it is not there.
     pub(super) fn new(folder: &Path, number: CrlNumber) -> Result<Self, CrlError> {
-        let file = fs::create_dir_all(folder)
+        let file = make_folder(folder)
             .and_then(|()| tempfile::tempfile_in(folder))
             .map_err(failed(number, "making a file in", folder))?;
         Ok(Self { file, folder: folder.to_owned(), number })
@@ -106,10 +110,28 @@ impl Drop for Unrecorded {
 impl Engine {
     /// Removes files of lists that are no facts: what a crash between writing and recording leaves.
     /// Other files in the folder are left alone.
+    ///
+    /// A number is durable before its first file. A file with a greater one shows that the store was
+    /// restored from a copy: it stays, and no list is made with its number or one before it.
     pub(crate) fn remove_crl_orphans(&self) -> Result<(), StoreError> {
         let Ok(found) = fs::read_dir(&self.crl_folder) else { return Ok(()) };
         let names = found.filter_map(Result::ok).filter_map(|it| it.file_name().into_string().ok());
-        let mut names: HashSet<String> = names.filter(|it| is_of_a_list(it)).collect();
+        let numbered = names.filter_map(|it| number_of_a_list(&it).map(|number| (it, number)));
+        let mut names: HashMap<String, CrlNumber> = numbered.collect();
+        let largest = names.values().max().copied();
+        if let Some(largest) = largest
+            && let Some(last) = self.store.skip_crl_numbers(largest)?
+        {
+            tracing::error!(
+                code = "crl-store-restored",
+                last = last.0,
+                found = largest.0,
+                "the store knows fewer revocation lists than there are files: it was restored from \
+                 a copy, and revocations since then may be missing in it"
+            );
+        }
+        let kept = self.store.crl_numbers_skipped()?;
+        names.retain(|_, number| kept.is_none_or(|kept| kept < *number));
         let mut before = None;
         while !names.is_empty() {
             let page = self.store.crls(before, ROWS_MAX)?;
@@ -119,7 +141,7 @@ impl Engine {
                 names.remove(&record.file_name());
             }
         }
-        for name in names {
+        for name in names.into_keys() {
             let path = self.crl_folder.join(name);
             match fs::remove_file(&path) {
                 Ok(()) => tracing::warn!(path = %path.display(), "an unfinished CRL was removed"),
@@ -132,21 +154,34 @@ impl Engine {
     }
 }
 
+/// Makes a folder that is there after a crash, too.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
 /// Where a list is written before it has its name.
 fn unfinished(path: &Path) -> PathBuf {
     path.with_extension("crl.tmp")
 }
 
-/// Whether a file was named by [`exeunt_types::CrlRecord::file_name`], finished or not.
-fn is_of_a_list(name: &str) -> bool {
-    let Some(stem) = name.strip_suffix(UNFINISHED).or_else(|| name.strip_suffix(FINISHED)) else {
-        return false;
-    };
+/// Number of the list whose file was named by [`exeunt_types::CrlRecord::file_name`], finished or not.
+fn number_of_a_list(name: &str) -> Option<CrlNumber> {
+    let stem = name.strip_suffix(UNFINISHED).or_else(|| name.strip_suffix(FINISHED))?;
     let parts: Vec<&str> = stem.split('-').collect();
     let is_number = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
     let kinds = [CrlKind::Base, CrlKind::Delta].map(CrlKind::word);
-    matches!(parts.as_slice(), [number, key, part, kind]
-        if [number, key, part].into_iter().all(|it| is_number(it)) && kinds.contains(kind))
+    match parts.as_slice() {
+        [number, key, part, kind]
+            if [number, key, part].into_iter().all(|it| is_number(it)) && kinds.contains(kind) =>
+        {
+            number.parse().ok().filter(|it| *it <= NUMBER_MAX).map(CrlNumber)
+        }
+        _ => None,
+    }
 }
 
 fn write_whole(path: &Path, frame: &CrlFrame, tbs: &mut dyn Read) -> io::Result<(u64, [u8; 32])> {
@@ -174,8 +209,10 @@ mod tests {
 
     #[test]
     fn only_files_named_as_lists_are_taken_for_lists() {
-        for name in ["1-0-0-base.crl", "42-3-7-delta.crl", "1-0-0-base.crl.tmp"] {
-            assert!(is_of_a_list(name), "{name}");
+        for (name, number) in
+            [("1-0-0-base.crl", 1), ("42-3-7-delta.crl", 42), ("1-0-0-base.crl.tmp", 1)]
+        {
+            assert_eq!(number_of_a_list(name), Some(CrlNumber(number)), "{name}");
         }
         for name in [
             "root.crl",
@@ -186,8 +223,10 @@ mod tests {
             "x-0-0-base.crl",
             "-0-0-base.crl",
             "",
+            "4294967296-0-0-base.crl",
+            "99999999999999999999-0-0-base.crl",
         ] {
-            assert!(!is_of_a_list(name), "{name}");
+            assert_eq!(number_of_a_list(name), None, "{name}");
         }
     }
 }

@@ -113,6 +113,58 @@ fn a_process_that_dies_in_the_middle_leaves_files_that_recovery_removes() {
 }
 
 #[test]
+fn a_store_that_was_restored_gives_no_number_a_second_time() {
+    let house = house();
+    let ca = house.open();
+    publish(&ca, BASE);
+    drop(ca);
+    let path = house.folder.path().join("store.db");
+    let copy = fs::read(&path).unwrap();
+    let ca = house.open();
+    publish(&ca, BASE);
+    publish(&ca, BASE);
+    drop(ca);
+    assert!(!house.folder.path().join("store.db-wal").exists());
+    fs::write(&path, copy).unwrap();
+
+    // Verifiers have number 3. Its file is what is left of the revocations since the copy.
+    let before = files(&house);
+    for _ in 0..2 {
+        let ca = house.open();
+        ca.engine.recover().unwrap();
+        assert_eq!(files(&house), before);
+        assert_eq!(ca.engine.current_crls().unwrap()[0].number.0, 1);
+    }
+    let ca = house.open();
+    assert_eq!(publish(&ca, BASE)[0].number, CrlNumber(4));
+    // A crash after that leaves what it always left.
+    fs::write(house.folder.path().join("crls/5-0-0-base.crl"), b"half").unwrap();
+    ca.engine.store().next_crl_number().unwrap();
+    ca.engine.recover().unwrap();
+    assert_eq!(files(&house).len(), before.len() + 2);
+}
+
+#[test]
+fn what_another_run_made_meanwhile_is_due_no_more() {
+    let house = house();
+    let ca = Arc::new(house.open());
+    let (again, entered) = (Arc::clone(&ca), std::sync::mpsc::channel());
+    // The operator's run is signing when the other one has seen that lists are due.
+    ca.key.meanwhile(Box::new(move || {
+        let now = exeunt_types::UnixMillis::from_unix_seconds(again.clock.seconds());
+        assert!(!again.engine.crls_due(now).unwrap().is_empty());
+        let due = thread::spawn(move || again.engine.publish_due_crls().unwrap());
+        entered.0.send(due).unwrap();
+    }));
+    publish(&ca, BASE);
+    assert_eq!(entered.1.recv().unwrap().join().unwrap(), []);
+    assert_eq!(files(&house), ["1-0-0-base.crl", "1-0-0-delta.crl"]);
+    ca.clock.set(ca.clock.seconds() + 24 * 3600);
+    assert_eq!(ca.engine.publish_due_crls().unwrap().len(), 1);
+    assert_eq!(ca.audited().len(), 1, "nobody ordered the second one");
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_the_operators() {
     let mut house = house();
     let file = house.folder.path().join("in-the-way");

@@ -313,6 +313,32 @@ fn lists_are_due_when_there_is_none_and_when_their_time_has_come() {
 }
 
 #[test]
+fn lists_are_due_whose_file_is_gone_or_whose_clock_was_ahead() {
+    let ca = house().open();
+    let due = || {
+        let now = UnixMillis::from_unix_seconds(ca.clock.seconds());
+        ca.engine.crls_due(now).unwrap()
+    };
+    let both = CrlOrder { delta: true, ..BASE };
+    let records = publish(&ca, BASE);
+    assert_eq!(due(), CrlOrder::default());
+    fs::write(ca.engine.crl_file(&records[1]), b"").unwrap();
+    assert_eq!(due(), DELTA);
+    fs::remove_file(ca.engine.crl_file(&records[0])).unwrap();
+    assert_eq!(due(), both);
+    ca.engine.publish_due_crls().unwrap();
+    assert_eq!(due(), CrlOrder::default());
+
+    // Else it would seem fresh for a year.
+    wait(&ca, 365 * DAY_S);
+    publish(&ca, BASE);
+    wait(&ca, -365 * DAY_S);
+    assert_eq!(due(), both);
+    ca.engine.publish_due_crls().unwrap();
+    assert_eq!(due(), CrlOrder::default());
+}
+
+#[test]
 fn a_list_begins_with_the_ca_at_the_earliest() {
     let mut house = house();
     let born = house.clock.seconds() - 60;

@@ -46,6 +46,21 @@ fn the_number_of_lists_never_goes_backwards_also_after_reopening() {
 }
 
 #[test]
+fn numbers_that_a_restored_store_does_not_know_are_skipped() {
+    let place = Place::new();
+    let store = place.open();
+    store.next_crl_number().unwrap();
+    assert_eq!(store.skip_crl_numbers(CrlNumber(1)).unwrap(), None);
+    assert_eq!(store.crl_numbers_skipped().unwrap(), None);
+    assert_eq!(store.skip_crl_numbers(CrlNumber(7)).unwrap(), Some(CrlNumber(1)));
+    assert_eq!(store.skip_crl_numbers(CrlNumber(7)).unwrap(), None);
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.crl_numbers_skipped().unwrap(), Some(CrlNumber(7)));
+    assert_eq!(store.next_crl_number().unwrap(), CrlNumber(8));
+}
+
+#[test]
 fn no_number_is_given_to_two() {
     let place = Place::new();
     let store = place.open();
