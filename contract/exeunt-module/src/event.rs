@@ -226,8 +226,8 @@ impl Extension {
     pub const CRITICAL: u32 = 0x1;
     /// `EXTENSION_DISABLE_FLAG`: known to the CA and not in the certificate.
     pub const DISABLED: u32 = 0x2;
-    /// `EXTENSION_ORIGIN_MASK`: who put it there: 0x10000 the request, 0x20000 the policy, 0x40000
-    /// the engine.
+    /// `EXTENSION_ORIGIN_MASK`: who put it there: 0x10000 the request, 0x20000 the policy, 0x30000
+    /// an officer, 0x40000 the engine.
     pub const ORIGIN_MASK: u32 = 0xf_0000;
 }
 
