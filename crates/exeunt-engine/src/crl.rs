@@ -16,7 +16,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use exeunt_keys::verify_reader;
-use exeunt_store::{AuditEntry, RevokedView, StoreError};
+use exeunt_store::{AuditEntry, RevokedView, Since, StoreError};
 use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord, EventSeq, UnixMillis};
 use exeunt_x509::{
     CaVersion, CrlBuildError, CrlFields, CrlLengths, CrlScope, CrlWriter, IssuingDistributionPoint,
@@ -132,8 +132,8 @@ struct Plan {
     line: CrlLine,
     number: CrlNumber,
     min_base: Option<CrlNumber>,
-    /// For a delta: the moment from which on it tells what changed.
-    since: Option<UnixMillis>,
+    /// For a delta: from where on it tells what changed.
+    since: Option<Since>,
     times: CrlTimes,
     rules: EntryRules,
 }
@@ -329,8 +329,9 @@ impl Engine {
                     let (min_base, its) = unexpired
                         .first()
                         .map_or((number, times), |it| (it.number, CrlTimes::of(it)));
-                    let since = its.this_update.min(minus(its.this_publish, COMMIT_MAX));
-                    Plan { min_base: Some(min_base), since: Some(since), ..plan }
+                    let at = its.this_update.min(minus(its.this_publish, COMMIT_MAX));
+                    let since = Some(Since { at, base: min_base });
+                    Plan { min_base: Some(min_base), since, ..plan }
                 }
             }
         };

@@ -33,14 +33,17 @@ CREATE TABLE revocation (
     effective     INTEGER NOT NULL, -- from when on it counts
     reason        INTEGER NOT NULL,
     revoked       INTEGER NOT NULL, -- 1: it is revoked now
+    event         INTEGER NOT NULL, -- the last event that told of it
     not_after     INTEGER NOT NULL,
     ca_key        INTEGER NOT NULL,
     crl_partition INTEGER NOT NULL,
     serial        BLOB    NOT NULL
 ) STRICT;
--- For what changed since a time: commands that ran, and revocations that began to count.
+-- For what changed since a time, commands that ran and revocations that began to count; and since an
+-- event, where the clock was put back in between.
 CREATE INDEX revocation_ran ON revocation (ran);
 CREATE INDEX revocation_effective ON revocation (effective);
+CREATE INDEX revocation_event ON revocation (event);
 
 -- The revocation as it was when the event was committed; all NULL: there was none.
 ALTER TABLE event ADD COLUMN revoked_reason INTEGER;
@@ -62,6 +65,8 @@ ALTER TABLE intent ADD COLUMN was_template TEXT;
 
 -- The last number that was given to a revocation list.
 ALTER TABLE meta ADD COLUMN crl_number INTEGER NOT NULL DEFAULT 0;
+-- The last event of the log when that was.
+ALTER TABLE meta ADD COLUMN crl_after INTEGER NOT NULL DEFAULT 0;
 -- The largest number that was skipped because a list with it, which is not on record, was found.
 ALTER TABLE meta ADD COLUMN crl_skipped INTEGER;
 
@@ -72,6 +77,7 @@ CREATE TABLE crl (
     crl_partition INTEGER NOT NULL,
     number        INTEGER NOT NULL,
     newest        INTEGER NOT NULL, -- 1: of its kind, key and part
+    after         INTEGER NOT NULL, -- it knows every revocation up to this event
     min_base      INTEGER,          -- of a delta: the base that it builds on
     this_update   INTEGER NOT NULL,
     next_update   INTEGER NOT NULL,

@@ -30,7 +30,7 @@ const UNEXPIRED_BASES: &str =
      ORDER BY number LIMIT ?4";
 
 impl Store {
-    /// A number for the revocation lists of one run: greater than all before it, and never given out
+    /// A number for the revocation lists of one run, to be drawn before revocations are read: greater than all before it, and never given out
     /// again, whether or not they are made.
     ///
     /// # Errors
@@ -38,9 +38,10 @@ impl Store {
     /// Nothing was written.
     pub fn next_crl_number(&self) -> Result<CrlNumber, StoreError> {
         self.write(|tx| {
-            let sql = "UPDATE meta SET crl_number = crl_number + 1 WHERE id = 1
+            let sql = "UPDATE meta SET crl_number = crl_number + 1, crl_after = ?1 WHERE id = 1
                        RETURNING crl_number";
-            let number = tx.query_one("numbering a revocation list", sql, [], |row| {
+            let after = sql_int(tx.head().0);
+            let number = tx.query_one("numbering a revocation list", sql, [after], |row| {
                 Ok(read_unsigned(row, 0))
             })?;
             let number = number.unwrap_or_else(|| Err("it is missing".to_owned()));
@@ -196,12 +197,12 @@ fn insert(tx: &Tx<'_>, crl: &CrlRecord) -> Result<(), StoreError> {
     )?;
     tx.execute(
         action,
-        "INSERT INTO crl (kind, key_index, crl_partition, number, newest, min_base, this_update,
+        "INSERT INTO crl (kind, key_index, crl_partition, number, newest, after, min_base, this_update,
                           next_update, this_publish, next_publish, entries, length, sha256)
          VALUES (?1, ?2, ?3, ?4,
                  NOT EXISTS (SELECT 1 FROM crl WHERE newest = 1 AND kind = ?1 AND key_index = ?2
                                                  AND crl_partition = ?3),
-                 ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 ifnull((SELECT crl_after FROM meta WHERE id = 1 AND crl_number = ?4), 0), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         (
             kind,
             key_index,

@@ -37,7 +37,7 @@ pub use queue::{BATCH_MAX, Pending, QUEUE_MAX};
 pub use reader::{READERS_MAX, ROWS_MAX};
 pub use resume::AsRead;
 pub use revoke::{Expected, RevokeChange};
-pub use revoked::RevokedView;
+pub use revoked::{RevokedView, Since};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use serial::SerialStatus;
 pub use shelf::{

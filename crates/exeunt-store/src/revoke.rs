@@ -94,42 +94,45 @@ fn set(
     message: &str,
 ) -> Result<EventSeq, StoreError> {
     let request = sql_int(current.request.0);
-    let times = (request, revocation.ran.0, revocation.effective.0, revocation.reason_code());
-    let (kind, changed) = if to == Disposition::Revoked {
-        let changed = tx.execute(
+    let was = current.disposition;
+    current.disposition = to;
+    message.clone_into(&mut current.message);
+    current.revocation = Some(revocation);
+    let is_revoked = to == Disposition::Revoked;
+    let kind = if is_revoked { EventKind::CERT_REVOKED } else { EventKind::CERT_UNREVOKED };
+    let seq = tx.append(kind, revocation.ran, Some(current.about()), None)?;
+    let Revocation { ran, effective, reason: _ } = revocation;
+    let times = (request, ran.0, effective.0, revocation.reason_code(), sql_int(seq.0));
+    let changed = if is_revoked {
+        tx.execute(
             "revoking a certificate",
-            "INSERT INTO revocation (request, ran, effective, reason, revoked, not_after, ca_key,
-                                     crl_partition, serial)
-             SELECT request, ?2, ?3, ?4, 1, not_after, ca_key, crl_partition, serial
+            "INSERT INTO revocation (request, ran, effective, reason, event, revoked, not_after,
+                                     ca_key, crl_partition, serial)
+             SELECT request, ?2, ?3, ?4, ?5, 1, not_after, ca_key, crl_partition, serial
              FROM certificate WHERE request = ?1
              ON CONFLICT (request) DO UPDATE SET
                  ran = excluded.ran, effective = excluded.effective, reason = excluded.reason,
-                 revoked = 1",
+                 event = excluded.event, revoked = 1",
             times,
-        )?;
-        (EventKind::CERT_REVOKED, changed)
+        )?
     } else {
-        let changed = tx.execute(
+        tx.execute(
             "releasing a certificate",
-            "UPDATE revocation SET ran = ?2, effective = ?3, reason = ?4, revoked = 0
+            "UPDATE revocation SET ran = ?2, effective = ?3, reason = ?4, event = ?5, revoked = 0
              WHERE request = ?1 AND revoked = 1",
             times,
-        )?;
-        (EventKind::CERT_UNREVOKED, changed)
+        )?
     };
     if changed != 1 {
-        return Err(current.wrong_state());
+        return Err(StoreError::WrongState { request: current.request, disposition: was });
     }
     tx.execute(
         "revoking a certificate",
         "UPDATE request SET disposition = ?2, message = ?3 WHERE id = ?1",
         (request, to.code(), message),
     )?;
-    tx.count_move(Some(current.disposition), to);
-    current.disposition = to;
-    message.clone_into(&mut current.message);
-    current.revocation = Some(revocation);
-    tx.append(kind, revocation.ran, Some(current.about()), None)
+    tx.count_move(Some(was), to);
+    Ok(seq)
 }
 
 fn publish_expired(tx: &Tx<'_>, request: RequestId, stays: bool) -> Result<(), StoreError> {

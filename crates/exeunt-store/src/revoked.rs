@@ -1,11 +1,11 @@
 //! What a maker of revocation lists reads, row by row.
 
-use exeunt_types::{RevokedCertificate, UnixMillis};
+use exeunt_types::{CrlNumber, RevokedCertificate, UnixMillis};
 use rusqlite::{Connection, Params, Row};
 
 use crate::error::During as _;
 use crate::reader::corrupt;
-use crate::row::{Why, read, read_id, read_revocation, read_serial};
+use crate::row::{Why, read, read_id, read_revocation, read_serial, sql_int};
 use crate::{Store, StoreError};
 
 const ACTION: &str = "reading revocations";
@@ -27,35 +27,30 @@ const EFFECTIVE_SINCE: &str =
      FROM revocation LEFT JOIN request_extra ON request_extra.request = revocation.request
      WHERE ca_key = ?1 AND crl_partition = ?2 AND effective >= ?3 AND ran < ?3
      ORDER BY effective, revocation.request";
+const TOLD_SINCE: &str = "SELECT revocation.request, serial, reason, ran, effective, not_after,
+            publish_expired
+     FROM revocation LEFT JOIN request_extra ON request_extra.request = revocation.request
+     WHERE ca_key = ?1 AND crl_partition = ?2 AND effective < ?3 AND ran < ?3
+       AND event > (SELECT after FROM crl WHERE kind = 0 AND key_index = ?1
+                                            AND crl_partition = ?2 AND number = ?4)
+     ORDER BY event";
 const ABANDONED: &str = "SELECT request, serial, 0, at, at, not_after, 0 FROM abandoned_serial
      WHERE ca_key = ?1 AND at >= ?2 ORDER BY serial";
 
 /// The part of the lists that an abandoned serial belongs to: the one that there always is.
 const PARTITION_OF_ABANDONED: u32 = 0;
 
-impl Store {
-    /// Calls `each` for the revoked certificates of a CA key and a part of its lists, until it
-    /// answers `false`. All are of the same moment, and one is in memory at a time.
-    ///
-    /// Without `since`: those that are revoked now, in the order of their requests, also where the
-    /// revocation counts from a later time on. With it, what has changed since then: those whose
-    /// command ran then or later, released ones too, in the order of that time; and those whose
-    /// command had run before and which count from then on or later. Serial numbers that were given
-    /// up follow, in part 0, revoked without a reason when that happened.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::CorruptRow`] when one cannot be read: a list without it would be wrong.
-    pub fn revoked(
-        &self,
-        key_index: u16,
-        partition: u32,
-        since: Option<UnixMillis>,
-        each: &mut dyn FnMut(RevokedCertificate) -> bool,
-    ) -> Result<(), StoreError> {
-        self.read_revoked(|view| view.revoked(key_index, partition, since, each))
-    }
+/// What a delta list builds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// The moment from which on it tells what changed.
+    pub at: UnixMillis,
+    /// Its base. What changed after that was made is told in any case: the clock may have been put
+    /// back since. If it is not on record, there is nothing after it.
+    pub base: CrlNumber,
+}
 
+impl Store {
     /// Has `read` look at the revocations as often as it likes, all of the same moment: whoever
     /// writes a list in two passes, or several lists, reads the same each time.
     ///
@@ -78,28 +73,38 @@ pub struct RevokedView<'a> {
 }
 
 impl RevokedView<'_> {
-    /// As [`Store::revoked`], at the moment of this view.
+    /// Calls `each` for the revoked certificates of a CA key and a part of its lists, until it
+    /// answers `false`. One is in memory at a time.
+    ///
+    /// Without `since`: those that are revoked now, in the order of their requests, also where the
+    /// revocation counts from a later time on. With it, what has changed since then: those whose
+    /// command ran then or later, released ones too, in the order of that time; those whose command
+    /// had run before and which count from then on or later; and of the others those of which the
+    /// log tells after the base. Serial numbers that were given up follow, in part 0, revoked without
+    /// a reason when that happened.
     ///
     /// # Errors
     ///
-    /// [`StoreError::CorruptRow`] when one cannot be read.
+    /// [`StoreError::CorruptRow`] when one cannot be read: a list without it would be wrong.
     pub fn revoked(
         &self,
         key_index: u16,
         partition: u32,
-        since: Option<UnixMillis>,
+        since: Option<Since>,
         each: &mut dyn FnMut(RevokedCertificate) -> bool,
     ) -> Result<(), StoreError> {
         let goes_on = match since {
             None => self.stream(REVOKED_NOW, (key_index, partition), each)?,
-            Some(since) => {
-                let params = (key_index, partition, since.0);
+            Some(Since { at, base }) => {
+                let params = (key_index, partition, at.0);
+                let told = (key_index, partition, at.0, sql_int(base.0));
                 self.stream(RAN_SINCE, params, each)?
                     && self.stream(EFFECTIVE_SINCE, params, each)?
+                    && self.stream(TOLD_SINCE, told, each)?
             }
         };
         if goes_on && partition == PARTITION_OF_ABANDONED {
-            let since = since.map_or(i64::MIN, |it| it.0);
+            let since = since.map_or(i64::MIN, |it| it.at.0);
             self.stream(ABANDONED, (key_index, since), each)?;
         }
         Ok(())
@@ -174,6 +179,9 @@ mod tests {
         assert_eq!(plan(RAN_SINCE), [ran, extra]);
         let effective = "SEARCH revocation USING INDEX revocation_effective (effective>?)";
         assert_eq!(plan(EFFECTIVE_SINCE), [effective, extra]);
+        let told = "SEARCH revocation USING INDEX revocation_event (event>?)";
+        let base = "SEARCH crl USING PRIMARY KEY (kind=? AND key_index=? AND crl_partition=? AND number=?)";
+        assert_eq!(plan(TOLD_SINCE), [told, "SCALAR SUBQUERY 1", base, extra]);
         assert_eq!(plan(ABANDONED), ["SCAN abandoned_serial"]);
     }
 }

@@ -287,6 +287,18 @@ fn a_delta_looks_back_further_than_its_base_even_where_clocks_are_trusted() {
 }
 
 #[test]
+fn a_delta_tells_what_was_revoked_after_the_clock_was_put_back() {
+    let ca = house().open();
+    let issued = ca.issue(plain_request());
+    let base = publish(&ca, BASE);
+    wait(&ca, -HOUR_S);
+    revoke(&ca, &issued, Reason::KeyCompromise);
+    let delta = publish(&ca, DELTA);
+    assert_eq!(delta[0].min_base, Some(base[0].number));
+    assert_eq!(entries(&ca, &delta[0]), [(issued.serial, Some(Reason::KeyCompromise))]);
+}
+
+#[test]
 fn lists_are_due_when_there_is_none_and_when_their_time_has_come() {
     let ca = house().open();
     let now = || UnixMillis::from_unix_seconds(ca.clock.seconds());

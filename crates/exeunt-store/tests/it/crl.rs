@@ -23,7 +23,7 @@ fn crl(kind: CrlKind, key_index: u16, partition: u32, number: u64) -> CrlRecord 
     }
 }
 
-fn base(number: u64) -> CrlRecord {
+pub fn base(number: u64) -> CrlRecord {
     crl(CrlKind::Base, 0, 0, number)
 }
 

@@ -305,9 +305,11 @@ fn a_store_made_by_the_second_version_is_migrated_with_all_that_is_in_it() {
     change(&store, RequestId(2), revoke, 13).unwrap();
     let mut revoked = Vec::new();
     store
-        .revoked(0, 0, None, &mut |it| {
-            revoked.push((it.request.0, it.not_after));
-            true
+        .read_revoked(|view| {
+            view.revoked(0, 0, None, &mut |it| {
+                revoked.push((it.request.0, it.not_after));
+                true
+            })
         })
         .unwrap();
     assert_eq!(revoked, [(2, Some(at(9000))), (1, None), (5, None), (6, None)]);

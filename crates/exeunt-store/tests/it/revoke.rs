@@ -188,6 +188,6 @@ fn a_revocation_that_cannot_be_read_is_named() {
     assert_eq!(err.to_string(), "request 1 cannot be read: unknown revocation reason 7");
     let event = store.event(seq.unwrap()).unwrap().unwrap();
     assert_eq!(event.corrupt.unwrap(), "unknown revocation reason 7");
-    let err = store.revoked(0, 0, None, &mut |_| true).unwrap_err();
+    let err = store.read_revoked(|it| it.revoked(0, 0, None, &mut |_| true)).unwrap_err();
     assert_eq!(err.code(), "store-corrupt-row");
 }

@@ -1,8 +1,9 @@
 //! What the maker of revocation lists reads.
 
-use exeunt_store::{RevokeChange, Store};
+use exeunt_store::{RevokeChange, Since, Store};
 use exeunt_types::{
-    RequestId, Revocation, RevocationReason as Reason, RevokedCertificate, StatusCode, UnixMillis,
+    CrlNumber, RequestId, Revocation, RevocationReason as Reason, RevokedCertificate, StatusCode,
+    UnixMillis,
 };
 
 use crate::support::{Place, at, certificate, change, intent, issue, issue_all, request, serial};
@@ -13,14 +14,24 @@ fn all(
     partition: u32,
     since: Option<UnixMillis>,
 ) -> Vec<RevokedCertificate> {
+    // On a base that is not on record: by the time alone.
+    let since = since.map(|at| Since { at, base: CrlNumber(99) });
     let mut found = Vec::new();
-    store
-        .revoked(key, partition, since, &mut |it| {
-            found.push(it);
-            true
-        })
-        .unwrap();
+    each(store, key, partition, since, &mut |it| {
+        found.push(it);
+        true
+    });
     found
+}
+
+fn each(
+    store: &Store,
+    key: u16,
+    partition: u32,
+    since: Option<Since>,
+    act: &mut dyn FnMut(RevokedCertificate) -> bool,
+) {
+    store.read_revoked(|view| view.revoked(key, partition, since, act)).unwrap();
 }
 
 fn numbers(found: &[RevokedCertificate]) -> Vec<u64> {
@@ -103,6 +114,33 @@ fn a_delta_list_has_what_changed_since() {
 }
 
 #[test]
+fn a_delta_list_has_what_was_told_after_its_base_whatever_the_clock_said() {
+    let place = Place::new();
+    let store = place.open();
+    issue_all(&store, 1..=5);
+    revoke(&store, 1, Reason::KeyCompromise, 1000);
+    revoke(&store, 2, Reason::CertificateHold, 1000);
+    let number = store.next_crl_number().unwrap();
+    // The clock is put back while the base is made, and after it.
+    revoke(&store, 3, Reason::KeyCompromise, 50);
+    store.record_crls(vec![crate::crl::base(number.0)], at(2000), None).unwrap();
+    change(&store, RequestId(2), RevokeChange::Release, 60).unwrap();
+    revoke(&store, 4, Reason::Superseded, 40);
+    revoke(&store, 5, Reason::Superseded, 3000);
+    let found = |base| {
+        let since = Since { at: at(2000), base: CrlNumber(base) };
+        let mut found = Vec::new();
+        each(&store, 0, 0, Some(since), &mut |it| {
+            found.push(it.request.0);
+            true
+        });
+        found
+    };
+    assert_eq!(found(number.0), [5, 3, 2, 4]);
+    assert_eq!(found(99), [5]);
+}
+
+#[test]
 fn a_list_has_its_own_key_and_part_only() {
     let place = Place::new();
     let store = place.open();
@@ -133,12 +171,11 @@ fn reading_ends_when_the_reader_has_enough() {
     abandon(&store, 6, 0, 10);
     for since in [None, Some(at(0))] {
         let mut calls = 0;
-        store
-            .revoked(0, 0, since, &mut |_| {
-                calls += 1;
-                calls < 3
-            })
-            .unwrap();
+        let since = since.map(|at| Since { at, base: CrlNumber(99) });
+        each(&store, 0, 0, since, &mut |_| {
+            calls += 1;
+            calls < 3
+        });
         assert_eq!(calls, 3);
     }
 }
@@ -151,16 +188,14 @@ fn what_happens_meanwhile_is_not_in_a_list_that_has_begun() {
     revoke(&store, 1, Reason::Superseded, 10);
     revoke(&store, 2, Reason::CertificateHold, 10);
     let mut found = Vec::new();
-    store
-        .revoked(0, 0, None, &mut |it| {
-            if it.request == RequestId(1) {
-                revoke(&store, 3, Reason::Superseded, 20);
-                change(&store, RequestId(2), RevokeChange::Release, 20).unwrap();
-            }
-            found.push(it.request.0);
-            true
-        })
-        .unwrap();
+    each(&store, 0, 0, None, &mut |it| {
+        if it.request == RequestId(1) {
+            revoke(&store, 3, Reason::Superseded, 20);
+            change(&store, RequestId(2), RevokeChange::Release, 20).unwrap();
+        }
+        found.push(it.request.0);
+        true
+    });
     assert_eq!(found, [1, 2]);
     assert_eq!(numbers(&all(&store, 0, 0, None)), [1, 3]);
 }

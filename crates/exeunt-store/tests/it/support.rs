@@ -233,6 +233,7 @@ pub fn assert_whole(path: &Path) {
     assert_eq!(number(copied), 0, "a revocation that is not its certificate's");
     let silent = "SELECT count(*) FROM revocation WHERE NOT EXISTS
                     (SELECT 1 FROM event WHERE event.request = revocation.request
+                     AND event.seq = revocation.event
                      AND (revoked_reason, revoked_ran, revoked_effective)
                        = (reason, ran, effective))";
     assert_eq!(number(silent), 0, "a revocation without its event");
