@@ -48,6 +48,9 @@ pub const CRL_FILES_PATH: &str = "/crl";
 /// Where relying parties find the CA's certificate in DER.
 pub const CA_FILE_PATH: &str = "/ca/ca.crt";
 
+/// Where relying parties ask by OCSP: requests as the body of a `POST`, or in base64 after a slash.
+pub const OCSP_PATH: &str = "/ocsp";
+
 /// The list of exit modules.
 pub const EXITS_PATH: &str = "/v1/exits";
 
@@ -75,12 +78,21 @@ pub const CRL_MEDIA_TYPE: &str = "application/pkix-crl";
 /// Media type of a certificate in DER (RFC 2585, section 4.1).
 pub const CERTIFICATE_MEDIA_TYPE: &str = "application/pkix-cert";
 
+/// Media type of an OCSP request (RFC 6960, appendix C.1).
+pub const OCSP_REQUEST_MEDIA_TYPE: &str = "application/ocsp-request";
+
+/// Media type of an answer to one (RFC 6960, appendix C.2).
+pub const OCSP_RESPONSE_MEDIA_TYPE: &str = "application/ocsp-response";
+
 /// Media type of every answer that tells of an error (RFC 9457, section 3).
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
 /// Largest body of a submission, in bytes. Requests with the largest known keys and signatures
 /// (ML-DSA-87, about 7.5 kB) and a hundred names stay under 16 kB; PEM adds a third.
 pub const REQUEST_BYTES_MAX: usize = 128 * 1024;
+
+/// Largest OCSP request, in bytes, as a body. One in a path is shorter.
+pub const OCSP_REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest that a request for deliveries waits for one, in seconds.
 pub const DELIVERIES_WAIT_S_MAX: u64 = 20;

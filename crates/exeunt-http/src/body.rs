@@ -24,21 +24,37 @@ pub(crate) async fn read(body: Incoming, patience: Duration) -> Result<Vec<u8>, 
 /// # Errors
 ///
 /// A [`Fault`] when it is too large, too slow or cut short.
-pub(crate) async fn read_any(mut body: Incoming, patience: Duration) -> Result<Vec<u8>, Fault> {
+pub(crate) async fn read_any(body: Incoming, patience: Duration) -> Result<Vec<u8>, Fault> {
+    read_within(body, patience, REQUEST_BYTES_MAX, Fault::too_large).await
+}
+
+/// The whole body, which may be empty and has `most` bytes at most.
+///
+/// # Errors
+///
+/// `too_large`, or another [`Fault`] when it is too slow or cut short.
+pub(crate) async fn read_within(
+    mut body: Incoming,
+    patience: Duration,
+    most: usize,
+    too_large: fn() -> Fault,
+) -> Result<Vec<u8>, Fault> {
     // The deadline counts from here and is for the whole body: a byte a second does not extend it.
     let read = async {
         // Bodies that say how long they are are refused before they are read.
         let announced = body.size_hint().lower();
-        if u64::try_from(REQUEST_BYTES_MAX).is_ok_and(|most| most < announced) {
-            return drain(&mut body, 0).await;
+        if u64::try_from(most).is_ok_and(|most| most < announced) {
+            drain(&mut body, 0).await;
+            return Err(too_large());
         }
         let mut octets = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Fault::cut_short())?;
             // Trailers mean nothing here.
             let Ok(data) = frame.into_data() else { continue };
-            if REQUEST_BYTES_MAX - octets.len() < data.len() {
-                return drain(&mut body, octets.len() + data.len()).await;
+            if most - octets.len() < data.len() {
+                drain(&mut body, octets.len() + data.len()).await;
+                return Err(too_large());
             }
             octets.extend_from_slice(&data);
         }
@@ -52,11 +68,10 @@ pub(crate) async fn read_any(mut body: Incoming, patience: Duration) -> Result<V
 
 /// Throws away what is left of a body that is too large, up to a limit: an answer to a sender that
 /// is still sending is lost when the connection is closed under it.
-async fn drain(body: &mut Incoming, mut seen: usize) -> Result<Vec<u8>, Fault> {
+async fn drain(body: &mut Incoming, mut seen: usize) {
     while seen < Limits::DRAIN_BYTES_MAX
         && let Some(Ok(frame)) = body.frame().await
     {
         seen += frame.data_ref().map_or(1, |data| data.len().max(1));
     }
-    Err(Fault::too_large())
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use exeunt_api::{Problem, REQUEST_BYTES_MAX};
+use exeunt_api::{OCSP_REQUEST_BYTES_MAX, Problem, REQUEST_BYTES_MAX};
 use exeunt_engine::{Blame, CrlError, OfficerError, SubmitError};
 use exeunt_types::RequestId;
 use hyper::StatusCode;
@@ -128,6 +128,12 @@ impl Fault {
     pub(crate) fn too_large() -> Self {
         let detail = format!("a request may be {REQUEST_BYTES_MAX} bytes long at most");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request-too-large", detail).hinted(REQUEST_HINT)
+    }
+
+    pub(crate) fn ocsp_too_large() -> Self {
+        let detail = format!("an OCSP request may be {OCSP_REQUEST_BYTES_MAX} bytes long at most");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "ocsp-request-too-large", detail)
+            .hinted("ask for fewer certificates at once")
     }
 
     pub(crate) fn too_slow() -> Self {

@@ -11,7 +11,7 @@ use exeunt_types::CrlKind;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
 use hyper::{Method, Request, StatusCode};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::answer::{Answer, json, pem, problem};
 use crate::auth::{Peer, Tokens};
@@ -21,10 +21,11 @@ use crate::manage::{self, Part};
 use crate::officer::{self, CertificatePart, RequestPart};
 use crate::query::{self, PageQuery};
 use crate::relying::{self, ListName};
+use crate::rooms::{Room, Rooms};
 use crate::settings::{Limits, NowFn};
 use crate::submit::Job;
 use crate::workers::Workers;
-use crate::{rows, submit};
+use crate::{ocsp, rows, submit};
 
 /// What all connections share.
 pub(crate) struct Edge {
@@ -34,12 +35,7 @@ pub(crate) struct Edge {
     pub(crate) limits: Limits,
     pub(crate) workers: Workers<Job>,
     pub(crate) before_reply: Option<BeforeReply>,
-    /// One permit for each thread that manages modules.
-    pub(crate) manage_room: Arc<Semaphore>,
-    /// One permit for each explanation, which reads through the log.
-    pub(crate) explain_room: Arc<Semaphore>,
-    /// One permit for each thread that looks things up for relying parties.
-    pub(crate) relying_room: Arc<Semaphore>,
+    pub(crate) rooms: Rooms,
     /// The time.
     pub(crate) now: NowFn,
     /// Turns true when the server stops.
@@ -61,6 +57,10 @@ enum Route<'a> {
     NewestList(ListName),
     /// The CA's certificate, for relying parties.
     CaFile,
+    /// Where relying parties send OCSP requests.
+    Ocsp,
+    /// An OCSP request in the path.
+    OcspRequest(&'a str),
     Exits,
     Exit(&'a str),
     ExitPart(&'a str, Part),
@@ -76,6 +76,14 @@ impl<'a> Route<'a> {
         }
         if path == exeunt_api::CA_FILE_PATH {
             return Some(Self::CaFile);
+        }
+        if let Some(rest) = path.strip_prefix(exeunt_api::OCSP_PATH) {
+            return match rest.strip_prefix('/') {
+                None => Some(Self::Ocsp).filter(|_| rest.is_empty()),
+                // The address in the certificate ended in a slash.
+                Some("") => Some(Self::Ocsp),
+                Some(request) => Some(Self::OcspRequest(request)),
+            };
         }
         let rest = path.strip_prefix(exeunt_api::VERSION_PREFIX)?.strip_prefix('/')?;
         let (collection, item) = match rest.split_once('/') {
@@ -121,7 +129,7 @@ impl<'a> Route<'a> {
             Self::RequestPart(_, part) => part.allowed(),
             Self::Exit(_) => "DELETE, GET, HEAD",
             Self::ExitPart(_, part) => part.allowed(),
-            Self::CertificatePart(..) | Self::Reload => "POST",
+            Self::CertificatePart(..) | Self::Reload | Self::Ocsp => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -153,7 +161,13 @@ async fn answer(
     // Before the caller is known, nothing but the health and what is public is told: not even which
     // paths exist.
     let caller = match route {
-        Some(Route::Health | Route::NewestList(_) | Route::CaFile) => None,
+        Some(
+            Route::Health
+            | Route::NewestList(_)
+            | Route::CaFile
+            | Route::Ocsp
+            | Route::OcspRequest(_),
+        ) => None,
         _ => Some(edge.tokens.caller(peer, &head.headers)?),
     };
     let route = route.ok_or_else(Fault::unknown_path)?;
@@ -193,6 +207,10 @@ async fn answer(
                 _ => manage::reload(edge, actor).await,
             }
         }
+        (Route::Ocsp, _) => {
+            query::nothing(query)?;
+            ocsp::post(edge, body).await
+        }
         (Route::Exit(name), _) => manage::show(edge, name, query).await,
         (Route::Requests, _) => {
             let page = PageQuery::parse(query)?;
@@ -218,6 +236,7 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<
     match route {
         Route::NewestList(name) => relying::newest_list(edge, name, headers).await,
         Route::CaFile => Ok(relying::certificate(edge, headers)),
+        Route::OcspRequest(request) => ocsp::get(edge, request, headers).await,
         Route::CrlsOf(number) => {
             let number = rows::crl_number(number)?;
             look_up(edge, move |edge| rows::crls_of(&edge.engine, number)).await
@@ -253,26 +272,42 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<
         | Route::Crls
         | Route::Exit(_)
         | Route::ExitPart(..)
+        | Route::Ocsp
         | Route::Reload => Err(Fault::unknown_path()),
     }
 }
 
 /// Runs a look-up on a thread that may block.
-async fn look_up<F>(edge: &Arc<Edge>, read: F) -> Result<Answer, Fault>
+pub(crate) async fn look_up<F>(edge: &Arc<Edge>, read: F) -> Result<Answer, Fault>
 where
     F: FnOnce(&Edge) -> Result<Answer, Fault> + Send + 'static,
 {
-    blocking(edge, read).await?
+    blocking(edge, &edge.rooms.look_up, read).await?
 }
 
-/// Runs something on a thread that may block. They are few, and the rest wait in line.
-pub(crate) async fn blocking<T, F>(edge: &Arc<Edge>, act: F) -> Result<T, Fault>
+/// Runs something on a thread that may block, when there is room.
+pub(crate) async fn blocking<T, F>(edge: &Arc<Edge>, room: &Room, act: F) -> Result<T, Fault>
 where
     T: Send + 'static,
     F: FnOnce(&Edge) -> T + Send + 'static,
 {
+    let permit = room.enter().await?;
+    with_permit(edge, permit, act).await
+}
+
+/// Runs something on a thread that may block, and gives the permit back when it has ended.
+pub(crate) async fn with_permit<P, T, F>(edge: &Arc<Edge>, permit: P, act: F) -> Result<T, Fault>
+where
+    P: Send + 'static,
+    T: Send + 'static,
+    F: FnOnce(&Edge) -> T + Send + 'static,
+{
     let edge = Arc::clone(edge);
-    match tokio::task::spawn_blocking(move || act(&edge)).await {
+    let act = move || {
+        let _permit = permit;
+        act(&edge)
+    };
+    match tokio::task::spawn_blocking(act).await {
         Ok(result) => Ok(result),
         Err(err) => {
             let words = match err.try_into_panic() {

@@ -11,7 +11,6 @@ use exeunt_engine::{Caller, Door};
 use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, json};
@@ -21,6 +20,7 @@ use crate::exits::{Change, Changed, Exits, Refusal, WhichHeld};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
 use crate::query::{self, Keys};
+use crate::rooms::Room;
 
 /// How often a request that waits for deliveries looks whether there is one.
 const DELIVERIES_POLL: Duration = Duration::from_millis(100);
@@ -145,8 +145,8 @@ pub(crate) async fn part(
             let keys = Keys::parse(query, &["request"])?;
             let request = keys.number("request")?;
             let request = request.ok_or_else(|| Fault::query("request is missing".to_owned()))?;
-            let room = Arc::clone(&edge.explain_room);
-            let told = within(room, edge, move |exits| exits.explain(&name, request)).await?;
+            let explain = move |exits: &dyn Exits| exits.explain(&name, request);
+            let told = within(edge, &edge.rooms.explain, explain).await?;
             Ok(json(StatusCode::OK, &told))
         }
     }
@@ -164,7 +164,9 @@ async fn deliveries(edge: &Arc<Edge>, name: String, query: &str) -> Result<Answe
     let mut closing = edge.closing.clone();
     loop {
         let name = name.clone();
-        let asked = blocking(edge, move |edge| edge.exits.deliveries(&name, after)).await?;
+        let asked =
+            blocking(edge, &edge.rooms.look_up, move |edge| edge.exits.deliveries(&name, after))
+                .await?;
         let page = asked.map_err(Fault::refusal)?;
         let is_over = until <= Instant::now() || *closing.borrow();
         if after.is_none() || !page.deliveries.is_empty() || is_over {
@@ -193,29 +195,21 @@ async fn change(edge: &Arc<Edge>, actor: String, change: Change) -> Result<Answe
     })
 }
 
-/// Something that may take as long as a module takes. A few at a time, so that the look-ups keep
-/// their threads; the others wait in line.
+/// Something that may take as long as a module takes.
 async fn managed<T, F>(edge: &Arc<Edge>, act: F) -> Result<T, Fault>
 where
     T: Send + 'static,
     F: FnOnce(&dyn Exits) -> Result<T, Refusal> + Send + 'static,
 {
-    within(Arc::clone(&edge.manage_room), edge, act).await
+    within(edge, &edge.rooms.manage, act).await
 }
 
-/// As many at a time as there is room for. Those who wait hold no thread.
-async fn within<T, F>(room: Arc<Semaphore>, edge: &Arc<Edge>, act: F) -> Result<T, Fault>
+async fn within<T, F>(edge: &Arc<Edge>, room: &Room, act: F) -> Result<T, Fault>
 where
     T: Send + 'static,
     F: FnOnce(&dyn Exits) -> Result<T, Refusal> + Send + 'static,
 {
-    // The permit goes along: a client that hangs up does not make room while its call still runs.
-    let permit = room.acquire_owned().await.map_err(|_closed| Fault::internal())?;
-    let acted = blocking(edge, move |edge| {
-        let _permit = permit;
-        act(&*edge.exits)
-    });
-    acted.await?.map_err(Fault::refusal)
+    blocking(edge, room, move |edge| act(&*edge.exits)).await?.map_err(Fault::refusal)
 }
 
 pub(crate) async fn look_up<T, F>(edge: &Arc<Edge>, ask: F) -> Result<Answer, Fault>
@@ -223,6 +217,6 @@ where
     T: serde::Serialize + Send + 'static,
     F: FnOnce(&dyn Exits) -> Result<T, Refusal> + Send + 'static,
 {
-    let asked = blocking(edge, move |edge| ask(&*edge.exits)).await?;
-    Ok(json(StatusCode::OK, &asked.map_err(Fault::refusal)?))
+    let asked = within(edge, &edge.rooms.look_up, ask).await?;
+    Ok(json(StatusCode::OK, &asked))
 }

@@ -8,16 +8,27 @@ use exeunt_api::{
     AttributesOrder, Denied, DenyOrder, ExtensionOrder, PublishOrder, RevokeOrder, Revoked,
 };
 use exeunt_engine::{Blame, Caller, CrlError, Engine, OfficerError, Outcome, Submitted, Which};
-use exeunt_types::{CrlKind, OfficerExtension, RevocationReason, Serial, UnixMillis};
+use exeunt_types::{
+    CrlKind, EventSeq, OfficerExtension, RequestId, RevocationReason, Serial, SubjectKey,
+    UnixMillis,
+};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use crate::answer::{Answer, json};
 use crate::fault::Fault;
-use crate::handler::{Edge, blocking};
+use crate::handler::{Edge, blocking, look_up};
 use crate::manage::local;
+use crate::rooms::Room;
 use crate::{body, rows, submit};
+
+/// Events that are read at once to find the one of a decision.
+const EVENTS_PER_PAGE: usize = 256;
+
+/// Most pages of events that are read to find the one of a decision: thousands of other events. Where
+/// there are more, the answer does not wait.
+const EVENT_PAGES_MAX: usize = 16;
 
 /// What is at a path below a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,22 +94,19 @@ pub(crate) async fn request(
     }
     let id = rows::request_id(id)?;
     match part {
-        RequestPart::Approve => {
-            let submitted = act(edge, move |engine| engine.approve(id, &caller)).await??;
-            decided(edge, submitted).await
-        }
-        RequestPart::Resubmit => {
-            let submitted = act(edge, move |engine| engine.resubmit(id, &caller)).await??;
-            decided(edge, submitted).await
-        }
+        RequestPart::Approve => decide(edge, id, move |engine| engine.approve(id, &caller)).await,
+        RequestPart::Resubmit => decide(edge, id, move |engine| engine.resubmit(id, &caller)).await,
         RequestPart::Retrieve => {
-            let retrieved = act(edge, move |engine| engine.retrieve(id)).await??;
-            Ok(rows::retrieved(retrieved))
+            // Anybody with a token may do this: it takes none of the officers' room.
+            look_up(edge, move |edge| {
+                edge.engine.retrieve(id).map(rows::retrieved).map_err(|err| fault(&err))
+            })
+            .await
         }
         RequestPart::Deny => {
             let DenyOrder { reason } = read_or_default(edge, body).await?;
             let deny = move |engine: &Engine| engine.deny(id, &caller, reason.as_deref());
-            let event = act(edge, deny).await??;
+            let event = without_key(edge, deny).await??;
             let disposition = exeunt_api::Disposition::Denied;
             Ok(json(StatusCode::OK, &Denied { request_id: id.0, disposition, event: event.0 }))
         }
@@ -113,8 +121,8 @@ pub(crate) async fn request(
                 return Err(Fault::attribute("attribute-invalid", detail));
             }
             let lines = attributes.join("\n");
-            act(edge, move |engine| engine.set_attributes(id, &lines, &caller)).await??;
-            blocking(edge, move |edge| rows::request(&edge.engine, id)).await?
+            without_key(edge, move |engine| engine.set_attributes(id, &lines, &caller)).await??;
+            look_up(edge, move |edge| rows::request(&edge.engine, id)).await
         }
         RequestPart::Extension(oid) => {
             let ExtensionOrder { value, critical, disabled } = read(edge, body).await?;
@@ -124,22 +132,60 @@ pub(crate) async fn request(
             let flags = flag(critical, OfficerExtension::CRITICAL)
                 | flag(disabled, OfficerExtension::DISABLED);
             let extension = OfficerExtension { oid: oid.to_owned(), flags, value };
-            act(edge, move |engine| engine.set_extension(id, extension, &caller)).await??;
-            blocking(edge, move |edge| rows::request(&edge.engine, id)).await?
+            without_key(edge, move |engine| engine.set_extension(id, extension, &caller)).await??;
+            look_up(edge, move |edge| rows::request(&edge.engine, id)).await
         }
     }
 }
 
-/// What a decision is answered with, once the modules that asked for it were told.
-async fn decided(edge: &Arc<Edge>, submitted: Submitted) -> Result<Answer, Fault> {
-    let event = match submitted.outcome {
-        Outcome::Issued { event, .. } => event,
-        _ => edge.engine.store().head(),
-    };
-    if let Some(before) = &edge.before_reply {
-        submit::wait_until_told(before, event).await;
+/// Has a request decided again, and answers once the modules that asked for it were told.
+async fn decide<F>(edge: &Arc<Edge>, id: RequestId, decide: F) -> Result<Answer, Fault>
+where
+    F: FnOnce(&Engine) -> Result<Submitted, OfficerError> + Send + 'static,
+{
+    let before_it = edge.engine.store().head();
+    let decided = in_room(edge, &edge.rooms.key, decide).await?;
+    if let Some(before_reply) = &edge.before_reply {
+        let event = match &decided {
+            Ok(Submitted { outcome: Outcome::Issued { event, .. }, .. }) => Some(*event),
+            // Whatever else was decided, and some failures, are events, too.
+            _ => event_of(edge, id, before_it).await?,
+        };
+        if let Some(event) = event {
+            submit::wait_until_told(before_reply, event).await;
+        }
     }
-    Ok(submit::answer(submitted))
+    Ok(submit::answer(decided?))
+}
+
+/// The newest event of a request after the given one, if there is any. The decision has been made, so
+/// that trouble in reading is for the log and no answer to whoever asked for it.
+async fn event_of(
+    edge: &Arc<Edge>,
+    id: RequestId,
+    after: EventSeq,
+) -> Result<Option<EventSeq>, Fault> {
+    let find = move |edge: &Edge| {
+        let (mut after, mut found) = (after, None);
+        for _ in 0..EVENT_PAGES_MAX {
+            match edge.engine.store().events_after(after, EVENTS_PER_PAGE) {
+                Ok(events) => {
+                    let of_it = |it: &SubjectKey| *it == SubjectKey::Request(id);
+                    found = events.iter().rfind(|it| of_it(&it.subject)).map(|it| it.seq).or(found);
+                    match events.last() {
+                        Some(last) if events.len() == EVENTS_PER_PAGE => after = last.seq,
+                        _ => break,
+                    }
+                }
+                Err(err) => {
+                    tracing::error!(code = err.code(), request = id.0, error = %err, "the event of a decision was not found");
+                    break;
+                }
+            }
+        }
+        found
+    };
+    blocking(edge, &edge.rooms.look_up, find).await
 }
 
 /// `/v1/certificates/{serial}/{part}`.
@@ -168,7 +214,7 @@ pub(crate) async fn certificate(
     };
     let revoke = move |engine: &Engine| engine.revoke(Which::Serial(serial), order, &caller);
     let exeunt_engine::Revoked { request, serial, disposition, revocation, event } =
-        act(edge, revoke).await??;
+        without_key(edge, revoke).await??;
     Ok(json(
         StatusCode::OK,
         &Revoked {
@@ -191,8 +237,8 @@ pub(crate) async fn publish(
     let PublishOrder { delta, next } = read_or_default(edge, body).await?;
     let next_publish = next.as_deref().map(|it| moment(it, "next")).transpose()?;
     let order = exeunt_engine::CrlOrder { base: !delta, delta, next_publish };
-    let publish = move |engine: &Engine| {
-        engine.publish_crls(order, Some(&caller)).map_err(|err: CrlError| {
+    let publish = move |edge: &Edge| {
+        edge.engine.publish_crls(order, Some(&caller)).map_err(|err: CrlError| {
             if err.blame() != Blame::Requester {
                 let chain = submit::chain(&err);
                 tracing::error!(code = err.code(), "a revocation list was not made: {chain}");
@@ -200,7 +246,7 @@ pub(crate) async fn publish(
             Fault::list_not_made(&err)
         })
     };
-    let made = within(edge, publish).await??;
+    let made = blocking(edge, &edge.rooms.key, publish).await??;
     Ok(json(StatusCode::OK, &rows::crl_page(&made, None)))
 }
 
@@ -209,41 +255,33 @@ pub(crate) fn kind(word: &str) -> Option<CrlKind> {
     [CrlKind::Base, CrlKind::Delta].into_iter().find(|it| it.word() == word)
 }
 
-/// An officer's operation, on a thread that may wait for the key.
-async fn act<T, F>(edge: &Arc<Edge>, act: F) -> Result<Result<T, Fault>, Fault>
+/// An officer's order that needs no key, and never waits for those that do.
+async fn without_key<T, F>(edge: &Arc<Edge>, act: F) -> Result<Result<T, Fault>, Fault>
 where
     T: Send + 'static,
     F: FnOnce(&Engine) -> Result<T, OfficerError> + Send + 'static,
 {
-    within(edge, move |engine| {
-        act(engine).map_err(|err| {
-            let code = err.code();
-            match err.blame() {
-                Blame::Requester => tracing::debug!(code, "refused: {}", submit::chain(&err)),
-                Blame::Operator | Blame::Us => {
-                    tracing::error!(code, "an officer's order failed: {}", submit::chain(&err));
-                }
-            }
-            Fault::officer(&err)
-        })
-    })
-    .await
+    in_room(edge, &edge.rooms.order, act).await
 }
 
-/// A few at a time, so that the look-ups keep their threads. A client that hangs up makes no room
-/// while its operation still runs.
-async fn within<T, F>(edge: &Arc<Edge>, act: F) -> Result<T, Fault>
+async fn in_room<T, F>(edge: &Arc<Edge>, room: &Room, act: F) -> Result<Result<T, Fault>, Fault>
 where
     T: Send + 'static,
-    F: FnOnce(&Engine) -> T + Send + 'static,
+    F: FnOnce(&Engine) -> Result<T, OfficerError> + Send + 'static,
 {
-    let room = Arc::clone(&edge.manage_room);
-    let permit = room.acquire_owned().await.map_err(|_closed| Fault::internal())?;
-    let acted = blocking(edge, move |edge| {
-        let _permit = permit;
-        act(&edge.engine)
-    });
-    acted.await
+    blocking(edge, room, move |edge| act(&edge.engine).map_err(|err| fault(&err))).await
+}
+
+/// What an officer is told, and what the log is.
+fn fault(err: &OfficerError) -> Fault {
+    let code = err.code();
+    match err.blame() {
+        Blame::Requester => tracing::debug!(code, "refused: {}", submit::chain(err)),
+        Blame::Operator | Blame::Us => {
+            tracing::error!(code, "an officer's order failed: {}", submit::chain(err));
+        }
+    }
+    Fault::officer(err)
 }
 
 /// The body as JSON.

@@ -10,8 +10,8 @@ use exeunt_api::{CERTIFICATE_MEDIA_TYPE, CRL_MEDIA_TYPE};
 use exeunt_types::{CrlKind, CrlRecord, UnixMillis};
 use hyper::body::Bytes;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, LAST_MODIFIED,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use hyper::{Response, StatusCode};
 
@@ -62,11 +62,7 @@ pub(crate) async fn newest_list(
     headers: &HeaderMap,
 ) -> Result<Answer, Fault> {
     let ListName { kind, key_index } = name;
-    // A crowd of strangers takes no more than its share of the threads that look things up.
-    let room = Arc::clone(&edge.relying_room);
-    let permit = room.acquire_owned().await.map_err(|_closed| Fault::internal())?;
-    let found = blocking(edge, move |edge| {
-        let _permit = permit;
+    let found = blocking(edge, &edge.rooms.relying, move |edge| {
         let current = edge.engine.current_crls().map_err(|err| {
             tracing::error!(code = err.code(), error = %err, "a revocation list was not looked up");
             Fault::store(err.code())
@@ -96,8 +92,12 @@ pub(crate) fn list(edge: &Edge, record: &CrlRecord) -> Result<Answer, Fault> {
 /// `GET /ca/ca.crt`.
 pub(crate) fn certificate(edge: &Edge, headers: &HeaderMap) -> Answer {
     let der = edge.engine.certificate_der();
-    let tags =
-        Tags { tag: tag(digest(&SHA256, der).as_ref()), modified: None, cache_s: CERTIFICATE_S };
+    let tags = Tags {
+        tag: tag(digest(&SHA256, der).as_ref()),
+        modified: None,
+        expires: None,
+        cache_s: CERTIFICATE_S,
+    };
     if tags.matches(headers) {
         return tags.not_modified();
     }
@@ -120,13 +120,15 @@ fn open(edge: &Edge, record: &CrlRecord) -> Result<File, Fault> {
 }
 
 /// What lets somebody keep a thing, and ask later whether it is still the same.
-struct Tags {
+pub(crate) struct Tags {
     /// Strong entity tag, in its quotes.
-    tag: HeaderValue,
+    pub(crate) tag: HeaderValue,
     /// When it was made.
-    modified: Option<SystemTime>,
-    /// How long it may be kept, in seconds.
-    cache_s: i64,
+    pub(crate) modified: Option<SystemTime>,
+    /// When it ends.
+    pub(crate) expires: Option<SystemTime>,
+    /// How long it may be kept, in seconds; not at all for 0.
+    pub(crate) cache_s: i64,
 }
 
 impl Tags {
@@ -135,13 +137,14 @@ impl Tags {
         Self {
             tag: tag(&record.sha256),
             modified: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
+            expires: None,
             cache_s: cache_s(record, now),
         }
     }
 
     /// Whether the client has it already. Dates count only where no tags are named (RFC 9110, section
     /// 13.2.2).
-    fn matches(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn matches(&self, headers: &HeaderMap) -> bool {
         let mut tags = headers.get_all(IF_NONE_MATCH).iter().peekable();
         if tags.peek().is_some() {
             let own = self.tag.as_bytes();
@@ -165,14 +168,14 @@ impl Tags {
         }
     }
 
-    fn not_modified(&self) -> Answer {
+    pub(crate) fn not_modified(&self) -> Answer {
         let mut answer = Response::new(Reply::whole(Bytes::new()));
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         self.put(answer.headers_mut());
         answer
     }
 
-    fn answer(&self, media_type: &'static str, body: Reply) -> Answer {
+    pub(crate) fn answer(&self, media_type: &'static str, body: Reply) -> Answer {
         let mut answer = Response::new(body);
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -188,6 +191,9 @@ impl Tags {
         if let Some(modified) = self.modified {
             text(LAST_MODIFIED, httpdate::fmt_http_date(modified));
         }
+        if let Some(expires) = self.expires {
+            text(EXPIRES, httpdate::fmt_http_date(expires));
+        }
         // The words of RFC 5019, section 6.2.
         let cache_s = self.cache_s;
         let cache = match cache_s {
@@ -199,7 +205,7 @@ impl Tags {
     }
 }
 
-fn tag(sha256: &[u8]) -> HeaderValue {
+pub(crate) fn tag(sha256: &[u8]) -> HeaderValue {
     let hex = crate::rows::hex(sha256);
     HeaderValue::try_from(format!("\"{hex}\"")).expect("BUG: hexadecimal digits are plain")
 }

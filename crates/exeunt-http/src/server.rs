@@ -16,6 +16,7 @@ use crate::error::HttpError;
 use crate::exits::Exits;
 use crate::handler::Edge;
 use crate::listen::{Door, SocketFile, open_tcp, open_unix, tls_acceptor};
+use crate::rooms::Rooms;
 use crate::settings::HttpSettings;
 use crate::submit;
 use crate::workers::Workers;
@@ -23,20 +24,6 @@ use crate::workers::Workers;
 /// Most threads of the runtime. They only move bytes, a sixth of what a submission costs; below
 /// that it has one for two cores. On two cores one thread costs 6 % less a request than two.
 const RUNTIME_THREADS_MAX: usize = 4;
-
-/// Threads for look-ups in the store: as many run at a time, the rest wait in line.
-const LOOK_UP_THREADS: usize = 4;
-
-/// Explanations at a time. One reads through the whole log for the events of a request, and holds a
-/// reader of the store for as long.
-const EXPLANATIONS: usize = 1;
-
-/// Threads that look things up for relying parties, out of [`LOOK_UP_THREADS`]: anybody can be one.
-const RELYING_THREADS: usize = 2;
-
-/// Threads for managing exit modules and for officers' orders, which may take as long as a module or
-/// the key does.
-const MANAGE_THREADS: usize = 4;
 
 /// A running server. Dropped without [`Server::stop`] it closes at once; jobs in hand still end.
 pub struct Server {
@@ -94,7 +81,7 @@ impl Server {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(cores.div_ceil(2).min(RUNTIME_THREADS_MAX))
-            .max_blocking_threads(LOOK_UP_THREADS + MANAGE_THREADS)
+            .max_blocking_threads(Rooms::THREADS)
             .thread_name("http")
             .enable_all()
             .build()
@@ -126,9 +113,7 @@ impl Server {
             limits,
             workers,
             before_reply,
-            manage_room: Arc::new(Semaphore::new(MANAGE_THREADS)),
-            explain_room: Arc::new(Semaphore::new(EXPLANATIONS)),
-            relying_room: Arc::new(Semaphore::new(RELYING_THREADS)),
+            rooms: Rooms::new(),
             now,
             closing: closed.clone(),
         });

@@ -6,6 +6,7 @@
 mod crl;
 mod exit;
 mod file;
+mod ocsp;
 mod template;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use exeunt_engine::Publication;
+use exeunt_engine::{OcspSettings, Publication};
 use exeunt_policy::{Template, TemplatePolicy, TemplatePolicyError};
 use exeunt_types::ExitNameError;
 
@@ -59,6 +60,8 @@ pub struct Config {
     pub publication: Publication,
     /// How revocation lists are made.
     pub crl: CrlConfig,
+    /// How OCSP is answered.
+    pub ocsp: OcspSettings,
     /// The templates, checked.
     pub templates: Vec<Template>,
     /// Template of a request that names none.
@@ -175,7 +178,7 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn from_toml(text: &str, home: &Path) -> Result<Self, ConfigError> {
-        let File { ca, key, server, publication, crl, policy, template, exit } =
+        let File { ca, key, server, publication, crl, ocsp, policy, template, exit } =
             toml::from_str(text).map_err(|err| syntax_error(text, &err))?;
         if ca.name.is_empty() || 64 < ca.name.chars().count() || ca.name.contains(char::is_control)
         {
@@ -204,6 +207,7 @@ impl Config {
             exit.into_iter().map(|it| exit::checked(it, home)).collect::<Result<Vec<_>, _>>()?;
         exit::check_all(&exits)?;
         let crl = crl::checked(crl)?;
+        let ocsp = ocsp::checked(&ocsp)?;
         let before_reply_s = server.before_reply_s.unwrap_or(BEFORE_REPLY_S_DEFAULT);
         if before_reply_s == 0 || BEFORE_REPLY_S_MAX < before_reply_s {
             let reason = format!("must be 1 to {BEFORE_REPLY_S_MAX}");
@@ -234,6 +238,7 @@ impl Config {
                 ocsp: publication.ocsp,
             },
             crl,
+            ocsp,
             templates,
             default_template: policy.default_template,
             exits,
@@ -258,6 +263,7 @@ impl Config {
             heartbeat,
             publication,
             crl,
+            ocsp,
             templates,
             default_template,
             exits: _,
@@ -275,6 +281,7 @@ impl Config {
             ("server.heartbeat_s", *heartbeat == other.heartbeat),
             ("publication", *publication == other.publication),
             ("crl", *crl == other.crl),
+            ("ocsp", *ocsp == other.ocsp),
             ("template", *templates == other.templates),
             ("policy.default_template", *default_template == other.default_template),
         ];

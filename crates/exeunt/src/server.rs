@@ -298,7 +298,7 @@ fn build_engine(
             check_signatures: config.check_signatures,
             crls: config.crl.settings.clone(),
             crl_folder: home.crl_folder(),
-            ocsp: exeunt_engine::OcspSettings::default(),
+            ocsp: config.ocsp.clone(),
         },
         certificate,
         &config.publication,

@@ -8,5 +8,6 @@ mod doors;
 mod exits;
 mod lifetime;
 mod limits;
+mod ocsp;
 mod officers;
 mod relying;

@@ -1,12 +1,18 @@
 //! What officers order: deciding, revoking, publishing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use exeunt_api::{
     CertificateDetail, CrlPage, Denied, Disposition, RequestDetail, Revoked, SubmitAnswer,
 };
+use exeunt_http::BeforeReply;
 use exeunt_testkit::foreign::openssl_verify;
+use exeunt_types::{EventKind, EventSeq, RequestId, UnixMillis};
 use reqwest::blocking::Response;
 
-use crate::ca::{Ca, Http, problem};
+use crate::ca::{Ca, Http, Wanted, problem};
 
 fn put(http: &Http, path: &str, body: &'static str) -> Response {
     http.send(http.client.put(format!("{}{path}", http.base)).body(body))
@@ -178,6 +184,80 @@ fn officers_sit_at_the_cas_own_machine() {
     problem(put("attributes"), 403, "manage-local-only");
     problem(put("extensions/1.2.3"), 403, "manage-local-only");
     problem(remote.get(&format!("/v1/requests/{id}/approve")), 405, "method-not-allowed");
+}
+
+#[test]
+fn approvals_that_hang_hold_up_nobody_who_needs_no_key() {
+    let (ca, gate) = Ca::start_gated(Wanted::default());
+    gate.pass(3);
+    let (waits, other, serial) = (held(&ca), held(&ca), issued(&ca));
+    (0..3).for_each(|_| gate.wait());
+    let (local, remote) = (ca.local(), ca.remote());
+    std::thread::scope(|scope| {
+        // More than there is room for.
+        let approvals: Vec<_> = (0..6)
+            .map(|_| {
+                let local = &local;
+                scope.spawn(move || local.post(&format!("/v1/requests/{waits}/approve"), ""))
+            })
+            .collect();
+        (0..4).for_each(|_| gate.wait());
+        for _ in 0..8 {
+            let fetched = remote.post(&format!("/v1/requests/{waits}/retrieve"), "");
+            assert_eq!(fetched.status(), 202);
+        }
+        let attributes = format!("/v1/requests/{other}/attributes");
+        assert_eq!(put(&local, &attributes, r#"{"attributes": ["a:b"]}"#).status(), 200);
+        assert_eq!(local.post(&format!("/v1/requests/{other}/deny"), "").status(), 200);
+        let hold = r#"{"reason": "certificate-hold"}"#;
+        let certificate = format!("/v1/certificates/{serial}");
+        assert_eq!(local.post(&format!("{certificate}/revoke"), hold).status(), 200);
+        assert_eq!(local.post(&format!("{certificate}/unrevoke"), "").status(), 200);
+        assert_eq!(local.get("/v1/exits").status(), 200);
+        gate.open();
+        let answers = approvals.into_iter().map(|it| it.join().unwrap().status().as_u16());
+        let mut answers: Vec<u16> = answers.collect();
+        answers.sort_unstable();
+        assert_eq!(answers, [200, 409, 409, 409, 409, 409]);
+    });
+}
+
+#[test]
+fn a_refusal_waits_for_its_own_event_and_not_for_those_of_others() {
+    let asked: Arc<Mutex<Vec<EventSeq>>> = Arc::default();
+    let told = {
+        let asked = Arc::clone(&asked);
+        move |event| {
+            asked.lock().unwrap().push(event);
+            true
+        }
+    };
+    let before_reply = Some(BeforeReply { told: Arc::new(told), limit: Duration::from_secs(5) });
+    let ca = Ca::start_as(Wanted { before_reply, ..Wanted::default() });
+    let local = ca.local();
+    let id = held(&ca);
+    let template = r#"{"attributes": ["CertificateTemplate:none-of-that-name"]}"#;
+    assert_eq!(put(&local, &format!("/v1/requests/{id}/attributes"), template).status(), 200);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                ca.engine.store().append_server_event(EventKind::HEARTBEAT, UnixMillis(0)).unwrap();
+            }
+        });
+        for _ in 0..10 {
+            asked.lock().unwrap().clear();
+            let refused = local.post(&format!("/v1/requests/{id}/resubmit"), "");
+            assert_eq!(refused.status(), 403);
+            let events = ca.engine.store().events_of_request(RequestId(id), 100).unwrap();
+            assert_eq!(*asked.lock().unwrap(), [events.last().unwrap().seq]);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    // Where nothing came of it there is nothing to wait for.
+    asked.lock().unwrap().clear();
+    problem(local.post(&format!("/v1/requests/{id}/approve"), ""), 409, "wrong-state");
+    assert_eq!(*asked.lock().unwrap(), []);
 }
 
 #[test]

@@ -90,6 +90,13 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         warnings
             .push("nobody is told where the delta lists are: [crl] freshest is empty".to_owned());
     }
+    if !config.publication.ocsp.is_empty() && !config.ocsp.enabled {
+        warnings.push(
+            "certificates say where OCSP answers, and [ocsp] enabled is false: unless something \
+             else answers there, nobody does"
+                .to_owned(),
+        );
+    }
     if config.listen.is_some() && config.token_files.is_empty() {
         warnings
             .push("HTTP listens, but there is no token: [server] token_files is empty".to_owned());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use exeunt_engine::OcspSettings;
 use serde::Deserialize;
 
 /// The whole file.
@@ -18,6 +19,8 @@ pub struct File {
     pub publication: PublicationTable,
     #[serde(default)]
     pub crl: CrlTable,
+    #[serde(default)]
+    pub ocsp: OcspTable,
     #[serde(default)]
     pub policy: PolicyTable,
     #[serde(default)]
@@ -94,6 +97,26 @@ impl Default for CrlTable {
             clock_skew_s: 600,
             freshest: Vec::new(),
             issuing_distribution_point: Vec::new(),
+        }
+    }
+}
+
+/// `[ocsp]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OcspTable {
+    pub enabled: bool,
+    pub validity_s: u64,
+    pub responder_validity_s: u64,
+}
+
+impl Default for OcspTable {
+    fn default() -> Self {
+        let OcspSettings { enabled, validity, responder_validity } = OcspSettings::default();
+        Self {
+            enabled,
+            validity_s: validity.as_secs(),
+            responder_validity_s: responder_validity.as_secs(),
         }
     }
 }

@@ -1,0 +1,99 @@
+//! Rooms: how much of each kind of work that may block runs at a time.
+//!
+//! Each kind has threads of its own, so that none waits for another's: looking something up never
+//! for the key, and revoking a certificate neither for the key nor for an exit module. Enter at
+//! [`Room::enter`].
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::fault::Fault;
+
+/// Threads for look-ups in the store, and for fetching requests.
+const LOOK_UP_THREADS: usize = 4;
+
+/// Explanations at a time. One reads through the whole log for the events of a request, and holds a
+/// reader of the store for as long.
+const EXPLANATIONS: usize = 1;
+
+/// Threads that look revocation lists up for relying parties: anybody can be one.
+const RELYING_THREADS: usize = 2;
+
+/// Threads that answer OCSP. Anybody can ask, and an answer that is not kept is a signature.
+const OCSP_THREADS: usize = 2;
+
+/// OCSP requests that run or wait for a thread; the next one is told to try later. A thread makes
+/// thousands of answers in a second, so that the last of them waits well below one.
+pub(crate) const OCSP_IN_FLIGHT_MAX: usize = 256;
+
+/// Threads for managing exit modules, which may take as long as a module does.
+const MANAGE_THREADS: usize = 4;
+
+/// Threads for officers' orders that need no key: refusing, changing, revoking, releasing.
+const ORDER_THREADS: usize = 2;
+
+/// Threads for officers' orders that need the CA's key, and may take as long as it does: approving,
+/// resubmitting, making revocation lists.
+const KEY_THREADS: usize = 4;
+
+/// Threads that read files for answers, a piece at a time.
+const FILE_THREADS: usize = 2;
+
+/// All rooms.
+pub(crate) struct Rooms {
+    pub(crate) look_up: Room,
+    pub(crate) explain: Room,
+    pub(crate) relying: Room,
+    pub(crate) ocsp: Room,
+    /// Who is in [`Rooms::ocsp`] or waits in front of it.
+    pub(crate) ocsp_queue: Room,
+    pub(crate) manage: Room,
+    pub(crate) order: Room,
+    pub(crate) key: Room,
+}
+
+impl Rooms {
+    /// Threads that may block: enough for all rooms to be full.
+    pub(crate) const THREADS: usize = LOOK_UP_THREADS
+        + EXPLANATIONS
+        + RELYING_THREADS
+        + OCSP_THREADS
+        + MANAGE_THREADS
+        + ORDER_THREADS
+        + KEY_THREADS
+        + FILE_THREADS;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            look_up: Room::of(LOOK_UP_THREADS),
+            explain: Room::of(EXPLANATIONS),
+            relying: Room::of(RELYING_THREADS),
+            ocsp: Room::of(OCSP_THREADS),
+            ocsp_queue: Room::of(OCSP_IN_FLIGHT_MAX),
+            manage: Room::of(MANAGE_THREADS),
+            order: Room::of(ORDER_THREADS),
+            key: Room::of(KEY_THREADS),
+        }
+    }
+}
+
+/// Room for some at a time.
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Room {
+    fn of(size: usize) -> Self {
+        Self(Arc::new(Semaphore::new(size)))
+    }
+
+    /// Waits in line, without a thread. The permit goes along with the work: a client that hangs up
+    /// makes no room while its work still runs.
+    pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        Arc::clone(&self.0).acquire_owned().await.map_err(|_closed| Fault::internal())
+    }
+
+    /// Comes in at once or not at all.
+    pub(crate) fn try_enter(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+}
