@@ -35,8 +35,9 @@ path, entries = sys.argv[1], int(sys.argv[2])
 reasons = [0, 1, 3, 4, 5, 6]
 database = sqlite3.connect(path)
 database.executemany(
-    'INSERT INTO revocation (request, ran, effective, reason, revoked, not_after, ca_key,'
-    ' crl_partition, serial) VALUES (?, 1700000000000, 1700000000000, ?, 1, 4000000000000, 0, 0, ?)',
+    'INSERT INTO revocation (request, ran, effective, reason, revoked, event, not_after,'
+    ' ca_key, crl_partition, serial)'
+    ' VALUES (?, 1700000000000, 1700000000000, ?, 1, 0, 4000000000000, 0, 0, ?)',
     ((place, reasons[place % 6], bytes([0x40 | random.getrandbits(6)]) + random.randbytes(15))
      for place in range(1, entries + 1)))
 database.commit()
