@@ -329,3 +329,77 @@ fn a_certificate_of_another_ca_is_not_taken_for_one_of_this() {
     );
     server.stop();
 }
+
+/// What `openssl ocsp` says of a certificate after asking at a path of the server.
+fn asked(ca: &Ca, server: &Served, certificate: &str, options: &[&str]) -> String {
+    let root = ca.home().join("ca.cert.pem");
+    let output = Command::new(tools::openssl())
+        .args(["ocsp", "-url", &format!("http://{}/ocsp", server.address())])
+        .args(options)
+        .arg("-issuer")
+        .arg(&root)
+        .arg("-CAfile")
+        .arg(&root)
+        .args(["-cert", certificate])
+        .output()
+        .unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(!said.contains("no nonce in response"), "{said}");
+    said.replace(&format!("{certificate}: "), "")
+}
+
+/// The same by `GET`, as caches know it: the head of the answer, and its octets.
+fn asked_in_path(ca: &Ca, server: &Served, certificate: &str) -> (String, Vec<u8>) {
+    let request = ca.scratch().join("request.der");
+    let root = ca.home().join("ca.cert.pem");
+    let (root, file) = (root.to_str().unwrap(), request.to_str().unwrap());
+    let args = ["ocsp", "-issuer", root, "-cert", certificate, "-no_nonce", "-reqout", file];
+    tools::run_ok(tools::openssl(), args, b"");
+    let encoded = tools::run_ok(Path::new("base64"), ["-w0", file], b"");
+    let encoded = text(&encoded).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    fetch(server, &format!("/ocsp/{encoded}"))
+}
+
+#[test]
+fn who_asks_by_ocsp_hears_of_a_revocation_before_the_next_list() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    let file = issue(&ca);
+    for options in [&["-nonce"][..], &["-no_nonce"]] {
+        let said = asked(&ca, &server, &file, options);
+        assert!(said.contains("Response verify OK") && said.contains("good\n"), "{said}");
+    }
+    let (status, good) = asked_in_path(&ca, &server, &file);
+    assert!(status.contains(" 200 "), "{status}");
+    // A cache would be given the same one again.
+    assert_eq!(asked_in_path(&ca, &server, &file).1, good);
+
+    ca.ok(&["cert", "revoke", "--file", &file, "--reason", "key-compromise"]);
+    let said = asked(&ca, &server, &file, &["-nonce"]);
+    assert!(said.contains("Response verify OK") && said.contains("revoked\n"), "{said}");
+    assert!(said.contains("keyCompromise"), "{said}");
+    let (_, revoked) = asked_in_path(&ca, &server, &file);
+    let answer = ca.scratch().join("answer.der");
+    std::fs::write(&answer, revoked).unwrap();
+    let said = tools::run_ok(
+        tools::openssl(),
+        ["ocsp", "-noverify", "-resp_text", "-respin", answer.to_str().unwrap()],
+        b"",
+    );
+    assert!(text(&said).contains("Cert Status: revoked"), "{}", text(&said));
+    // The responder is a certificate of this CA like others, and no template of the configuration.
+    let shown = ca.ok(&["cert", "list"]);
+    assert!(shown.contains("ocsp-responder"), "{shown}");
+    server.stop();
+}
+
+#[test]
+fn a_ca_that_is_told_so_answers_no_ocsp() {
+    let ca = Ca::init(&[]);
+    ca.configure("enabled = true\n# How long an answer", "enabled = false\n# How long an answer");
+    let server = ca.serve();
+    let file = issue(&ca);
+    let said = asked(&ca, &server, &file, &[]);
+    assert!(said.contains("unauthorized"), "{said}");
+    server.stop();
+}
