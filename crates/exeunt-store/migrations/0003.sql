@@ -56,6 +56,8 @@ ALTER TABLE certificate ADD COLUMN crl_partition INTEGER NOT NULL DEFAULT 0;
 -- NULL: it was given up before this version.
 ALTER TABLE abandoned_serial ADD COLUMN not_after INTEGER;
 ALTER TABLE abandoned_serial ADD COLUMN ca_key INTEGER NOT NULL DEFAULT 0;
+-- The last event of the log when it was given up.
+ALTER TABLE abandoned_serial ADD COLUMN after INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE intent ADD COLUMN not_after INTEGER; -- NULL: written before this version
 ALTER TABLE intent ADD COLUMN ca_key INTEGER NOT NULL DEFAULT 0;

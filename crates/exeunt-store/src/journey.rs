@@ -355,9 +355,9 @@ fn give_up(
     tx.execute(action, "DELETE FROM intent WHERE request = ?1", [sql_int(request.0)])?;
     tx.execute(
         action,
-        "INSERT INTO abandoned_serial (serial, request, at, not_after, ca_key)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-        (serial.as_be_bytes(), sql_int(request.0), at.0, not_after, ca_key),
+        "INSERT INTO abandoned_serial (serial, request, at, not_after, ca_key, after)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        (serial.as_be_bytes(), sql_int(request.0), at.0, not_after, ca_key, sql_int(tx.head().0)),
     )?;
     match was {
         Some((was, template)) => {

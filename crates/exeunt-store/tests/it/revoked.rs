@@ -120,6 +120,8 @@ fn a_delta_list_has_what_was_told_after_its_base_whatever_the_clock_said() {
     issue_all(&store, 1..=5);
     revoke(&store, 1, Reason::KeyCompromise, 1000);
     revoke(&store, 2, Reason::CertificateHold, 1000);
+    abandon(&store, 6, 0, 1000);
+    issue(&store, 7);
     let number = store.next_crl_number().unwrap();
     // The clock is put back while the base is made, and after it.
     revoke(&store, 3, Reason::KeyCompromise, 50);
@@ -127,6 +129,7 @@ fn a_delta_list_has_what_was_told_after_its_base_whatever_the_clock_said() {
     change(&store, RequestId(2), RevokeChange::Release, 60).unwrap();
     revoke(&store, 4, Reason::Superseded, 40);
     revoke(&store, 5, Reason::Superseded, 3000);
+    let given_up = abandon(&store, 8, 0, 30);
     let found = |base| {
         let since = Since { at: at(2000), base: CrlNumber(base) };
         let mut found = Vec::new();
@@ -136,7 +139,7 @@ fn a_delta_list_has_what_was_told_after_its_base_whatever_the_clock_said() {
         });
         found
     };
-    assert_eq!(found(number.0), [5, 3, 2, 4]);
+    assert_eq!(found(number.0), [5, 3, 2, 4, given_up.0]);
     assert_eq!(found(99), [5]);
 }
 
