@@ -102,6 +102,7 @@ fn compare(
 /// What a text literal that is an error code follows, line ends and blanks left out.
 const BEFORE_CODE: &[&str] = &[
     "code:",
+    "code =",
     "code.unwrap_or_else(||",
     "Failure::new(",
     "Failure::usage(",
@@ -212,9 +213,14 @@ mod tests {
             Failure::new(\"home-exists\", format!(\"{} is there\", path))
             Self::new(StatusCode::NOT_FOUND, \"path-unknown\", \"there\")
             Refusal { code: \"template-unknown\", status }
+            tracing::error!(
+                code = \"store-restored\", \"words\");
             let other = [\"no-code\", \"neither\"];
         ";
-        assert_eq!(error_codes(text), ["home-exists", "path-unknown", "template-unknown"]);
+        assert_eq!(
+            error_codes(text),
+            ["home-exists", "path-unknown", "template-unknown", "store-restored"]
+        );
     }
 
     #[test]
