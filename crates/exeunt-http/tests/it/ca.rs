@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use exeunt_api::Problem;
@@ -13,11 +14,11 @@ use exeunt_engine::{
     self_signed_root,
 };
 use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles, token_digest};
-use exeunt_keys::{KeyError, SoftwareKey, random_bytes};
+use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey, random_bytes};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy};
 use exeunt_store::Store;
 use exeunt_testkit::requests::openssl_request;
-use exeunt_types::{KeyAlgorithm, Serial, UnixMillis};
+use exeunt_types::{KeyAlgorithm, Serial, SignatureScheme, UnixMillis};
 use exeunt_x509::{KeyUsage, Name};
 use reqwest::blocking::{Client, ClientBuilder, RequestBuilder, Response};
 
@@ -68,6 +69,52 @@ impl Policy for GatedPolicy {
     }
 }
 
+/// The CA's key, which hangs as long as a test holds [`KeyDoor::hold`], as a token may.
+#[derive(Debug)]
+struct DoorKey {
+    key: SoftwareKey,
+    door: Arc<KeyDoor>,
+}
+
+impl SigningKey for DoorKey {
+    fn algorithm(&self) -> KeyAlgorithm {
+        self.key.algorithm()
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.key.scheme()
+    }
+
+    fn public_key_der(&self) -> &[u8] {
+        self.key.public_key_der()
+    }
+
+    fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.door.asked.fetch_add(1, Ordering::Relaxed);
+        let _open = self.door.open.lock();
+        self.key.sign(tbs)
+    }
+}
+
+/// In front of the CA's key.
+#[derive(Debug, Default)]
+pub struct KeyDoor {
+    asked: AtomicUsize,
+    open: Mutex<()>,
+}
+
+impl KeyDoor {
+    /// Lets no signature be made until the guard is dropped.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.open.lock().unwrap()
+    }
+
+    /// How many signatures were asked for.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
 /// The gate of a CA that was started with one.
 pub struct Gate {
     entered: Receiver<()>,
@@ -96,6 +143,7 @@ pub struct Ca {
     pub engine: Arc<Engine>,
     pub server: Option<Server>,
     pub home: tempfile::TempDir,
+    pub key: Arc<KeyDoor>,
 }
 
 /// What a test changes about its server.
@@ -144,6 +192,7 @@ impl Ca {
             not_after: now.plus(Duration::from_hours(24 * 400)),
         };
         let certificate = self_signed_root(&key, &profile, Serial::from_random([1; 16])).unwrap();
+        let door = Arc::<KeyDoor>::default();
         let (entered, is_in) = channel();
         let (open, gate) = channel();
         let policy = TemplatePolicy::new(
@@ -154,7 +203,7 @@ impl Ca {
         let parts = Parts {
             name: "edge".to_owned(),
             store: Store::open(&file).unwrap(),
-            key: Box::new(key),
+            key: Box::new(DoorKey { key, door: Arc::clone(&door) }),
             policy: Box::new(GatedPolicy { policy, entered, gate: Mutex::new(gate) }),
             clock: Box::new(SystemClock),
             entropy: Box::new(SystemEntropy),
@@ -165,7 +214,7 @@ impl Ca {
         };
         let engine = Engine::new(parts, &certificate, &Publication::default()).unwrap();
         engine.recover().unwrap();
-        let ca = Self { engine: Arc::new(engine), server: None, home };
+        let ca = Self { engine: Arc::new(engine), server: None, home, key: door };
         (ca, Gate { entered: is_in, open })
     }
 

@@ -1,6 +1,7 @@
 //! OCSP over HTTP: `openssl ocsp` asks, and judges what it is told.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::time::UNIX_EPOCH;
 
 use base64::Engine as _;
@@ -11,7 +12,7 @@ use exeunt_x509::{OcspRefusal, refuse_ocsp};
 use reqwest::Method;
 use reqwest::blocking::Response;
 
-use crate::ca::{Ca, Http, problem};
+use crate::ca::{Ca, Http, Raw, eventually, problem};
 
 /// Somebody from anywhere.
 fn stranger(ca: &Ca) -> Http {
@@ -200,4 +201,47 @@ fn what_does_not_arrive_as_http_is_a_problem() {
     assert_eq!(header(&refused, "allow"), "GET, HEAD");
     problem(refused, 405, "method-not-allowed");
     problem(http.get("/ocspx"), 401, "unauthorized");
+}
+
+#[test]
+fn one_too_many_is_told_to_try_later_and_nothing_else_waits() {
+    // As `OCSP_IN_FLIGHT_MAX` has it.
+    const IN_FLIGHT_MAX: usize = 256;
+    let ca = Ca::start();
+    let serial = issued(&ca);
+    ca.local().post("/v1/crls", "");
+    let asked = request(&ca, &serial, "-no_nonce");
+    // Nobody can answer before the responder has its certificate.
+    let hold = ca.key.hold();
+    let mut clients: Vec<_> = (0..=IN_FLIGHT_MAX).map(|_| ca.raw()).collect();
+    for client in &mut clients {
+        let length = asked.len();
+        client.write(&format!(
+            "POST /ocsp HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        ));
+        client.0.write_all(&asked).unwrap();
+        client.0.set_nonblocking(true).unwrap();
+    }
+    let has_answer = |it: &Raw| it.0.peek(&mut [0]).is_ok_and(|count| count == 1);
+    let at = eventually("an answer", || clients.iter().position(has_answer));
+    let body = |mut client: Raw| {
+        client.0.set_nonblocking(false).unwrap();
+        let mut answer = Vec::new();
+        client.0.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+        answer.split_off(end + 4)
+    };
+    let late = body(clients.remove(at));
+    assert_eq!(late, refuse_ocsp(OcspRefusal::TryLater));
+    let http = stranger(&ca);
+    assert_eq!(http.get("/crl/ca.crl").status(), 200);
+    assert_eq!(http.get("/ca/ca.crt").status(), 200);
+    assert_eq!(ca.remote().get("/v1/certificates").status(), 200);
+    revoke(&ca, &serial);
+    assert!(!clients.iter().any(has_answer));
+    drop(hold);
+    let answers: Vec<_> = clients.into_iter().map(body).collect();
+    assert!(answers.iter().all(|it| it.len() > late.len()));
+    assert_eq!(status(&ca, &serial, http.post("/ocsp", asked)), "revoked");
 }

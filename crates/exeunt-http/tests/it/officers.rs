@@ -12,7 +12,7 @@ use exeunt_testkit::foreign::openssl_verify;
 use exeunt_types::{EventKind, EventSeq, RequestId, UnixMillis};
 use reqwest::blocking::Response;
 
-use crate::ca::{Ca, Http, Wanted, problem};
+use crate::ca::{Ca, Http, Wanted, eventually, problem};
 
 fn put(http: &Http, path: &str, body: &'static str) -> Response {
     http.send(http.client.put(format!("{}{path}", http.base)).body(body))
@@ -219,6 +219,26 @@ fn approvals_that_hang_hold_up_nobody_who_needs_no_key() {
         let mut answers: Vec<u16> = answers.collect();
         answers.sort_unstable();
         assert_eq!(answers, [200, 409, 409, 409, 409, 409]);
+    });
+}
+
+#[test]
+fn lists_that_wait_for_the_key_hold_up_no_revocation() {
+    let ca = Ca::start();
+    let serial = issued(&ca);
+    let (local, remote) = (ca.local(), ca.remote());
+    let before = ca.key.asked();
+    let hold = ca.key.hold();
+    std::thread::scope(|scope| {
+        let made: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| ca.local().post("/v1/crls", "").status())).collect();
+        eventually("a list at the key", || (before < ca.key.asked()).then_some(()));
+        let path = format!("/v1/certificates/{serial}/revoke");
+        assert_eq!(local.post(&path, "").status(), 200);
+        assert_eq!(local.get("/v1/exits").status(), 200);
+        assert_eq!(remote.post("/v1/requests/1/retrieve", "").status(), 200);
+        drop(hold);
+        assert!(made.into_iter().all(|it| it.join().unwrap() == 200));
     });
 }
 
