@@ -8,10 +8,7 @@ use exeunt_api::{
     AttributesOrder, Denied, DenyOrder, ExtensionOrder, PublishOrder, RevokeOrder, Revoked,
 };
 use exeunt_engine::{Blame, Caller, CrlError, Engine, OfficerError, Outcome, Submitted, Which};
-use exeunt_types::{
-    CrlKind, EventSeq, OfficerExtension, RequestId, RevocationReason, Serial, SubjectKey,
-    UnixMillis,
-};
+use exeunt_types::{CrlKind, OfficerExtension, RequestId, RevocationReason, Serial, UnixMillis};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -21,14 +18,8 @@ use crate::fault::Fault;
 use crate::handler::{Edge, blocking, look_up};
 use crate::manage::local;
 use crate::rooms::Room;
+use crate::submit::Telling;
 use crate::{body, rows, submit};
-
-/// Events that are read at once to find the one of a decision.
-const EVENTS_PER_PAGE: usize = 256;
-
-/// Most pages of events that are read to find the one of a decision: thousands of other events. Where
-/// there are more, the answer does not wait.
-const EVENT_PAGES_MAX: usize = 16;
 
 /// What is at a path below a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,47 +136,13 @@ where
 {
     let before_it = edge.engine.store().head();
     let decided = in_room(edge, &edge.rooms.key, decide).await?;
-    if let Some(before_reply) = &edge.before_reply {
-        let event = match &decided {
-            Ok(Submitted { outcome: Outcome::Issued { event, .. }, .. }) => Some(*event),
-            // Whatever else was decided, and some failures, are events, too.
-            _ => event_of(edge, id, before_it).await?,
-        };
-        if let Some(event) = event {
-            submit::wait_until_told(before_reply, event).await;
-        }
-    }
-    Ok(submit::answer(decided?))
-}
-
-/// The newest event of a request after the given one, if there is any. The decision has been made, so
-/// that trouble in reading is for the log and no answer to whoever asked for it.
-async fn event_of(
-    edge: &Arc<Edge>,
-    id: RequestId,
-    after: EventSeq,
-) -> Result<Option<EventSeq>, Fault> {
-    let find = move |edge: &Edge| {
-        let (mut after, mut found) = (after, None);
-        for _ in 0..EVENT_PAGES_MAX {
-            match edge.engine.store().events_after(after, EVENTS_PER_PAGE) {
-                Ok(events) => {
-                    let of_it = |it: &SubjectKey| *it == SubjectKey::Request(id);
-                    found = events.iter().rfind(|it| of_it(&it.subject)).map(|it| it.seq).or(found);
-                    match events.last() {
-                        Some(last) if events.len() == EVENTS_PER_PAGE => after = last.seq,
-                        _ => break,
-                    }
-                }
-                Err(err) => {
-                    tracing::error!(code = err.code(), request = id.0, error = %err, "the event of a decision was not found");
-                    break;
-                }
-            }
-        }
-        found
+    let telling = match &decided {
+        Ok(Submitted { outcome: Outcome::Issued { event, .. }, .. }) => Telling::Event(*event),
+        // Whatever else was decided, and some failures, are events, too.
+        _ => Telling::Of { request: id, after: before_it },
     };
-    blocking(edge, &edge.rooms.look_up, find).await
+    submit::wait_until_told(edge, telling).await;
+    Ok(submit::answer(decided?))
 }
 
 /// `/v1/certificates/{serial}/{part}`.

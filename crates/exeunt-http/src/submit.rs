@@ -9,7 +9,7 @@ use exeunt_engine::{
     AttributeError, Blame, Caller, Engine, Outcome, Submission, SubmitError, Submitted,
     parse_attributes,
 };
-use exeunt_types::{EventSeq, RequestId};
+use exeunt_types::{EventSeq, RequestId, SubjectKey};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
@@ -18,14 +18,20 @@ use tokio::time::Instant;
 
 use crate::answer::{Answer, json, pem, rfc3339};
 use crate::body;
-use crate::exits::BeforeReply;
 use crate::fault::Fault;
-use crate::handler::Edge;
+use crate::handler::{Edge, blocking};
 use crate::query::SubmitQuery;
 use crate::rows;
 
 /// How often an answer that waits looks whether the modules have been told.
 const TOLD_POLL: Duration = Duration::from_millis(5);
+
+/// Events that are read at once to find the one of a decision.
+const EVENTS_PER_PAGE: usize = 256;
+
+/// Most pages of events that are read to find the one of a decision: thousands of other events. Where
+/// there are more, the answer does not wait.
+const EVENT_PAGES_MAX: usize = 16;
 
 /// Reads the request and has a worker carry it out.
 pub(crate) async fn submit(
@@ -46,16 +52,37 @@ pub(crate) async fn submit(
     let job = Job { submission, form, sender };
     edge.workers.run(job).map_err(|_| Fault::busy())?;
     // A job that ends without a word has panicked, and the worker has logged it.
-    let Decided { answer, event } = receiver.await.map_err(|_| Fault::internal())?;
-    if let (Some(before), Some(event)) = (&edge.before_reply, event) {
-        wait_until_told(before, event).await;
+    let Decided { answer, telling } = receiver.await.map_err(|_| Fault::internal())?;
+    if let Some(telling) = telling {
+        wait_until_told(edge, telling).await;
     }
     answer
 }
 
+/// Which event tells of a decision.
+pub(crate) enum Telling {
+    /// This one.
+    Event(EventSeq),
+    /// The newest one of the request after that, if there is one.
+    Of {
+        /// The request.
+        request: RequestId,
+        /// An event before the decision.
+        after: EventSeq,
+    },
+}
+
 /// Waits on the timer, so that neither a thread nor the workers are held up. It changes nothing of
 /// the answer, whatever comes of it.
-pub(crate) async fn wait_until_told(before: &BeforeReply, event: EventSeq) {
+pub(crate) async fn wait_until_told(edge: &Arc<Edge>, telling: Telling) {
+    let Some(before) = &edge.before_reply else { return };
+    let event = match telling {
+        Telling::Event(event) => Some(event),
+        // Where everything was told there is nothing to look for.
+        Telling::Of { .. } if (before.told)(edge.engine.store().head()) => None,
+        Telling::Of { request, after } => event_of(edge, request, after).await,
+    };
+    let Some(event) = event else { return };
     let until = Instant::now() + before.limit;
     while !(before.told)(event) {
         let now = Instant::now();
@@ -67,11 +94,36 @@ pub(crate) async fn wait_until_told(before: &BeforeReply, event: EventSeq) {
     }
 }
 
+/// The newest event of a request after the given one, of the first page that has any. The decision has
+/// been made, so that trouble in reading is for the log and no answer to whoever asked for it.
+async fn event_of(edge: &Arc<Edge>, request: RequestId, after: EventSeq) -> Option<EventSeq> {
+    let find = move |edge: &Edge| {
+        let mut after = after;
+        for _ in 0..EVENT_PAGES_MAX {
+            let events = match edge.engine.store().events_after(after, EVENTS_PER_PAGE) {
+                Ok(events) => events,
+                Err(err) => {
+                    let request = request.0;
+                    tracing::error!(code = err.code(), request, error = %err, "looking for an event");
+                    return None;
+                }
+            };
+            let is_of_it = |subject: &SubjectKey| *subject == SubjectKey::Request(request);
+            if let Some(found) = events.iter().rfind(|it| is_of_it(&it.subject)) {
+                return Some(found.seq);
+            }
+            after = events.last()?.seq;
+        }
+        None
+    };
+    blocking(edge, &edge.rooms.look_up, find).await.unwrap_or_default()
+}
+
 /// What came of a submission.
 struct Decided {
     answer: Result<Answer, Fault>,
-    /// The event that tells of it, or a later one; none where nothing was written.
-    event: Option<EventSeq>,
+    /// The event that tells of it; none where nothing was written.
+    telling: Option<Telling>,
 }
 
 /// A submission on its way through a worker.
@@ -89,21 +141,21 @@ pub(crate) fn carry_out(engine: &Engine, batch: Vec<Job>) {
         submissions.push(submission);
         senders.push((form, sender));
     }
+    let after = engine.store().head();
     for (result, (form, sender)) in engine.submit_all(submissions).into_iter().zip(senders) {
-        // Only of a certificate is the event's number at hand. The others were committed before, so
-        // that their event is not after the head.
+        // Only of a certificate is the event's number at hand.
         let decided = match result {
             Ok(submitted) => {
-                let event = match submitted.outcome {
-                    Outcome::Issued { event, .. } => event,
-                    _ => engine.store().head(),
+                let telling = match submitted.outcome {
+                    Outcome::Issued { event, .. } => Telling::Event(event),
+                    _ => Telling::Of { request: submitted.request, after },
                 };
-                Decided { answer: Ok(answer(submitted)), event: Some(event) }
+                Decided { answer: Ok(answer(submitted)), telling: Some(telling) }
             }
             Err(err) => {
                 log(&err);
-                let event = err.request().map(|_| engine.store().head());
-                Decided { answer: Err(Fault::submit(&err, form)), event }
+                let telling = err.request().map(|request| Telling::Of { request, after });
+                Decided { answer: Err(Fault::submit(&err, form)), telling }
             }
         };
         // When the client has hung up nobody hears, and the certificate is recorded all the same.
