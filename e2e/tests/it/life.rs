@@ -403,3 +403,26 @@ fn a_ca_that_is_told_so_answers_no_ocsp() {
     assert!(said.contains("unauthorized"), "{said}");
     server.stop();
 }
+
+#[test]
+fn revoked_and_released_at_once_subscribers_hear_both_in_order_and_a_state_target_ends_right() {
+    let ca = Ca::init(&[]);
+    let heard = listen(&ca);
+    let server = ca.serve();
+    let file = issue(&ca);
+    heard_of_request(&heard, &[ISSUED]);
+    // Nobody listens meanwhile, so that both lie there together.
+    ca.ok(&["exit", "disable", "record"]);
+    for _ in 0..3 {
+        ca.ok(&["cert", "revoke", "--file", &file, "--reason", "certificate-hold"]);
+        ca.ok(&["cert", "unrevoke", "--file", &file]);
+    }
+    ca.ok(&["exit", "enable", "record"]);
+    let both = [REVOKED, UNREVOKED].repeat(3);
+    heard_of_request(&heard, &[&[ISSUED], &both[..]].concat());
+    // What the last event said is so, and the list that everybody gets says the same.
+    assert_eq!(json(&ca, &["request", "show", "1"])["disposition"], "issued");
+    ca.ok(&["crl", "publish"]);
+    assert_eq!(json(&ca, &["crl", "show"])["entries"].as_array().map(Vec::len), Some(0));
+    server.stop();
+}

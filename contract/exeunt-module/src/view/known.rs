@@ -198,7 +198,7 @@ pub const PROPERTIES: &[Property] = &[
     each(ByCertificate, filled(System, "CertState", LONG, "its state: 3 valid, 4 expired")),
     each(ByCertificate, filled(System, "CertSuffix", STRING, "what its file's name ends in: nothing for 0, else its index in brackets")),
     each(ByCertificate, filled(System, "RawCRL", BINARY, "its base revocation list that holds now, in DER")),
-    each(ByCertificate, filled(System, "RawDeltaCRL", BINARY, "its delta revocation list; while there are none, no such index (0x80070002)")),
+    each(ByCertificate, filled(System, "RawDeltaCRL", BINARY, "its delta revocation list; while deltas are off, no such index (0x80070002)")),
     each(ByCertificate, filled(System, "CRLIndex", LONG, "index of the first certificate with the same key, which names the list")),
     each(ByCertificate, filled(System, "CRLState", LONG, "state of its revocation list: 1 another certificate's, 3 published, 4 the certificate has expired")),
     each(ByCertificate, filled(System, "CRLSuffix", STRING, "what the name of the list's file ends in: nothing for 0, else its index in brackets")),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::settings::ListFacts;
+use exeunt_module::view::View;
 use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord};
 
 /// A store in `folder` whose newest list has that kind, number and length; its file says the number.
@@ -99,4 +100,55 @@ fn a_delta_that_nothing_will_follow_is_handed_out_until_its_end() {
     assert!(has_delta(false, 9_000));
     assert!(!has_delta(false, 9_001));
     assert!(has_delta(true, 9_001));
+}
+
+#[test]
+fn no_crl_yet_is_a_skip_not_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let snapshots = snapshots(folder.path(), &store, true);
+    let reason = [("Reason".to_owned(), "the token is gone".to_owned())];
+    store.crl_failed(&reason, UnixMillis(1_000)).unwrap();
+    let failed = store.event(EventSeq(1)).unwrap().unwrap();
+    let event = snapshots.event(&failed, 1, false, UnixMillis(5_000));
+    assert_eq!(event.detail.string("Reason").unwrap(), "the token is gone");
+    let reads = |name| {
+        let system = snapshots.system_for(name, UnixMillis(5_000));
+        View::of_system(&system)
+            .certificate_property(name, None)
+            .map(|_| ())
+            .map_err(|it| it.code())
+    };
+    assert_eq!(reads("RawCRL"), Err("property-empty"));
+    assert_eq!(reads("RawDeltaCRL"), Err("property-empty"));
+    assert_eq!(reads("CRLState"), Ok(()));
+
+    // One whose file is gone is as good as none.
+    add(folder.path(), &store, CrlKind::Base, 1, 1);
+    assert_eq!(reads("RawCRL"), Ok(()));
+    std::fs::remove_file(folder.path().join("1-0-0-base.crl")).unwrap();
+    assert_eq!(reads("RawCRL"), Err("property-empty"));
+}
+
+/// A target that writes what it is given keeps the newest, because no event brings an older one.
+#[test]
+fn a_crl_number_never_goes_backwards_at_a_target_whatever_the_node_or_the_order_of_retries() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let mut newest = 0;
+    for round in 1..=3 {
+        for number in newest + 1..=newest + 3 {
+            add(folder.path(), &store, CrlKind::Base, number, 1);
+        }
+        newest += 3;
+        // Another node has snapshots of its own, and tells in an order of its own.
+        let nodes = [(); 2].map(|()| snapshots(folder.path(), &store, true));
+        for seq in [newest, 1, newest - 1, 2, newest, 1] {
+            for node in &nodes {
+                let logged = store.event(EventSeq(seq)).unwrap().unwrap();
+                let told = node.event(&logged, round, false, UnixMillis(5_000));
+                assert_eq!(told.system.binary("RawCRL").unwrap(), newest.to_string().as_bytes());
+            }
+        }
+    }
 }
