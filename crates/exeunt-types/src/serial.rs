@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A positive certificate serial number, 1 to 20 octets, big-endian, no leading zero octet.
+/// A positive certificate serial number: the 1 to 20 octets of its DER integer, big-endian. The first
+/// one is zero only where the next has its top bit set; other CAs give such numbers out, ours never.
 ///
 /// The constructors are the only way to get one, so a `Serial` in hand is valid
 /// (RFC 5280, section 4.1.2.2).
@@ -19,8 +20,8 @@ pub enum SerialError {
     /// No octet at all.
     #[error("serial number is empty")]
     Empty,
-    /// The first octet is zero.
-    #[error("serial number starts with a zero octet")]
+    /// The first octet is zero, and not needed.
+    #[error("serial number starts with a zero octet that it does not need")]
     LeadingZero,
     /// The top bit is set.
     #[error("serial number is negative")]
@@ -60,7 +61,7 @@ impl Serial {
         let len = bytes.len();
         match bytes {
             [] => return Err(SerialError::Empty),
-            [0, ..] => return Err(SerialError::LeadingZero),
+            [0] | [0, 0..=0x7f, ..] => return Err(SerialError::LeadingZero),
             [0x80..=0xff, ..] => return Err(SerialError::Negative),
             _ if Self::OCTETS_MAX < len => return Err(SerialError::TooLong { len }),
             _ => (),
@@ -70,7 +71,8 @@ impl Serial {
         Ok(Self { len: u8::try_from(len).expect("BUG: checked against OCTETS_MAX"), octets })
     }
 
-    /// Reads the plain hexadecimal text that [`fmt::Display`] writes; upper case is accepted.
+    /// Reads the plain hexadecimal text that [`fmt::Display`] writes; upper case is accepted, and so is
+    /// the number without the zero octet that its DER needs, as some tools write it.
     ///
     /// # Errors
     ///
@@ -84,8 +86,11 @@ impl Serial {
             b'0'..=b'9' => digit - b'0',
             _ => (digit | 0x20) - b'a' + 10,
         };
-        let octets: Vec<u8> =
+        let mut octets: Vec<u8> =
             digits.chunks_exact(2).map(|pair| value(pair[0]) << 4 | value(pair[1])).collect();
+        if octets.first().is_some_and(|it| 0x80 <= *it) {
+            octets.insert(0, 0);
+        }
         Self::from_be_bytes(&octets)
     }
 
@@ -133,8 +138,21 @@ mod tests {
 
     #[test]
     fn a_serial_is_positive_and_minimal() {
-        check(&[0], &expect!["error: serial number starts with a zero octet"]);
+        for needless in [&[0][..], &[0, 0x7f], &[0, 0, 0x80]] {
+            assert_eq!(Serial::from_be_bytes(needless), Err(SerialError::LeadingZero));
+        }
         check(&[0x80], &expect!["error: serial number is negative"]);
+    }
+
+    #[test]
+    fn a_zero_octet_stands_where_the_number_would_be_negative_without_it() {
+        check(&[0, 0x80], &expect!["0080"]);
+        check(&[0, 0xff, 1], &expect!["00ff01"]);
+        assert_eq!(Serial::from_hex("00F8eb"), Serial::from_hex("f8eb"));
+        assert_eq!(Serial::from_hex("f8eb").unwrap().as_be_bytes(), [0, 0xf8, 0xeb]);
+        assert_eq!(Serial::from_hex("0012"), Err(SerialError::LeadingZero));
+        let full = "ff".repeat(Serial::OCTETS_MAX);
+        assert_eq!(Serial::from_hex(&full), Err(SerialError::TooLong { len: 21 }));
     }
 
     #[test]

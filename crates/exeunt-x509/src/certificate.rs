@@ -304,7 +304,7 @@ fn made_key_identifier(spki: &[u8]) -> Result<Vec<u8>, CertificateError> {
 ///
 /// # Errors
 ///
-/// [`CertificateError`]; serials that need a leading zero octet are among what is not supported.
+/// [`CertificateError`]; serials of more than 20 octets are among what is not supported.
 pub fn parse_certificate(input: &[u8]) -> Result<Certificate, CertificateError> {
     if 2 * CERTIFICATE_BYTES_MAX < input.len() {
         return Err(CertificateError::TooLarge);

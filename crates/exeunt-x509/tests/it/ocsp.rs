@@ -69,8 +69,11 @@ fn what_openssl_asks_is_read() {
     let request = parse_ocsp_request(&signed).unwrap();
     assert_eq!((request.nonce, request.certificates[0].serial()), (None, Some(serial(1))));
     assert!(is_of(&request.certificates[0], &issuer));
-    // A serial number that needs a zero octet before it is none of ours, and asking for it no fault.
     let foreign = ask(&openssl, "-serial 0x80");
+    let request = parse_ocsp_request(&foreign).unwrap();
+    assert_eq!(request.certificates[0].serial(), Serial::from_be_bytes(&[0, 0x80]).ok());
+    // One that no conforming CA gives out is none of ours, and asking for it no fault.
+    let foreign = ask(&openssl, &format!("-serial 0x{}", "ff".repeat(20)));
     let request = parse_ocsp_request(&foreign).unwrap();
     assert_eq!((request.certificates[0].serial(), request.nonce.is_some()), (None, true));
 }
