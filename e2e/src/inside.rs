@@ -51,7 +51,6 @@ impl Inside {
         let parts = Parts {
             name: "Bench".to_owned(),
             store: store.clone(),
-            key: Box::new(key),
             policy: Box::new(policy()),
             clock: Box::new(Now),
             entropy: Box::new(Random),
@@ -60,8 +59,9 @@ impl Inside {
             crl_folder: home.join("crls"),
             ocsp: exeunt_engine::OcspSettings::default(),
         };
-        let engine =
-            Engine::new(parts, certificate.der(), &Publication::default()).expect("an engine");
+        let der = certificate.der().to_vec();
+        let entry = exeunt_engine::CaEntry { certificate: der, key: Some(Box::new(key)) };
+        let engine = Engine::new(parts, vec![entry], &Publication::default()).expect("an engine");
         let facts = CaFacts {
             name: "Bench".to_owned(),
             machine_dns_name: "bench".to_owned(),

@@ -1,12 +1,15 @@
 //! Step 2 of the journey: what the certificate will say, built and linted. Pure but for the serial
 //! number that is drawn.
 
+use std::sync::Arc;
+
 use exeunt_types::{OfficerExtension, Serial, UnixMillis};
 use exeunt_x509::{
     BuildError, CERTIFICATE_BYTES_MAX, CertificateFields, CertificationRequest, Extension, Finding,
-    build_tbs, lint_tbs,
+    Issuer, build_tbs, lint_tbs,
 };
 
+use crate::ca::CaCertificate;
 use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::officer_extension;
@@ -18,6 +21,8 @@ const SIGNATURE_BYTES_MAX: usize = 8_192;
 
 /// Bytes that passed the lints, with the serial that is in them.
 pub(crate) struct Linted {
+    /// The certificate whose key is to sign.
+    pub(crate) ca: Arc<CaCertificate>,
     pub(crate) serial: Serial,
     pub(crate) tbs: Vec<u8>,
     pub(crate) not_before: UnixMillis,
@@ -28,6 +33,7 @@ impl Engine {
     /// Step 2. The inner error is the list of findings: the request cannot become a good certificate.
     pub(crate) fn build(
         &self,
+        ca: &Arc<CaCertificate>,
         request: &CertificationRequest,
         plan: &Plan,
         officers: &[OfficerExtension],
@@ -38,14 +44,14 @@ impl Engine {
             .serial_octets()
             .map(Serial::from_random)
             .map_err(|source| SubmitError::Entropy { source })?;
-        let (not_before, not_after) = self.validity(plan, now)?;
+        let (not_before, not_after) = validity(ca.issuer(), plan, now)?;
         let mut extensions =
-            self.extensions(request, plan).map_err(|source| SubmitError::Build { source })?;
+            extensions(ca, request, plan).map_err(|source| SubmitError::Build { source })?;
         officer_extension::apply(&mut extensions, officers);
         let tbs = build_tbs(&CertificateFields {
             serial,
-            scheme: self.key.scheme(),
-            issuer: self.issuer.name(),
+            scheme: ca.key().scheme(),
+            issuer: ca.issuer().name(),
             subject: &plan.subject,
             not_before,
             not_after,
@@ -57,47 +63,48 @@ impl Engine {
             let message = format!("certificate is larger than {CERTIFICATE_BYTES_MAX} octets");
             return Ok(Err(vec![Finding { code: "certificate-too-large", message }]));
         }
-        Ok(lint_tbs(&tbs, Some(&self.issuer)).map(|()| Linted {
+        Ok(lint_tbs(&tbs, Some(ca.issuer())).map(|()| Linted {
+            ca: Arc::clone(ca),
             serial,
             tbs,
             not_before: UnixMillis::from_unix_seconds(not_before),
             not_after: UnixMillis::from_unix_seconds(not_after),
         }))
     }
+}
 
-    /// First and last second of validity, both inclusive (RFC 5280, section 4.1.2.5), inside the
-    /// CA's own, as the original cuts them.
-    fn validity(&self, plan: &Plan, now: UnixMillis) -> Result<(i64, i64), SubmitError> {
-        let seconds = |it: std::time::Duration| i64::try_from(it.as_secs()).unwrap_or(i64::MAX);
-        let now = now.unix_seconds();
-        if now < self.issuer.not_before() || self.issuer.not_after() < now {
-            return Err(SubmitError::CaNotValid);
-        }
-        let not_before = now.saturating_sub(seconds(plan.backdate)).max(self.issuer.not_before());
-        let not_after = now.saturating_add(seconds(plan.validity)).saturating_sub(1);
-        Ok((not_before, not_after.min(self.issuer.not_after())))
+/// First and last second of validity, both inclusive (RFC 5280, section 4.1.2.5), inside the
+/// CA's own, as the original cuts them.
+fn validity(issuer: &Issuer, plan: &Plan, now: UnixMillis) -> Result<(i64, i64), SubmitError> {
+    let seconds = |it: std::time::Duration| i64::try_from(it.as_secs()).unwrap_or(i64::MAX);
+    let now = now.unix_seconds();
+    if now < issuer.not_before() || issuer.not_after() < now {
+        return Err(SubmitError::CaNotValid);
     }
+    let not_before = now.saturating_sub(seconds(plan.backdate)).max(issuer.not_before());
+    let not_after = now.saturating_add(seconds(plan.validity)).saturating_sub(1);
+    Ok((not_before, not_after.min(issuer.not_after())))
+}
 
-    fn extensions(
-        &self,
-        request: &CertificationRequest,
-        plan: &Plan,
-    ) -> Result<Vec<Extension>, BuildError> {
-        let mut extensions = Vec::with_capacity(self.fixed_extensions.len() + 5);
-        extensions.push(Extension::basic_constraints(false, None));
-        extensions.push(Extension::key_usage(plan.key_usage));
-        if !plan.extended_key_usage.is_empty() {
-            extensions.push(Extension::extended_key_usage(&plan.extended_key_usage));
-        }
-        let identifier = Extension::subject_key_identifier(request.spki_der())
-            .map_err(|source| BuildError::PublicKey { source: source.into() })?;
-        extensions.push(identifier);
-        let names = &plan.subject_alternative_names;
-        if !names.is_empty() {
-            // Critical when the subject is empty (RFC 5280, section 4.2.1.6).
-            extensions.push(Extension::subject_alternative_name(names, plan.subject.is_empty()));
-        }
-        extensions.extend(self.fixed_extensions.iter().cloned());
-        Ok(extensions)
+fn extensions(
+    ca: &CaCertificate,
+    request: &CertificationRequest,
+    plan: &Plan,
+) -> Result<Vec<Extension>, BuildError> {
+    let mut extensions = Vec::with_capacity(ca.fixed_extensions().len() + 5);
+    extensions.push(Extension::basic_constraints(false, None));
+    extensions.push(Extension::key_usage(plan.key_usage));
+    if !plan.extended_key_usage.is_empty() {
+        extensions.push(Extension::extended_key_usage(&plan.extended_key_usage));
     }
+    let identifier = Extension::subject_key_identifier(request.spki_der())
+        .map_err(|source| BuildError::PublicKey { source: source.into() })?;
+    extensions.push(identifier);
+    let names = &plan.subject_alternative_names;
+    if !names.is_empty() {
+        // Critical when the subject is empty (RFC 5280, section 4.2.1.6).
+        extensions.push(Extension::subject_alternative_name(names, plan.subject.is_empty()));
+    }
+    extensions.extend(ca.fixed_extensions().iter().cloned());
+    Ok(extensions)
 }

@@ -313,7 +313,7 @@ impl Engine {
         }
         let number =
             self.store.next_crl_number().map_err(store(None, "numbering the revocation list"))?;
-        let ca_not_before = UnixMillis::from_unix_seconds(self.issuer.not_before());
+        let ca_not_before = UnixMillis::from_unix_seconds(self.ca.current().issuer().not_before());
         let plan = |&kind: &CrlKind| {
             // The date is for what was named: a delta that comes along keeps its own pace.
             let comes_along = kind == CrlKind::Delta && !order.delta;
@@ -350,13 +350,13 @@ impl Engine {
             CrlKind::Base | CrlKind::Delta => &[],
         };
         let fields = CrlFields {
-            scheme: self.key.scheme(),
-            issuer: self.issuer.name(),
+            scheme: self.ca.current().key().scheme(),
+            issuer: self.ca.current().issuer().name(),
             this_update: times.this_update.unix_seconds(),
             next_update: times.next_update.unix_seconds(),
             number,
             base: min_base,
-            authority_key_identifier: self.issuer.key_identifier(),
+            authority_key_identifier: self.ca.current().issuer().key_identifier(),
             issuing_distribution_point: Some(&point).filter(|it| !it.uris.is_empty()),
             freshest_crl,
             next_publish: Some(times.next_publish.unix_seconds()),
@@ -381,12 +381,13 @@ impl Engine {
     ) -> Result<CrlRecord, CrlError> {
         let Written { plan, mut tbs, tbs_length, entries } = written;
         let Plan { line, number, min_base, times, .. } = plan;
-        let scheme = self.key.scheme();
-        let signature = self
-            .key
+        let ca = self.ca.current();
+        let scheme = ca.key().scheme();
+        let signature = ca
+            .key()
             .sign_reader(&mut tbs.reader()?)
             .map_err(|source| CrlError::Sign { number, source })?;
-        let (spki, key) = (self.issuer.spki_der(), self.issuer.key());
+        let (spki, key) = (ca.issuer().spki_der(), ca.issuer().key());
         verify_reader(spki, key, scheme, &mut tbs.reader()?, &signature)
             .map_err(|source| CrlError::Signature { number, source })?;
         let CrlTimes { this_update, next_update, this_publish, next_publish } = times;

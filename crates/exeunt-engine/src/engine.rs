@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use exeunt_keys::{KeyError, SigningKey};
+use exeunt_keys::KeyError;
 use exeunt_store::{Store, StoreError};
 use exeunt_types::{Intent, UnixMillis};
 use exeunt_x509::{CertificateError, Extension, GeneralName, GeneralNameError, Issuer};
 
+use crate::ca::{Ca, CaEntry};
 use crate::crl::{CrlRuns, CrlSettings};
 use crate::ocsp::{Ocsp, OcspSettings};
 use crate::policy::Policy;
@@ -53,6 +54,12 @@ pub enum EngineError {
     /// The certificate is for another key.
     #[error("the CA's certificate and its private key do not belong together")]
     KeyMismatch,
+    /// There is none.
+    #[error("the CA has no certificate")]
+    NoCertificate,
+    /// The index of a certificate has 16 bits, as the original has it.
+    #[error("the CA has more certificates than can be counted")]
+    TooManyCertificates,
     /// Addresses that cannot go into a certificate or a revocation list.
     #[error("the configured addresses for certificates or revocation lists cannot be used")]
     Publication {
@@ -80,6 +87,8 @@ impl EngineError {
         match self {
             Self::Certificate { .. } => "ca-certificate-invalid",
             Self::KeyMismatch => "ca-key-mismatch",
+            Self::NoCertificate => "ca-certificate-missing",
+            Self::TooManyCertificates => "ca-certificates-too-many",
             Self::Publication { .. } => "ca-publication-invalid",
             Self::Ocsp { .. } => "ca-ocsp-invalid",
             Self::Recovery { source } => source.code(),
@@ -101,8 +110,6 @@ pub struct Parts {
     pub name: String,
     /// Where facts become durable.
     pub store: Store,
-    /// The CA's private key.
-    pub key: Box<dyn SigningKey>,
     /// Decides what is issued.
     pub policy: Box<dyn Policy>,
     /// The time.
@@ -123,13 +130,10 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) store: Store,
-    pub(crate) key: Box<dyn SigningKey>,
-    pub(crate) issuer: Issuer,
+    pub(crate) ca: Ca,
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) entropy: Box<dyn Entropy>,
-    /// AKI, CDP and AIA are the same in every certificate and are encoded once.
-    pub(crate) fixed_extensions: Vec<Extension>,
     pub(crate) check_signatures: bool,
     pub(crate) crls: CrlSettings,
     pub(crate) crl_folder: PathBuf,
@@ -149,38 +153,20 @@ impl Engine {
     /// [`EngineError`] when certificate, key and addresses do not make a CA.
     pub fn new(
         parts: Parts,
-        certificate_der: &[u8],
+        certificates: Vec<CaEntry>,
         publication: &Publication,
     ) -> Result<Self, EngineError> {
-        let Parts {
-            name,
-            store,
-            key,
-            policy,
-            clock,
-            entropy,
-            check_signatures,
-            crls,
-            crl_folder,
-            ocsp,
-        } = parts;
-        let unusable = |source| EngineError::Certificate { source };
-        let issuer = Issuer::from_certificate(certificate_der).map_err(unusable)?;
-        if issuer.spki_der() != key.public_key_der() {
-            return Err(EngineError::KeyMismatch);
-        }
-        let fixed_extensions = fixed_extensions(&issuer, publication)
-            .map_err(|source| EngineError::Publication { source })?;
+        let Parts { name, store, policy, clock, entropy, check_signatures, crls, crl_folder, ocsp } =
+            parts;
+        let ca = Ca::new(certificates, publication)?;
         check_crl_addresses(&crls).map_err(|source| EngineError::Publication { source })?;
         ocsp.check().map_err(|rule| EngineError::Ocsp { rule })?;
         Ok(Self {
             store,
-            key,
-            issuer,
+            ca,
             policy,
             clock,
             entropy,
-            fixed_extensions,
             check_signatures,
             crls,
             crl_folder,
@@ -217,14 +203,19 @@ impl Engine {
         &self.name
     }
 
-    /// The CA's certificate, DER.
+    /// The CA's own certificates.
+    pub fn ca(&self) -> &Ca {
+        &self.ca
+    }
+
+    /// The CA's newest certificate, DER.
     pub fn certificate_der(&self) -> &[u8] {
-        self.issuer.der()
+        self.ca.current().issuer().der()
     }
 
     /// Whether the CA issued its own certificate.
     pub fn is_root(&self) -> bool {
-        self.issuer.is_self_issued()
+        self.ca.current().issuer().is_self_issued()
     }
 
     /// The store, for look-ups.
@@ -233,7 +224,8 @@ impl Engine {
     }
 }
 
-fn fixed_extensions(
+/// What every certificate of an issuer has: AKI, CDP and AIA.
+pub(crate) fn fixed_extensions(
     issuer: &Issuer,
     publication: &Publication,
 ) -> Result<Vec<Extension>, GeneralNameError> {

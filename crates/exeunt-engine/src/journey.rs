@@ -2,6 +2,7 @@
 //! numbers; steps 6 to 8 (read, deliver, settle) are the dispatcher's, which the engine does not know.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use exeunt_keys::{SignError, verify};
 use exeunt_store::{AsRead, AuditEntry, Pending, StoreError};
@@ -13,6 +14,7 @@ use exeunt_x509::{CertificationRequest, assemble_certificate, parse_certificate,
 
 use crate::attributes::{check, merge_attributes};
 use crate::build::Linted;
+use crate::ca::CaCertificate;
 use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
 use crate::error::SubmitError;
 use crate::officer_extension::names_are_set;
@@ -76,6 +78,19 @@ pub enum Outcome {
     },
 }
 
+/// A certificate that the CA issues to itself.
+pub(crate) struct Own {
+    /// PKCS#10, DER.
+    pub(crate) request: Vec<u8>,
+    pub(crate) plan: Plan,
+    /// What its certificate has beyond a plan.
+    pub(crate) extensions: Vec<OfficerExtension>,
+    /// What its row says.
+    pub(crate) flags: RequestFlags,
+    /// Which of the CA's certificates issues it.
+    pub(crate) ca: Arc<CaCertificate>,
+}
+
 /// How a request came to be admitted.
 enum Entry {
     /// By a submission: its row is written with what follows from it.
@@ -86,6 +101,10 @@ enum Entry {
     Own {
         /// What its certificate has beyond a plan.
         extensions: Vec<OfficerExtension>,
+        /// What its row says.
+        flags: RequestFlags,
+        /// Which of the CA's certificates issues it.
+        ca: Arc<CaCertificate>,
     },
 }
 
@@ -179,9 +198,16 @@ impl Admitted {
             template: template.to_owned(),
             attributes: self.attributes.clone(),
             subject: self.request.subject().to_string(),
-            flags: RequestFlags::default(),
+            flags: self.flags(),
             old_certificate: None,
             submitted: self.now,
+        }
+    }
+
+    fn flags(&self) -> RequestFlags {
+        match &self.entry {
+            Entry::New | Entry::Again { .. } => RequestFlags::default(),
+            Entry::Own { flags, .. } => *flags,
         }
     }
 
@@ -190,7 +216,7 @@ impl Admitted {
         match &self.entry {
             Entry::New => &[],
             Entry::Again { from, .. } => &from.extensions,
-            Entry::Own { extensions } => extensions,
+            Entry::Own { extensions, .. } => extensions,
         }
     }
 
@@ -254,17 +280,12 @@ impl Engine {
     /// # Errors
     ///
     /// As [`Engine::submit`]. A certificate that would break a rule is an error, and not recorded.
-    pub(crate) fn issue_own(
-        &self,
-        request: &[u8],
-        plan: Plan,
-        extensions: Vec<OfficerExtension>,
-        caller: Caller,
-    ) -> Result<Submitted, SubmitError> {
+    pub(crate) fn issue_own(&self, own: Own, caller: Caller) -> Result<Submitted, SubmitError> {
+        let Own { request, plan, extensions, flags, ca } = own;
         let begun = guarded(|| {
             let admitted = Admitted {
-                entry: Entry::Own { extensions },
-                request: parse_request(request)
+                entry: Entry::Own { extensions, flags, ca },
+                request: parse_request(&request)
                     .map_err(|source| SubmitError::Unreadable { source })?,
                 attributes: Vec::new(),
                 template: Some(plan.template.clone()),
@@ -386,7 +407,11 @@ impl Engine {
     fn intend(&self, admitted: Admitted, plan: Plan) -> Result<Begun, SubmitError> {
         // 2. Build and lint. Pure.
         let officers = admitted.officers();
-        let linted = match self.build(&admitted.request, &plan, officers, admitted.now)? {
+        let ca = match &admitted.entry {
+            Entry::New | Entry::Again { .. } => self.ca.current(),
+            Entry::Own { ca, .. } => ca,
+        };
+        let linted = match self.build(ca, &admitted.request, &plan, officers, admitted.now)? {
             Ok(linted) => linted,
             Err(findings) => {
                 let list: Vec<String> = findings.into_iter().map(|it| it.message).collect();
@@ -408,7 +433,7 @@ impl Engine {
             serial: linted.serial,
             tbs: linted.tbs.clone(),
             not_after: linted.not_after,
-            ca_key: 0,
+            ca_key: ca.key_index(),
         };
         let row = match &admitted.entry {
             Entry::New | Entry::Own { .. } => {
@@ -463,7 +488,7 @@ impl Engine {
         };
         let event = pending.wait().map_err(recording)?;
         let Signed { request, linted, raw: certificate } = signed;
-        let Linted { serial, tbs: _, not_before, not_after } = linted;
+        let Linted { serial, not_before, not_after, .. } = linted;
         tracing::debug!(request = request.0, %serial, event = event.0, "certificate issued");
         let outcome =
             Outcome::Issued { serial, certificate, subject, not_before, not_after, event };
@@ -473,10 +498,10 @@ impl Engine {
     /// Step 4.
     fn sign(&self, prepared: Prepared) -> Result<Signed, SubmitError> {
         let Prepared { request, linted } = prepared;
-        let result = catch_unwind(AssertUnwindSafe(|| self.sign_and_check(&linted.tbs)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.sign_and_check(&linted)));
         match result {
             Ok(Ok(signature)) => {
-                let raw = assemble_certificate(&linted.tbs, self.key.scheme(), &signature);
+                let raw = assemble_certificate(&linted.tbs, linted.ca.key().scheme(), &signature);
                 Ok(Signed { request, linted, raw })
             }
             Ok(Err(source)) => {
@@ -503,13 +528,14 @@ impl Engine {
     /// A signature that was disturbed does not verify, and can betray the key it was made with:
     /// where the operator asks for the check, nobody gets to see one. It costs as much as verifying
     /// the request (decision 0005).
-    fn sign_and_check(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError> {
-        let signature = self.key.sign(tbs)?;
+    fn sign_and_check(&self, linted: &Linted) -> Result<Vec<u8>, SignError> {
+        let Linted { ca, tbs, .. } = linted;
+        let signature = ca.key().sign(tbs)?;
         if !self.check_signatures {
             return Ok(signature);
         }
-        let (key, scheme) = (self.issuer.key(), self.key.scheme());
-        match verify(self.issuer.spki_der(), key, scheme, tbs, &signature) {
+        let (key, scheme) = (ca.issuer().key(), ca.key().scheme());
+        match verify(ca.issuer().spki_der(), key, scheme, tbs, &signature) {
             Ok(()) => Ok(signature),
             Err(err) => Err(SignError::Module { algorithm: key, source: err.into() }),
         }
@@ -537,7 +563,7 @@ impl Engine {
             subject_alternative_names: names.join(","),
             not_before: signed.linted.not_before,
             not_after: signed.linted.not_after,
-            ca_key: 0,
+            ca_key: signed.linted.ca.key_index(),
             crl_partition: 0,
             key: admitted.request.key(),
         };

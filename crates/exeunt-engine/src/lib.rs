@@ -8,6 +8,7 @@
 mod attributes;
 mod authority;
 mod build;
+mod ca;
 mod crl;
 mod engine;
 mod error;
@@ -23,6 +24,7 @@ pub use attributes::{
     ATTRIBUTE_COUNT_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, parse_attributes,
 };
 pub use authority::{AuthorityError, CaProfile, ca_request, self_signed_root};
+pub use ca::{Ca, CaCertificate, CaEntry};
 pub use crl::{CrlError, CrlOrder, CrlSettings};
 pub use engine::{
     Clock, Engine, EngineError, Entropy, Parts, Publication, Recovered, SERIAL_ATTEMPTS_MAX,

@@ -172,9 +172,12 @@ impl Engine {
                 tracing::debug!(error = %err, "OCSP: a request is malformed");
                 Trouble::Refuse(OcspRefusal::MalformedRequest)
             })?;
-        let own_key = public_key_parts(self.issuer.spki_der()).map_err(Trouble::internal)?.key;
-        let own: Vec<bool> =
-            certificates.iter().map(|it| it.matches(self.issuer.name().der(), own_key)).collect();
+        let own_key =
+            public_key_parts(self.ca.current().issuer().spki_der()).map_err(Trouble::internal)?.key;
+        let own: Vec<bool> = certificates
+            .iter()
+            .map(|it| it.matches(self.ca.current().issuer().name().der(), own_key))
+            .collect();
         if !own.contains(&true) {
             return Err(Trouble::Refuse(OcspRefusal::Unauthorized));
         }

@@ -10,13 +10,14 @@ use crate::error::During as _;
 pub const APPLICATION_ID: i32 = 0x4558_4e54;
 
 /// `PRAGMA user_version` of the files this program writes.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// Step `n` brings version `n` to `n + 1`. Published steps are never edited.
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001.sql"),
     include_str!("../migrations/0002.sql"),
     include_str!("../migrations/0003.sql"),
+    include_str!("../migrations/0004.sql"),
 ];
 
 /// What must be there for the file to be of any use.

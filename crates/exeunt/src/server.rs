@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use exeunt_api::Reloaded;
 use exeunt_dispatch::{CaFacts, Dispatcher, ListFacts};
-use exeunt_engine::Engine;
+use exeunt_engine::{CaEntry, Engine};
 use exeunt_host::confine;
 use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles};
 use exeunt_keys::{SigningKey, secret_file, sha256};
@@ -291,7 +291,6 @@ fn build_engine(
         exeunt_engine::Parts {
             name: config.name.clone(),
             store,
-            key,
             policy: Box::new(policy),
             clock: Box::new(SystemClock),
             entropy: Box::new(SystemEntropy),
@@ -300,7 +299,7 @@ fn build_engine(
             crl_folder: home.crl_folder(),
             ocsp: config.ocsp.clone(),
         },
-        certificate,
+        vec![CaEntry { certificate: certificate.to_vec(), key: Some(key) }],
         &config.publication,
     )
     .map_err(|err| {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey};
-use exeunt_types::{KeyAlgorithm, OfficerExtension, Serial, UnixMillis};
+use exeunt_types::{KeyAlgorithm, OfficerExtension, RequestFlags, Serial, UnixMillis};
 use exeunt_x509::{
     BuildError, Extension, KeyUsage, Name, NameError, ObjectIdentifier, OcspRefusal,
     assemble_request, build_request_info, key_identifier,
@@ -18,7 +18,7 @@ use exeunt_x509::{
 use super::{Trouble, locked};
 use crate::engine::Engine;
 use crate::error::SubmitError;
-use crate::journey::{Outcome, Submitted};
+use crate::journey::{Outcome, Own, Submitted};
 use crate::policy::{Caller, Door, Plan};
 
 /// Who asks for the responder's certificate.
@@ -162,12 +162,12 @@ impl Engine {
     /// A new key and its certificate, on record when this returns.
     fn make_responder(&self, now: UnixMillis) -> Result<Responder, ResponderError> {
         // It would have to end with it, too early for any answer.
-        if self.issuer.not_after() <= now.unix_seconds() {
+        if self.ca.current().issuer().not_after() <= now.unix_seconds() {
             return Err(ResponderError::CaEnds);
         }
         let key = self.responder_key().map_err(|source| ResponderError::Key { source })?;
-        let subject =
-            responder_name(self.issuer.name()).map_err(|source| ResponderError::Name { source })?;
+        let subject = responder_name(self.ca.current().issuer().name())
+            .map_err(|source| ResponderError::Name { source })?;
         let request = own_request(&key, &subject)?;
         let plan = Plan {
             template: OCSP_TEMPLATE.to_owned(),
@@ -182,9 +182,15 @@ impl Engine {
         let no_check =
             OfficerExtension { oid: no_check.oid.to_string(), flags: 0, value: no_check.value };
         let caller = Caller { name: OCSP_CALLER.to_owned(), door: Door::Local };
-        let Submitted { outcome, .. } = self
-            .issue_own(&request, plan, vec![no_check], caller)
-            .map_err(|source| ResponderError::Issue { source })?;
+        let own = Own {
+            request,
+            plan,
+            extensions: vec![no_check],
+            flags: RequestFlags::default(),
+            ca: Arc::clone(self.ca.current()),
+        };
+        let Submitted { outcome, .. } =
+            self.issue_own(own, caller).map_err(|source| ResponderError::Issue { source })?;
         let (serial, certificate, not_before, not_after) = match outcome {
             Outcome::Issued { serial, certificate, not_before, not_after, .. } => {
                 (serial, certificate, not_before, not_after)
@@ -195,7 +201,7 @@ impl Engine {
         };
         let third = not_after.0.saturating_sub(now.0) / 3;
         // One that ends with the CA's own certificate could only be replaced by a shorter one.
-        let ends_with_ca = self.issuer.not_after() <= not_after.unix_seconds();
+        let ends_with_ca = self.ca.current().issuer().not_after() <= not_after.unix_seconds();
         let renew = if ends_with_ca { not_after } else { UnixMillis(not_after.0 - third) };
         let key_hash = key_identifier(key.public_key_der()).map_err(|source| {
             let source = BuildError::PublicKey { source: source.into() };
@@ -207,10 +213,10 @@ impl Engine {
 
     /// Of the CA's kind, because who verifies the CA's signatures verifies these, too.
     fn responder_key(&self) -> Result<SoftwareKey, KeyError> {
-        match self.issuer.key() {
+        match self.ca.current().issuer().key() {
             KeyAlgorithm::Rsa { .. } => {
                 SoftwareKey::generate(KeyAlgorithm::Rsa { bits: RSA_BITS })?
-                    .with_scheme(self.key.scheme())
+                    .with_scheme(self.ca.current().key().scheme())
             }
             other => SoftwareKey::generate(other),
         }

@@ -11,8 +11,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime};
 
 use exeunt_engine::{
-    Blame, CaProfile, Caller, Clock, CrlSettings, Door, Engine, EngineError, Entropy, OcspSettings,
-    Outcome, Parts, Publication, Submission, SubmitError, Submitted, self_signed_root,
+    Blame, CaEntry, CaProfile, Caller, Clock, CrlSettings, Door, Engine, EngineError, Entropy,
+    OcspSettings, Outcome, Parts, Publication, Submission, SubmitError, Submitted,
+    self_signed_root,
 };
 use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey, random_bytes, verify};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
@@ -265,7 +266,6 @@ impl House {
         let parts = Parts {
             name: "Test CA".to_owned(),
             store,
-            key: Box::new(self.key.clone()),
             policy: Box::new(policy),
             clock: Box::new(self.clock.clone()),
             entropy,
@@ -274,7 +274,9 @@ impl House {
             crl_folder: self.crl_folder.clone().unwrap_or_else(|| self.folder.path().join("crls")),
             ocsp: self.ocsp.clone(),
         };
-        Engine::new(parts, &self.certificate, &self.publication)
+        let certificate = self.certificate.clone();
+        let entry = CaEntry { certificate, key: Some(Box::new(self.key.clone())) };
+        Engine::new(parts, vec![entry], &self.publication)
     }
 }
 

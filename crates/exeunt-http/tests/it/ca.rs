@@ -203,7 +203,6 @@ impl Ca {
         let parts = Parts {
             name: "edge".to_owned(),
             store: Store::open(&file).unwrap(),
-            key: Box::new(DoorKey { key, door: Arc::clone(&door) }),
             policy: Box::new(GatedPolicy { policy, entered, gate: Mutex::new(gate) }),
             clock: Box::new(SystemClock),
             entropy: Box::new(SystemEntropy),
@@ -212,7 +211,9 @@ impl Ca {
             crl_folder: home.path().join("crls"),
             ocsp: exeunt_engine::OcspSettings::default(),
         };
-        let engine = Engine::new(parts, &certificate, &Publication::default()).unwrap();
+        let key = Box::new(DoorKey { key, door: Arc::clone(&door) });
+        let entry = exeunt_engine::CaEntry { certificate, key: Some(key) };
+        let engine = Engine::new(parts, vec![entry], &Publication::default()).unwrap();
         engine.recover().unwrap();
         let ca = Self { engine: Arc::new(engine), server: None, home, key: door };
         (ca, Gate { entered: is_in, open })

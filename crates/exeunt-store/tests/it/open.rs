@@ -367,7 +367,7 @@ fn an_old_store_that_is_only_to_be_read_is_refused_and_left_alone() {
     let before = fs::read(&old).unwrap();
     let err = Store::open_read_only(&old).unwrap_err();
     assert_eq!(err.code(), "store-older");
-    assert_eq!(err.to_string(), "store has schema version 1 and must be brought to 3 first");
+    assert_eq!(err.to_string(), "store has schema version 1 and must be brought to 4 first");
     assert_eq!(fs::read(&old).unwrap(), before);
     drop(Store::open(&old).unwrap());
     assert_eq!(Store::open_read_only(&old).unwrap().head(), EventSeq(3));

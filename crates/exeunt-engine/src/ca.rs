@@ -1,0 +1,130 @@
+//! The CA's own certificates and keys, in the order of their installation.
+//!
+//! A CA begins with one certificate. Each renewal adds one, with the same key or with a new one; none
+//! ever goes. The newest issues; the older ones are there for what was issued under them.
+
+use std::sync::Arc;
+
+use exeunt_keys::SigningKey;
+use exeunt_x509::{Extension, Issuer};
+
+use crate::engine::{EngineError, Publication, fixed_extensions};
+
+/// A certificate of the CA as it is handed over at start.
+#[derive(Debug)]
+pub struct CaEntry {
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Its private key; none where it renews an earlier one with the same key.
+    pub key: Option<Box<dyn SigningKey>>,
+}
+
+/// A certificate of the CA, with its key.
+#[derive(Debug)]
+pub struct CaCertificate {
+    index: u16,
+    key_index: u16,
+    issuer: Issuer,
+    key: Arc<dyn SigningKey>,
+    /// AKI, CDP and AIA are the same in every certificate that it issues and are encoded once.
+    fixed_extensions: Vec<Extension>,
+}
+
+impl CaCertificate {
+    /// Its place among the CA's certificates; 0 for the first one.
+    #[must_use]
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Index of the first certificate with the same key.
+    #[must_use]
+    pub fn key_index(&self) -> u16 {
+        self.key_index
+    }
+
+    /// What signing in its name takes from it.
+    #[must_use]
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    pub(crate) fn key(&self) -> &dyn SigningKey {
+        &*self.key
+    }
+
+    pub(crate) fn fixed_extensions(&self) -> &[Extension] {
+        &self.fixed_extensions
+    }
+}
+
+/// The CA's certificates; at least one.
+#[derive(Debug)]
+pub struct Ca {
+    certificates: Vec<Arc<CaCertificate>>,
+    current: Arc<CaCertificate>,
+}
+
+impl Ca {
+    pub(crate) fn new(
+        entries: Vec<CaEntry>,
+        publication: &Publication,
+    ) -> Result<Self, EngineError> {
+        let mut certificates: Vec<Arc<CaCertificate>> = Vec::with_capacity(entries.len());
+        for CaEntry { certificate, key } in entries {
+            let index =
+                u16::try_from(certificates.len()).map_err(|_| EngineError::TooManyCertificates)?;
+            let issuer = Issuer::from_certificate(&certificate)
+                .map_err(|source| EngineError::Certificate { source })?;
+            let first = certificates.iter().find(|it| it.issuer.spki_der() == issuer.spki_der());
+            let (key_index, key) = match (first, key) {
+                (Some(first), None) => (first.key_index, Arc::clone(&first.key)),
+                (None, Some(key)) => (index, Arc::from(key)),
+                // The same key once more, or one too many.
+                (Some(first), Some(key)) => (first.key_index, Arc::from(key)),
+                (None, None) => return Err(EngineError::KeyMismatch),
+            };
+            if issuer.spki_der() != key.public_key_der() {
+                return Err(EngineError::KeyMismatch);
+            }
+            let fixed_extensions = fixed_extensions(&issuer, publication)
+                .map_err(|source| EngineError::Publication { source })?;
+            let made = CaCertificate { index, key_index, issuer, key, fixed_extensions };
+            certificates.push(Arc::new(made));
+        }
+        let current = certificates.last().map(Arc::clone).ok_or(EngineError::NoCertificate)?;
+        Ok(Self { certificates, current })
+    }
+
+    /// The newest certificate, which issues.
+    #[must_use]
+    pub fn current(&self) -> &Arc<CaCertificate> {
+        &self.current
+    }
+
+    /// All of them, by index.
+    #[must_use]
+    pub fn certificates(&self) -> &[Arc<CaCertificate>] {
+        &self.certificates
+    }
+
+    /// The certificate with that index.
+    #[must_use]
+    pub fn by_index(&self, index: u16) -> Option<&Arc<CaCertificate>> {
+        self.certificates.get(usize::from(index))
+    }
+
+    /// The newest certificate with the key of that index: the one that its revocation lists belong to.
+    #[must_use]
+    pub fn owner(&self, key_index: u16) -> Option<&Arc<CaCertificate>> {
+        self.certificates.iter().rev().find(|it| it.key_index == key_index)
+    }
+
+    /// [`Self::owner`] of each key, by the key's index.
+    pub fn owners(&self) -> impl Iterator<Item = &Arc<CaCertificate>> {
+        self.certificates
+            .iter()
+            .filter(|it| it.index == it.key_index)
+            .filter_map(|first| self.owner(first.key_index))
+    }
+}

@@ -1,0 +1,1 @@
+-- Schema version 4: the CA's own certificates, look-ups, imports, the parts of revocation lists.
