@@ -4,6 +4,7 @@
 //! message digest is compared, because that takes no key. How messages are made is in `build`; what
 //! a request inside of one means is the business of `cmc`.
 
+pub(crate) mod bag;
 pub(crate) mod build;
 mod signer;
 

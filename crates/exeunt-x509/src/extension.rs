@@ -1,6 +1,7 @@
 //! Extensions: what they look like, and constructors for those of RFC 5280 that are issued here.
 
 use crate::algorithm::{KeyError, key_identifier};
+use crate::crl::CaVersion;
 use crate::general_name::GeneralName;
 use crate::oid;
 use crate::tlv::{
@@ -145,6 +146,24 @@ impl Extension {
     #[must_use]
     pub fn ocsp_no_check() -> Self {
         Self::new(oid::OCSP_NO_CHECK, false, 2, |it| it.element(NULL, &[]))
+    }
+
+    /// Microsoft's `CA Version`: which certificate and key of its CA this one is (MS-CSRA, section
+    /// 3.1.4.1.6); not critical.
+    #[must_use]
+    pub fn ca_version(version: CaVersion) -> Self {
+        let CaVersion { certificate_index, key_index } = version;
+        let number = u64::from(key_index) << 16 | u64::from(certificate_index);
+        Self::new(oid::CA_VERSION, false, 7, |it| it.integer_u64(number))
+    }
+
+    /// Microsoft's `Previous CA Certificate Hash`: [`certificate_hash`] of the CA certificate that
+    /// this one renews; not critical.
+    ///
+    /// [`certificate_hash`]: crate::certificate_hash
+    #[must_use]
+    pub fn previous_ca_hash(hash: &[u8; 20]) -> Self {
+        Self::new(oid::PREVIOUS_CA_HASH, false, 22, |it| it.octet_string(hash))
     }
 
     pub(crate) fn new(
@@ -332,6 +351,17 @@ mod tests {
         assert_eq!(KeyUsage::from_name("cRLSign"), Some(KeyUsage::CRL_SIGN));
         assert_eq!(KeyUsage::from_name("nonRepudiation"), Some(KeyUsage::CONTENT_COMMITMENT));
         assert_eq!(KeyUsage::from_name("sign"), None);
+    }
+
+    #[test]
+    fn a_ca_version_is_two_numbers_in_one() {
+        let value = |certificate_index, key_index| {
+            Extension::ca_version(CaVersion { certificate_index, key_index }).value
+        };
+        assert_eq!(value(0, 0), [2, 1, 0]);
+        assert_eq!(value(3, 1), [2, 3, 1, 0, 3]);
+        assert_eq!(value(0xffff, 0xffff), [2, 5, 0, 0xff, 0xff, 0xff, 0xff]);
+        assert_eq!(Extension::previous_ca_hash(&[7; 20]).value[..3], [4, 20, 7]);
     }
 
     #[test]

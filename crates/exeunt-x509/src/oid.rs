@@ -50,6 +50,7 @@ pub(crate) const INVALIDITY_DATE: ObjectIdentifier = oid("2.5.29.24");
 pub(crate) const DELTA_CRL_INDICATOR: ObjectIdentifier = oid("2.5.29.27");
 pub(crate) const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = oid("2.5.29.28");
 pub(crate) const CA_VERSION: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.1");
+pub(crate) const PREVIOUS_CA_HASH: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.2");
 pub(crate) const NEXT_PUBLISH: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.4");
 pub(crate) const PUBLISHED_LOCATIONS: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.14");
 
