@@ -6,6 +6,7 @@
 mod crl;
 mod exit;
 mod file;
+mod key;
 mod ocsp;
 mod template;
 
@@ -21,6 +22,7 @@ use exeunt_types::ExitNameError;
 pub use crl::CrlConfig;
 pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
 use file::File;
+pub use key::{KeyConfig, PassphraseSource};
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -40,10 +42,8 @@ pub struct Config {
     pub name: String,
     /// Its certificate, PEM.
     pub certificate: PathBuf,
-    /// Its private key: encrypted PKCS#8 in PEM.
-    pub key: PathBuf,
-    /// Where the key's passphrase comes from.
-    pub passphrase: PassphraseSource,
+    /// Where its private key is.
+    pub key: KeyConfig,
     /// Whether each signature is verified before its certificate is recorded.
     pub check_signatures: bool,
     /// Where HTTP listens, if it does.
@@ -68,15 +68,6 @@ pub struct Config {
     pub default_template: Option<String>,
     /// The exit modules, in the file's order.
     pub exits: Vec<ExitConfig>,
-}
-
-/// Where the passphrase of the CA's key comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PassphraseSource {
-    /// A file that only its owner can read.
-    File(PathBuf),
-    /// A variable of the environment.
-    Environment(String),
 }
 
 /// Why a configuration is refused. The first thing wrong, with the key it is about.
@@ -184,14 +175,6 @@ impl Config {
         {
             return Err(value_error("ca.name", "must be 1 to 64 characters without controls"));
         }
-        let passphrase = match (key.passphrase_file, key.passphrase_env) {
-            (Some(file), None) => PassphraseSource::File(home.join(file)),
-            (None, Some(name)) => PassphraseSource::Environment(name),
-            _ => {
-                let reason = "give exactly one of passphrase_file and passphrase_env";
-                return Err(value_error("key", reason));
-            }
-        };
         let tls = match (server.tls_certificate, server.tls_key) {
             (Some(certificate), Some(key)) => Some((home.join(certificate), home.join(key))),
             (None, None) => None,
@@ -220,8 +203,7 @@ impl Config {
         Ok(Self {
             name: ca.name,
             certificate: home.join(ca.certificate),
-            key: home.join(key.file),
-            passphrase,
+            key: KeyConfig::checked("key", &key, home)?,
             check_signatures: key.check_signatures,
             listen: server.listen,
             tls,
@@ -254,7 +236,6 @@ impl Config {
             name,
             certificate,
             key,
-            passphrase,
             check_signatures,
             listen,
             tls,
@@ -271,8 +252,7 @@ impl Config {
         let same = [
             ("ca.name", *name == other.name),
             ("ca.certificate", *certificate == other.certificate),
-            ("key.file", *key == other.key),
-            ("key.passphrase", *passphrase == other.passphrase),
+            ("key", *key == other.key),
             ("key.check_signatures", *check_signatures == other.check_signatures),
             ("server.listen", *listen == other.listen),
             ("server.tls", *tls == other.tls),

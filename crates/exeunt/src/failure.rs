@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-use exeunt_keys::KeyError;
+use exeunt_keys::{KeyError, TokenError};
 use exeunt_x509::is_deceptive;
 
 /// Exit status of a command that was refused or failed.
@@ -64,6 +64,16 @@ impl Failure {
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
+        let failure = Self::from_error(error.code(), &error);
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
         let failure = Self::from_error(error.code(), &error);
         match error.hint() {
             Some(hint) => failure.hint(hint),

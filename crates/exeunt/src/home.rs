@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use exeunt_keys::{Passphrase, SoftwareKey, secret_file};
+use exeunt_keys::{Passphrase, Pkcs11Key, SigningKey, SoftwareKey, secret_file};
 
-use crate::config::{Config, PassphraseSource};
+use crate::config::{Config, KeyConfig, PassphraseSource};
 use crate::failure::Failure;
 
 /// Permission bits of the group and of everybody.
@@ -214,13 +214,33 @@ fn not_made(path: &Path, error: &std::io::Error) -> Failure {
         .hint("choose another place with --home")
 }
 
-/// Opens the CA's private key.
+/// Opens a private key of the CA.
 ///
 /// # Errors
 ///
-/// A file that others can read, a wrong passphrase, a damaged file.
-pub fn open_key(config: &Config) -> Result<SoftwareKey, Failure> {
-    let passphrase = match &config.passphrase {
+/// A file that others can read, a wrong passphrase, a damaged file; a token that is missing, does not
+/// take its PIN or has no such key; a key that does not sign by its scheme.
+pub fn open_key(config: &KeyConfig) -> Result<Box<dyn SigningKey>, Failure> {
+    let scheme = config.scheme();
+    Ok(match config {
+        KeyConfig::File { path, passphrase, .. } => {
+            let key = open_file(path, passphrase)?;
+            let scheme = scheme.of(key.algorithm());
+            Box::new(key.with_scheme(scheme)?)
+        }
+        KeyConfig::Pkcs11 { token, .. } => {
+            let key = Pkcs11Key::open(token)?;
+            match scheme.of(key.algorithm()) {
+                // It was tried when the key was opened.
+                same if same == key.scheme() => Box::new(key),
+                other => Box::new(key.with_scheme(other)?),
+            }
+        }
+    })
+}
+
+fn open_file(path: &Path, passphrase: &PassphraseSource) -> Result<SoftwareKey, Failure> {
+    let passphrase = match passphrase {
         PassphraseSource::File(path) => Passphrase::from_file_content(&secret_file::read(path)?)?,
         PassphraseSource::Environment(name) => match std::env::var(name) {
             Ok(text) => Passphrase::new(text)?,
@@ -231,8 +251,8 @@ pub fn open_key(config: &Config) -> Result<SoftwareKey, Failure> {
             }
         },
     };
-    let path = config.key.display();
-    let pem = secret_file::read(&config.key)?;
+    let pem = secret_file::read(path)?;
+    let path = path.display();
     let pem = std::str::from_utf8(&pem)
         .map_err(|_not_utf8| Failure::new("key-malformed", format!("{path} is not PEM")))?;
     let key = SoftwareKey::from_encrypted_pem(pem, &passphrase).map_err(|err| {

@@ -10,7 +10,7 @@ use exeunt_host::confine::{Confinement, Trampoline, support};
 use exeunt_host::{HostLimits, ModuleCommand};
 use serde_json::Value as Json;
 
-use crate::config::{Config, ExitConfig, ModuleConfig, PassphraseSource, file_of_word};
+use crate::config::{Config, ExitConfig, ModuleConfig, file_of_word};
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::manage::ManageError;
@@ -232,11 +232,8 @@ impl Launcher {
             beside("-journal"),
             beside(".lock"),
             config.certificate.clone(),
-            config.key.clone(),
         ];
-        if let PassphraseSource::File(path) = &config.passphrase {
-            paths.push(path.clone());
-        }
+        paths.extend(config.key.secret_files().into_iter().map(Path::to_owned));
         paths.extend(config.token_files.values().cloned());
         paths.extend(config.tls.iter().map(|(_, key)| key.clone()));
         // The certificate is no secret, and where it lies elsewhere others may read it.

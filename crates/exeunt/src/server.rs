@@ -71,8 +71,8 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     }
     let store = open_store(home)?;
     let certificate = read_certificate(home, &config)?;
-    let key = open_key(&config)?;
-    let engine = build_engine(home, &config, store, Box::new(key), certificate.der())?;
+    let key = open_key(&config.key)?;
+    let engine = build_engine(home, &config, store, key, certificate.der())?;
     let facts = ca_facts(home, &config, &engine);
     engine.recover().map_err(|err| Failure::from_error(err.code(), &err))?;
     let engine = Arc::new(engine);

@@ -11,7 +11,7 @@ use crate::secret_file;
 pub const PIN_BYTES_MAX: usize = 255;
 
 /// Where a key in a token is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSettings {
     /// The library of the token's maker, or of `SoftHSM`. Never searched for: a path.
     pub module: PathBuf,

@@ -1,6 +1,5 @@
 //! `exeunt config check`: reads everything a start would read, and changes nothing.
 
-use exeunt_keys::SigningKey as _;
 use serde::Serialize;
 
 use crate::cli::Config as ConfigCommand;
@@ -53,14 +52,14 @@ pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
 }
 
 fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
-    let key = open_key(config)?;
+    let key = open_key(&config.key)?;
     let mut warnings = Vec::new();
     let certificate = if config.certificate.exists() {
         let issuer = crate::server::read_certificate(home, config)?;
         if issuer.spki_der() != key.public_key_der() {
             let message = "the CA's certificate and its private key do not belong together";
             return Err(Failure::new("ca-key-mismatch", message)
-                .hint("look at [ca] certificate and [key] file in exeunt.toml"));
+                .hint("look at [ca] certificate and [key] in exeunt.toml"));
         }
         Some(issuer.name().to_string())
     } else {

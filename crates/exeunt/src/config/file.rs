@@ -38,12 +38,20 @@ pub struct CaTable {
 }
 
 /// `[key]`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyTable {
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
     pub passphrase_file: Option<PathBuf>,
     pub passphrase_env: Option<String>,
+    pub pkcs11_module: Option<PathBuf>,
+    pub token: Option<String>,
+    pub token_serial: Option<String>,
+    pub key_label: Option<String>,
+    pub key_id: Option<String>,
+    pub pin_file: Option<PathBuf>,
+    pub pin_env: Option<String>,
+    pub scheme: Option<String>,
     #[serde(default)]
     pub check_signatures: bool,
 }

@@ -45,7 +45,7 @@ fn a_fresh_configuration_is_a_good_one() {
     assert_eq!(config.name, "A \"quoted\" name");
     assert_eq!(config.templates.len(), 1);
     assert_eq!(config.exits[0].name.as_str(), "file");
-    assert!(config.key.is_absolute());
+    assert!(config.key.secret_files().iter().all(|it| it.is_absolute()));
 }
 
 /// The page of the manual with the given name.
