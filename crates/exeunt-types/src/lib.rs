@@ -5,6 +5,7 @@
 
 mod crl;
 mod event;
+mod filter;
 mod id;
 mod key;
 mod record;
@@ -15,6 +16,10 @@ mod time;
 
 pub use crl::{CrlKind, CrlLine, CrlNumber, CrlRecord, RevokedCertificate};
 pub use event::{EventKind, EventState, StartAt};
+pub use filter::{
+    CertificateFilter, CertificateKey, CertificateSort, FILTER_TEXT_OCTETS_MAX, FilterError, Found,
+    KeyTextError, ListedCertificate, RequestFilter, SerialPrefix, Span, TextFilter,
+};
 pub use id::{EventSeq, ExitName, ExitNameError, RequestId, SubjectKey};
 pub use key::{KeyAlgorithm, SignatureScheme};
 pub use record::{
