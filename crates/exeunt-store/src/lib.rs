@@ -5,6 +5,7 @@
 //! read connections. The store decides nothing and calls nobody. Enter at [`Store`].
 
 mod audit;
+mod ca;
 mod checkpoint;
 mod crl;
 mod current;
@@ -29,6 +30,7 @@ mod watch;
 mod writer;
 
 pub use audit::{AUDIT_DETAIL_OCTETS_MAX, AUDIT_NAME_OCTETS_MAX, AuditEntry, AuditRow};
+pub use ca::{CrossRow, NewCaCertificate};
 pub use cursor::{CursorRow, Lease, Removed, Replay};
 pub use error::{Cause, StoreError};
 pub use log::{DETAIL_OCTETS_MAX, DETAIL_PAIRS_MAX, LoggedEvent};

@@ -21,10 +21,12 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// What must be there for the file to be of any use.
-const TABLES: [&str; 16] = [
+const TABLES: &[&str] = &[
     "abandoned_serial",
     "amendment",
     "audit",
+    "ca_certificate",
+    "ca_cross",
     "certificate",
     "crl",
     "cursor",
