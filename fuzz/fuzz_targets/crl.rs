@@ -1,7 +1,7 @@
 //! Revocation lists: our own from the disk, and what somebody puts in their place.
 #![no_main]
 
-use exeunt_x509::{CrlFields, CrlLengths, CrlWriter, parse_crl};
+use exeunt_x509::{CrlFields, CrlWriter, TbsFrame, frame_tbs, parse_crl};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -23,17 +23,15 @@ fuzz_target!(|data: &[u8]| {
         ca_version: crl.ca_version,
         published_locations: &crl.published_locations,
     };
-    let mut lengths = CrlLengths::default();
+    let mut entries = Vec::new();
+    let mut writer = CrlWriter::new(&mut entries, crl.base.is_some());
     for entry in crl.entries() {
-        lengths.add(&entry).expect("an entry that was read can be written");
+        writer.entry(&entry).expect("an entry that was read can be written");
     }
-    let mut tbs = Vec::new();
+    let lengths = writer.finish().expect("memory takes what it is given");
     // Not every list that can be read is one that we would make.
-    let Ok(mut writer) = CrlWriter::start(&fields, lengths, &mut tbs) else { return };
-    for entry in crl.entries() {
-        writer.entry(&entry).expect("an entry that was measured can be written");
-    }
-    let length = writer.finish().expect("the two passes are the same");
+    let Ok(TbsFrame { head, tail, length }) = frame_tbs(&fields, lengths) else { return };
+    let tbs = [&head[..], &entries, &tail].concat();
     let frame = exeunt_x509::frame_crl(length, crl.scheme, crl.signature);
     let written = [&frame.head[..], &tbs, &frame.tail].concat();
     let again = parse_crl(&written).expect("what is written here is read here");

@@ -20,7 +20,7 @@ use exeunt_store::{AuditEntry, RevokedView, Since, StoreError};
 use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord, EventSeq, UnixMillis};
 use exeunt_x509::{
     CaVersion, CrlBuildError, CrlFields, CrlLengths, CrlScope, CrlWriter, IssuingDistributionPoint,
-    RevokedEntry, frame_crl,
+    RevokedEntry, TbsFrame, frame_crl, frame_tbs,
 };
 
 use crate::engine::Engine;
@@ -138,12 +138,12 @@ struct Plan {
     rules: EntryRules,
 }
 
-/// A list without a signature, in a file without a name.
+/// A list without a signature: its entries are in a file without a name.
 struct Written {
     plan: Plan,
-    tbs: Scratch,
-    tbs_length: u64,
-    entries: u64,
+    entries: Scratch,
+    lengths: CrlLengths,
+    frame: TbsFrame,
 }
 
 impl Engine {
@@ -338,7 +338,7 @@ impl Engine {
         Ok(kinds.iter().map(plan).collect())
     }
 
-    /// Writes what is to be signed: one pass over the revocations to measure, another to write.
+    /// Makes what is to be signed, in one pass over the revocations.
     fn write_tbs(&self, view: &RevokedView<'_>, plan: Plan) -> Result<Written, CrlError> {
         let Plan { number, min_base, times, .. } = plan;
         let point = IssuingDistributionPoint {
@@ -363,14 +363,13 @@ impl Engine {
             ca_version: Some(CaVersion { certificate_index: 0, key_index: plan.line.key_index }),
             published_locations: &self.crls.published_locations,
         };
-        let mut lengths = CrlLengths::default();
-        each_entry(view, &plan, &mut |entry| lengths.add(entry))?;
-        let mut tbs = Scratch::new(&self.crl_folder, number)?;
+        let mut entries = Scratch::new(&self.crl_folder, number)?;
         let build = |source| CrlError::Build { number, source };
-        let mut writer = CrlWriter::start(&fields, lengths, tbs.writer()).map_err(build)?;
+        let mut writer = CrlWriter::new(entries.writer(), min_base.is_some());
         each_entry(view, &plan, &mut |entry| writer.entry(entry))?;
-        let tbs_length = writer.finish().map_err(build)?;
-        Ok(Written { plan, tbs, tbs_length, entries: lengths.entries() })
+        let lengths = writer.finish().map_err(build)?;
+        let frame = frame_tbs(&fields, lengths).map_err(build)?;
+        Ok(Written { plan, entries, lengths, frame })
     }
 
     /// Signs a list, checks the signature, and gives the list its name.
@@ -379,16 +378,16 @@ impl Engine {
         written: Written,
         unrecorded: &mut Unrecorded,
     ) -> Result<CrlRecord, CrlError> {
-        let Written { plan, mut tbs, tbs_length, entries } = written;
+        let Written { plan, mut entries, lengths, frame: tbs } = written;
         let Plan { line, number, min_base, times, .. } = plan;
         let ca = self.ca.current();
         let scheme = ca.key().scheme();
         let signature = ca
             .key()
-            .sign_reader(&mut tbs.reader()?)
+            .sign_reader(&mut entries.reader(&tbs)?)
             .map_err(|source| CrlError::Sign { number, source })?;
         let (spki, key) = (ca.issuer().spki_der(), ca.issuer().key());
-        verify_reader(spki, key, scheme, &mut tbs.reader()?, &signature)
+        verify_reader(spki, key, scheme, &mut entries.reader(&tbs)?, &signature)
             .map_err(|source| CrlError::Signature { number, source })?;
         let CrlTimes { this_update, next_update, this_publish, next_publish } = times;
         let mut record = CrlRecord {
@@ -399,13 +398,14 @@ impl Engine {
             next_update,
             this_publish,
             next_publish,
-            entries,
+            entries: lengths.entries,
             length: 0,
             sha256: [0; 32],
         };
-        let frame = frame_crl(tbs_length, scheme, &signature);
+        let frame = frame_crl(tbs.length, scheme, &signature);
         let name = record.file_name();
-        (record.length, record.sha256) = unrecorded.put(&name, &frame, &mut tbs)?;
+        (record.length, record.sha256) =
+            unrecorded.put(&name, &frame, &mut entries.reader(&tbs)?)?;
         Ok(record)
     }
 }

@@ -1,9 +1,9 @@
 //! Revocation lists, version 2 (RFC 5280, section 5): a maker that holds one entry at a time, and a
 //! reader.
 //!
-//! A list is made in two passes over the same entries: `CrlLengths` measures them, `CrlWriter` writes
-//! the `TBSCertList`. Once that is signed, `frame_crl` gives what stands before and after it. The
-//! lengths come first because DER writes them first, and a list may be far larger than memory is.
+//! A list is made from the inside: `CrlWriter` writes the entries and measures them, `frame_tbs` gives
+//! what stands before and after them in the `TBSCertList`. Once that is signed, `frame_crl` gives what
+//! stands around it. DER writes lengths first, and a list may be far larger than memory is.
 
 pub(crate) mod entry;
 mod extensions;
@@ -77,9 +77,6 @@ pub enum CrlBuildError {
         /// Whose release.
         serial: Serial,
     },
-    /// The entries were not those that had been measured. Measure again and start anew.
-    #[error("entries of the revocation list changed while it was made")]
-    EntriesChanged,
     /// What was given to write to failed.
     #[error("writing the revocation list failed")]
     Write {
@@ -97,7 +94,6 @@ impl CrlBuildError {
             Self::Invalid { .. } => "crl-build-invalid",
             Self::TooLarge => "crl-build-too-large",
             Self::ReleaseInBase { .. } => "crl-build-release-in-base",
-            Self::EntriesChanged => "crl-build-entries-changed",
             Self::Write { .. } => "crl-build-write",
         }
     }

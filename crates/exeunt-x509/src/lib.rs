@@ -48,7 +48,7 @@ pub use cms::{
 pub use const_oid::ObjectIdentifier;
 pub use crl::entry::{CrlLengths, RevokedEntry};
 pub use crl::read::{Crl, CrlEntries, parse_crl};
-pub use crl::write::{CrlFields, CrlFrame, CrlWriter, frame_crl};
+pub use crl::write::{CrlFields, CrlFrame, CrlWriter, TbsFrame, frame_crl, frame_tbs};
 pub use crl::{
     CRL_BYTES_MAX, CRL_PEM_LABEL, CRL_URI_COUNT_MAX, CaVersion, CrlBuildError, CrlError, CrlScope,
     IssuingDistributionPoint,

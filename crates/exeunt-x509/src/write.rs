@@ -17,6 +17,15 @@ impl Writer {
         self.0
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Begins anew in the same memory.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Appends what is DER already.
     pub(crate) fn raw(&mut self, der: &[u8]) {
         self.0.extend_from_slice(der);

@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use exeunt_keys::sha256_reader;
 use exeunt_store::{ROWS_MAX, StoreError};
 use exeunt_types::{CrlKind, CrlNumber};
-use exeunt_x509::CrlFrame;
+use exeunt_x509::{CrlFrame, TbsFrame};
 
 use super::CrlError;
 use crate::engine::Engine;
@@ -23,7 +23,7 @@ const UNFINISHED: &str = ".crl.tmp";
 /// stays for the list after it. No CA ever made so many.
 const NUMBER_MAX: u64 = u32::MAX as u64;
 
-/// A file without a name: it is gone when this is, also after a crash.
+/// The entries of a list, in a file without a name: it is gone when this is, also after a crash.
 pub(super) struct Scratch {
     file: File,
     folder: PathBuf,
@@ -39,15 +39,16 @@ impl Scratch {
         Ok(Self { file, folder: folder.to_owned(), number })
     }
 
-    pub(super) fn writer(&mut self) -> BufWriter<&mut File> {
-        BufWriter::new(&mut self.file)
+    /// To write into, in large pieces.
+    pub(super) fn writer(&mut self) -> &mut File {
+        &mut self.file
     }
 
-    /// Reads it from its beginning.
-    pub(super) fn reader(&mut self) -> Result<BufReader<&mut File>, CrlError> {
+    /// Reads the list from its beginning, with what stands around the entries.
+    pub(super) fn reader<'a>(&'a mut self, frame: &'a TbsFrame) -> Result<impl Read, CrlError> {
         let rewound = self.file.seek(SeekFrom::Start(0));
         rewound.map_err(failed(self.number, "reading a file in", &self.folder))?;
-        Ok(BufReader::new(&mut self.file))
+        Ok(frame.head.chain(&mut self.file).chain(&frame.tail[..]))
     }
 }
 
@@ -64,18 +65,17 @@ impl Unrecorded {
     }
 
     /// Writes a list: what stands before the signed part, that part, what stands behind it. Gives
-    /// length and SHA-256 of the whole, as they are read back.
+    /// length and SHA-256 of the whole.
     pub(super) fn put(
         &mut self,
         name: &str,
         frame: &CrlFrame,
-        tbs: &mut Scratch,
+        tbs: &mut dyn Read,
     ) -> Result<(u64, [u8; 32]), CrlError> {
         let path = self.folder.join(name);
         let unfinished = unfinished(&path);
-        let mut tbs = tbs.reader()?;
         self.names.push(name.to_owned());
-        write_whole(&unfinished, frame, &mut tbs)
+        write_whole(&unfinished, frame, tbs)
             .and_then(|facts| fs::rename(&unfinished, &path).map(|()| facts))
             .map_err(failed(self.number, "writing", &path))
     }
@@ -184,14 +184,28 @@ fn number_of_a_list(name: &str) -> Option<CrlNumber> {
     }
 }
 
+/// Writes what is read through it.
+struct Copying<R> {
+    from: R,
+    to: File,
+}
+
+impl<R: Read> Read for Copying<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.from.read(buffer)?;
+        self.to.write_all(&buffer[..len])?;
+        Ok(len)
+    }
+}
+
+/// One pass over the list writes it and hashes it.
 fn write_whole(path: &Path, frame: &CrlFrame, tbs: &mut dyn Read) -> io::Result<(u64, [u8; 32])> {
-    let mut file = File::create(path)?;
-    file.write_all(&frame.head)?;
-    io::copy(tbs, &mut file)?;
-    file.write_all(&frame.tail)?;
+    let whole = frame.head.chain(tbs).chain(&frame.tail[..]);
+    let mut copying = Copying { from: whole, to: File::create(path)? };
+    let hash = sha256_reader(&mut copying)?;
+    let Copying { to: file, .. } = copying;
     file.sync_all()?;
-    let length = file.metadata()?.len();
-    Ok((length, sha256_reader(&mut File::open(path)?)?))
+    Ok((file.metadata()?.len(), hash))
 }
 
 fn failed(

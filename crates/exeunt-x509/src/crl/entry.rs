@@ -1,20 +1,18 @@
-//! One entry of a revocation list: writing, measuring, reading.
+//! One entry of a revocation list: writing and reading.
 
-use super::{CRL_BYTES_MAX, CrlBuildError, CrlError};
-use crate::extension::{Extension, RawExtension};
+use super::{CrlBuildError, CrlError};
+use crate::extension::RawExtension;
 use crate::oid;
 use crate::time::{
     read_generalized_time, read_time_of_its_year, write_generalized_time, write_time,
 };
-use crate::tlv::{ENUMERATED, INTEGER, NotDer, SEQUENCE, Tlv};
+use crate::tlv::{ENUMERATED, INTEGER, NotDer, OCTET_STRING, SEQUENCE, Tlv};
 use crate::write::Writer;
+use const_oid::ObjectIdentifier;
 use exeunt_types::{RevocationReason, Serial};
 
 /// Most extensions of one entry that are read; RFC 5280 knows three.
 const ENTRY_EXTENSION_COUNT_MAX: usize = 8;
-
-/// Octets of an ordinary entry, a long serial number and a reason in it.
-const ENTRY_BYTES: usize = 64;
 
 /// Code of `removeFromCRL` (RFC 5280, section 5.3.1).
 const REMOVE_FROM_CRL: u8 = 8;
@@ -35,38 +33,37 @@ pub struct RevokedEntry {
 }
 
 impl RevokedEntry {
-    /// DER of the entry.
-    pub(super) fn to_der(self) -> Result<Vec<u8>, CrlBuildError> {
+    /// Appends the DER of the entry. After an error what was appended is worth nothing.
+    pub(super) fn write(self, out: &mut Writer) -> Result<(), CrlBuildError> {
         let Self { serial, revoked, reason, invalid_since } = self;
-        let mut extensions = Vec::new();
         let code = match reason {
             None => Some(REMOVE_FROM_CRL),
             Some(RevocationReason::Unspecified | RevocationReason::RemoveFromCrl) => None,
             Some(other) => Some(other.code()),
         };
-        if let Some(code) = code {
-            extensions.push(Extension::new(oid::REASON_CODE, false, 3, |it| {
-                it.element(ENUMERATED, &[code]);
-            }));
-        }
-        if let Some(unix_seconds) = invalid_since {
-            let mut time = Writer::with_capacity(17);
-            write_generalized_time(&mut time, unix_seconds)
-                .ok_or(CrlBuildError::Time { unix_seconds })?;
-            let time = time.into_bytes();
-            extensions.push(Extension::new(oid::INVALIDITY_DATE, false, 17, |it| it.raw(&time)));
-        }
-        let mut writer = Writer::with_capacity(ENTRY_BYTES);
-        let mut written = Some(());
-        writer.nest(SEQUENCE, |it| {
+        let mut unwritten = None;
+        out.nest(SEQUENCE, |it| {
             it.element(INTEGER, serial.as_be_bytes());
-            written = write_time(it, revoked);
-            if !extensions.is_empty() {
-                it.nest(SEQUENCE, |it| extensions.iter().for_each(|each| each.write(it)));
+            if write_time(it, revoked).is_none() {
+                unwritten = Some(revoked);
             }
+            if code.is_none() && invalid_since.is_none() {
+                return;
+            }
+            it.nest(SEQUENCE, |it| {
+                if let Some(code) = code {
+                    extension(it, &oid::REASON_CODE, |it| it.element(ENUMERATED, &[code]));
+                }
+                if let Some(since) = invalid_since {
+                    extension(it, &oid::INVALIDITY_DATE, |it| {
+                        if write_generalized_time(it, since).is_none() {
+                            unwritten = Some(since);
+                        }
+                    });
+                }
+            });
         });
-        written.ok_or(CrlBuildError::Time { unix_seconds: revoked })?;
-        Ok(writer.into_bytes())
+        unwritten.map_or(Ok(()), |unix_seconds| Err(CrlBuildError::Time { unix_seconds }))
     }
 
     /// Reads one entry; `delta` says whether releases may stand here.
@@ -136,39 +133,19 @@ fn read_reason(der: &[u8], delta: bool) -> Result<Option<RevocationReason>, CrlE
     }
 }
 
-/// How long the entries of a list will be, and how many there are: the first pass over them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CrlLengths {
-    entries: u64,
-    octets: u64,
+/// An extension of an entry, none of which is critical.
+fn extension(out: &mut Writer, oid: &ObjectIdentifier, value: impl FnOnce(&mut Writer)) {
+    out.nest(SEQUENCE, |it| {
+        it.oid(oid);
+        it.nest(OCTET_STRING, value);
+    });
 }
 
-impl CrlLengths {
-    /// Adds an entry.
-    ///
-    /// # Errors
-    ///
-    /// [`CrlBuildError::Time`], and [`CrlBuildError::TooLarge`] as soon as that is certain.
-    pub fn add(&mut self, entry: &RevokedEntry) -> Result<(), CrlBuildError> {
-        self.count(&entry.to_der()?);
-        if CRL_BYTES_MAX < self.octets { Err(CrlBuildError::TooLarge) } else { Ok(()) }
-    }
-
-    /// Counts an entry that is encoded already.
-    pub(super) fn count(&mut self, der: &[u8]) {
-        self.entries += 1;
-        self.octets += u64::try_from(der.len()).expect("BUG: an entry has few octets");
-    }
-
-    /// How many entries were added.
-    #[must_use]
-    pub fn entries(&self) -> u64 {
-        self.entries
-    }
-
-    /// Length of all of them together, in octets of DER.
-    #[must_use]
-    pub fn octets(&self) -> u64 {
-        self.octets
-    }
+/// How long the entries of a list are, and how many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CrlLengths {
+    /// How many.
+    pub entries: u64,
+    /// All of them together, in octets of DER.
+    pub octets: u64,
 }

@@ -1,4 +1,4 @@
-//! Making a revocation list: the part that is signed, piece by piece, and the frame around it.
+//! Making a revocation list: its entries, one by one, and the two frames around them.
 
 use super::entry::{CrlLengths, RevokedEntry};
 use super::extensions::{
@@ -17,6 +17,11 @@ use crate::tlv::{CONTEXT_CONSTRUCTED, SEQUENCE};
 use crate::write::Writer;
 use exeunt_types::{CrlNumber, SignatureScheme};
 use std::io;
+
+/// Octets of entries that are written at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Octets of the longest entry, roundly: a serial number of 20 octets, three times, two extensions.
+const ENTRY_BYTES_MAX: usize = 128;
 
 /// Everything in a revocation list but its entries.
 #[derive(Clone, Copy, Debug)]
@@ -125,54 +130,25 @@ impl CrlFields<'_> {
     }
 }
 
-/// Writes a `TBSCertList` (RFC 5280, section 5.1.2): the second pass over the entries.
+/// Writes the entries of a list, one after the other, in the order in which they are given.
 ///
-/// Every entry is one small write, so `W` should collect them, as `BufWriter` does. The order of
-/// the entries stays as it is given.
+/// They come first: what stands before them says how long they are. [`frame_tbs`] makes it.
 #[derive(Debug)]
-#[must_use = "without `finish` the list has no end"]
+#[must_use = "without `finish` the last entries are not written"]
 pub struct CrlWriter<W> {
     out: W,
     is_delta: bool,
-    expected: CrlLengths,
-    written: CrlLengths,
-    tail: Vec<u8>,
-    tbs_length: u64,
+    lengths: CrlLengths,
+    /// What was not handed to `out` yet.
+    pending: Writer,
 }
 
 impl<W: io::Write> CrlWriter<W> {
-    /// Writes what stands before the entries. `lengths` is what the first pass found.
-    ///
-    /// # Errors
-    ///
-    /// [`CrlBuildError::Invalid`] and [`CrlBuildError::Time`] before anything is written;
-    /// [`CrlBuildError::TooLarge`]; [`CrlBuildError::Write`].
-    pub fn start(
-        fields: &CrlFields<'_>,
-        lengths: CrlLengths,
-        out: W,
-    ) -> Result<Self, CrlBuildError> {
-        fields.check()?;
-        let (head, tail) = (fields.head()?, fields.tail()?);
-        // Without entries there is no list of them either (RFC 5280, section 5.1.2.6).
-        let list =
-            if lengths.entries() == 0 { Vec::new() } else { header(SEQUENCE, lengths.octets()) };
-        let inside = length(&head) + length(&list) + lengths.octets() + length(&tail);
-        let outer = header(SEQUENCE, inside);
-        let tbs_length = length(&outer) + inside;
-        if CRL_BYTES_MAX < tbs_length {
-            return Err(CrlBuildError::TooLarge);
-        }
-        let mut writer = Self {
-            out,
-            is_delta: fields.base.is_some(),
-            expected: lengths,
-            written: CrlLengths::default(),
-            tail,
-            tbs_length,
-        };
-        writer.write(&[outer, head, list].concat())?;
-        Ok(writer)
+    /// Begins; `is_delta` says whether releases from hold may stand here. `out` is written to in
+    /// pieces of 64 KiB.
+    pub fn new(out: W, is_delta: bool) -> Self {
+        let pending = Writer::with_capacity(PIECE_BYTES + ENTRY_BYTES_MAX);
+        Self { out, is_delta, lengths: CrlLengths::default(), pending }
     }
 
     /// Writes the next entry.
@@ -180,45 +156,67 @@ impl<W: io::Write> CrlWriter<W> {
     /// # Errors
     ///
     /// [`CrlBuildError::ReleaseInBase`], [`CrlBuildError::Time`], [`CrlBuildError::Write`], and
-    /// [`CrlBuildError::EntriesChanged`] as soon as there is more than was measured.
+    /// [`CrlBuildError::TooLarge`] as soon as that is certain. The list is lost then.
     pub fn entry(&mut self, entry: &RevokedEntry) -> Result<(), CrlBuildError> {
         if entry.reason.is_none() && !self.is_delta {
             return Err(CrlBuildError::ReleaseInBase { serial: entry.serial });
         }
-        let der = entry.to_der()?;
-        self.written.count(&der);
-        if self.expected.octets() < self.written.octets() {
-            return Err(CrlBuildError::EntriesChanged);
+        let before = length(self.pending.as_bytes());
+        entry.write(&mut self.pending)?;
+        self.lengths.entries += 1;
+        self.lengths.octets += length(self.pending.as_bytes()) - before;
+        if CRL_BYTES_MAX < self.lengths.octets {
+            return Err(CrlBuildError::TooLarge);
         }
-        self.write(&der)
+        if PIECE_BYTES <= self.pending.as_bytes().len() { self.hand_over() } else { Ok(()) }
     }
 
-    /// Length of the whole `TBSCertList`, in octets.
-    #[must_use]
-    pub fn tbs_length(&self) -> u64 {
-        self.tbs_length
-    }
-
-    /// Writes what stands behind the entries, flushes, and gives the length of the `TBSCertList` in
-    /// octets.
+    /// Writes what is left, flushes, and gives the lengths of all.
     ///
     /// # Errors
     ///
-    /// [`CrlBuildError::EntriesChanged`] if number or length of the entries is not what was
-    /// measured; [`CrlBuildError::Write`].
-    pub fn finish(mut self) -> Result<u64, CrlBuildError> {
-        if self.written != self.expected {
-            return Err(CrlBuildError::EntriesChanged);
-        }
-        let tail = std::mem::take(&mut self.tail);
-        self.write(&tail)?;
+    /// [`CrlBuildError::Write`].
+    pub fn finish(mut self) -> Result<CrlLengths, CrlBuildError> {
+        self.hand_over()?;
         self.out.flush().map_err(|source| CrlBuildError::Write { source: source.into() })?;
-        Ok(self.tbs_length)
+        Ok(self.lengths)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), CrlBuildError> {
-        self.out.write_all(bytes).map_err(|source| CrlBuildError::Write { source: source.into() })
+    fn hand_over(&mut self) -> Result<(), CrlBuildError> {
+        let written = self.out.write_all(self.pending.as_bytes());
+        self.pending.clear();
+        written.map_err(|source| CrlBuildError::Write { source: source.into() })
     }
+}
+
+/// What makes a `TBSCertList` (RFC 5280, section 5.1.2) of its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TbsFrame {
+    /// Stands before the entries.
+    pub head: Vec<u8>,
+    /// Stands behind them.
+    pub tail: Vec<u8>,
+    /// Length of the whole `TBSCertList`, in octets.
+    pub length: u64,
+}
+
+/// The frame for entries of those `lengths`, which [`CrlWriter::finish`] gave.
+///
+/// # Errors
+///
+/// [`CrlBuildError::Invalid`], [`CrlBuildError::Time`], [`CrlBuildError::TooLarge`].
+pub fn frame_tbs(fields: &CrlFields<'_>, lengths: CrlLengths) -> Result<TbsFrame, CrlBuildError> {
+    fields.check()?;
+    let (head, tail) = (fields.head()?, fields.tail()?);
+    // Without entries there is no list of them either (RFC 5280, section 5.1.2.6).
+    let list = if lengths.entries == 0 { Vec::new() } else { header(SEQUENCE, lengths.octets) };
+    let inside = length(&head) + length(&list) + lengths.octets + length(&tail);
+    let outer = header(SEQUENCE, inside);
+    let tbs_length = length(&outer) + inside;
+    if CRL_BYTES_MAX < tbs_length {
+        return Err(CrlBuildError::TooLarge);
+    }
+    Ok(TbsFrame { head: [outer, head, list].concat(), tail, length: tbs_length })
 }
 
 /// What makes a `CertificateList` of a signed `TBSCertList`.
