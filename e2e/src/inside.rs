@@ -182,6 +182,8 @@ fn policy() -> TemplatePolicy {
         dns_from_common_name: true,
         issuance: Issuance::AtOnce,
         callers: Callers::Local,
+        renewal: exeunt_policy::Renewal::SameNames,
+        on_behalf: exeunt_policy::OnBehalf::Refuse,
     };
     TemplatePolicy::new(vec![template], None).expect("a policy")
 }

@@ -51,6 +51,9 @@ pub const CA_FILE_PATH: &str = "/ca/ca.crt";
 /// Where relying parties ask by OCSP: requests as the body of a `POST`, or in base64 after a slash.
 pub const OCSP_PATH: &str = "/ocsp";
 
+/// Where clients of CMC over HTTP (RFC 5273) send their requests.
+pub const CMC_PATH: &str = "/cmc";
+
 /// The list of exit modules.
 pub const EXITS_PATH: &str = "/v1/exits";
 
@@ -66,8 +69,23 @@ pub const HEALTH_PATH: &str = "/v1/health";
 /// Header that carries one request attribute, `Name:Value`; may be repeated.
 pub const ATTRIBUTE_HEADER: &str = "exeunt-attribute";
 
+/// Header of an answer in CMS: number of the request's row, if there is one.
+pub const REQUEST_HEADER: &str = "exeunt-request";
+
+/// Header of an answer in CMS: `issued`, `pending`, `denied` or `failed`.
+pub const DISPOSITION_HEADER: &str = "exeunt-disposition";
+
 /// Media type of a PKCS#10 request in DER (RFC 5967, section 2).
 pub const PKCS10_MEDIA_TYPE: &str = "application/pkcs10";
+
+/// Media type of requests and answers in CMS: PKCS #7 and CMC (RFC 5273, section 3).
+pub const CMS_MEDIA_TYPE: &str = "application/pkcs7-mime";
+
+/// Media type of an answer with certificates and nothing else (RFC 8551, section 3.2.2).
+pub const CERTS_ONLY_MEDIA_TYPE: &str = "application/pkcs7-mime; smime-type=certs-only";
+
+/// Media type of a full PKI response (RFC 5273, section 3).
+pub const CMC_RESPONSE_MEDIA_TYPE: &str = "application/pkcs7-mime; smime-type=CMC-response";
 
 /// Media type of a request in PEM.
 pub const PEM_MEDIA_TYPE: &str = "application/x-pem-file";
@@ -88,8 +106,9 @@ pub const OCSP_RESPONSE_MEDIA_TYPE: &str = "application/ocsp-response";
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
 /// Largest body of a submission, in bytes. Requests with the largest known keys and signatures
-/// (ML-DSA-87, about 7.5 kB) and a hundred names stay under 16 kB; PEM adds a third.
-pub const REQUEST_BYTES_MAX: usize = 128 * 1024;
+/// (ML-DSA-87, about 7.5 kB) and a hundred names stay under 16 kB, and so do the messages around one
+/// with their certificates; PEM adds a third.
+pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
 /// Largest OCSP request, in bytes, as a body. One in a path is shorter.
 pub const OCSP_REQUEST_BYTES_MAX: usize = 64 * 1024;

@@ -21,9 +21,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use exeunt_module::{Event, Properties, Value};
 use exeunt_store::{LoggedEvent, Store};
 use exeunt_types::{
-    CertificateRecord, Disposition, EventKind, EventSeq, RequestRecord, SubjectKey, UnixMillis,
+    CertificateRecord, Disposition, EventKind, EventSeq, RequestFlags, RequestRecord, SubjectKey,
+    UnixMillis,
 };
-use exeunt_x509::{Certificate, CertificationRequest, parse_certificate, parse_request};
+use exeunt_x509::{
+    Certificate, CertificationRequest, SignedLayer, Signer, parse_certificate, parse_submission,
+};
 
 use crate::settings::{CaFacts, ListFacts};
 use cache::Cache;
@@ -128,7 +131,10 @@ impl Snapshots {
         // A pending request that was issued since has a certificate now, but had none then.
         let is_over = state.as_ref().is_none_or(|it| is_resolved(it.disposition));
         let certificate = certificate.as_ref().filter(|_| is_over);
-        let read_request = request.as_ref().and_then(|it| read_request(*seq, &it.request.raw));
+        let (read_request, signers) = match request {
+            Some(it) => read_request(*seq, it),
+            None => (None, Vec::new()),
+        };
         let read_certificate =
             certificate.and_then(|it| read_certificate(*seq, &it.certificate.raw));
         Event {
@@ -146,7 +152,8 @@ impl Snapshots {
                 .as_ref()
                 .map(|it| {
                     let resolved = resolved(*kind, *at, it, certificate).filter(|_| is_over);
-                    request::properties(it, state.as_ref(), resolved, read_request.as_ref())
+                    let read = read_request.as_ref();
+                    request::properties(it, state.as_ref(), resolved, (read, &signers))
                 })
                 .unwrap_or_default(),
             certificate: certificate
@@ -171,13 +178,27 @@ impl Snapshots {
     }
 }
 
-/// What the engine once read can be read again; should it not be, the event is told without.
-fn read_request(seq: EventSeq, raw: &[u8]) -> Option<CertificationRequest> {
-    parse_request(raw)
-        .inspect_err(|err| {
+/// What the engine once read can be read again; should it not be, the event is told without. With it
+/// come the certificates of those who signed around it, where the engine has believed them.
+fn read_request(
+    seq: EventSeq,
+    record: &RequestRecord,
+) -> (Option<CertificationRequest>, Vec<Certificate>) {
+    let read = parse_submission(&record.request.raw).and_then(|submitted| {
+        // The engine sets a flag for each who signed with a certificate, and only then.
+        let believed = record.request.flags != RequestFlags::default();
+        let layers = submitted.layers().iter().filter(|_| believed);
+        let signers = layers.flat_map(SignedLayer::signers).filter_map(Signer::certificate);
+        let signers = signers.cloned().collect();
+        Ok((submitted.into_requested()?, signers))
+    });
+    match read {
+        Ok((request, signers)) => (Some(request), signers),
+        Err(err) => {
             tracing::warn!(event = %seq, %err, "request of an event cannot be read, told without");
-        })
-        .ok()
+            (None, Vec::new())
+        }
+    }
 }
 
 fn read_certificate(seq: EventSeq, raw: &[u8]) -> Option<Certificate> {

@@ -4,6 +4,7 @@ use exeunt_store::StoreError;
 use exeunt_types::RequestId;
 
 use crate::AttributeError;
+use crate::enroll::MessageRefusal;
 
 /// Whose move it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +23,11 @@ pub enum Blame {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The bytes are no acceptable PKCS#10 request. Nothing was recorded.
+    /// The bytes are no acceptable request. Nothing was recorded.
     #[error("request is not acceptable")]
     Unreadable {
         /// What is wrong, for the requester.
-        source: exeunt_x509::RequestError,
+        source: exeunt_x509::SubmissionError,
     },
 
     /// An attribute is not acceptable. Nothing was recorded.
@@ -34,6 +35,13 @@ pub enum SubmitError {
     Attributes {
         /// What is wrong, for the requester.
         source: AttributeError,
+    },
+
+    /// An attribute beside a signed message says otherwise than the message. Nothing was recorded.
+    #[error("attribute {} says otherwise than the signed message", excerpt(name))]
+    AttributeSigned {
+        /// Its name.
+        name: String,
     },
 
     /// Two different templates were named. Nothing was recorded.
@@ -50,6 +58,15 @@ pub enum SubmitError {
     BadSignature {
         /// Row of the request.
         request: RequestId,
+    },
+
+    /// What was signed around the request is not believed. A row says so.
+    #[error("the message around request {request} is not believed: {refusal}")]
+    Message {
+        /// Row of the request.
+        request: RequestId,
+        /// Why.
+        refusal: MessageRefusal,
     },
 
     /// The CA's own certificate is not valid now.
@@ -111,7 +128,9 @@ impl SubmitError {
             Self::Unreadable { source } => source.code(),
             Self::Attributes { source } => source.code(),
             Self::TemplateConflict { .. } => "template-conflict",
+            Self::AttributeSigned { .. } => "attribute-signed",
             Self::BadSignature { .. } => "request-bad-signature",
+            Self::Message { refusal, .. } => refusal.code(),
             Self::CaNotValid => "ca-not-valid",
             Self::Build { .. } => "issue-build",
             Self::OfficerLint { .. } => "officer-lint",
@@ -128,8 +147,10 @@ impl SubmitError {
         match self {
             Self::Unreadable { .. }
             | Self::Attributes { .. }
+            | Self::AttributeSigned { .. }
             | Self::TemplateConflict { .. }
             | Self::BadSignature { .. }
+            | Self::Message { .. }
             | Self::OfficerLint { .. } => Blame::Requester,
             Self::CaNotValid | Self::Entropy { .. } | Self::Sign { .. } => Blame::Operator,
             Self::Store { source, .. } => blame_of_store(source),
@@ -143,7 +164,9 @@ impl SubmitError {
         match self {
             Self::Unreadable { source } => source.to_string(),
             Self::Attributes { source } => source.to_string(),
-            Self::TemplateConflict { .. }
+            Self::Message { refusal, .. } => refusal.to_string(),
+            Self::AttributeSigned { .. }
+            | Self::TemplateConflict { .. }
             | Self::BadSignature { .. }
             | Self::OfficerLint { .. } => self.to_string(),
             Self::CaNotValid
@@ -159,7 +182,9 @@ impl SubmitError {
     #[must_use]
     pub fn request(&self) -> Option<RequestId> {
         match self {
-            Self::BadSignature { request } | Self::Sign { request, .. } => Some(*request),
+            Self::BadSignature { request }
+            | Self::Message { request, .. }
+            | Self::Sign { request, .. } => Some(*request),
             _ => None,
         }
     }

@@ -8,14 +8,17 @@ use exeunt_keys::{SignError, verify};
 use exeunt_store::{AsRead, AuditEntry, Pending, StoreError};
 use exeunt_types::{
     EventSeq, NewCertificate, NewIntent, NewRequest, OfficerExtension, RequestFlags, RequestId,
-    RequestRecord, RequestType, Resolution, Serial, StatusCode, UnixMillis,
+    RequestRecord, Resolution, Serial, StatusCode, UnixMillis,
 };
-use exeunt_x509::{CertificationRequest, assemble_certificate, parse_certificate, parse_request};
+use exeunt_x509::{
+    CertificationRequest, assemble_certificate, parse_certificate, parse_request, parse_submission,
+};
 
 use crate::attributes::{check, merge_attributes};
 use crate::build::Linted;
 use crate::ca::CaCertificate;
 use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
+use crate::enroll::{Enrolment, merge_signed};
 use crate::error::SubmitError;
 use crate::officer_extension::names_are_set;
 use crate::policy::{Asked, Caller, Decision, Plan};
@@ -25,7 +28,7 @@ const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
 /// A request as it came through a door.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// PKCS#10, PEM or DER.
+    /// PKCS#10, or around one PKCS#7 or CMC; PEM or DER.
     pub request: Vec<u8>,
     /// Request attributes, parsed by [`crate::parse_attributes`].
     pub attributes: Vec<(String, String)>,
@@ -118,6 +121,7 @@ enum Row<T> {
 struct Admitted {
     entry: Entry,
     request: CertificationRequest,
+    enrolment: Enrolment,
     attributes: Vec<(String, String)>,
     template: Option<String>,
     caller: Caller,
@@ -190,23 +194,24 @@ impl<T> Row<T> {
 impl Admitted {
     /// The row of a new request; the policy says under which template.
     fn row(&self, template: &str) -> NewRequest {
+        let Enrolment { request_type, message, on_behalf_of, renewed, .. } = &self.enrolment;
         NewRequest {
-            raw: self.request.der().to_vec(),
-            request_type: RequestType::Pkcs10,
-            requester: self.caller.name.clone(),
+            raw: message.as_deref().unwrap_or(self.request.der()).to_vec(),
+            request_type: *request_type,
+            requester: on_behalf_of.as_ref().unwrap_or(&self.caller.name).clone(),
             caller: self.caller.name.clone(),
             template: template.to_owned(),
             attributes: self.attributes.clone(),
             subject: self.request.subject().to_string(),
             flags: self.flags(),
-            old_certificate: None,
+            old_certificate: renewed.as_ref().map(|it| it.der().to_vec()),
             submitted: self.now,
         }
     }
 
     fn flags(&self) -> RequestFlags {
         match &self.entry {
-            Entry::New | Entry::Again { .. } => RequestFlags::default(),
+            Entry::New | Entry::Again { .. } => self.enrolment.flags(),
             Entry::Own { flags, .. } => *flags,
         }
     }
@@ -286,7 +291,8 @@ impl Engine {
             let admitted = Admitted {
                 entry: Entry::Own { extensions, flags, ca },
                 request: parse_request(&request)
-                    .map_err(|source| SubmitError::Unreadable { source })?,
+                    .map_err(|err| SubmitError::Unreadable { source: err.into() })?,
+                enrolment: Enrolment::plain(),
                 attributes: Vec::new(),
                 template: Some(plan.template.clone()),
                 caller,
@@ -299,8 +305,8 @@ impl Engine {
 
     /// Steps 0 to 3 of what was read, up to the waiting.
     fn begin(&self, admitted: Admitted) -> Result<Begun, SubmitError> {
-        // 0. Admit. The signature of the request is verified; its row is written together with what
-        //    follows from it, so that there is no row without an outcome.
+        // 0. Admit. The signature of the request is verified, as those around it were; its row is
+        //    written together with what follows from it, so that there is no row without an outcome.
         if !admitted.has_good_signature() {
             let template = admitted.template.as_deref().unwrap_or_default();
             let fail = Resolution::Fail {
@@ -310,6 +316,12 @@ impl Engine {
             let end = |request| Err(SubmitError::BadSignature { request });
             return self.resolve(&admitted, template, fail, end);
         }
+        if let Some(refusal) = admitted.enrolment.refusal {
+            let template = admitted.template.as_deref().unwrap_or_default();
+            let fail = Resolution::Fail { status: refusal.status(), message: refusal.to_string() };
+            let end = move |request| Err(SubmitError::Message { request, refusal });
+            return self.resolve(&admitted, template, fail, end);
+        }
 
         // 1. Decide. Foreign code, no transaction.
         let asked = Asked {
@@ -317,6 +329,8 @@ impl Engine {
             attributes: &admitted.attributes,
             template: admitted.template.as_deref(),
             caller: &admitted.caller,
+            on_behalf_of: admitted.enrolment.on_behalf_of.as_deref(),
+            renewed: admitted.enrolment.renewed.as_ref(),
             new_request: matches!(admitted.entry, Entry::New),
             now: admitted.now,
         };
@@ -338,13 +352,23 @@ impl Engine {
     /// Step 0, the reading.
     fn admit(&self, submission: Submission) -> Result<Admitted, SubmitError> {
         let Submission { request, attributes, template, caller } = submission;
-        let request =
-            parse_request(&request).map_err(|source| SubmitError::Unreadable { source })?;
-        let attributes = merge_attributes(request.enrollment_attributes(), &attributes)
-            .map_err(|source| SubmitError::Attributes { source })?;
-        let template = choose_template(template, &attributes)?;
+        let unreadable = |source| SubmitError::Unreadable { source };
+        let submitted = parse_submission(&request).map_err(unreadable)?;
         let (entry, now) = (Entry::New, self.clock.now());
-        Ok(Admitted { entry, request, attributes, template, caller, now })
+        let mut enrolment = self.examine(&submitted, now)?;
+        let attributes = if submitted.layers().is_empty() {
+            merge_attributes(submitted.request().enrollment_attributes(), &attributes)
+                .map_err(|source| SubmitError::Attributes { source })?
+        } else {
+            // Where one of the signers is not believed, the whole message is refused.
+            let signed = submitted.enrollment_attributes_verified(|_| true);
+            merge_signed(&signed.into_iter().cloned().collect::<Vec<_>>(), &attributes)?
+        };
+        let request = submitted.into_requested().map_err(unreadable)?;
+        let template = choose_template(template, &attributes)?;
+        // A renewal that names none is one of the same kind.
+        let template = template.or(enrolment.renewed_template.take());
+        Ok(Admitted { entry, request, enrolment, attributes, template, caller, now })
     }
 
     /// Step 0 of a request that is taken up again: what the row says now, read as it was then.
@@ -356,8 +380,11 @@ impl Engine {
     ) -> Result<Admitted, SubmitError> {
         let from = AsRead::of(&record);
         let RequestRecord { id, request: row, .. } = record;
-        let request =
-            parse_request(&row.raw).map_err(|source| SubmitError::Unreadable { source })?;
+        let unreadable = |source| SubmitError::Unreadable { source };
+        let submitted = parse_submission(&row.raw).map_err(unreadable)?;
+        let request = submitted.into_requested().map_err(unreadable)?;
+        // Whose signatures were good is in the row: they need not be so for ever.
+        let enrolment = Enrolment::recorded(&row);
         // An officer may have set the attribute; the row has the template of the last decision.
         let named = choose_template(None, &row.attributes)?;
         let template = named.or(Some(row.template)).filter(|it| !it.is_empty());
@@ -365,7 +392,8 @@ impl Engine {
         let caller = Caller { name: row.caller, door: by.door };
         let entry = Entry::Again { request: id, from, audit };
         let attributes = row.attributes;
-        Ok(Admitted { entry, request, attributes, template, caller, now: self.clock.now() })
+        let now = self.clock.now();
+        Ok(Admitted { entry, request, enrolment, attributes, template, caller, now })
     }
 
     /// Step 0 without a certificate to follow: the row, its outcome and its event in one commit.

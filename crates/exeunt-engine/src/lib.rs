@@ -11,6 +11,7 @@ mod build;
 mod ca;
 mod crl;
 mod engine;
+mod enroll;
 mod error;
 mod journey;
 mod ocsp;
@@ -18,6 +19,7 @@ mod officer;
 mod officer_error;
 mod officer_extension;
 mod policy;
+mod respond;
 mod revoke;
 
 pub use attributes::{
@@ -29,6 +31,7 @@ pub use crl::{CrlError, CrlOrder, CrlSettings};
 pub use engine::{
     Clock, Engine, EngineError, Entropy, Parts, Publication, Recovered, SERIAL_ATTEMPTS_MAX,
 };
+pub use enroll::{MessageRefusal, REQUESTER_NAME_BYTES_MAX};
 pub use error::{Blame, SubmitError};
 pub use journey::{Outcome, Submission, Submitted};
 pub use ocsp::{
@@ -41,4 +44,5 @@ pub use officer_extension::{
     ExtensionRefusal, OFFICER_EXTENSION_BYTES_MAX, OFFICER_EXTENSION_COUNT_MAX,
 };
 pub use policy::{Asked, Caller, Decision, Door, Plan, Policy};
+pub use respond::{CmsResponse, ResponseError};
 pub use revoke::{RevokeOrder, Revoked, Which};

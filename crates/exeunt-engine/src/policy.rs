@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use exeunt_types::{StatusCode, UnixMillis};
-use exeunt_x509::{CertificationRequest, GeneralName, KeyUsage, Name, ObjectIdentifier};
+use exeunt_x509::{Certificate, CertificationRequest, GeneralName, KeyUsage, Name, ObjectIdentifier};
 
 /// Who asks, and by which door they came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,11 @@ pub struct Asked<'a> {
     pub template: Option<&'a str>,
     /// Who asks.
     pub caller: &'a Caller,
+    /// For whom an enrolment agent asks, if one does.
+    pub on_behalf_of: Option<&'a str>,
+    /// The certificate of this CA that is renewed, if one is: its key signed the request, and it held
+    /// when the request came in.
+    pub renewed: Option<&'a Certificate>,
     /// Whether it comes for the first time; `false` when an officer takes it up again.
     pub new_request: bool,
     /// The moment of admission.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use exeunt_api::{OCSP_REQUEST_BYTES_MAX, Problem, REQUEST_BYTES_MAX};
-use exeunt_engine::{Blame, CrlError, OfficerError, SubmitError};
+use exeunt_engine::{Blame, CrlError, OfficerError, ResponseError, SubmitError};
 use exeunt_types::RequestId;
 use hyper::StatusCode;
 
@@ -32,6 +32,8 @@ fn submit_hint(err: &SubmitError) -> &'static str {
         },
         SubmitError::Attributes { .. } => ATTRIBUTE_HINT,
         SubmitError::TemplateConflict { .. } => "name the template once",
+        SubmitError::AttributeSigned { .. } => "leave it out, or sign the message anew",
+        SubmitError::Message { .. } => "docs/manual/renewals.md says who has to sign",
         SubmitError::BadSignature { .. } => {
             "the request was changed after it was signed, or signed with another key: make it anew"
         }
@@ -122,7 +124,7 @@ impl Fault {
 
     pub(crate) fn empty() -> Self {
         Self::new(StatusCode::BAD_REQUEST, "request-empty", "the body is empty")
-            .hinted("the body is a PKCS#10 request in DER or PEM")
+            .hinted("the body is a request in DER or PEM: PKCS#10, PKCS#7 or CMC")
     }
 
     pub(crate) fn too_large() -> Self {
@@ -262,6 +264,18 @@ impl Fault {
             return fault.hinted("curl's -d drops line ends: send the file with --data-binary");
         }
         fault.hinted(submit_hint(err))
+    }
+
+    /// What was decided stands, and cannot be said in CMC.
+    pub(crate) fn cms(err: &ResponseError, request: Option<RequestId>) -> Self {
+        let status = match err.blame() {
+            Blame::Requester => StatusCode::BAD_REQUEST,
+            Blame::Operator => StatusCode::SERVICE_UNAVAILABLE,
+            Blame::Us => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let detail = "the CA is unable to answer in CMC at the moment; what it decided stands";
+        let fault = Self { request, ..Self::new(status, err.code(), detail) };
+        fault.hinted("fetch it by its number: POST /v1/requests/{id}/retrieve")
     }
 
     /// The document.

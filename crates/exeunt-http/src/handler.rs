@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::answer::{Answer, json, pem, problem};
 use crate::auth::{Peer, Tokens};
+use crate::cms::Wanted;
 use crate::exits::{BeforeReply, Exits};
 use crate::fault::Fault;
 use crate::manage::{self, Part};
@@ -57,6 +58,8 @@ enum Route<'a> {
     NewestList(ListName),
     /// The CA's certificate, for relying parties.
     CaFile,
+    /// Where clients of CMC send requests.
+    Cmc,
     /// Where relying parties send OCSP requests.
     Ocsp,
     /// An OCSP request in the path.
@@ -76,6 +79,9 @@ impl<'a> Route<'a> {
         }
         if path == exeunt_api::CA_FILE_PATH {
             return Some(Self::CaFile);
+        }
+        if path == exeunt_api::CMC_PATH {
+            return Some(Self::Cmc);
         }
         if let Some(rest) = path.strip_prefix(exeunt_api::OCSP_PATH) {
             return match rest.strip_prefix('/') {
@@ -129,7 +135,7 @@ impl<'a> Route<'a> {
             Self::RequestPart(_, part) => part.allowed(),
             Self::Exit(_) => "DELETE, GET, HEAD",
             Self::ExitPart(_, part) => part.allowed(),
-            Self::CertificatePart(..) | Self::Reload | Self::Ocsp => "POST",
+            Self::CertificatePart(..) | Self::Reload | Self::Ocsp | Self::Cmc => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -178,7 +184,11 @@ async fn answer(
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     match (route, caller) {
         (Route::Requests, Some(caller)) if !reads => {
-            submit::submit(edge, caller, &head.headers, query, body).await
+            let wanted = Wanted::of(&head.headers);
+            submit::submit(edge, caller, &head.headers, query, wanted, body).await
+        }
+        (Route::Cmc, Some(caller)) => {
+            submit::submit(edge, caller, &head.headers, query, Wanted::ByKind, body).await
         }
         (Route::ExitPart(name, part), Some(caller)) => {
             manage::part(edge, caller, (name, part), &head.method, query, body).await
@@ -273,6 +283,7 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<
         | Route::Exit(_)
         | Route::ExitPart(..)
         | Route::Ocsp
+        | Route::Cmc
         | Route::Reload => Err(Fault::unknown_path()),
     }
 }

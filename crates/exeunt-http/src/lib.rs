@@ -8,6 +8,7 @@
 mod answer;
 mod auth;
 mod body;
+mod cms;
 mod connection;
 mod error;
 mod exits;

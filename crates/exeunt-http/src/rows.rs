@@ -11,7 +11,7 @@ use exeunt_api::{
 use exeunt_engine::{Engine, Retrieved};
 use exeunt_types::{
     CertificateRecord, CrlKind, CrlLine, CrlNumber, CrlRecord, NewCertificate, NewRequest,
-    RequestId, RequestRecord, Serial, StatusCode,
+    RequestId, RequestRecord, RequestType, Serial, StatusCode,
 };
 
 use crate::answer::{Answer, json, pem, rfc3339};
@@ -47,10 +47,16 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
     };
     let revocation = row.revocation.as_ref().map(self::revocation);
     let officer_extensions = row.officer_extensions.iter().map(officer_extension).collect();
+    // What is around a request has labels of its own (RFC 7468, sections 8 and 9).
+    let label = match row.request.request_type {
+        RequestType::Pkcs10 => "CERTIFICATE REQUEST",
+        RequestType::Pkcs7 => "PKCS7",
+        RequestType::Cmc => "CMS",
+    };
     let (summary, attributes, raw) = split_request(row);
     let attributes =
         attributes.into_iter().map(|(name, value)| RequestAttribute { name, value }).collect();
-    let request = pem("CERTIFICATE REQUEST", &raw);
+    let request = pem(label, &raw);
     let detail = RequestDetail { summary, attributes, officer_extensions, revocation, request };
     Ok(json(OK, &detail))
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/requests`: from a body to the engine and back.
+//! `POST /v1/requests` and `POST /cmc`: from a body to the engine and back.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::answer::{Answer, json, pem, rfc3339};
 use crate::body;
+use crate::cms::{self, Wanted};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
 use crate::query::SubmitQuery;
@@ -39,6 +40,7 @@ pub(crate) async fn submit(
     caller: Caller,
     headers: &HeaderMap,
     query: &str,
+    wanted: Wanted,
     body: Incoming,
 ) -> Result<Answer, Fault> {
     // What is wrong with the head is said before the body is read.
@@ -49,7 +51,7 @@ pub(crate) async fn submit(
     let submission = Submission { request, attributes, template, caller };
 
     let (sender, receiver) = oneshot::channel();
-    let job = Job { submission, form, sender };
+    let job = Job { submission, form, wanted, sender };
     edge.workers.run(job).map_err(|_| Fault::busy())?;
     // A job that ends without a word has panicked, and the worker has logged it.
     let Decided { answer, telling } = receiver.await.map_err(|_| Fault::internal())?;
@@ -130,6 +132,7 @@ struct Decided {
 pub(crate) struct Job {
     submission: Submission,
     form: bool,
+    wanted: Wanted,
     sender: oneshot::Sender<Decided>,
 }
 
@@ -137,29 +140,32 @@ pub(crate) struct Job {
 pub(crate) fn carry_out(engine: &Engine, batch: Vec<Job>) {
     let mut senders = Vec::with_capacity(batch.len());
     let mut submissions = Vec::with_capacity(batch.len());
-    for Job { submission, form, sender } in batch {
+    for Job { submission, form, wanted, sender } in batch {
+        // An answer in CMS repeats parts of what was sent.
+        let sent = wanted.is_cms().then(|| submission.request.clone()).unwrap_or_default();
         submissions.push(submission);
-        senders.push((form, sender));
+        senders.push((form, wanted, sent, sender));
     }
     let after = engine.store().head();
-    for (result, (form, sender)) in engine.submit_all(submissions).into_iter().zip(senders) {
+    for (result, to) in engine.submit_all(submissions).into_iter().zip(senders) {
+        let (form, wanted, sent, sender) = to;
         // Only of a certificate is the event's number at hand.
-        let decided = match result {
-            Ok(submitted) => {
-                let telling = match submitted.outcome {
-                    Outcome::Issued { event, .. } => Telling::Event(event),
-                    _ => Telling::Of { request: submitted.request, after },
-                };
-                Decided { answer: Ok(answer(submitted)), telling: Some(telling) }
-            }
+        let telling = match &result {
+            Ok(submitted) => Some(match submitted.outcome {
+                Outcome::Issued { event, .. } => Telling::Event(event),
+                _ => Telling::Of { request: submitted.request, after },
+            }),
             Err(err) => {
-                log(&err);
-                let telling = err.request().map(|request| Telling::Of { request, after });
-                Decided { answer: Err(Fault::submit(&err, form)), telling }
+                log(err);
+                err.request().map(|request| Telling::Of { request, after })
             }
         };
+        let answer = match cms::answer(engine, wanted, &sent, &result) {
+            Some(answer) => answer,
+            None => result.map(answer).map_err(|err| Fault::submit(&err, form)),
+        };
         // When the client has hung up nobody hears, and the certificate is recorded all the same.
-        let _ = sender.send(decided);
+        let _ = sender.send(Decided { answer, telling });
     }
 }
 

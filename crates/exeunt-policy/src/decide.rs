@@ -2,9 +2,9 @@
 
 use exeunt_engine::{Asked, Decision, Plan, Policy};
 use exeunt_types::{KeyAlgorithm, StatusCode};
-use exeunt_x509::{GeneralName, KeyUsage};
+use exeunt_x509::{Certificate, GeneralName, KeyUsage};
 
-use crate::template::{Callers, Issuance, NameKind, Template, TemplateError};
+use crate::template::{Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplateError};
 
 /// Longest piece of a requester's text in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 64;
@@ -107,8 +107,12 @@ impl Policy for TemplatePolicy {
 
 fn plan(template: &Template, asked: &Asked<'_>) -> Result<Plan, Refusal> {
     may_call(template, asked)?;
+    may_ask_for_another(template, asked)?;
     subject_is_allowed(template, asked)?;
     let names = alternative_names(template, asked)?;
+    if let Some(renewed) = asked.renewed {
+        may_renew(template, asked, renewed, &names)?;
+    }
     let subject = asked.request.subject().clone();
     if subject.is_empty() && names.is_empty() {
         return Err(Refusal {
@@ -137,6 +141,53 @@ fn may_call(template: &Template, asked: &Asked<'_>) -> Result<(), Refusal> {
             status: StatusCode::ENROLL_DENIED,
             message: format!("template {} is for callers on the CA's own machine", template.name),
         }),
+    }
+}
+
+fn may_ask_for_another(template: &Template, asked: &Asked<'_>) -> Result<(), Refusal> {
+    match (asked.on_behalf_of, template.on_behalf) {
+        (None, _) | (Some(_), OnBehalf::Allow) => Ok(()),
+        (Some(_), OnBehalf::Refuse) => Err(Refusal {
+            code: "on-behalf-not-allowed",
+            status: StatusCode::ENROLL_DENIED,
+            message: format!(
+                "template {} is not for those who ask on behalf of others",
+                template.name
+            ),
+        }),
+    }
+}
+
+fn may_renew(
+    template: &Template,
+    asked: &Asked<'_>,
+    renewed: &Certificate,
+    names: &[GeneralName],
+) -> Result<(), Refusal> {
+    match template.renewal {
+        Renewal::AnyNames => Ok(()),
+        Renewal::Refuse => Err(Refusal {
+            code: "renewal-not-allowed",
+            status: StatusCode::ENROLL_DENIED,
+            message: format!("template {} does not renew certificates", template.name),
+        }),
+        Renewal::SameNames => {
+            let known = renewed.subject_alternative_names();
+            let same = asked.request.subject().matches(renewed.subject())
+                && names.iter().all(|it| known.contains(it));
+            if same {
+                return Ok(());
+            }
+            Err(Refusal {
+                code: "renewal-names-differ",
+                status: StatusCode::BAD_REQUEST_SUBJECT,
+                message: format!(
+                    "template {} renews certificates with the names that they have, and the request \
+                     asks for others",
+                    template.name
+                ),
+            })
+        }
     }
 }
 

@@ -7,4 +7,6 @@ mod decide;
 mod template;
 
 pub use decide::{TemplatePolicy, TemplatePolicyError};
-pub use template::{Callers, Issuance, NameKind, Template, TemplateError, UsageName};
+pub use template::{
+    Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplateError, UsageName,
+};

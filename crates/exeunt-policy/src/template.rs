@@ -22,6 +22,26 @@ pub enum Issuance {
     Hold,
 }
 
+/// What a template does with requests that are signed with the certificate which they renew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Takes them where they ask for the names of the old certificate and no others.
+    SameNames,
+    /// Takes them like any other request.
+    AnyNames,
+    /// Refuses them.
+    Refuse,
+}
+
+/// Whether a template lets enrolment agents ask on behalf of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBehalf {
+    /// It does.
+    Allow,
+    /// It does not.
+    Refuse,
+}
+
 /// Kind of a subject alternative name that a requester may be allowed to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {
@@ -102,6 +122,10 @@ pub struct Template {
     pub issuance: Issuance,
     /// Who may use it.
     pub callers: Callers,
+    /// What happens to renewals.
+    pub renewal: Renewal,
+    /// Whether agents may ask on behalf of others.
+    pub on_behalf: OnBehalf,
 }
 
 /// Why a template is refused.

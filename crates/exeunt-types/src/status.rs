@@ -116,6 +116,12 @@ impl RequestFlags {
     pub fn with(self, more: Self) -> Self {
         Self(self.0 | more.0)
     }
+
+    /// Whether all of these bits are set.
+    #[must_use]
+    pub fn contains(self, bits: Self) -> bool {
+        self.0 & bits.0 == bits.0
+    }
 }
 
 /// An HRESULT, as the original keeps it in a request's `StatusCode`: 0 is success, the top bit
@@ -140,6 +146,17 @@ impl StatusCode {
     pub const KEY_LENGTH: Self = Self(0x8009_4811);
     /// `NTE_BAD_SIGNATURE`: the signature of the request does not verify.
     pub const BAD_SIGNATURE: Self = Self(0x8009_0006);
+    /// `CERTSRV_E_BAD_RENEWAL_CERT_ATTRIBUTE`: the certificate that is to be renewed does not stand for
+    /// the request.
+    pub const BAD_RENEWAL: Self = Self(0x8009_400e);
+    /// `CERTSRV_E_SIGNATURE_REJECTED`: somebody signed who may not.
+    pub const SIGNATURE_REJECTED: Self = Self(0x8009_480b);
+    /// `CERT_E_UNTRUSTEDROOT`: the signer's certificate is not one of this CA.
+    pub const UNTRUSTED_ROOT: Self = Self(0x800b_0109);
+    /// `CERT_E_EXPIRED`: the signer's certificate is not valid now.
+    pub const SIGNER_EXPIRED: Self = Self(0x800b_0101);
+    /// `CRYPT_E_REVOKED`: the signer's certificate is revoked.
+    pub const SIGNER_REVOKED: Self = Self(0x8009_2010);
     /// `CERTSRV_E_SERVER_SUSPENDED`: the server stopped in the middle; nothing was handed out.
     pub const SERVER_SUSPENDED: Self = Self(0x8009_4006);
     /// `E_FAIL`: processing failed on our side.

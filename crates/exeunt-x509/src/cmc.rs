@@ -121,6 +121,20 @@ impl SubmittedRequest {
         &self.layers
     }
 
+    /// What is asked for in the end: the PKCS #10, with the extensions that the layers add, from the
+    /// innermost out. The caller has to know that somebody stands for each layer that adds any.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmissionError::Request`] if there are too many of them, or names that are none.
+    pub fn into_requested(self) -> Result<CertificationRequest, SubmissionError> {
+        if self.layers.is_empty() {
+            return Ok(self.request);
+        }
+        let added = self.layers.iter().rev().flat_map(SignedLayer::extensions);
+        Ok(self.request.with_extensions(added)?)
+    }
+
     /// Number of the request in the CMC message, and if messages are nested, of those that hold it:
     /// outermost first. Empty where there is no CMC.
     #[must_use]

@@ -19,6 +19,7 @@ mod name_text;
 mod ocsp;
 mod oid;
 mod pem;
+mod purpose;
 mod request;
 mod tbs;
 mod time;
@@ -70,6 +71,7 @@ pub use ocsp::{
     OcspRequestError,
 };
 pub use pem::{PemError, decode_pem_or_der, encode_pem};
+pub use purpose::ENROLLMENT_AGENT;
 pub use request::{
     ATTRIBUTE_COUNT_MAX, CertificationRequest, ENROLLMENT_NAME_LENGTH_MAX,
     ENROLLMENT_VALUE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_PEM_BYTES_MAX, RequestError,

@@ -226,6 +226,27 @@ impl CertificationRequest {
     pub fn enrollment_attributes(&self) -> &[(String, String)] {
         &self.enrollment_attributes
     }
+
+    /// The same request asking for these extensions as well, each in place of the one of its type.
+    /// The bytes stay what they are: who adds has to stand for it elsewhere.
+    pub(crate) fn with_extensions<'a>(
+        mut self,
+        added: impl IntoIterator<Item = &'a Extension>,
+    ) -> Result<Self, RequestError> {
+        let mut wishes = Wishes { extensions: self.extensions, ..Wishes::default() };
+        for extension in added {
+            match wishes.extensions.iter().position(|it| it.oid == extension.oid) {
+                Some(place) => wishes.extensions[place].clone_from(extension),
+                None if wishes.extensions.len() == EXTENSION_COUNT_MAX => {
+                    return Err(too_many("extensions", EXTENSION_COUNT_MAX));
+                }
+                None => wishes.extensions.push(extension.clone()),
+            }
+        }
+        self.subject_alternative_names = wishes.alternative_names()?;
+        self.extensions = wishes.extensions;
+        Ok(self)
+    }
 }
 
 /// Reads a request in DER or PEM. Nothing is repaired and nothing is skipped.

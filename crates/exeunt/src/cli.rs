@@ -74,11 +74,13 @@ pub enum Command {
 
     /// Submit a certificate request
     ///
-    /// FILE is a PKCS#10 request, PEM or DER; `-` reads it from standard input. The certificate goes
-    /// to --out or to standard output in PEM. Exit status 3 says that the request waits for a
-    /// decision.
+    /// FILE is a request in PKCS#10, in a PKCS#7 message signed with the certificate that it renews, or
+    /// in CMC, PEM or DER; `-` reads it from standard input. The certificate goes to --out or to
+    /// standard output in PEM, or in another form that --response names. Exit status 3 says that the
+    /// request waits for a decision.
     #[command(after_help = "Examples:
   exeunt submit server.csr --home ca --out server.pem
+  exeunt submit renewal.p7m --home ca --response p7b --out server.p7b
   exeunt submit server.csr --server https://ca.example:8443 --token-file token --template tls-server
   openssl req -new -key k.pem -subj /CN=host.example | exeunt submit - --home ca")]
     Submit(Submit),
@@ -266,7 +268,7 @@ pub struct Door {
 /// Options of `submit`.
 #[derive(Debug, Args)]
 pub struct Submit {
-    /// The request, PEM or DER; `-` for standard input
+    /// The request (PKCS #10, or in PKCS #7 or CMC), PEM or DER; `-` for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
@@ -278,7 +280,11 @@ pub struct Submit {
     #[arg(long, value_name = "NAME")]
     pub template: Option<String>,
 
-    /// Where the certificate goes, PEM; standard output if not given
+    /// Form of the answer
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = ResponseForm::Pem)]
+    pub response: ResponseForm,
+
+    /// Where the answer goes; standard output if not given
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -289,6 +295,17 @@ pub struct Submit {
     /// Which server
     #[command(flatten)]
     pub door: Door,
+}
+
+/// Form of the answer to a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ResponseForm {
+    /// The certificate in PEM.
+    Pem,
+    /// The certificate and the CA's in PKCS #7, DER.
+    P7b,
+    /// A full response of CMC, signed by the CA, DER.
+    Cmc,
 }
 
 /// What lists take.

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use exeunt_api::{ATTRIBUTE_HEADER, Problem, REQUESTS_PATH, SubmitAnswer};
+use exeunt_api::{
+    ATTRIBUTE_HEADER, DISPOSITION_HEADER, Problem, REQUEST_HEADER, REQUESTS_PATH, SubmitAnswer,
+};
 use exeunt_keys::secret_file;
 use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::ACCEPT;
 use reqwest::{Certificate, Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +31,22 @@ pub struct ApiClient {
     token: Option<String>,
     /// For error messages: the socket or the URL.
     peer: String,
+}
+
+/// What came back where an answer in CMS was wanted.
+#[derive(Debug)]
+pub enum CmsAnswer {
+    /// The message.
+    Message {
+        /// DER.
+        octets: Vec<u8>,
+        /// Number of the request; empty where it has no row.
+        request: String,
+        /// What became of it, one word.
+        disposition: String,
+    },
+    /// There is no certificate to put into one.
+    None(SubmitAnswer),
 }
 
 impl ApiClient {
@@ -181,6 +200,40 @@ impl ApiClient {
         attributes: &[String],
         template: Option<&str>,
     ) -> Result<SubmitAnswer, Failure> {
+        decision(self.send(self.submission(request, attributes, template))?)
+    }
+
+    /// Submits a request, for an answer in CMS of that media type where there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiClient::get`].
+    pub fn submit_for_cms(
+        &self,
+        request: Vec<u8>,
+        attributes: &[String],
+        template: Option<&str>,
+        accept: &str,
+    ) -> Result<CmsAnswer, Failure> {
+        let builder = self.submission(request, attributes, template);
+        let response = self.send(builder.header(ACCEPT, accept))?;
+        let word = |name: &str| {
+            let value = response.headers().get(name).and_then(|it| it.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let (request, disposition) = (word(REQUEST_HEADER), word(DISPOSITION_HEADER));
+        if disposition.is_empty() {
+            return decision(response).map(CmsAnswer::None);
+        }
+        Ok(CmsAnswer::Message { octets: bounded(response)?, request, disposition })
+    }
+
+    fn submission(
+        &self,
+        request: Vec<u8>,
+        attributes: &[String],
+        template: Option<&str>,
+    ) -> RequestBuilder {
         let mut builder = self.client.post(self.url(REQUESTS_PATH)).body(request);
         if let Some(template) = template {
             builder = builder.query(&[("template", template)]);
@@ -188,7 +241,7 @@ impl ApiClient {
         for attribute in attributes {
             builder = builder.header(ATTRIBUTE_HEADER, attribute);
         }
-        decision(self.send(builder)?)
+        builder
     }
 
     /// Has something decided or fetched about a request. A refusal by the policy is an answer, not an

@@ -1,19 +1,19 @@
 //! Properties of the request.
 
 use exeunt_module::{Properties, Value};
-use exeunt_types::{EventState, NewRequest, RequestRecord, UnixMillis};
-use exeunt_x509::CertificationRequest;
+use exeunt_types::{EventState, NewRequest, RequestFlags, RequestRecord, UnixMillis};
+use exeunt_x509::{Certificate, CertificationRequest, ObjectIdentifier};
 
 use super::{long, milliseconds, name, push_text};
 
 /// Everything but `RawRequest`, which not every module gets with the event. `resolved` is when the
 /// processing that the event is about ended, `read` is what the request's bytes say, where they could
-/// be read.
+/// be read, and `signers` are the certificates of those who signed around it.
 pub(super) fn properties(
     record: &RequestRecord,
     state: Option<&EventState>,
     resolved: Option<UnixMillis>,
-    read: Option<&CertificationRequest>,
+    (read, signers): (Option<&CertificationRequest>, &[Certificate]),
 ) -> Properties {
     let RequestRecord {
         id,
@@ -68,12 +68,29 @@ pub(super) fn properties(
     if let Some(old) = old_certificate {
         properties.push("RawOldCertificate", Value::Binary(old.clone()));
     }
+    if flags.contains(RequestFlags::ENROLL_ON_BEHALF_OF) {
+        properties.push("Officer", Value::Long(1));
+    }
+    push_text(&mut properties, "SignerPolicies", &lines(signers, Certificate::policies));
+    let purposes = lines(signers, Certificate::extended_key_usages);
+    push_text(&mut properties, "SignerApplicationPolicies", &purposes);
     push_text(&mut properties, "RequesterName", requester);
     push_text(&mut properties, "CallerName", caller);
     push_text(&mut properties, "CertificateTemplate", template);
     push_text(&mut properties, "RequestAttributes", &attribute_lines(attributes));
     name::push(&mut properties, subject, read.map(CertificationRequest::subject));
     properties
+}
+
+/// What all of them say, each once, a line each.
+fn lines(signers: &[Certificate], of: fn(&Certificate) -> Vec<ObjectIdentifier>) -> String {
+    let mut all: Vec<ObjectIdentifier> = Vec::new();
+    for oid in signers.iter().flat_map(of) {
+        if !all.contains(&oid) {
+            all.push(oid);
+        }
+    }
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn attribute_lines(attributes: &[(String, String)]) -> String {

@@ -16,7 +16,9 @@ use exeunt_engine::{
     self_signed_root,
 };
 use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey, random_bytes, verify};
-use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
+use exeunt_policy::{
+    Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplatePolicy, UsageName,
+};
 use exeunt_store::{LoggedEvent, Store};
 use exeunt_testkit::requests::openssl_request;
 use exeunt_types::{
@@ -310,6 +312,8 @@ pub fn template(name: &str) -> Template {
         dns_from_common_name: true,
         issuance: Issuance::AtOnce,
         callers: Callers::Authenticated,
+        renewal: Renewal::SameNames,
+        on_behalf: OnBehalf::Refuse,
     }
 }
 

@@ -354,5 +354,7 @@ fn template(name: &str, issuance: Issuance) -> Template {
         dns_from_common_name: true,
         issuance,
         callers: Callers::Authenticated,
+        renewal: exeunt_policy::Renewal::SameNames,
+        on_behalf: exeunt_policy::OnBehalf::Refuse,
     }
 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use exeunt_engine::{Asked, Caller, Decision, Door, Plan, Policy as _};
-use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
+use exeunt_policy::{
+    Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplatePolicy, UsageName,
+};
 use exeunt_testkit::requests::openssl_request;
 use exeunt_types::{StatusCode, UnixMillis};
 use exeunt_x509::{CertificationRequest, KeyUsage, parse_request};
@@ -23,6 +25,8 @@ pub fn template(name: &str) -> Template {
         dns_from_common_name: true,
         issuance: Issuance::AtOnce,
         callers: Callers::Local,
+        renewal: Renewal::SameNames,
+        on_behalf: OnBehalf::Refuse,
     }
 }
 
@@ -65,6 +69,8 @@ pub fn ask_anew(
         attributes: &attributes,
         template,
         caller: &caller,
+        on_behalf_of: None,
+        renewed: None,
         new_request,
         now: UnixMillis(0),
     })

@@ -3,10 +3,12 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use exeunt_api::{Disposition, REQUEST_BYTES_MAX, SubmitAnswer};
+use exeunt_api::{
+    CERTS_ONLY_MEDIA_TYPE, CMC_RESPONSE_MEDIA_TYPE, Disposition, REQUEST_BYTES_MAX, SubmitAnswer,
+};
 
-use crate::cli::Submit;
-use crate::client::ApiClient;
+use crate::cli::{ResponseForm, Submit};
+use crate::client::{ApiClient, CmsAnswer};
 use crate::failure::{Failure, STATUS_FAILED, STATUS_PENDING};
 use crate::output;
 
@@ -14,8 +16,51 @@ pub fn run(options: &Submit) -> Result<u8, Failure> {
     check_attributes(&options.attribute)?;
     let client = ApiClient::open(&options.door)?;
     let request = read_request(options)?;
-    let answer = client.submit(request, &options.attribute, options.template.as_deref())?;
-    hand_over(answer, options.out.as_deref(), options.json)
+    let (attributes, template) = (&options.attribute, options.template.as_deref());
+    let accept = match options.response {
+        ResponseForm::Pem => {
+            let answer = client.submit(request, attributes, template)?;
+            return hand_over(answer, options.out.as_deref(), options.json);
+        }
+        ResponseForm::P7b => CERTS_ONLY_MEDIA_TYPE,
+        ResponseForm::Cmc => CMC_RESPONSE_MEDIA_TYPE,
+    };
+    match client.submit_for_cms(request, attributes, template, accept)? {
+        CmsAnswer::None(answer) => hand_over(answer, None, options.json),
+        CmsAnswer::Message { octets, request, disposition } => {
+            hand_over_message(&octets, (&request, &disposition), options.out.as_deref())
+        }
+    }
+}
+
+/// Writes the message where it is wanted, whatever it says, and tells in short what that is.
+fn hand_over_message(
+    octets: &[u8],
+    (request, disposition): (&str, &str),
+    out: Option<&Path>,
+) -> Result<u8, Failure> {
+    let request = if request.is_empty() { "request" } else { &format!("request {request}") };
+    let summary = crate::failure::plain(&format!("{request} {disposition}"));
+    match out {
+        None => {
+            eprintln!("{summary}");
+            output::write_stdout(octets)?;
+        }
+        Some(path) => {
+            std::fs::write(path, octets).map_err(|err| {
+                let message = format!("{} cannot be written: {err}", path.display());
+                Failure::new("out-not-written", message)
+                    .hint("what was decided stands: exeunt request list")
+            })?;
+            output::line(&summary)?;
+            output::line(&format!("answer written to {}", path.display()))?;
+        }
+    }
+    Ok(match disposition {
+        "issued" => 0,
+        "pending" => STATUS_PENDING,
+        _ => STATUS_FAILED,
+    })
 }
 
 /// Attributes as they are typed.
@@ -126,7 +171,7 @@ fn read_request(options: &Submit) -> Result<Vec<u8>, Failure> {
     };
     read.map_err(|err| {
         Failure::new("request-unreadable", format!("{shown} cannot be read: {err}"))
-            .hint("give the file of a PKCS#10 request, or - for standard input")
+            .hint("give the file of a certificate request, or - for standard input")
     })?;
     if REQUEST_BYTES_MAX < bytes.len() {
         let message = format!("{shown} is larger than {REQUEST_BYTES_MAX} bytes");

@@ -156,6 +156,10 @@ pub struct TemplateTable {
     pub issue: String,
     #[serde(default = "TemplateTable::callers_default")]
     pub callers: String,
+    #[serde(default = "TemplateTable::renewal_default")]
+    pub renewal: String,
+    #[serde(default = "TemplateTable::on_behalf_default")]
+    pub on_behalf: String,
 }
 
 impl TemplateTable {
@@ -166,6 +170,14 @@ impl TemplateTable {
 
     fn callers_default() -> String {
         "local".to_owned()
+    }
+
+    fn renewal_default() -> String {
+        "same-names".to_owned()
+    }
+
+    fn on_behalf_default() -> String {
+        "refuse".to_owned()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exeunt_policy::{Callers, Issuance, NameKind, Template, UsageName};
+use exeunt_policy::{Callers, Issuance, NameKind, OnBehalf, Renewal, Template, UsageName};
 use exeunt_x509::{KeyUsage, ObjectIdentifier};
 
 use super::file::TemplateTable;
@@ -38,6 +38,8 @@ pub fn checked(table: TemplateTable) -> Result<Template, ConfigError> {
         dns_from_common_name,
         issue,
         callers,
+        renewal,
+        on_behalf,
     } = table;
     let key = |field: &str| format!("template {name:?}: {field}");
     let mut usage = KeyUsage::default();
@@ -78,6 +80,17 @@ pub fn checked(table: TemplateTable) -> Result<Template, ConfigError> {
         "authenticated" => Callers::Authenticated,
         _ => return Err(unknown(key("callers"), &callers, "local, authenticated")),
     };
+    let renewal = match renewal.as_str() {
+        "same-names" => Renewal::SameNames,
+        "any-names" => Renewal::AnyNames,
+        "refuse" => Renewal::Refuse,
+        _ => return Err(unknown(key("renewal"), &renewal, "same-names, any-names, refuse")),
+    };
+    let on_behalf = match on_behalf.as_str() {
+        "allow" => OnBehalf::Allow,
+        "refuse" => OnBehalf::Refuse,
+        _ => return Err(unknown(key("on_behalf"), &on_behalf, "allow, refuse")),
+    };
     Ok(Template {
         validity: Duration::from_hours(24 * u64::from(validity_days)),
         backdate: Duration::from_secs(backdate_s),
@@ -88,6 +101,8 @@ pub fn checked(table: TemplateTable) -> Result<Template, ConfigError> {
         dns_from_common_name,
         issuance,
         callers,
+        renewal,
+        on_behalf,
         name,
     })
 }
