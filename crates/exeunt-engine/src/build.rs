@@ -6,7 +6,7 @@ use std::sync::Arc;
 use exeunt_types::{OfficerExtension, Serial, UnixMillis};
 use exeunt_x509::{
     BuildError, CERTIFICATE_BYTES_MAX, CertificateFields, CertificationRequest, Extension, Finding,
-    Issuer, build_tbs, lint_tbs,
+    Issuer, KeyUsage, build_tbs, lint_tbs,
 };
 
 use crate::ca::CaCertificate;
@@ -92,7 +92,10 @@ fn extensions(
     plan: &Plan,
 ) -> Result<Vec<Extension>, BuildError> {
     let mut extensions = Vec::with_capacity(ca.fixed_extensions().len() + 5);
-    extensions.push(Extension::basic_constraints(false, None));
+    // Whoever may sign certificates is a CA (RFC 5280, section 4.2.1.9). No template allows it: these are
+    // the CA's own.
+    let is_ca = plan.key_usage.contains(KeyUsage::KEY_CERT_SIGN);
+    extensions.push(Extension::basic_constraints(is_ca, None));
     extensions.push(Extension::key_usage(plan.key_usage));
     if !plan.extended_key_usage.is_empty() {
         extensions.push(Extension::extended_key_usage(&plan.extended_key_usage));

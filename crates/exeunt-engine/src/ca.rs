@@ -8,6 +8,7 @@ use std::sync::Arc;
 use exeunt_keys::SigningKey;
 use exeunt_x509::{Extension, Issuer};
 
+use crate::address::Tokens;
 use crate::engine::{EngineError, Publication, fixed_extensions};
 
 /// A certificate of the CA as it is handed over at start.
@@ -87,7 +88,8 @@ impl Ca {
             if issuer.spki_der() != key.public_key_der() {
                 return Err(EngineError::KeyMismatch);
             }
-            let fixed_extensions = fixed_extensions(&issuer, publication)
+            let tokens = Tokens { certificate_index: index, key_index, ..Tokens::default() };
+            let fixed_extensions = fixed_extensions(&issuer, publication, tokens)
                 .map_err(|source| EngineError::Publication { source })?;
             let made = CaCertificate { index, key_index, issuer, key, fixed_extensions };
             certificates.push(Arc::new(made));
@@ -118,6 +120,14 @@ impl Ca {
     #[must_use]
     pub fn owner(&self, key_index: u16) -> Option<&Arc<CaCertificate>> {
         self.certificates.iter().rev().find(|it| it.key_index == key_index)
+    }
+
+    /// Last second, in Unix seconds, in which any certificate with that key is valid: so long its
+    /// revocation lists are made.
+    #[must_use]
+    pub fn key_not_after(&self, key_index: u16) -> Option<i64> {
+        let of_key = self.certificates.iter().filter(|it| it.key_index == key_index);
+        of_key.map(|it| it.issuer.not_after()).max()
     }
 
     /// [`Self::owner`] of each key, by the key's index.

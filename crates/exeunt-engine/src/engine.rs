@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use exeunt_keys::KeyError;
 use exeunt_store::{Store, StoreError};
 use exeunt_types::{Intent, UnixMillis};
 use exeunt_x509::{CertificateError, Extension, GeneralName, GeneralNameError, Issuer};
 
+use crate::address::Tokens;
 use crate::ca::{Ca, CaEntry};
 use crate::crl::{CrlRuns, CrlSettings};
 use crate::ocsp::{Ocsp, OcspSettings};
 use crate::policy::Policy;
+use crate::renewal::CrossCertificate;
 
 /// The time. The system's in the server, a hand-moved one in tests.
 pub trait Clock: fmt::Debug + Send + Sync {
@@ -60,6 +62,18 @@ pub enum EngineError {
     /// The index of a certificate has 16 bits, as the original has it.
     #[error("the CA has more certificates than can be counted")]
     TooManyCertificates,
+    /// The CA had another certificate in that place.
+    #[error("certificate {index} of the CA is not the one that it was")]
+    CertificateChanged {
+        /// Which one, from 0 on.
+        index: u16,
+    },
+    /// The CA had a certificate in that place, and has none now.
+    #[error("certificate {index} of the CA is missing")]
+    CertificateRemoved {
+        /// Which one, from 0 on.
+        index: u16,
+    },
     /// Addresses that cannot go into a certificate or a revocation list.
     #[error("the configured addresses for certificates or revocation lists cannot be used")]
     Publication {
@@ -89,6 +103,8 @@ impl EngineError {
             Self::KeyMismatch => "ca-key-mismatch",
             Self::NoCertificate => "ca-certificate-missing",
             Self::TooManyCertificates => "ca-certificates-too-many",
+            Self::CertificateChanged { .. } => "ca-certificate-changed",
+            Self::CertificateRemoved { .. } => "ca-certificate-removed",
             Self::Publication { .. } => "ca-publication-invalid",
             Self::Ocsp { .. } => "ca-ocsp-invalid",
             Self::Recovery { source } => source.code(),
@@ -142,6 +158,8 @@ pub struct Engine {
     /// Held while an officer changes a waiting request.
     pub(crate) amending: Mutex<()>,
     pub(crate) ocsp: Ocsp,
+    /// The cross certificates that count.
+    pub(crate) crosses: Mutex<Vec<Arc<CrossCertificate>>>,
     name: String,
 }
 
@@ -173,6 +191,7 @@ impl Engine {
             crl_runs: Mutex::default(),
             amending: Mutex::default(),
             ocsp: Ocsp::new(ocsp),
+            crosses: Mutex::default(),
             name,
         })
     }
@@ -228,17 +247,20 @@ impl Engine {
 pub(crate) fn fixed_extensions(
     issuer: &Issuer,
     publication: &Publication,
+    tokens: Tokens,
 ) -> Result<Vec<Extension>, GeneralNameError> {
     let Publication { crl_distribution_points, ca_issuers, ocsp } = publication;
-    for uri in [crl_distribution_points, ca_issuers, ocsp].into_iter().flatten() {
+    let [crl_distribution_points, ca_issuers, ocsp] = [crl_distribution_points, ca_issuers, ocsp]
+        .map(|addresses| -> Vec<String> { addresses.iter().map(|it| tokens.expand(it)).collect() });
+    for uri in [&crl_distribution_points, &ca_issuers, &ocsp].into_iter().flatten() {
         check_address(uri)?;
     }
     let mut extensions = vec![Extension::authority_key_identifier(issuer.key_identifier())];
     if !crl_distribution_points.is_empty() {
-        extensions.push(Extension::crl_distribution_points(crl_distribution_points));
+        extensions.push(Extension::crl_distribution_points(&crl_distribution_points));
     }
     if !ca_issuers.is_empty() || !ocsp.is_empty() {
-        extensions.push(Extension::authority_information_access(ca_issuers, ocsp));
+        extensions.push(Extension::authority_information_access(&ca_issuers, &ocsp));
     }
     Ok(extensions)
 }

@@ -5,6 +5,7 @@
 //! and randomness are given to it. Enter at [`Engine::submit`]; `journey.rs` is the story, and
 //! `officer.rs`, `revoke.rs`, `crl.rs` and `ocsp.rs` go on with it.
 
+mod address;
 mod attributes;
 mod authority;
 mod build;
@@ -19,13 +20,17 @@ mod officer;
 mod officer_error;
 mod officer_extension;
 mod policy;
+mod renewal;
 mod respond;
 mod revoke;
 
+pub use address::suffix;
 pub use attributes::{
     ATTRIBUTE_COUNT_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, parse_attributes,
 };
-pub use authority::{AuthorityError, CaProfile, ca_request, self_signed_root};
+pub use authority::{
+    AuthorityError, CaProfile, Renewal, ca_request, renewal_request, renewed_root, self_signed_root,
+};
 pub use ca::{Ca, CaCertificate, CaEntry};
 pub use crl::{CrlError, CrlOrder, CrlSettings};
 pub use engine::{
@@ -44,5 +49,6 @@ pub use officer_extension::{
     ExtensionRefusal, OFFICER_EXTENSION_BYTES_MAX, OFFICER_EXTENSION_COUNT_MAX,
 };
 pub use policy::{Asked, Caller, Decision, Door, Plan, Policy};
+pub use renewal::{CrossCertificate, CrossError, key_indexes};
 pub use respond::{CmsResponse, ResponseError};
 pub use revoke::{RevokeOrder, Revoked, Which};

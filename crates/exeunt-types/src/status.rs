@@ -111,6 +111,9 @@ impl RequestFlags {
     /// `CR_FLG_ENROLLONBEHALFOF`: made by one for another.
     pub const ENROLL_ON_BEHALF_OF: Self = Self(0x10);
 
+    /// `CR_FLG_CACROSSCERT`: by which one key of the CA vouches for another.
+    pub const CA_CROSS_CERT: Self = Self(0x80);
+
     /// Both sets of bits.
     #[must_use]
     pub fn with(self, more: Self) -> Self {

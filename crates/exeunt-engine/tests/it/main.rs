@@ -13,6 +13,7 @@ mod ocsp;
 mod ocsp_model;
 mod officers;
 mod outcomes;
+mod renewal;
 mod revocation;
 mod serials;
 mod support;

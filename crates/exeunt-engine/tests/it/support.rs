@@ -209,6 +209,8 @@ pub struct House {
     pub clock: HandClock,
     pub entropy: ScriptedEntropy,
     pub certificate: Vec<u8>,
+    /// Certificates after the first one, each with its key where that is a new one.
+    pub renewals: Vec<(Vec<u8>, Option<TestKey>)>,
     pub templates: Vec<Template>,
     pub default_template: Option<String>,
     pub publication: Publication,
@@ -233,6 +235,7 @@ impl House {
             clock,
             entropy: ScriptedEntropy::default(),
             certificate,
+            renewals: Vec::new(),
             templates: vec![template("tls")],
             default_template: Some("tls".to_owned()),
             publication: Publication::default(),
@@ -278,7 +281,12 @@ impl House {
         };
         let certificate = self.certificate.clone();
         let entry = CaEntry { certificate, key: Some(Box::new(self.key.clone())) };
-        Engine::new(parts, vec![entry], &self.publication)
+        let renewals = self.renewals.iter().map(|(certificate, key)| CaEntry {
+            certificate: certificate.clone(),
+            key: key.clone().map(|it| Box::new(it) as Box<dyn SigningKey>),
+        });
+        let entries = [entry].into_iter().chain(renewals).collect();
+        Engine::new(parts, entries, &self.publication)
     }
 }
 
