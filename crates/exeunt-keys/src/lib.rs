@@ -22,7 +22,7 @@ pub use error::{KeyError, SignError, VerifyError};
 pub use passphrase::Passphrase;
 pub use pkcs11::{
     KeyName, PIN_BYTES_MAX, PinSource, Pkcs11Key, RESTART_PAUSE, SESSIONS_IDLE_MAX, TokenError,
-    TokenName, TokenSettings,
+    TokenName, TokenSettings, TriesLeft,
 };
 pub use software::SoftwareKey;
 pub use stream::WHOLE_MESSAGE_BYTES_MAX;

@@ -30,7 +30,7 @@ use cryptoki::{
 };
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
-pub use error::TokenError;
+pub use error::{TokenError, TriesLeft};
 pub use module::RESTART_PAUSE;
 pub use settings::{KeyName, PIN_BYTES_MAX, PinSource, TokenName, TokenSettings};
 
@@ -302,7 +302,8 @@ impl Pkcs11Key {
         // One thread at a time, so that a PIN that has become wrong is not tried by each.
         let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
         if login.refused {
-            return Err(TokenError::PinWrong { token: self.token.clone() });
+            let (token, tries) = (self.token.clone(), TriesLeft::Untold);
+            return Err(TokenError::PinWrong { token, tries });
         }
         let logged_in = token::log_in(self.module.functions(), &self.token, &self.pin, false);
         login.refused = matches!(logged_in, Err(TokenError::PinWrong { .. }));

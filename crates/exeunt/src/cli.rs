@@ -4,6 +4,7 @@ mod cert;
 mod crl;
 mod exit;
 mod exit_check;
+mod key;
 mod local;
 mod request;
 
@@ -11,12 +12,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use exeunt_types::KeyAlgorithm;
 
 pub use cert::{Cert, Revoke, Unrevoke, WhichCertificate};
 pub use crl::{Crl, Publish, Show as ShowCrl};
 pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
 pub use exit_check::Check;
+pub use key::{KeyOptions, KeyPlace};
 pub use local::command_line;
 pub use request::{Decide, Request, SetExtension};
 
@@ -56,10 +57,15 @@ pub enum Command {
     ///
     /// A root CA signs its own certificate. A subordinate CA gets a request, ca.csr.pem, for its
     /// parent to sign; put the signed certificate beside it as ca.cert.pem.
+    ///
+    /// The private key is made in an encrypted file of the home or, with --key pkcs11, in a token that it
+    /// never leaves.
     #[command(after_help = "Examples:
   exeunt init --home ca --name 'Example Root'
   exeunt init --home ca --name 'Example Root' --key-type rsa-4096 --subject 'CN=Example Root,O=Example,C=DE'
-  exeunt init --home sub --name 'Example Issuing CA' --kind subordinate")]
+  exeunt init --home sub --name 'Example Issuing CA' --kind subordinate
+  exeunt init --home ca --name 'Example Root' --key pkcs11 --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --token CA --pin-file pin
+  exeunt init --home ca --name 'Example Root' --key-type rsa-3072 --signature-scheme pss")]
     Init(Init),
 
     /// Run the server
@@ -184,10 +190,6 @@ pub struct Init {
     #[arg(long, value_enum, default_value_t = Kind::Root)]
     pub kind: Kind,
 
-    /// Algorithm and size of its key
-    #[arg(long, value_name = "TYPE", default_value = "ecdsa-p256", value_parser = key_type)]
-    pub key_type: KeyAlgorithm,
-
     /// Its subject in RFC 4514 form; `CN=NAME` if not given
     #[arg(long, value_name = "DN")]
     pub subject: Option<String>,
@@ -195,6 +197,10 @@ pub struct Init {
     /// How long its certificate is valid: years (10y) or days (3650d); for a root only
     #[arg(long, value_name = "TIME", default_value = "10y", value_parser = validity_days)]
     pub validity: ValidityDays,
+
+    /// Its private key
+    #[command(flatten)]
+    pub key: KeyOptions,
 }
 
 /// Kind of a CA.
@@ -212,14 +218,6 @@ pub struct ValidityDays(pub u32);
 
 /// Longest validity of a CA certificate: a hundred years.
 const VALIDITY_DAYS_MAX: u32 = 36_525;
-
-fn key_type(text: &str) -> Result<KeyAlgorithm, String> {
-    KeyAlgorithm::KEY_TYPES.into_iter().find(|it| it.name() == text).ok_or_else(|| {
-        let known: Vec<String> =
-            KeyAlgorithm::KEY_TYPES.into_iter().map(KeyAlgorithm::name).collect();
-        format!("one of: {}", known.join(", "))
-    })
-}
 
 fn validity_days(text: &str) -> Result<ValidityDays, String> {
     let (number, days_each) = match text.strip_suffix('y') {

@@ -22,7 +22,8 @@ use exeunt_types::ExitNameError;
 pub use crl::CrlConfig;
 pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
 use file::File;
-pub use key::{KeyConfig, PassphraseSource};
+pub use file::KeyTable;
+pub use key::{KeyConfig, PassphraseSource, SchemeConfig};
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use exeunt_keys::{Passphrase, Pkcs11Key, SigningKey, SoftwareKey, secret_file};
+use exeunt_keys::{
+    Passphrase, Pkcs11Key, SigningKey, SoftwareKey, TokenError, TokenSettings, secret_file,
+};
 
 use crate::config::{Config, KeyConfig, PassphraseSource};
 use crate::failure::Failure;
@@ -21,6 +23,10 @@ pub struct Home {
 impl Home {
     /// Where a configuration says what is where, relative to the home.
     pub const CONFIG: &'static str = "exeunt.toml";
+    /// The CA's first private key, where it is kept in a file, relative to the home.
+    pub const KEY: &'static str = "secrets/ca.key.pem";
+    /// Its passphrase, relative to the home.
+    pub const PASSPHRASE: &'static str = "secrets/passphrase";
 
     /// The home at `path`, made absolute so that module processes find it from anywhere.
     ///
@@ -56,12 +62,12 @@ impl Home {
 
     /// The encrypted private key.
     pub fn key_path(&self) -> PathBuf {
-        self.root.join("secrets/ca.key.pem")
+        self.root.join(Self::KEY)
     }
 
     /// The passphrase of the private key.
     pub fn passphrase_path(&self) -> PathBuf {
-        self.root.join("secrets/passphrase")
+        self.root.join(Self::PASSPHRASE)
     }
 
     /// The token of the administrator on this machine.
@@ -229,14 +235,38 @@ pub fn open_key(config: &KeyConfig) -> Result<Box<dyn SigningKey>, Failure> {
             Box::new(key.with_scheme(scheme)?)
         }
         KeyConfig::Pkcs11 { token, .. } => {
-            let key = Pkcs11Key::open(token)?;
+            let key = Pkcs11Key::open(token).map_err(|err| token_failure(err, token))?;
             match scheme.of(key.algorithm()) {
                 // It was tried when the key was opened.
                 same if same == key.scheme() => Box::new(key),
-                other => Box::new(key.with_scheme(other)?),
+                other => Box::new(key.with_scheme(other).map_err(|err| token_failure(err, token))?),
             }
         }
     })
+}
+
+/// What a token refused, with what helps.
+pub fn token_failure(error: TokenError, settings: &TokenSettings) -> Failure {
+    let module = shell_word(&settings.module.to_string_lossy());
+    let hint = match error {
+        TokenError::Missing { .. } | TokenError::Ambiguous { .. } => Some(format!(
+            "which tokens there are: pkcs11-tool --module {module} --list-token-slots"
+        )),
+        TokenError::KeyMissing { .. } | TokenError::KeyAmbiguous { .. } => Some(format!(
+            "which keys there are: pkcs11-tool --module {module} --login --list-objects"
+        )),
+        _ => None,
+    };
+    let failure = Failure::from(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Quotes what a shell would otherwise take apart, so that the hint can be pasted.
+fn shell_word(text: &str) -> String {
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
 }
 
 fn open_file(path: &Path, passphrase: &PassphraseSource) -> Result<SoftwareKey, Failure> {

@@ -10,6 +10,7 @@ mod home;
 mod launch;
 mod logging;
 mod manage;
+mod new_key;
 mod output;
 mod schedule;
 mod server;

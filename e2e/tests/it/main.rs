@@ -12,4 +12,5 @@ mod life;
 mod modules;
 mod secrets;
 mod store_faults;
+mod tokens;
 mod tutorials;

@@ -91,6 +91,8 @@ pub enum TokenError {
     PinWrong {
         /// The token.
         token: TokenName,
+        /// What the token says of the tries that are left.
+        tries: TriesLeft,
     },
 
     /// The token takes no PIN at all: locked, expired, or never set.
@@ -185,6 +187,7 @@ impl TokenError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::PinFile { source } => source.hint(),
+            Self::PinWrong { tries, .. } => Some(tries.words().to_owned()),
             _ => None,
         }
     }
@@ -225,6 +228,30 @@ impl TokenError {
                 | Self::KeyMissing { .. }
                 | Self::Module { .. }
         )
+    }
+}
+
+/// What a token says of the PINs that may still be tried. PKCS #11 knows no number, only flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TriesLeft {
+    /// The token does not tell.
+    Untold,
+    /// One: another wrong PIN locks the token (`CKF_USER_PIN_FINAL_TRY`).
+    One,
+    /// None: the token is locked (`CKF_USER_PIN_LOCKED`).
+    None,
+}
+
+impl TriesLeft {
+    /// For a person who has the right PIN somewhere.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Untold => {
+                "the token does not tell how many tries are left; each wrong PIN may be one of few"
+            }
+            Self::One => "one more wrong PIN locks the token",
+            Self::None => "the token is locked now; its maker's tool unlocks it",
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use cryptoki::{
     slot::{Slot, TokenInfo},
 };
 
-use super::{KeyName, TokenError, TokenName, settings::Pin};
+use super::{KeyName, TokenError, TokenName, TriesLeft, settings::Pin};
 
 /// Most objects of one name that are counted; whether there are two or hundreds makes no difference.
 const OBJECTS_MAX: usize = 10;
@@ -51,7 +51,7 @@ pub(super) fn log_in(
         functions.open_ro_session_no_drop(slot)
     };
     let session = opened.map_err(|err| TokenError::of(name, "opening a session", err))?;
-    match log_in_session(&session, &info, name, pin) {
+    match log_in_session(functions, (&session, slot), &info, name, pin) {
         Ok(()) => Ok((slot, session)),
         Err(err) => {
             // The first failure is the one to tell.
@@ -62,7 +62,8 @@ pub(super) fn log_in(
 }
 
 fn log_in_session(
-    session: &Session,
+    functions: &Pkcs11,
+    (session, slot): (&Session, Slot),
     info: &TokenInfo,
     name: &TokenName,
     pin: &Pin,
@@ -89,13 +90,22 @@ fn log_in_session(
         // Another thread was faster.
         Error::Pkcs11(RvError::UserAlreadyLoggedIn, _) => Ok(()),
         Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _) => {
-            Err(TokenError::PinWrong { token: name.clone() })
+            Err(TokenError::PinWrong { token: name.clone(), tries: tries_left(functions, slot) })
         }
         Error::Pkcs11(RvError::PinLocked, _) => Err(locked("it is locked")),
         Error::Pkcs11(RvError::PinExpired, _) => Err(locked("the PIN has expired")),
         Error::Pkcs11(RvError::UserPinNotInitialized, _) => Err(locked("no PIN was ever set")),
         err => Err(TokenError::of(name, "logging in", err)),
     })
+}
+
+/// What the token says after a wrong PIN.
+fn tries_left(functions: &Pkcs11, slot: Slot) -> TriesLeft {
+    match functions.get_token_info(slot) {
+        Ok(info) if info.user_pin_locked() => TriesLeft::None,
+        Ok(info) if info.user_pin_final_try() => TriesLeft::One,
+        _ => TriesLeft::Untold,
+    }
 }
 
 /// The one private key of that name.

@@ -4,15 +4,17 @@
 use std::time::Duration;
 
 use exeunt_engine::{CaProfile, ca_request, self_signed_root};
-use exeunt_keys::{Passphrase, SigningKey as _, SoftwareKey, random_bytes, secret_file};
+use exeunt_keys::{SigningKey, random_bytes, secret_file};
 use exeunt_store::Store;
 use exeunt_types::{Serial, UnixMillis};
 use exeunt_x509::{Name, encode_pem};
 
-use crate::cli::{Init, Kind};
+use crate::cli::{Init, KeyPlace, Kind};
 use crate::clock::now;
+use crate::config::KeyConfig;
 use crate::failure::{Failure, chain};
 use crate::home::Home;
+use crate::new_key::{KeyFiles, NewKey, left_in_token, new_key};
 use crate::output;
 
 const FRESH_CONFIG: &str = include_str!("../fresh.toml");
@@ -44,9 +46,21 @@ pub fn run(options: &Init) -> Result<u8, Failure> {
             ))?;
         }
     }
-    output::line(&format!("  private key: {} (encrypted)", home.key_path().display()))?;
-    output::line(&format!("  its passphrase: {}", home.passphrase_path().display()))?;
-    output::line("Keep a copy of the key and of the passphrase in different places.")?;
+    match options.key.place {
+        KeyPlace::File => {
+            output::line(&format!("  private key: {} (encrypted)", home.key_path().display()))?;
+            output::line(&format!("  its passphrase: {}", home.passphrase_path().display()))?;
+            output::line("Keep a copy of the key and of the passphrase in different places.")?;
+        }
+        KeyPlace::Pkcs11 => {
+            if let KeyConfig::Pkcs11 { token, .. } = home.config()?.key {
+                output::line(&format!("  private key: the {} in the {}", token.key, token.token))?;
+            }
+            output::line(
+                "Keep the token and its PIN in different places, and a copy as its maker says.",
+            )?;
+        }
+    }
     output::line(&format!("Start it: exeunt serve --home {shown}"))?;
     Ok(0)
 }
@@ -106,20 +120,28 @@ fn made_by_init(home: &Home) -> [std::path::PathBuf; 6] {
 }
 
 fn fill(home: &Home, options: &Init, subject: &Name) -> Result<(), Failure> {
-    let key = output::with_progress("making the key", || SoftwareKey::generate(options.key_type))?;
-    let passphrase = Passphrase::generate()?;
-    let pem = key.to_encrypted_pem(&passphrase)?;
-    write_secret(&home.passphrase_path(), format!("{}\n", passphrase.expose()).as_bytes())?;
-    write_secret(&home.key_path(), pem.as_bytes())?;
+    let files = KeyFiles { key: Home::KEY, passphrase: Home::PASSPHRASE };
+    let key = new_key(home, &options.key, &options.name, files)?;
+    fill_beside(home, options, subject, &key)
+        .map_err(|it| if key.is_left_in_token { left_in_token(it) } else { it })
+}
+
+fn fill_beside(
+    home: &Home,
+    options: &Init,
+    subject: &Name,
+    new_key: &NewKey,
+) -> Result<(), Failure> {
+    let key = new_key.key.as_ref();
     write_secret(&home.token_path(), token()?.as_bytes())?;
     match options.kind {
         Kind::Root => {
-            let der = root(&key, subject, options)?;
+            let der = root(key, subject, options)?;
             Home::write_new(&home.certificate_path(), encode_pem("CERTIFICATE", &der).as_bytes())?;
         }
         Kind::Subordinate => {
             let der =
-                ca_request(&key, subject).map_err(|err| Failure::from_error(err.code(), &err))?;
+                ca_request(key, subject).map_err(|err| Failure::from_error(err.code(), &err))?;
             let pem = encode_pem("CERTIFICATE REQUEST", &der);
             Home::write_new(&home.request_path(), pem.as_bytes())?;
         }
@@ -127,13 +149,19 @@ fn fill(home: &Home, options: &Init, subject: &Name) -> Result<(), Failure> {
     let store_id = random_bytes::<8>()?;
     Store::create(&home.store_path(), store_id, now())
         .map_err(|err| Failure::from_error(err.code(), &err))?;
-    let name = toml::Value::String(options.name.clone()).to_string();
-    let config = FRESH_CONFIG.replacen("@NAME@", &name, 1);
+    let config = fresh_config(&options.name, &new_key.toml());
     Home::write_new(&home.config_path(), config.as_bytes())?;
     home.sync()
 }
 
-fn root(key: &SoftwareKey, subject: &Name, options: &Init) -> Result<Vec<u8>, Failure> {
+/// The configuration of a new CA.
+pub fn fresh_config(name: &str, key: &str) -> String {
+    let name = toml::Value::String(name.to_owned()).to_string();
+    // The name last: it may hold anything.
+    FRESH_CONFIG.replacen("@KEY@", key, 1).replacen("@NAME@", &name, 1)
+}
+
+fn root(key: &dyn SigningKey, subject: &Name, options: &Init) -> Result<Vec<u8>, Failure> {
     let start = now();
     let validity = Duration::from_hours(24 * u64::from(options.validity.0));
     let octets = random_bytes::<16>()?;
@@ -145,7 +173,6 @@ fn root(key: &SoftwareKey, subject: &Name, options: &Init) -> Result<Vec<u8>, Fa
         // Both ends count (RFC 5280, section 4.1.2.5).
         not_after: UnixMillis(start.plus(validity).0 - 1000),
     };
-    debug_assert_eq!(key.algorithm(), options.key_type);
     self_signed_root(key, &profile, Serial::from_random(octets))
         .map_err(|err| Failure::from_error(err.code(), &err))
 }

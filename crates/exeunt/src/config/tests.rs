@@ -40,7 +40,8 @@ fn every_bad_sample_is_refused_with_the_key_it_is_about() {
 
 #[test]
 fn a_fresh_configuration_is_a_good_one() {
-    let text = include_str!("../fresh.toml").replacen("@NAME@", "\"A \\\"quoted\\\" name\"", 1);
+    let key = "file = \"k\"\npassphrase_file = \"p\"\n";
+    let text = crate::command::init::fresh_config("A \"quoted\" name", key);
     let config = Config::from_toml(&text, Path::new("/home")).unwrap();
     assert_eq!(config.name, "A \"quoted\" name");
     assert_eq!(config.templates.len(), 1);
