@@ -13,6 +13,7 @@ mod cursor;
 mod error;
 mod file;
 mod journey;
+mod list;
 mod log;
 mod lookup;
 mod officer;
@@ -33,6 +34,7 @@ pub use audit::{AUDIT_DETAIL_OCTETS_MAX, AUDIT_NAME_OCTETS_MAX, AuditEntry, Audi
 pub use ca::{CrossRow, NewCaCertificate};
 pub use cursor::{CursorRow, Lease, Removed, Replay};
 pub use error::{Cause, StoreError};
+pub use list::SCAN_ROWS_MAX;
 pub use log::{DETAIL_OCTETS_MAX, DETAIL_PAIRS_MAX, LoggedEvent};
 pub use lookup::Counts;
 pub use queue::{BATCH_MAX, Pending, QUEUE_MAX};

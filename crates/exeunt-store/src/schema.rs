@@ -31,6 +31,8 @@ const TABLES: &[&str] = &[
     "crl",
     "cursor",
     "event",
+    "expiry",
+    "foreign_certificate",
     "held",
     "intent",
     "meta",

@@ -9,6 +9,7 @@ mod faults;
 mod group_commit;
 mod journey;
 mod kill;
+mod list;
 mod log;
 mod lookup;
 mod officer;
