@@ -28,6 +28,9 @@ pub struct CrlSummary {
     /// For a delta, the number of the base that it builds on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_base: Option<u64>,
+    /// Whether it is the last, empty delta after deltas were switched off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
     /// `thisUpdate`.
     pub this_update: String,
     /// `nextUpdate`.

@@ -9,6 +9,7 @@ use exeunt_x509::{
     Issuer, KeyUsage, build_tbs, lint_tbs,
 };
 
+use crate::address::Tokens;
 use crate::ca::CaCertificate;
 use crate::engine::Engine;
 use crate::error::SubmitError;
@@ -27,6 +28,8 @@ pub(crate) struct Linted {
     pub(crate) tbs: Vec<u8>,
     pub(crate) not_before: UnixMillis,
     pub(crate) not_after: UnixMillis,
+    /// Part of the revocation list that it names.
+    pub(crate) crl_partition: u32,
 }
 
 impl Engine {
@@ -39,14 +42,16 @@ impl Engine {
         officers: &[OfficerExtension],
         now: UnixMillis,
     ) -> Result<Result<Linted, Vec<Finding>>, SubmitError> {
-        let serial = self
-            .entropy
-            .serial_octets()
-            .map(Serial::from_random)
-            .map_err(|source| SubmitError::Entropy { source })?;
+        let random =
+            self.entropy.serial_octets().map_err(|source| SubmitError::Entropy { source })?;
+        let serial = Serial::from_random(random);
+        let crl_partition = self.crls.draw_partition(random);
         let (not_before, not_after) = validity(ca.issuer(), plan, now)?;
         let mut extensions =
             extensions(ca, request, plan).map_err(|source| SubmitError::Build { source })?;
+        if crl_partition != 0 {
+            self.name_part(&mut extensions, ca, crl_partition);
+        }
         officer_extension::apply(&mut extensions, officers);
         let tbs = build_tbs(&CertificateFields {
             serial,
@@ -69,7 +74,24 @@ impl Engine {
             tbs,
             not_before: UnixMillis::from_unix_seconds(not_before),
             not_after: UnixMillis::from_unix_seconds(not_after),
+            crl_partition,
         }))
+    }
+
+    /// Has a certificate name the list of its part.
+    fn name_part(&self, extensions: &mut [Extension], ca: &CaCertificate, partition: u32) {
+        let tokens = Tokens {
+            certificate_index: ca.index(),
+            key_index: ca.key_index(),
+            delta: false,
+            partition,
+        };
+        let addresses: Vec<String> =
+            self.crl_distribution_points.iter().map(|it| tokens.expand(it)).collect();
+        let points = Extension::crl_distribution_points(&addresses);
+        if let Some(found) = extensions.iter_mut().find(|it| it.oid == points.oid) {
+            *found = points;
+        }
     }
 }
 

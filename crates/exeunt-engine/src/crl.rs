@@ -1,123 +1,41 @@
-//! Making revocation lists: one base, and one delta where deltas are on, for each CA key. Enter at
-//! [`Engine::publish_crls`]. Who makes them when is the caller's business; [`Engine::crls_due`] says
-//! what is due.
+//! Making revocation lists: one base, and one delta where deltas are on, for each CA key and each part.
+//! Enter at [`Engine::publish_crls`]. Who makes them when is the caller's business; `due.rs` says which
+//! there are and what is due, `plan.rs` what each will be.
 //!
-//! A number is drawn; the lists are written to nameless files, signed, verified and put into the
-//! folder; then they become facts, with their event. A crash before that leaves a skipped number and
-//! files that recovery removes.
+//! A number is drawn; the entries of all lists are written to a nameless file; each list is signed,
+//! verified and put into the folder; then they become facts, with their event. A crash before that
+//! leaves a skipped number and files that recovery removes. What nobody needs any more is removed last.
 
+mod due;
 mod entries;
 mod error;
 mod file;
+mod place;
+mod plan;
+mod settings;
 mod times;
 
 use std::path::PathBuf;
-use std::sync::PoisonError;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
 
 use exeunt_keys::verify_reader;
-use exeunt_store::{AuditEntry, RevokedView, Since, StoreError};
-use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord, EventSeq, UnixMillis};
+use exeunt_store::{AuditEntry, RevokedView, StoreError};
+use exeunt_types::{CrlLine, CrlNumber, CrlRecord, UnixMillis};
 use exeunt_x509::{
     CaVersion, CrlBuildError, CrlFields, CrlLengths, CrlScope, CrlWriter, IssuingDistributionPoint,
     RevokedEntry, TbsFrame, frame_crl, frame_tbs,
 };
 
+use crate::ca::CaCertificate;
 use crate::engine::Engine;
 use crate::policy::Caller;
-use entries::EntryRules;
 pub use error::CrlError;
+pub use file::CRL_KEPT;
 use file::{Scratch, Unrecorded};
-use times::{CrlTimes, minus};
-
-/// Index of the only CA key so far.
-const KEY_INDEX: u16 = 0;
-/// The only part of the lists so far: they are whole.
-const PARTITION: u32 = 0;
-
-/// Longest time between the moment that a revocation names and its commit. A delta looks back so much
-/// further than its base was made, also where clocks are trusted to the second.
-const COMMIT_MAX: Duration = Duration::from_mins(1);
-
-/// How revocation lists are made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CrlSettings {
-    /// Time from one base to the next; zero switches them off.
-    pub period: Duration,
-    /// Time from one delta to the next; none, or zero, switches them off.
-    pub delta_period: Option<Duration>,
-    /// For how long a base still counts when the next one is due; none goes by the original's rule:
-    /// a tenth of the period, 12 hours at most, one and a half clock skews at least.
-    pub overlap: Option<Duration>,
-    /// The same of deltas; none goes by the original's rule: the delta's period, 12 hours at most, one
-    /// and a half clock skews at least, the base's period at most.
-    pub delta_overlap: Option<Duration>,
-    /// By how much clocks of verifiers may be wrong: lists begin so much earlier and end so much later.
-    pub clock_skew: Duration,
-    /// Where deltas are found, for bases to say; an empty list leaves the extension out.
-    pub freshest_crl: Vec<String>,
-    /// Where lists are found, for themselves to say; an empty list leaves the extension out.
-    pub issuing_distribution_point: Vec<String>,
-    /// Where lists are published, Microsoft's `Published CRL Locations`; an empty list leaves the
-    /// extension out.
-    pub published_locations: Vec<String>,
-}
-
-impl Default for CrlSettings {
-    /// A base each week, no deltas, clocks wrong by ten minutes: the original's numbers.
-    fn default() -> Self {
-        Self {
-            period: Duration::from_hours(7 * 24),
-            delta_period: None,
-            overlap: None,
-            delta_overlap: None,
-            clock_skew: Duration::from_mins(10),
-            freshest_crl: Vec::new(),
-            issuing_distribution_point: Vec::new(),
-            published_locations: Vec::new(),
-        }
-    }
-}
-
-impl CrlSettings {
-    /// Whether bases are made as time goes by.
-    #[must_use]
-    pub fn has_bases(&self) -> bool {
-        !self.period.is_zero()
-    }
-
-    /// Whether deltas are made.
-    #[must_use]
-    pub fn has_deltas(&self) -> bool {
-        self.delta_period.is_some_and(|it| !it.is_zero())
-    }
-
-    fn period_of(&self, kind: CrlKind) -> Duration {
-        match kind {
-            CrlKind::Base => self.period,
-            CrlKind::Delta => self.delta_period.unwrap_or_default(),
-        }
-    }
-}
-
-/// Which lists shall be made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CrlOrder {
-    /// Complete lists; where deltas are on, they come along.
-    pub base: bool,
-    /// Deltas.
-    pub delta: bool,
-    /// When the next ones of what is named here are due; none is after the configured period.
-    pub next_publish: Option<UnixMillis>,
-}
-
-impl CrlOrder {
-    /// Whether nothing is ordered.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        !self.base && !self.delta
-    }
-}
+use place::Places;
+use plan::Plan;
+pub use settings::{CRL_PARTITIONS_MAX, CrlOrder, CrlSettings};
+use times::CrlTimes;
 
 /// What is remembered from run to run.
 #[derive(Debug, Default)]
@@ -126,22 +44,11 @@ pub(crate) struct CrlRuns {
     failed: u32,
 }
 
-/// One list that is about to be made.
-#[derive(Clone, Copy)]
-struct Plan {
-    line: CrlLine,
-    number: CrlNumber,
-    min_base: Option<CrlNumber>,
-    /// For a delta: from where on it tells what changed.
-    since: Option<Since>,
-    times: CrlTimes,
-    rules: EntryRules,
-}
-
-/// A list without a signature: its entries are in a file without a name.
+/// A list without a signature.
 struct Written {
     plan: Plan,
-    entries: Scratch,
+    /// Where its entries begin in the file without a name.
+    at: u64,
     lengths: CrlLengths,
     frame: TbsFrame,
 }
@@ -190,14 +97,17 @@ impl Engine {
         let Some(Plan { number, .. }) = plans.first().copied() else { return Ok(Vec::new()) };
 
         // All of a run tell of the same moment. No foreign code runs while the store is read.
+        let mut scratch = Scratch::new(&self.crl_folder, number)?;
         let written: Result<Vec<Written>, CrlError> = self
             .store
-            .read_revoked(|view| Ok(plans.iter().map(|it| self.write_tbs(view, *it)).collect()))
+            .read_revoked(|view| {
+                Ok(plans.iter().map(|it| self.write_tbs(view, *it, &mut scratch)).collect())
+            })
             .map_err(store(Some(number), "reading revocations"))?;
         let mut unrecorded = Unrecorded::new(&self.crl_folder, number);
         let mut records = Vec::with_capacity(plans.len());
         for written in written? {
-            records.push(self.sign_crl(written, &mut unrecorded)?);
+            records.push(self.sign_crl(written, &mut scratch, &mut unrecorded)?);
         }
         unrecorded.sync()?;
 
@@ -210,39 +120,18 @@ impl Engine {
             .map_err(store(Some(number), "recording the revocation lists"))?;
         runs.failed = 0;
         for CrlRecord { line, number, entries, .. } in &records {
-            tracing::info!(number = number.0, kind = line.kind.word(), entries, "CRL published");
+            let CrlLine { kind, key_index: key, partition } = *line;
+            tracing::info!(
+                number = number.0,
+                kind = kind.word(),
+                key,
+                partition,
+                entries,
+                "CRL published"
+            );
         }
+        self.prune_crls(now);
         Ok(records)
-    }
-
-    /// What is due at that moment: lists that were never made, those whose time has come, those that
-    /// were made while the clock was ahead, and those whose file is gone or has another length.
-    ///
-    /// # Errors
-    ///
-    /// [`CrlError::Store`].
-    pub fn crls_due(&self, now: UnixMillis) -> Result<CrlOrder, CrlError> {
-        let current = self.current_crls()?;
-        let due = |kind| {
-            let newest = current.iter().find(|it| it.line == line(kind));
-            newest.is_none_or(|it| {
-                it.next_publish <= now || now < it.this_publish || !self.has_whole_file(it)
-            })
-        };
-        let base = self.crls.has_bases() && due(CrlKind::Base);
-        let is_base = |it: &&CrlRecord| it.line == line(CrlKind::Base);
-        let has_base = current.iter().find(is_base).is_some_and(|it| now <= it.next_update);
-        let delta = self.crls.has_deltas() && (base || has_base && due(CrlKind::Delta));
-        Ok(CrlOrder { base, delta, next_publish: None })
-    }
-
-    /// The newest list of each line.
-    ///
-    /// # Errors
-    ///
-    /// [`CrlError::Store`].
-    pub fn current_crls(&self) -> Result<Vec<CrlRecord>, CrlError> {
-        self.store.current_crls().map_err(store(None, "reading the revocation lists"))
     }
 
     /// The file with the DER of a list.
@@ -257,143 +146,81 @@ impl Engine {
         metadata.is_ok_and(|it| it.is_file() && it.len() == record.length)
     }
 
-    /// Tells the modules that no list could be made: why, which number it would have had, and how
-    /// many attempts in a row have failed.
-    ///
-    /// # Errors
-    ///
-    /// Nothing was written, and nobody is told.
-    pub fn note_crl_failure(&self, error: &CrlError) -> Result<EventSeq, StoreError> {
-        let mut runs = self.crl_runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.failed = runs.failed.saturating_add(1);
-        let mut detail = vec![("Reason".to_owned(), format!("{}: {error}", error.code()))];
-        detail.extend(error.number().map(|it| ("Number".to_owned(), it.to_string())));
-        detail.push(("Attempt".to_owned(), runs.failed.to_string()));
-        self.store.crl_failed(&detail, self.clock.now())
-    }
-
-    /// Which kinds of lists an order means, bases first.
-    fn kinds(&self, order: CrlOrder, now: UnixMillis) -> Result<Vec<CrlKind>, CrlError> {
-        let CrlOrder { base, delta, next_publish } = order;
-        let has_deltas = self.crls.has_deltas();
-        if order.is_empty() {
-            return Err(CrlError::NothingOrdered);
-        }
-        if next_publish.is_some_and(|it| it <= now) {
-            return Err(CrlError::NextPublishPast);
-        }
-        // Without a period nobody knows when the next one is due, but for the operator.
-        if base && !self.crls.has_bases() && next_publish.is_none() {
-            return Err(CrlError::Off);
-        }
-        if delta && !has_deltas {
-            return Err(CrlError::DeltasOff);
-        }
-        let bases = base.then_some(CrlKind::Base);
-        let deltas = has_deltas.then_some(CrlKind::Delta);
-        Ok(bases.into_iter().chain(deltas).collect())
-    }
-
-    /// What each list will be, apart from its entries; draws the number.
-    fn plan_crls(
-        &self,
-        kinds: &[CrlKind],
-        order: CrlOrder,
-        now: UnixMillis,
-    ) -> Result<Vec<Plan>, CrlError> {
-        let current = self.current_crls()?;
-        let last_base = current.iter().find(|it| it.line == line(CrlKind::Base));
-        let last_publish = last_base.map(|it| it.this_publish);
-        let unexpired = self
-            .store
-            .unexpired_bases(KEY_INDEX, PARTITION, now)
-            .map_err(store(None, "reading the revocation lists"))?;
-        if unexpired.is_empty() && !kinds.contains(&CrlKind::Base) {
-            return Err(CrlError::NoBase);
-        }
-        let number =
-            self.store.next_crl_number().map_err(store(None, "numbering the revocation list"))?;
-        let ca_not_before = UnixMillis::from_unix_seconds(self.ca.current().issuer().not_before());
-        let plan = |&kind: &CrlKind| {
-            // The date is for what was named: a delta that comes along keeps its own pace.
-            let comes_along = kind == CrlKind::Delta && !order.delta;
-            let next_publish = order.next_publish.filter(|_| !comes_along);
-            let times = CrlTimes::new(&self.crls, kind, now, next_publish, ca_not_before);
-            let rules = EntryRules { kind, now, last_publish };
-            let plan = Plan { line: line(kind), number, min_base: None, since: None, times, rules };
-            match kind {
-                CrlKind::Base => plan,
-                CrlKind::Delta => {
-                    // Verifiers may hold any base that still counts, and the oldest one serves all.
-                    // The first delta of all comes together with its base.
-                    let (min_base, its) = unexpired
-                        .first()
-                        .map_or((number, times), |it| (it.number, CrlTimes::of(it)));
-                    let at = its.this_update.min(minus(its.this_publish, COMMIT_MAX));
-                    let since = Some(Since { at, base: min_base });
-                    Plan { min_base: Some(min_base), since, ..plan }
-                }
-            }
-        };
-        Ok(kinds.iter().map(plan).collect())
+    /// The certificate that the lists of a key belong to: the newest one with it.
+    fn crl_owner(&self, key_index: u16) -> &Arc<CaCertificate> {
+        self.ca.owner(key_index).unwrap_or_else(|| self.ca.current())
     }
 
     /// Makes what is to be signed, in one pass over the revocations.
-    fn write_tbs(&self, view: &RevokedView<'_>, plan: Plan) -> Result<Written, CrlError> {
-        let Plan { number, min_base, times, .. } = plan;
-        let point = IssuingDistributionPoint {
-            uris: self.crls.issuing_distribution_point.clone(),
-            scope: CrlScope::All,
-        };
-        let freshest_crl = match plan.line.kind {
-            CrlKind::Base if self.crls.has_deltas() => self.crls.freshest_crl.as_slice(),
-            CrlKind::Base | CrlKind::Delta => &[],
-        };
+    fn write_tbs(
+        &self,
+        view: &RevokedView<'_>,
+        plan: Plan,
+        scratch: &mut Scratch,
+    ) -> Result<Written, CrlError> {
+        let Plan { line, number, min_base, times, .. } = plan;
+        let owner = self.crl_owner(line.key_index);
+        let issuer = owner.issuer();
+        let points = &self.crl_distribution_points;
+        let Places { own, freshest, published } =
+            Places::new(&self.crls, points, line, owner.index(), plan.is_cut);
+        if plan.is_cut && own.is_empty() {
+            return Err(CrlError::PartWithoutAddress { number, partition: line.partition });
+        }
+        let point = IssuingDistributionPoint { uris: own, scope: CrlScope::All };
         let fields = CrlFields {
-            scheme: self.ca.current().key().scheme(),
-            issuer: self.ca.current().issuer().name(),
+            scheme: owner.key().scheme(),
+            issuer: issuer.name(),
             this_update: times.this_update.unix_seconds(),
             next_update: times.next_update.unix_seconds(),
             number,
             base: min_base,
-            authority_key_identifier: self.ca.current().issuer().key_identifier(),
+            authority_key_identifier: issuer.key_identifier(),
             issuing_distribution_point: Some(&point).filter(|it| !it.uris.is_empty()),
-            freshest_crl,
+            freshest_crl: &freshest,
             next_publish: Some(times.next_publish.unix_seconds()),
-            ca_version: Some(CaVersion { certificate_index: 0, key_index: plan.line.key_index }),
-            published_locations: &self.crls.published_locations,
+            ca_version: Some(CaVersion {
+                certificate_index: owner.index(),
+                key_index: line.key_index,
+            }),
+            published_locations: &published,
         };
-        let mut entries = Scratch::new(&self.crl_folder, number)?;
         let build = |source| CrlError::Build { number, source };
-        let mut writer = CrlWriter::new(entries.writer(), min_base.is_some());
-        each_entry(view, &plan, &mut |entry| writer.entry(entry))?;
+        let mut writer = CrlWriter::new(scratch.writer(), min_base.is_some());
+        if !plan.shadow {
+            each_entry(view, &plan, &mut |entry| writer.entry(entry))?;
+        }
         let lengths = writer.finish().map_err(build)?;
+        let at = scratch.end(lengths.octets);
         let frame = frame_tbs(&fields, lengths).map_err(build)?;
-        Ok(Written { plan, entries, lengths, frame })
+        Ok(Written { plan, at, lengths, frame })
     }
 
     /// Signs a list, checks the signature, and gives the list its name.
     fn sign_crl(
         &self,
         written: Written,
+        scratch: &mut Scratch,
         unrecorded: &mut Unrecorded,
     ) -> Result<CrlRecord, CrlError> {
-        let Written { plan, mut entries, lengths, frame: tbs } = written;
-        let Plan { line, number, min_base, times, .. } = plan;
-        let ca = self.ca.current();
-        let scheme = ca.key().scheme();
-        let signature = ca
+        let Written { plan, at, lengths, frame: tbs } = written;
+        let Plan { line, number, min_base, shadow, times, .. } = plan;
+        let entries = (at, lengths.octets);
+        let owner = self.crl_owner(line.key_index);
+        let scheme = owner.key().scheme();
+        let signature = owner
             .key()
-            .sign_reader(&mut entries.reader(&tbs)?)
+            .sign_reader(&mut scratch.reader(entries, &tbs)?)
             .map_err(|source| CrlError::Sign { number, source })?;
-        let (spki, key) = (ca.issuer().spki_der(), ca.issuer().key());
-        verify_reader(spki, key, scheme, &mut entries.reader(&tbs)?, &signature)
+        let (spki, key) = (owner.issuer().spki_der(), owner.issuer().key());
+        verify_reader(spki, key, scheme, &mut scratch.reader(entries, &tbs)?, &signature)
             .map_err(|source| CrlError::Signature { number, source })?;
         let CrlTimes { this_update, next_update, this_publish, next_publish } = times;
         let mut record = CrlRecord {
             line,
             number,
             min_base,
+            shadow,
             this_update,
             next_update,
             this_publish,
@@ -405,14 +232,9 @@ impl Engine {
         let frame = frame_crl(tbs.length, scheme, &signature);
         let name = record.file_name();
         (record.length, record.sha256) =
-            unrecorded.put(&name, &frame, &mut entries.reader(&tbs)?)?;
+            unrecorded.put(&name, &frame, &mut scratch.reader(entries, &tbs)?)?;
         Ok(record)
     }
-}
-
-/// The line of a kind. There is one key so far, and lists are whole.
-fn line(kind: CrlKind) -> CrlLine {
-    CrlLine { kind, key_index: KEY_INDEX, partition: PARTITION }
 }
 
 /// One pass over the entries of a list.

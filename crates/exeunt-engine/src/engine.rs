@@ -80,6 +80,12 @@ pub enum EngineError {
         /// What is wrong with them.
         source: GeneralNameError,
     },
+    /// Revocation lists cannot be cut into parts like that.
+    #[error("the settings of revocation lists cannot be used: {rule}")]
+    Crl {
+        /// Which rule they break.
+        rule: &'static str,
+    },
     /// OCSP cannot be answered like that.
     #[error("the settings of OCSP cannot be used: {rule}")]
     Ocsp {
@@ -106,6 +112,7 @@ impl EngineError {
             Self::CertificateChanged { .. } => "ca-certificate-changed",
             Self::CertificateRemoved { .. } => "ca-certificate-removed",
             Self::Publication { .. } => "ca-publication-invalid",
+            Self::Crl { .. } => "ca-crl-invalid",
             Self::Ocsp { .. } => "ca-ocsp-invalid",
             Self::Recovery { source } => source.code(),
         }
@@ -153,6 +160,8 @@ pub struct Engine {
     pub(crate) check_signatures: bool,
     pub(crate) crls: CrlSettings,
     pub(crate) crl_folder: PathBuf,
+    /// Where certificates say their list is; with tokens.
+    pub(crate) crl_distribution_points: Vec<String>,
     /// Held while revocation lists are made: one run at a time.
     pub(crate) crl_runs: Mutex<CrlRuns>,
     /// Held while an officer changes a waiting request.
@@ -178,6 +187,8 @@ impl Engine {
             parts;
         let ca = Ca::new(certificates, publication)?;
         check_crl_addresses(&crls).map_err(|source| EngineError::Publication { source })?;
+        crls.check(&publication.crl_distribution_points)
+            .map_err(|rule| EngineError::Crl { rule })?;
         ocsp.check().map_err(|rule| EngineError::Ocsp { rule })?;
         Ok(Self {
             store,
@@ -188,6 +199,7 @@ impl Engine {
             check_signatures,
             crls,
             crl_folder,
+            crl_distribution_points: publication.crl_distribution_points.clone(),
             crl_runs: Mutex::default(),
             amending: Mutex::default(),
             ocsp: Ocsp::new(ocsp),
@@ -270,10 +282,11 @@ pub(crate) fn fixed_extensions(
 fn check_crl_addresses(settings: &CrlSettings) -> Result<(), GeneralNameError> {
     let CrlSettings { freshest_crl, issuing_distribution_point, published_locations, .. } =
         settings;
+    let tokens = Tokens { partition: 1, ..Tokens::default() };
     for uri in freshest_crl.iter().chain(issuing_distribution_point) {
-        check_address(uri)?;
+        check_address(&tokens.expand(uri))?;
     }
-    published_locations.iter().try_for_each(|uri| GeneralName::Uri(uri.clone()).check())
+    published_locations.iter().try_for_each(|uri| GeneralName::Uri(tokens.expand(uri)).check())
 }
 
 /// What the lint would refuse in every certificate is refused once, at the start: RFC 5280, sections

@@ -462,6 +462,7 @@ impl Engine {
             tbs: linted.tbs.clone(),
             not_after: linted.not_after,
             ca_key: ca.key_index(),
+            crl_partition: linted.crl_partition,
         };
         let row = match &admitted.entry {
             Entry::New | Entry::Own { .. } => {
@@ -592,7 +593,7 @@ impl Engine {
             not_before: signed.linted.not_before,
             not_after: signed.linted.not_after,
             ca_key: signed.linted.ca.key_index(),
-            crl_partition: 0,
+            crl_partition: signed.linted.crl_partition,
             key: admitted.request.key(),
         };
         let now = self.clock.now();

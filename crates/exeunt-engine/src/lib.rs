@@ -32,7 +32,7 @@ pub use authority::{
     AuthorityError, CaProfile, Renewal, ca_request, renewal_request, renewed_root, self_signed_root,
 };
 pub use ca::{Ca, CaCertificate, CaEntry};
-pub use crl::{CrlError, CrlOrder, CrlSettings};
+pub use crl::{CRL_KEPT, CRL_PARTITIONS_MAX, CrlError, CrlOrder, CrlSettings};
 pub use engine::{
     Clock, Engine, EngineError, Entropy, Parts, Publication, Recovered, SERIAL_ATTEMPTS_MAX,
 };

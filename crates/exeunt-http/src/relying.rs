@@ -248,6 +248,7 @@ mod tests {
             line: CrlLine { kind: CrlKind::Base, key_index: 0, partition: 0 },
             number: CrlNumber(1),
             min_base: None,
+            shadow: false,
             this_update: UnixMillis(0),
             next_update: UnixMillis(2_000_000),
             // 1970-01-01T00:01:40.5Z.

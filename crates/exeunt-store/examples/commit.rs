@@ -99,7 +99,13 @@ fn one(store: &Store, number: u64) -> Result<(), exeunt_store::StoreError> {
         old_certificate: None,
         submitted: at,
     };
-    let intent = NewIntent { serial, tbs: vec![0x30; TBS_OCTETS], not_after: at, ca_key: 0 };
+    let intent = NewIntent {
+        serial,
+        tbs: vec![0x30; TBS_OCTETS],
+        not_after: at,
+        ca_key: 0,
+        crl_partition: 0,
+    };
     let id = store.admit_intend(request, intent)?;
     let certificate = NewCertificate {
         serial,

@@ -34,3 +34,21 @@ CREATE TABLE expiry (
     not_after INTEGER NOT NULL,
     request   INTEGER NOT NULL
 ) STRICT;
+
+-- The parts of revocation lists. A certificate's part is drawn before it is signed, and stays.
+ALTER TABLE intent ADD COLUMN crl_partition INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE abandoned_serial ADD COLUMN crl_partition INTEGER NOT NULL DEFAULT 0;
+-- Parts that certificates were given, other than 0, and when the last one of them runs out.
+CREATE TABLE crl_partition (
+    ca_key        INTEGER NOT NULL,
+    crl_partition INTEGER NOT NULL,
+    not_after     INTEGER NOT NULL,
+    PRIMARY KEY (ca_key, crl_partition)
+) STRICT, WITHOUT ROWID;
+-- A part is a small piece of all revocations. Costs nothing where lists are whole.
+CREATE INDEX revocation_partition ON revocation (ca_key, crl_partition, request)
+    WHERE crl_partition > 0;
+-- 1: the empty delta after deltas were switched off.
+ALTER TABLE crl ADD COLUMN shadow INTEGER NOT NULL DEFAULT 0;
+-- 1: modules were told that it ran out without a newer one.
+ALTER TABLE crl ADD COLUMN overdue INTEGER NOT NULL DEFAULT 0;

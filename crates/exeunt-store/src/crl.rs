@@ -13,10 +13,10 @@ use crate::{ROWS_MAX, Store, StoreError};
 
 /// Columns as [`read_crl`] expects them.
 const CURRENT: &str = "SELECT kind, key_index, crl_partition, number, min_base, this_update,
-            next_update, this_publish, next_publish, entries, length, sha256
+            next_update, this_publish, next_publish, entries, length, sha256, shadow
      FROM crl WHERE newest = 1 ORDER BY kind, key_index, crl_partition";
 const BEFORE: &str = "SELECT kind, key_index, crl_partition, number, min_base, this_update,
-            next_update, this_publish, next_publish, entries, length, sha256
+            next_update, this_publish, next_publish, entries, length, sha256, shadow
      FROM crl
      WHERE number < ?1
        AND number >= ifnull((SELECT number FROM crl WHERE number < ?1
@@ -24,10 +24,31 @@ const BEFORE: &str = "SELECT kind, key_index, crl_partition, number, min_base, t
      ORDER BY number DESC, kind, key_index, crl_partition";
 const UNEXPIRED_BASES: &str =
     "SELECT kind, key_index, crl_partition, number, min_base, this_update,
-            next_update, this_publish, next_publish, entries, length, sha256
+            next_update, this_publish, next_publish, entries, length, sha256, shadow
      FROM crl
      WHERE kind = 0 AND key_index = ?1 AND crl_partition = ?2 AND next_update >= ?3
      ORDER BY number LIMIT ?4";
+const OUTLIVED: &str = "SELECT kind, key_index, crl_partition, number, min_base, this_update,
+            next_update, this_publish, next_publish, entries, length, sha256, shadow
+     FROM crl
+     WHERE newest = 0 AND next_update < ?1
+       AND (kind = 1 OR NOT EXISTS (
+            SELECT 1 FROM crl AS delta
+            WHERE delta.kind = 1 AND delta.key_index = crl.key_index
+              AND delta.crl_partition = crl.crl_partition AND delta.min_base = crl.number
+              AND (delta.newest = 1 OR delta.next_update >= ?1)))
+     ORDER BY number LIMIT ?2";
+
+/// A part of the revocation lists of a CA key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionRow {
+    /// Index of the CA key.
+    pub key_index: u16,
+    /// Number of the part; 1 and up.
+    pub partition: u32,
+    /// When the last certificate in it runs out.
+    pub not_after: UnixMillis,
+}
 
 impl Store {
     /// A number for the revocation lists of one run, to be drawn before revocations are read: greater than all before it, and never given out
@@ -168,6 +189,90 @@ impl Store {
         self.read_crls(UNEXPIRED_BASES, (key_index, partition, now.0, sql_limit(ROWS_MAX)))
     }
 
+    /// The parts, other than 0, that certificates of each CA key were given.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CorruptRow`] when one cannot be read.
+    pub fn crl_partitions(&self) -> Result<Vec<PartitionRow>, StoreError> {
+        let action = "reading the parts of revocation lists";
+        let sql = "SELECT ca_key, crl_partition, not_after FROM crl_partition
+                   ORDER BY ca_key, crl_partition";
+        let found = self.inner.readers.read(action, |conn| {
+            rows(conn, action, sql, [], |row| {
+                Ok::<_, Why>(PartitionRow {
+                    key_index: read(row, 0)?,
+                    partition: read(row, 1)?,
+                    not_after: read_time(row, 2)?,
+                })
+            })
+        })?;
+        let parts: Result<Vec<_>, Why> = found.into_iter().collect();
+        parts.map_err(corrupt("a part of revocation lists"))
+    }
+
+    /// Forgets lists that ran out before `before`, at most [`crate::ROWS_MAX`], and tells which: not
+    /// the newest of a line, and not the base of a delta that is, or that has not run out.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    pub fn prune_crls(&self, before: UnixMillis) -> Result<Vec<CrlRecord>, StoreError> {
+        let candidates = self.read_crls(OUTLIVED, (before.0, sql_limit(ROWS_MAX)))?;
+        if candidates.is_empty() {
+            return Ok(candidates);
+        }
+        let forgotten = candidates.clone();
+        self.write(move |tx| {
+            for CrlRecord { line: CrlLine { kind, key_index, partition }, number, .. } in &forgotten
+            {
+                tx.execute(
+                    "forgetting a revocation list",
+                    "DELETE FROM crl WHERE kind = ?1 AND key_index = ?2 AND crl_partition = ?3
+                                       AND number = ?4 AND newest = 0",
+                    (kind_code(*kind), *key_index, *partition, sql_int(number.0)),
+                )?;
+            }
+            Ok(())
+        })?;
+        Ok(candidates)
+    }
+
+    /// Notes that the newest lists of those lines ran out before `now`, and tells modules, once for
+    /// each list; `None`, and nothing is written, where all have been told or none ran out.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written.
+    pub fn note_overdue_crls(
+        &self,
+        lines: Vec<CrlLine>,
+        now: UnixMillis,
+    ) -> Result<Option<EventSeq>, StoreError> {
+        self.write(move |tx| {
+            let action = "noting that a revocation list ran out";
+            let sql = "UPDATE crl SET overdue = 1
+                       WHERE newest = 1 AND kind = ?1 AND key_index = ?2 AND crl_partition = ?3
+                         AND overdue = 0 AND next_update < ?4
+                       RETURNING number";
+            let mut numbers = Vec::new();
+            for CrlLine { kind, key_index, partition } in &lines {
+                let line = (kind_code(*kind), *key_index, *partition, now.0);
+                let number = tx.query_one(action, sql, line, |row| Ok(read_unsigned(row, 0)))?;
+                numbers.extend(number.transpose().map_err(corrupt("a revocation list"))?);
+            }
+            let Some(newest) = numbers.iter().max() else { return Ok(None) };
+            let reason = "crl-overdue: revocation lists ran out and there are no newer ones";
+            let detail = [
+                ("Reason".to_owned(), reason.to_owned()),
+                ("Number".to_owned(), newest.to_string()),
+                ("Lists".to_owned(), numbers.len().to_string()),
+            ];
+            let detail = detail_text(&detail);
+            tx.append(EventKind::CRL_PUBLICATION_FAILED, now, None, detail.as_deref()).map(Some)
+        })
+    }
+
     fn read_crls(
         &self,
         sql: &str,
@@ -183,10 +288,7 @@ impl Store {
 
 fn insert(tx: &Tx<'_>, crl: &CrlRecord) -> Result<(), StoreError> {
     let CrlRecord { line: CrlLine { kind, key_index, partition }, number, .. } = *crl;
-    let kind = match kind {
-        CrlKind::Base => 0,
-        CrlKind::Delta => 1,
-    };
+    let kind = kind_code(kind);
     let action = "recording a revocation list";
     let line = (kind, key_index, partition, sql_int(number.0));
     tx.execute(
@@ -198,11 +300,11 @@ fn insert(tx: &Tx<'_>, crl: &CrlRecord) -> Result<(), StoreError> {
     tx.execute(
         action,
         "INSERT INTO crl (kind, key_index, crl_partition, number, newest, after, min_base, this_update,
-                          next_update, this_publish, next_publish, entries, length, sha256)
+                          next_update, this_publish, next_publish, entries, length, sha256, shadow)
          VALUES (?1, ?2, ?3, ?4,
                  NOT EXISTS (SELECT 1 FROM crl WHERE newest = 1 AND kind = ?1 AND key_index = ?2
                                                  AND crl_partition = ?3),
-                 ifnull((SELECT crl_after FROM meta WHERE id = 1 AND crl_number = ?4), 0), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 ifnull((SELECT crl_after FROM meta WHERE id = 1 AND crl_number = ?4), 0), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         (
             kind,
             key_index,
@@ -216,6 +318,7 @@ fn insert(tx: &Tx<'_>, crl: &CrlRecord) -> Result<(), StoreError> {
             sql_int(crl.entries),
             sql_int(crl.length),
             &crl.sha256[..],
+            crl.shadow,
         ),
     )?;
     // Also a number that was not drawn here is never given out again.
@@ -225,6 +328,13 @@ fn insert(tx: &Tx<'_>, crl: &CrlRecord) -> Result<(), StoreError> {
         [sql_int(number.0)],
     )?;
     Ok(())
+}
+
+fn kind_code(kind: CrlKind) -> i64 {
+    match kind {
+        CrlKind::Base => 0,
+        CrlKind::Delta => 1,
+    }
 }
 
 fn read_crl(row: &Row<'_>) -> Result<CrlRecord, Why> {
@@ -248,6 +358,7 @@ fn read_crl(row: &Row<'_>) -> Result<CrlRecord, Why> {
         next_publish: read_time(row, 8)?,
         entries: read_unsigned(row, 9)?,
         length: read_unsigned(row, 10)?,
+        shadow: read(row, 12)?,
         sha256: sha256.try_into().map_err(|_| "its hash has not 32 octets".to_owned())?,
     })
 }

@@ -17,9 +17,11 @@ const ISSUED: &str = "Issued";
 const INTERRUPTED: &str = "the server stopped while the certificate was being made";
 
 /// Columns as [`read_leftover`] expects them.
-const INTENTS: &str = "SELECT request, serial, tbs, not_after, ca_key, was, was_template
+const INTENTS: &str = "SELECT request, serial, tbs, not_after, ca_key, was, was_template,
+            crl_partition
      FROM intent ORDER BY request";
-const INTENT: &str = "SELECT request, serial, tbs, not_after, ca_key, was, was_template
+const INTENT: &str = "SELECT request, serial, tbs, not_after, ca_key, was, was_template,
+            crl_partition
      FROM intent WHERE request = ?1";
 
 impl Store {
@@ -289,8 +291,8 @@ pub(crate) fn write_intent(
     }
     tx.execute(
         "writing an intent",
-        "INSERT INTO intent (request, serial, tbs, not_after, ca_key, was, was_template)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO intent (request, serial, tbs, not_after, ca_key, was, was_template, crl_partition)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         (
             sql_int(request.0),
             serial,
@@ -299,7 +301,19 @@ pub(crate) fn write_intent(
             intent.ca_key,
             was.map(|(disposition, _)| disposition.code()),
             was.map(|(_, template)| template),
+            intent.crl_partition,
         ),
+    )?;
+    if intent.crl_partition == 0 {
+        return Ok(());
+    }
+    // Its list is made until the last certificate of the part has run out.
+    tx.execute(
+        "noting the part of a revocation list",
+        "INSERT INTO crl_partition (ca_key, crl_partition, not_after) VALUES (?1, ?2, ?3)
+         ON CONFLICT (ca_key, crl_partition) DO UPDATE SET not_after = excluded.not_after
+             WHERE not_after < excluded.not_after",
+        (intent.ca_key, intent.crl_partition, intent.not_after.0),
     )?;
     Ok(())
 }
@@ -341,6 +355,7 @@ struct Leftover {
     intent: Intent,
     not_after: Option<i64>,
     ca_key: u16,
+    crl_partition: u32,
     was: Option<(Disposition, String)>,
 }
 
@@ -351,13 +366,22 @@ fn give_up(
     at: UnixMillis,
 ) -> Result<Option<EventSeq>, StoreError> {
     let action = "abandoning an intent";
-    let Leftover { intent: Intent { request, serial, tbs: _ }, not_after, ca_key, was } = leftover;
+    let Leftover { intent, not_after, ca_key, crl_partition, was } = leftover;
+    let Intent { request, serial, tbs: _ } = intent;
     tx.execute(action, "DELETE FROM intent WHERE request = ?1", [sql_int(request.0)])?;
     tx.execute(
         action,
-        "INSERT INTO abandoned_serial (serial, request, at, not_after, ca_key, after)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        (serial.as_be_bytes(), sql_int(request.0), at.0, not_after, ca_key, sql_int(tx.head().0)),
+        "INSERT INTO abandoned_serial (serial, request, at, not_after, ca_key, crl_partition, after)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        (
+            serial.as_be_bytes(),
+            sql_int(request.0),
+            at.0,
+            not_after,
+            ca_key,
+            crl_partition,
+            sql_int(tx.head().0),
+        ),
     )?;
     match was {
         Some((was, template)) => {
@@ -417,6 +441,7 @@ fn read_leftover(row: &Row<'_>) -> Result<Leftover, Why> {
         intent: Intent { request, serial: read_serial(row, 1)?, tbs: read(row, 2)? },
         not_after: read(row, 3)?,
         ca_key: read(row, 4)?,
+        crl_partition: read(row, 7)?,
         was,
     })
 }

@@ -32,6 +32,7 @@ mod writer;
 
 pub use audit::{AUDIT_DETAIL_OCTETS_MAX, AUDIT_NAME_OCTETS_MAX, AuditEntry, AuditRow};
 pub use ca::{CrossRow, NewCaCertificate};
+pub use crl::PartitionRow;
 pub use cursor::{CursorRow, Lease, Removed, Replay};
 pub use error::{Cause, StoreError};
 pub use list::SCAN_ROWS_MAX;

@@ -176,7 +176,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<AbandonedSerial>, StoreError> {
         let action = "reading abandoned serial numbers";
-        let sql = "SELECT serial, request, at, not_after, ca_key FROM abandoned_serial
+        let sql = "SELECT serial, request, at, not_after, ca_key, crl_partition
+                   FROM abandoned_serial
                    WHERE serial > ?1 ORDER BY serial LIMIT ?2";
         let params = (after.map_or(&[][..], Serial::as_be_bytes), sql_limit(limit));
         let found = self.inner.readers.read(action, |conn| {
@@ -187,6 +188,7 @@ impl Store {
                     at: read_time(row, 2)?,
                     not_after: read::<Option<i64>>(row, 3)?.map(UnixMillis),
                     ca_key: read(row, 4)?,
+                    crl_partition: read(row, 5)?,
                 })
             })
         })?;

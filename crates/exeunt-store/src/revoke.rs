@@ -142,5 +142,15 @@ fn publish_expired(tx: &Tx<'_>, request: RequestId, stays: bool) -> Result<(), S
          ON CONFLICT (request) DO UPDATE SET publish_expired = excluded.publish_expired",
         (sql_int(request.0), stays),
     )?;
+    if stays {
+        // Its list is made for ever, then.
+        tx.execute(
+            "keeping an expired certificate in the lists",
+            "UPDATE crl_partition SET not_after = ?2
+             WHERE (ca_key, crl_partition) =
+                   (SELECT ca_key, crl_partition FROM certificate WHERE request = ?1)",
+            (sql_int(request.0), i64::MAX),
+        )?;
+    }
     Ok(())
 }

@@ -16,6 +16,12 @@ const REVOKED_NOW: &str = "SELECT revocation.request, serial, reason, ran, effec
      FROM revocation LEFT JOIN request_extra ON request_extra.request = revocation.request
      WHERE ca_key = ?1 AND crl_partition = ?2 AND revoked = 1
      ORDER BY revocation.request";
+/// The same of a part other than 0, which an index finds.
+const REVOKED_NOW_OF_PART: &str = "SELECT revocation.request, serial, reason, ran, effective,
+            not_after, publish_expired
+     FROM revocation LEFT JOIN request_extra ON request_extra.request = revocation.request
+     WHERE ca_key = ?1 AND crl_partition = ?2 AND crl_partition > 0 AND revoked = 1
+     ORDER BY revocation.request";
 const RAN_SINCE: &str = "SELECT revocation.request, serial, reason, ran, effective, not_after,
             publish_expired
      FROM revocation LEFT JOIN request_extra ON request_extra.request = revocation.request
@@ -35,13 +41,10 @@ const TOLD_SINCE: &str = "SELECT revocation.request, serial, reason, ran, effect
                                             AND crl_partition = ?2 AND number = ?4)
      ORDER BY event";
 const ABANDONED: &str = "SELECT request, serial, 0, at, at, not_after, 0 FROM abandoned_serial
-     WHERE ca_key = ?1
-       AND (at >= ?2 OR after >= (SELECT after FROM crl WHERE kind = 0 AND key_index = ?1
-                                                          AND crl_partition = 0 AND number = ?3))
+     WHERE ca_key = ?1 AND crl_partition = ?2
+       AND (at >= ?3 OR after >= (SELECT after FROM crl WHERE kind = 0 AND key_index = ?1
+                                                          AND crl_partition = ?2 AND number = ?4))
      ORDER BY serial";
-
-/// The part of the lists that an abandoned serial belongs to: the one that there always is.
-const PARTITION_OF_ABANDONED: u32 = 0;
 
 /// What a delta list builds on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +86,8 @@ impl RevokedView<'_> {
     /// revocation counts from a later time on. With it, what has changed since then: those whose
     /// command ran then or later, released ones too, in the order of that time; those whose command
     /// had run before and which count from then on or later; and of the others those of which the
-    /// log tells after the base. Serial numbers that were given up follow, in part 0, revoked without
-    /// a reason when that happened.
+    /// log tells after the base. Serial numbers that were given up follow, revoked without a reason
+    /// when that happened.
     ///
     /// # Errors
     ///
@@ -97,7 +100,10 @@ impl RevokedView<'_> {
         each: &mut dyn FnMut(RevokedCertificate) -> bool,
     ) -> Result<(), StoreError> {
         let goes_on = match since {
-            None => self.stream(REVOKED_NOW, (key_index, partition), each)?,
+            None => {
+                let sql = if partition == 0 { REVOKED_NOW } else { REVOKED_NOW_OF_PART };
+                self.stream(sql, (key_index, partition), each)?
+            }
             Some(Since { at, base }) => {
                 let params = (key_index, partition, at.0);
                 let told = (key_index, partition, at.0, sql_int(base.0));
@@ -106,9 +112,9 @@ impl RevokedView<'_> {
                     && self.stream(TOLD_SINCE, told, each)?
             }
         };
-        if goes_on && partition == PARTITION_OF_ABANDONED {
+        if goes_on {
             let (at, base) = since.map_or((i64::MIN, 0), |it| (it.at.0, sql_int(it.base.0)));
-            self.stream(ABANDONED, (key_index, at, base), each)?;
+            self.stream(ABANDONED, (key_index, partition, at, base), each)?;
         }
         Ok(())
     }
@@ -178,6 +184,9 @@ mod tests {
     fn nothing_is_sorted_so_that_memory_does_not_grow_with_the_list() {
         let extra = "SEARCH request_extra USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN";
         assert_eq!(plan(REVOKED_NOW), ["SCAN revocation", extra]);
+        let part =
+            "SEARCH revocation USING INDEX revocation_partition (ca_key=? AND crl_partition=?)";
+        assert_eq!(plan(REVOKED_NOW_OF_PART), [part, extra]);
         let ran = "SEARCH revocation USING INDEX revocation_ran (ran>?)";
         assert_eq!(plan(RAN_SINCE), [ran, extra]);
         let effective = "SEARCH revocation USING INDEX revocation_effective (effective>?)";

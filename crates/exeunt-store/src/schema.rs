@@ -29,6 +29,7 @@ const TABLES: &[&str] = &[
     "ca_cross",
     "certificate",
     "crl",
+    "crl_partition",
     "cursor",
     "event",
     "expiry",

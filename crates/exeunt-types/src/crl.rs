@@ -55,6 +55,9 @@ pub struct CrlRecord {
     pub number: CrlNumber,
     /// For a delta, the base that it builds on.
     pub min_base: Option<CrlNumber>,
+    /// Whether it is the empty delta that is made once after deltas were switched off, so that whoever
+    /// looks for one finds none that ran out.
+    pub shadow: bool,
     /// `thisUpdate`.
     pub this_update: UnixMillis,
     /// `nextUpdate`.

@@ -102,6 +102,8 @@ pub struct NewIntent {
     pub not_after: UnixMillis,
     /// Index of the CA key that is to sign; 0 for the first one.
     pub ca_key: u16,
+    /// Part of the revocation list that `tbs` names; 0 where lists are whole.
+    pub crl_partition: u32,
 }
 
 /// An intent that has no certificate: what recovery finds at start.
@@ -130,6 +132,8 @@ pub struct AbandonedSerial {
     pub not_after: Option<UnixMillis>,
     /// Index of the CA key that may have signed it.
     pub ca_key: u16,
+    /// Part of the revocation list that it stands in.
+    pub crl_partition: u32,
 }
 
 /// A signed certificate at its recording (step 5).

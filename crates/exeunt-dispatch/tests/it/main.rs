@@ -141,7 +141,8 @@ impl Stage {
     fn issue(&self, serial: u8) -> (RequestId, EventSeq) {
         let serial = Serial::from_be_bytes(&[0x4a, serial]).unwrap();
         let not_after = UnixMillis(1_743_465_599_000);
-        let intent = NewIntent { serial, tbs: vec![0x30, 0x00], not_after, ca_key: 0 };
+        let intent =
+            NewIntent { serial, tbs: vec![0x30, 0x00], not_after, ca_key: 0, crl_partition: 0 };
         let request = self.store.admit_intend(self.request(), intent).unwrap();
         let certificate = NewCertificate {
             serial,

@@ -43,6 +43,15 @@ pub enum CrlError {
         source: exeunt_x509::CrlBuildError,
     },
 
+    /// Certificates belong to a part of the lists, and no configured address tells parts apart.
+    #[error("part {partition} of revocation list {number} has no address of its own")]
+    PartWithoutAddress {
+        /// Its number.
+        number: CrlNumber,
+        /// The part.
+        partition: u32,
+    },
+
     /// The key did not sign.
     #[error("signing revocation list {number} failed")]
     Sign {
@@ -97,6 +106,7 @@ impl CrlError {
             Self::NoBase => "crl-no-base",
             Self::NextPublishPast => "crl-next-publish-past",
             Self::Build { source, .. } => source.code(),
+            Self::PartWithoutAddress { .. } => "crl-part-without-address",
             Self::Sign { .. } => "crl-sign",
             Self::Signature { .. } => "crl-signature",
             Self::File { .. } => "crl-file",
@@ -109,6 +119,7 @@ impl CrlError {
     pub fn number(&self) -> Option<CrlNumber> {
         match self {
             Self::Build { number, .. }
+            | Self::PartWithoutAddress { number, .. }
             | Self::Sign { number, .. }
             | Self::Signature { number, .. } => Some(*number),
             Self::File { number, .. } | Self::Store { number, .. } => *number,
@@ -125,7 +136,10 @@ impl CrlError {
             | Self::DeltasOff
             | Self::NoBase
             | Self::NextPublishPast => Blame::Requester,
-            Self::Sign { .. } | Self::Signature { .. } | Self::File { .. } => Blame::Operator,
+            Self::PartWithoutAddress { .. }
+            | Self::Sign { .. }
+            | Self::Signature { .. }
+            | Self::File { .. } => Blame::Operator,
             Self::Build { .. } => Blame::Us,
             Self::Store { source, .. } => blame_of_store(source),
         }

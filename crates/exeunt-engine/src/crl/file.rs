@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use exeunt_keys::sha256_reader;
 use exeunt_store::{ROWS_MAX, StoreError};
-use exeunt_types::{CrlKind, CrlNumber};
+use exeunt_types::{CrlKind, CrlNumber, UnixMillis};
 use exeunt_x509::{CrlFrame, TbsFrame};
 
 use super::CrlError;
+use super::times::minus;
 use crate::engine::Engine;
 
 /// End of the name of a finished list.
@@ -23,11 +25,14 @@ const UNFINISHED: &str = ".crl.tmp";
 /// stays for the list after it. No CA ever made so many.
 const NUMBER_MAX: u64 = u32::MAX as u64;
 
-/// The entries of a list, in a file without a name: it is gone when this is, also after a crash.
+/// The entries of all lists of a run, in a file without a name: it is gone when this is, also after a
+/// crash.
 pub(super) struct Scratch {
     file: File,
     folder: PathBuf,
     number: CrlNumber,
+    /// Where the entries of the next list begin.
+    end: u64,
 }
 
 impl Scratch {
@@ -36,19 +41,31 @@ impl Scratch {
         let file = make_folder(folder)
             .and_then(|()| tempfile::tempfile_in(folder))
             .map_err(failed(number, "making a file in", folder))?;
-        Ok(Self { file, folder: folder.to_owned(), number })
+        Ok(Self { file, folder: folder.to_owned(), number, end: 0 })
     }
 
-    /// To write into, in large pieces.
+    /// To write the entries of the next list into, in large pieces.
     pub(super) fn writer(&mut self) -> &mut File {
         &mut self.file
     }
 
-    /// Reads the list from its beginning, with what stands around the entries.
-    pub(super) fn reader<'a>(&'a mut self, frame: &'a TbsFrame) -> Result<impl Read, CrlError> {
-        let rewound = self.file.seek(SeekFrom::Start(0));
-        rewound.map_err(failed(self.number, "reading a file in", &self.folder))?;
-        Ok(frame.head.chain(&mut self.file).chain(&frame.tail[..]))
+    /// Notes how long they became, and tells where they begin.
+    pub(super) fn end(&mut self, octets: u64) -> u64 {
+        let at = self.end;
+        self.end += octets;
+        at
+    }
+
+    /// Reads a list from its beginning: its entries, by place and length, in what stands around them.
+    pub(super) fn reader<'a>(
+        &'a mut self,
+        (at, octets): (u64, u64),
+        frame: &'a TbsFrame,
+    ) -> Result<impl Read, CrlError> {
+        let found = self.file.seek(SeekFrom::Start(at));
+        found.map_err(failed(self.number, "reading a file in", &self.folder))?;
+        let entries = (&mut self.file).take(octets);
+        Ok(frame.head.chain(entries).chain(&frame.tail[..]))
     }
 }
 
@@ -107,7 +124,31 @@ impl Drop for Unrecorded {
     }
 }
 
+/// How long a list is kept after it ran out, so that what was true at a time can still be shown: 30 days.
+pub const CRL_KEPT: Duration = Duration::from_hours(30 * 24);
+
 impl Engine {
+    /// Removes lists that nobody needs any more, row and file: [`CRL_KEPT`] after they ran out, but never
+    /// the newest of a line, nor what a delta builds on that is not removed. What cannot be removed is
+    /// removed after a later run, or at the next start.
+    pub(super) fn prune_crls(&self, now: UnixMillis) {
+        let pruned = match self.store.prune_crls(minus(now, CRL_KEPT)) {
+            Ok(pruned) => pruned,
+            Err(err) => {
+                tracing::warn!(%err, "old revocation lists stay");
+                return;
+            }
+        };
+        for record in pruned {
+            let path = self.crl_file(&record);
+            match fs::remove_file(&path) {
+                Ok(()) => tracing::debug!(path = %path.display(), "an old CRL was removed"),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => (),
+                Err(err) => tracing::warn!(path = %path.display(), %err, "an old CRL stays"),
+            }
+        }
+    }
+
     /// Removes files of lists that are no facts: what a crash between writing and recording leaves.
     /// Other files in the folder are left alone.
     ///

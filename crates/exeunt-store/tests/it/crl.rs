@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord, EventKind, SubjectKey};
 
-use crate::support::{Place, assert_refused, assert_whole, at, by};
+use exeunt_store::{PartitionRow, RevokeChange};
+
+use crate::support::{
+    Place, assert_refused, assert_whole, at, by, certificate, change, intent, request,
+};
 
 /// A list whose octets nobody has.
 fn crl(kind: CrlKind, key_index: u16, partition: u32, number: u64) -> CrlRecord {
@@ -13,6 +17,7 @@ fn crl(kind: CrlKind, key_index: u16, partition: u32, number: u64) -> CrlRecord 
         line: CrlLine { kind, key_index, partition },
         number: CrlNumber(number),
         min_base: (kind == CrlKind::Delta).then_some(CrlNumber(number - 1)),
+        shadow: false,
         this_update: at(time - 10),
         next_update: at(time + 250),
         this_publish: at(time),
@@ -161,6 +166,90 @@ fn bases_are_found_until_their_next_update() {
         assert!(found.iter().all(|it| it.line.kind == CrlKind::Base));
     }
     assert_eq!(store.unexpired_bases(0, 1, at(0)).unwrap(), []);
+}
+
+#[test]
+fn what_ran_out_is_forgotten_but_for_the_newest_and_what_a_delta_builds_on() {
+    let place = Place::new();
+    let store = place.open();
+    // They end at 350, 450, 550 and 650.
+    for number in 1..=4 {
+        let delta = crl(CrlKind::Delta, 0, 0, number);
+        let part = crl(CrlKind::Base, 0, 1, number);
+        store.record_crls(vec![base(number), delta, part], at(1), None).unwrap();
+    }
+    store.record_crls(vec![crl(CrlKind::Base, 1, 0, 1)], at(1), None).unwrap();
+    let pruned = |before| -> Vec<String> {
+        let pruned = store.prune_crls(at(before)).unwrap();
+        pruned.iter().map(exeunt_types::CrlRecord::file_name).collect()
+    };
+    assert_eq!(pruned(350), [""; 0]);
+    // The delta of 2 still counts and builds on 1, and so on.
+    assert_eq!(pruned(351), ["1-0-1-base.crl", "1-0-0-delta.crl"]);
+    assert_eq!(pruned(351), [""; 0]);
+    assert_eq!(pruned(550), ["1-0-0-base.crl", "2-0-1-base.crl", "2-0-0-delta.crl"]);
+    assert_eq!(pruned(551), ["2-0-0-base.crl", "3-0-1-base.crl", "3-0-0-delta.crl"]);
+    // The newest delta builds on 3, and there is no newer list of the other key.
+    assert_eq!(pruned(100_000), [""; 0]);
+    let left = store.crls(None, 99).unwrap();
+    let left: Vec<_> = left.iter().map(exeunt_types::CrlRecord::file_name).collect();
+    let expected =
+        ["4-0-0-base.crl", "4-0-1-base.crl", "4-0-0-delta.crl", "3-0-0-base.crl", "1-1-0-base.crl"];
+    assert_eq!(left, expected);
+    drop(store);
+    assert_whole(&place.path);
+}
+
+#[test]
+fn a_list_that_ran_out_is_told_once() {
+    let place = Place::new();
+    let store = place.open();
+    let delta = crl(CrlKind::Delta, 0, 0, 1);
+    store.record_crls(vec![base(1), delta.clone()], at(1), None).unwrap();
+    store.record_crls(vec![crl(CrlKind::Base, 0, 0, 2)], at(1), None).unwrap();
+    let lines = vec![base(1).line, delta.line, crl(CrlKind::Base, 7, 0, 1).line];
+    let told = |now| store.note_overdue_crls(lines.clone(), at(now)).unwrap();
+    // The delta ends at 350, the newest base at 450.
+    assert_eq!(told(350), None);
+    let first = store.event(told(351).unwrap()).unwrap().unwrap();
+    assert_eq!((first.kind, first.at), (EventKind::CRL_PUBLICATION_FAILED, at(351)));
+    let detail = |it: &exeunt_store::LoggedEvent, name: &str| {
+        it.detail.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    };
+    assert_eq!(detail(&first, "Number").as_deref(), Some("1"));
+    assert_eq!(detail(&first, "Lists").as_deref(), Some("1"));
+    assert!(detail(&first, "Reason").unwrap().starts_with("crl-overdue: "));
+    assert_eq!(told(352), None);
+    let second = store.event(told(451).unwrap()).unwrap().unwrap();
+    assert_eq!(detail(&second, "Number").as_deref(), Some("2"));
+    drop(store);
+    assert_eq!(place.open().note_overdue_crls(lines, at(999)).unwrap(), None);
+}
+
+#[test]
+fn a_part_is_known_from_its_first_intent_until_its_last_certificate_runs_out() {
+    let place = Place::new();
+    let store = place.open();
+    let issue = |number: u64, part: u32, not_after: i64| {
+        let mut intent = intent(number);
+        (intent.crl_partition, intent.not_after) = (part, at(not_after));
+        let id = store.admit_intend(request(number), intent).unwrap();
+        let mut certificate = certificate(number);
+        (certificate.crl_partition, certificate.not_after) = (part, at(not_after));
+        store.record(id, certificate, at(2000)).unwrap();
+        id
+    };
+    issue(1, 0, 9000);
+    let kept = issue(2, 3, 5000);
+    issue(3, 1, 5000);
+    issue(4, 1, 7000);
+    issue(5, 1, 6000);
+    let row =
+        |partition, not_after| PartitionRow { key_index: 0, partition, not_after: at(not_after) };
+    assert_eq!(store.crl_partitions().unwrap(), [row(1, 7000), row(3, 5000)]);
+    // What stays in lists after its validity keeps its part for ever.
+    change(&store, kept, RevokeChange::PublishExpired(true), 70).unwrap();
+    assert_eq!(store.crl_partitions().unwrap(), [row(1, 7000), row(3, i64::MAX)]);
 }
 
 #[test]

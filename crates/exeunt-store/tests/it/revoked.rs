@@ -52,8 +52,12 @@ fn issue_for(store: &Store, number: u64, key: u16, partition: u32) {
 
 /// A serial number that is given up.
 fn abandon(store: &Store, number: u64, key: u16, when: i64) -> RequestId {
+    abandon_of(store, number, (key, 0), when)
+}
+
+fn abandon_of(store: &Store, number: u64, (key, part): (u16, u32), when: i64) -> RequestId {
     let mut intent = intent(number);
-    intent.ca_key = key;
+    (intent.ca_key, intent.crl_partition) = (key, part);
     let id = store.admit_intend(request(number), intent).unwrap();
     store.abandon(id, StatusCode::FAIL, "", at(when)).unwrap();
     id
@@ -153,9 +157,10 @@ fn a_list_has_its_own_key_and_part_only() {
     }
     abandon(&store, 5, 0, 10);
     abandon(&store, 6, 1, 10);
+    abandon_of(&store, 7, (0, 1), 10);
     for since in [None, Some(at(10))] {
         for (key, partition, expected) in
-            [(0, 0, &[1, 5][..]), (1, 0, &[2, 6]), (0, 1, &[3]), (1, 1, &[4]), (2, 0, &[])]
+            [(0, 0, &[1, 5][..]), (1, 0, &[2, 6]), (0, 1, &[3, 7]), (1, 1, &[4]), (2, 0, &[])]
         {
             let found = all(&store, key, partition, since);
             assert_eq!(numbers(&found), expected, "key {key}, part {partition}");

@@ -107,7 +107,7 @@ pub fn request(number: u64) -> NewRequest {
 
 pub fn intent(number: u64) -> NewIntent {
     let tbs = format!("tbs of {number}").into_bytes();
-    NewIntent { serial: serial(number), tbs, not_after: at(5000), ca_key: 0 }
+    NewIntent { serial: serial(number), tbs, not_after: at(5000), ca_key: 0, crl_partition: 0 }
 }
 
 pub fn certificate(number: u64) -> NewCertificate {

@@ -13,6 +13,7 @@ fn add(folder: &Path, store: &Store, kind: CrlKind, number: u64, length: u64) {
         line: CrlLine { kind, key_index: 0, partition: 0 },
         number: CrlNumber(number),
         min_base: (kind == CrlKind::Delta).then_some(CrlNumber(1)),
+        shadow: false,
         this_update: UnixMillis(0),
         next_update: UnixMillis(9_000),
         this_publish: UnixMillis(1_000),
