@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use exeunt_dispatch::{CaFacts, Dispatcher, ExitSettings, RetrySchedule};
+use exeunt_dispatch::{CaCertificateFacts, CaFacts, Dispatcher, ExitSettings, RetrySchedule};
 use exeunt_engine::{
     Caller, Clock, Door, Engine, Entropy, Outcome, Parts, Publication, Submission,
 };
@@ -66,7 +66,10 @@ impl Inside {
             name: "Bench".to_owned(),
             machine_dns_name: "bench".to_owned(),
             root: true,
-            certificate: certificate.der().to_vec(),
+            certificates: vec![CaCertificateFacts {
+                der: certificate.der().to_vec(),
+                key_index: 0,
+            }],
             lists: None,
         };
         Self { engine, store, facts }

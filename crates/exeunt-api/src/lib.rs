@@ -11,7 +11,7 @@ mod officer;
 mod problem;
 mod request;
 
-pub use ca::{CaDescription, Health};
+pub use ca::{CaCertificate, CaDescription, Health};
 pub use certificate::{CertificateDetail, CertificatePage, CertificateSummary};
 pub use crl::{CrlPage, CrlSummary, PublishOrder};
 pub use exit::{
@@ -45,8 +45,9 @@ pub const CRLS_PATH: &str = "/v1/crls";
 /// version, because it stands in certificates.
 pub const CRL_FILES_PATH: &str = "/crl";
 
-/// Where relying parties find the CA's certificate in DER.
-pub const CA_FILE_PATH: &str = "/ca/ca.crt";
+/// Where relying parties find the CA's certificates in DER: the newest one in `ca.crt`, all of them by
+/// their index in `ca(0).crt` and so on, and those by which one key vouches for another in `ca(0-1).crt`.
+pub const CA_FILES_PATH: &str = "/ca";
 
 /// Where relying parties ask by OCSP: requests as the body of a `POST`, or in base64 after a slash.
 pub const OCSP_PATH: &str = "/ocsp";

@@ -117,7 +117,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::settings::CaFacts;
+    use crate::settings::{CaCertificateFacts, CaFacts};
 
     /// A store with one event: a refused request.
     fn store(folder: &tempfile::TempDir) -> Store {
@@ -146,7 +146,7 @@ mod tests {
             name: "CA".to_owned(),
             machine_dns_name: "ca.example.org".to_owned(),
             root: true,
-            certificate: vec![0x30, 0],
+            certificates: vec![CaCertificateFacts { der: vec![0x30, 0], key_index: 0 }],
             lists: None,
         };
         Snapshots::new(store.store_id().to_owned(), &facts).of_module("census")

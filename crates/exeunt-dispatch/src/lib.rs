@@ -37,7 +37,7 @@ pub use filter::{
     FILTER_PATTERN_BYTES_MAX, FILTER_PATTERNS_MAX, FILTER_SUMS_MAX, Filter, FilterError, Verdict,
 };
 pub use order::{Done, Order};
-pub use settings::{CaFacts, ExitSettings, ListFacts, RetrySchedule};
+pub use settings::{CaCertificateFacts, CaFacts, ExitSettings, ListFacts, RetrySchedule};
 pub use shared::{Clock, Random};
 pub use shelf::SHELF_EVENTS_MAX;
 pub use status::{ExitState, ExitStatus};

@@ -90,10 +90,19 @@ pub struct CaFacts {
     pub machine_dns_name: String,
     /// Whether the CA is a root (its certificate is self-signed).
     pub root: bool,
-    /// The CA's current certificate, DER.
-    pub certificate: Vec<u8>,
+    /// The CA's own certificates, in the order in which they were installed. The last one issues.
+    pub certificates: Vec<CaCertificateFacts>,
     /// Its revocation lists; none where it makes none.
     pub lists: Option<ListFacts>,
+}
+
+/// A certificate of the CA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaCertificateFacts {
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// Index of the first certificate with the same key.
+    pub key_index: u16,
 }
 
 /// What modules can read about the CA's revocation lists.
@@ -107,12 +116,12 @@ pub struct ListFacts {
 
 impl fmt::Debug for CaFacts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, machine_dns_name, root, certificate, lists } = self;
+        let Self { name, machine_dns_name, root, certificates, lists } = self;
         out.debug_struct("CaFacts")
             .field("name", name)
             .field("machine_dns_name", machine_dns_name)
             .field("root", root)
-            .field("certificate_octets", &certificate.len())
+            .field("certificates", &certificates.len())
             .field("lists", lists)
             .finish()
     }

@@ -49,6 +49,6 @@ pub use officer_extension::{
     ExtensionRefusal, OFFICER_EXTENSION_BYTES_MAX, OFFICER_EXTENSION_COUNT_MAX,
 };
 pub use policy::{Asked, Caller, Decision, Door, Plan, Policy};
-pub use renewal::{CrossCertificate, CrossError, key_indexes};
+pub use renewal::{CrossCertificate, CrossError, OwnState, key_indexes, own_states};
 pub use respond::{CmsResponse, ResponseError};
 pub use revoke::{RevokeOrder, Revoked, Which};

@@ -35,6 +35,46 @@ pub fn key_indexes<K: PartialEq>(public_keys: &[K]) -> Vec<usize> {
     public_keys.iter().map(|it| first(it).expect("BUG: it is among them")).collect()
 }
 
+/// What a certificate of the CA is good for, in the original's words (`CA_DISP_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnState {
+    /// Of its lists: another certificate with the same key has them.
+    Error,
+    /// It is valid, or its lists are made.
+    Valid,
+    /// It has expired; of its lists: so have all certificates with its key.
+    Invalid,
+    /// It was asked for and is not there yet.
+    UnderSubmission,
+}
+
+impl OwnState {
+    /// Its word, for answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+            Self::UnderSubmission => "under-submission",
+        }
+    }
+}
+
+/// The state of each of the CA's certificates and that of its lists, at a moment in Unix seconds. The
+/// certificates are given by the index of their key and their last second.
+#[must_use]
+pub fn own_states(certificates: &[(u16, i64)], now: i64) -> Vec<(OwnState, OwnState)> {
+    let state = |expired| if expired { OwnState::Invalid } else { OwnState::Valid };
+    let of = |(place, &(key, not_after)): (usize, &(u16, i64))| {
+        let mut of_key = certificates.iter().filter(|it| it.0 == key);
+        let is_owner = !certificates[place + 1..].iter().any(|it| it.0 == key);
+        let lists = if is_owner { state(of_key.all(|it| it.1 < now)) } else { OwnState::Error };
+        (state(not_after < now), lists)
+    };
+    certificates.iter().enumerate().map(of).collect()
+}
+
 /// A certificate by which one key of the CA vouches for another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrossCertificate {
@@ -274,6 +314,17 @@ fn new_certificate(it: &CaCertificate, at: UnixMillis) -> NewCaCertificate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_certificate_of_each_key_has_its_lists_until_the_last_has_expired() {
+        use OwnState::{Error, Invalid, Valid};
+        let certificates = [(0, 10), (1, 30), (1, 20), (3, 40)];
+        let at = |now| own_states(&certificates, now);
+        assert_eq!(at(10), [(Valid, Valid), (Valid, Error), (Valid, Valid), (Valid, Valid)]);
+        assert_eq!(at(11)[0], (Invalid, Invalid));
+        assert_eq!(at(21)[1..3], [(Valid, Error), (Invalid, Valid)]);
+        assert_eq!(at(31)[1..3], [(Invalid, Error), (Invalid, Invalid)]);
+    }
 
     /// The original's own example: new, reuse, reuse, new, reuse, new, reuse after the first.
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use exeunt_api::{CaDescription, Health};
+use exeunt_api::Health;
 use exeunt_engine::Engine;
 use exeunt_types::CrlKind;
 use hyper::body::Incoming;
@@ -13,13 +13,14 @@ use hyper::header::HeaderMap;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::watch;
 
-use crate::answer::{Answer, json, pem, problem};
+use crate::answer::{Answer, json, problem};
 use crate::auth::{Peer, Tokens};
 use crate::cms::Wanted;
 use crate::exits::{BeforeReply, Exits};
 use crate::fault::Fault;
 use crate::manage::{self, Part};
 use crate::officer::{self, CertificatePart, RequestPart};
+use crate::own::{self, CertificateName};
 use crate::query::{self, PageQuery};
 use crate::relying::{self, ListName};
 use crate::rooms::{Room, Rooms};
@@ -56,8 +57,8 @@ enum Route<'a> {
     CrlDer(&'a str, CrlKind),
     /// The newest list of a name, for relying parties.
     NewestList(ListName),
-    /// The CA's certificate, for relying parties.
-    CaFile,
+    /// A certificate of the CA, for relying parties.
+    CaFile(CertificateName),
     /// Where clients of CMC send requests.
     Cmc,
     /// Where relying parties send OCSP requests.
@@ -77,8 +78,8 @@ impl<'a> Route<'a> {
         if let Some(name) = path.strip_prefix(exeunt_api::CRL_FILES_PATH) {
             return ListName::parse(name.strip_prefix('/')?).map(Self::NewestList);
         }
-        if path == exeunt_api::CA_FILE_PATH {
-            return Some(Self::CaFile);
+        if let Some(name) = path.strip_prefix(exeunt_api::CA_FILES_PATH) {
+            return CertificateName::parse(name.strip_prefix('/')?).map(Self::CaFile);
         }
         if path == exeunt_api::CMC_PATH {
             return Some(Self::Cmc);
@@ -170,7 +171,7 @@ async fn answer(
         Some(
             Route::Health
             | Route::NewestList(_)
-            | Route::CaFile
+            | Route::CaFile(_)
             | Route::Ocsp
             | Route::OcspRequest(_),
         ) => None,
@@ -245,7 +246,7 @@ async fn answer(
 async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<Answer, Fault> {
     match route {
         Route::NewestList(name) => relying::newest_list(edge, name, headers).await,
-        Route::CaFile => Ok(relying::certificate(edge, headers)),
+        Route::CaFile(name) => own::certificate(edge, name, headers),
         Route::OcspRequest(request) => ocsp::get(edge, request, headers).await,
         Route::CrlsOf(number) => {
             let number = rows::crl_number(number)?;
@@ -264,13 +265,7 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<
             look_up(edge, move |edge| rows::certificate(&edge.engine, &serial)).await
         }
         Route::Exits => manage::look_up(edge, |exits| exits.list()).await,
-        Route::Ca => Ok(json(
-            StatusCode::OK,
-            &CaDescription {
-                name: edge.engine.name().to_owned(),
-                certificate: pem("CERTIFICATE", edge.engine.certificate_der()),
-            },
-        )),
+        Route::Ca => Ok(own::describe(edge)),
         Route::Health => Ok(json(
             StatusCode::OK,
             &Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },

@@ -18,6 +18,7 @@ mod listen;
 mod manage;
 mod ocsp;
 mod officer;
+mod own;
 mod query;
 mod relying;
 mod reply;

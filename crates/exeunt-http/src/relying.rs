@@ -1,12 +1,12 @@
-//! What relying parties fetch: revocation lists and the CA's certificate. Nobody has to say who he is.
+//! What relying parties fetch: revocation lists. Nobody has to say who he is. The CA's certificates are in
+//! `own.rs`.
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use exeunt_api::{CERTIFICATE_MEDIA_TYPE, CRL_MEDIA_TYPE};
+use exeunt_api::CRL_MEDIA_TYPE;
 use exeunt_types::{CrlKind, CrlRecord, UnixMillis};
 use hyper::body::Bytes;
 use hyper::header::{
@@ -23,8 +23,6 @@ use crate::reply::Reply;
 /// How long a list may be kept that should have been replaced already, in seconds: as long as a
 /// failed run waits before it is tried again.
 const LATE_LIST_S: i64 = 600;
-/// How long the CA's certificate may be kept, in seconds: a day. It changes when the CA is renewed.
-const CERTIFICATE_S: i64 = 86_400;
 
 /// Which list a file's name means: `ca.crl`, `ca+.crl`, and for later keys `ca(1).crl`, `ca(1)+.crl`,
 /// as the original's `CRLNameSuffix` and `DeltaCRLAllowed` make them.
@@ -87,21 +85,6 @@ pub(crate) fn list(edge: &Edge, record: &CrlRecord) -> Result<Answer, Fault> {
     let file = open(edge, record)?;
     let tags = Tags { cache_s: 0, ..Tags::of(record, UnixMillis(i64::MAX)) };
     Ok(tags.answer(CRL_MEDIA_TYPE, Reply::file(file, record.length)))
-}
-
-/// `GET /ca/ca.crt`.
-pub(crate) fn certificate(edge: &Edge, headers: &HeaderMap) -> Answer {
-    let der = edge.engine.certificate_der();
-    let tags = Tags {
-        tag: tag(digest(&SHA256, der).as_ref()),
-        modified: None,
-        expires: None,
-        cache_s: CERTIFICATE_S,
-    };
-    if tags.matches(headers) {
-        return tags.not_modified();
-    }
-    tags.answer(CERTIFICATE_MEDIA_TYPE, Reply::whole(Bytes::copy_from_slice(der)))
 }
 
 fn open(edge: &Edge, record: &CrlRecord) -> Result<File, Fault> {

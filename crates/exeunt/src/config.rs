@@ -8,6 +8,7 @@ mod exit;
 mod file;
 mod key;
 mod ocsp;
+mod renewal;
 mod template;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
 use file::File;
 pub use file::KeyTable;
 pub use key::{KeyConfig, PassphraseSource, SchemeConfig};
+pub use renewal::RenewalConfig;
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -45,6 +47,8 @@ pub struct Config {
     pub certificate: PathBuf,
     /// Where its private key is.
     pub key: KeyConfig,
+    /// Its further certificates, in the order in which they were installed.
+    pub renewals: Vec<RenewalConfig>,
     /// Whether each signature is verified before its certificate is recorded.
     pub check_signatures: bool,
     /// Where HTTP listens, if it does.
@@ -170,7 +174,7 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn from_toml(text: &str, home: &Path) -> Result<Self, ConfigError> {
-        let File { ca, key, server, publication, crl, ocsp, policy, template, exit } =
+        let File { ca, key, renewal, server, publication, crl, ocsp, policy, template, exit } =
             toml::from_str(text).map_err(|err| syntax_error(text, &err))?;
         if ca.name.is_empty() || 64 < ca.name.chars().count() || ca.name.contains(char::is_control)
         {
@@ -205,6 +209,7 @@ impl Config {
             name: ca.name,
             certificate: home.join(ca.certificate),
             key: KeyConfig::checked("key", &key, home)?,
+            renewals: renewal::checked(renewal, home)?,
             check_signatures: key.check_signatures,
             listen: server.listen,
             tls,
@@ -237,6 +242,7 @@ impl Config {
             name,
             certificate,
             key,
+            renewals,
             check_signatures,
             listen,
             tls,
@@ -254,6 +260,7 @@ impl Config {
             ("ca.name", *name == other.name),
             ("ca.certificate", *certificate == other.certificate),
             ("key", *key == other.key),
+            ("renewal", *renewals == other.renewals),
             ("key.check_signatures", *check_signatures == other.check_signatures),
             ("server.listen", *listen == other.listen),
             ("server.tls", *tls == other.tls),

@@ -231,13 +231,16 @@ impl Launcher {
             beside("-shm"),
             beside("-journal"),
             beside(".lock"),
-            config.certificate.clone(),
         ];
-        paths.extend(config.key.secret_files().into_iter().map(Path::to_owned));
+        // A certificate is no secret, and where it lies elsewhere others may read it.
+        let certificates = config.renewals.iter().map(|it| &it.certificate);
+        let certificates = [&config.certificate].into_iter().chain(certificates);
+        paths.extend(certificates.filter(|it| it.starts_with(home)).cloned());
+        let keys = config.renewals.iter().filter_map(|it| it.key.as_ref());
+        let keys = [&config.key].into_iter().chain(keys);
+        paths.extend(keys.flat_map(|it| it.secret_files()).map(Path::to_owned));
         paths.extend(config.token_files.values().cloned());
         paths.extend(config.tls.iter().map(|(_, key)| key.clone()));
-        // The certificate is no secret, and where it lies elsewhere others may read it.
-        paths.retain(|it| *it != config.certificate || it.starts_with(home));
         // What lies in a forbidden folder is forbidden with it.
         let folder = home.join("secrets");
         paths.retain(|it| *it == folder || !it.starts_with(&folder));

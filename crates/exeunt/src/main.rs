@@ -12,6 +12,7 @@ mod logging;
 mod manage;
 mod new_key;
 mod output;
+mod own;
 mod schedule;
 mod server;
 

@@ -6,23 +6,23 @@ use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use exeunt_api::Reloaded;
-use exeunt_dispatch::{CaFacts, Dispatcher, ListFacts};
-use exeunt_engine::{CaEntry, Engine};
+use exeunt_dispatch::{CaCertificateFacts, CaFacts, Dispatcher, ListFacts};
+use exeunt_engine::{CaEntry, Engine, EngineError};
 use exeunt_host::confine;
 use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles};
-use exeunt_keys::{SigningKey, secret_file, sha256};
+use exeunt_keys::{secret_file, sha256};
 use exeunt_policy::TemplatePolicy;
 use exeunt_store::Store;
 use exeunt_types::EventKind;
-use exeunt_x509::{Issuer, decode_pem_or_der};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::clock::{SystemClock, SystemEntropy, now};
 use crate::config::{Config, check_listen};
 use crate::failure::{Failure, chain};
-use crate::home::{Home, open_key};
+use crate::home::Home;
 use crate::launch::Launcher;
 use crate::manage::{BY_SIGNAL, ManageError, Manager, SharedDispatcher};
+use crate::own;
 use crate::schedule::{self, Schedule};
 
 /// How often somebody who waits for revocation lists looks.
@@ -70,11 +70,15 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         secret_file::read(key)?;
     }
     let store = open_store(home)?;
-    let certificate = read_certificate(home, &config)?;
-    let key = open_key(&config.key)?;
-    let engine = build_engine(home, &config, store, key, certificate.der())?;
+    let entries = own::open_entries(home, &config)?;
+    let engine = build_engine(home, &config, store, entries)?;
     let facts = ca_facts(home, &config, &engine);
-    engine.recover().map_err(|err| Failure::from_error(err.code(), &err))?;
+    let new = engine.take_up_certificates().map_err(|err| engine_failure(&err))?;
+    for index in new.into_iter().filter(|it| 0 < *it) {
+        tracing::info!(index, "the CA has a new certificate of its own");
+    }
+    engine.recover().map_err(|err| engine_failure(&err))?;
+    own::cross_certify(home, &engine);
     let engine = Arc::new(engine);
     let confine::Support { landlock, seccomp } = confine::support();
     if landlock.is_none() || !seccomp {
@@ -244,46 +248,11 @@ fn open_store(home: &Home) -> Result<Store, Failure> {
     })
 }
 
-/// Reads the CA's own certificate. Whatever its parent wrote into parts that signing needs not, such
-/// as serial numbers of its fashion, is no hindrance.
-///
-/// # Errors
-///
-/// When it is missing, or is not one of a CA.
-pub fn read_certificate(home: &Home, config: &Config) -> Result<Issuer, Failure> {
-    let path = &config.certificate;
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound && home.request_path().exists() => {
-            let message = format!(
-                "this subordinate CA has no certificate yet: {} is missing",
-                path.display()
-            );
-            return Err(Failure::new("ca-certificate-missing", message)
-                .hint(format!("have {} signed by the parent CA", home.request_path().display()))
-                .hint(format!("and put the certificate there as {}", path.display())));
-        }
-        Err(err) => {
-            let message = format!("{} cannot be read: {err}", path.display());
-            return Err(
-                Failure::new("ca-certificate-missing", message).hint("restore it from your backup")
-            );
-        }
-    };
-    let invalid = |err: &dyn std::error::Error| {
-        let message = format!("{}: {}", path.display(), chain(err));
-        Failure::new("ca-certificate-invalid", message)
-    };
-    let der = decode_pem_or_der(&text, &["CERTIFICATE"]).map_err(|err| invalid(&err))?;
-    Issuer::from_certificate(&der).map_err(|err| invalid(&err))
-}
-
 fn build_engine(
     home: &Home,
     config: &Config,
     store: Store,
-    key: Box<dyn SigningKey>,
-    certificate: &[u8],
+    entries: Vec<CaEntry>,
 ) -> Result<Engine, Failure> {
     let policy = TemplatePolicy::new(config.templates.clone(), config.default_template.clone())
         .map_err(|err| Failure::from_error("config-invalid", &err))?;
@@ -299,19 +268,24 @@ fn build_engine(
             crl_folder: home.crl_folder(),
             ocsp: config.ocsp.clone(),
         },
-        vec![CaEntry { certificate: certificate.to_vec(), key: Some(key) }],
+        entries,
         &config.publication,
     )
-    .map_err(|err| {
-        let failure = Failure::from_error(err.code(), &err);
-        match err.code() {
-            "ca-key-mismatch" => {
-                failure.hint("look at [ca] certificate and [key] file in exeunt.toml")
-            }
-            "ca-publication-invalid" => failure.hint("look at [publication] in exeunt.toml"),
-            _ => failure,
+    .map_err(|err| engine_failure(&err))
+}
+
+fn engine_failure(err: &EngineError) -> Failure {
+    let failure = Failure::from_error(err.code(), err);
+    match err.code() {
+        "ca-key-mismatch" => {
+            failure.hint("look at [ca], [key] and [[renewal]] in exeunt.toml: which key is whose")
         }
-    })
+        "ca-publication-invalid" => failure.hint("look at [publication] in exeunt.toml"),
+        "ca-certificate-changed" | "ca-certificate-removed" => failure
+            .hint("the CA's certificates are never exchanged, moved or taken out: put the old one back, from your backup")
+            .hint("a new one comes after them: exeunt ca renew, exeunt ca install"),
+        _ => failure,
+    }
 }
 
 /// Only digests of the tokens stay in memory.
@@ -339,7 +313,15 @@ fn ca_facts(home: &Home, config: &Config, engine: &Engine) -> CaFacts {
         name: config.name.clone(),
         machine_dns_name: machine_name(),
         root: engine.is_root(),
-        certificate: engine.certificate_der().to_vec(),
+        certificates: engine
+            .ca()
+            .certificates()
+            .iter()
+            .map(|it| CaCertificateFacts {
+                der: it.issuer().der().to_vec(),
+                key_index: it.key_index(),
+            })
+            .collect(),
         lists: Some(ListFacts {
             folder: home.crl_folder(),
             deltas: config.crl.settings.has_deltas(),

@@ -6,39 +6,38 @@ use exeunt_module::{Properties, Value, view::ca_disposition};
 use exeunt_types::UnixMillis;
 use exeunt_x509::parse_certificate;
 
-use crate::settings::CaFacts;
+use crate::settings::{CaCertificateFacts, CaFacts};
 
 /// Longest sanitised name that is its own short name, in characters ([MS-WCCE], section
 /// 3.1.1.4.1.1).
 const SHORT_NAME_LENGTH_MAX: usize = 51;
 
-/// The CA's properties, before and after its certificate expires.
+/// The CA's properties. Which of its certificates have expired changes with the time.
 #[derive(Clone, Debug)]
 pub(super) struct System {
-    valid: Arc<Properties>,
-    expired: Arc<Properties>,
-    /// Last moment of the CA's certificate.
-    not_after: UnixMillis,
+    /// Each with the last moment at which it holds, in order; the last one holds for ever.
+    states: Vec<(UnixMillis, Arc<Properties>)>,
     sanitized: String,
+}
+
+/// A certificate of the CA, as far as its states need it.
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    key_index: u16,
+    /// Its last moment.
+    not_after: UnixMillis,
 }
 
 impl System {
     pub(super) fn new(facts: &CaFacts) -> Self {
-        let not_after = match parse_certificate(&facts.certificate) {
-            Ok(read) => UnixMillis(read.not_after().saturating_mul(1000).saturating_add(999)),
-            Err(err) => {
-                tracing::warn!(%err, "certificate of the CA cannot be read, counts as valid");
-                UnixMillis(i64::MAX)
-            }
-        };
+        let lives: Vec<Life> = facts.certificates.iter().map(Life::of).collect();
         let sanitized = sanitized(&facts.name);
-        let of = |state| Arc::new(properties(facts, &sanitized, state));
-        Self {
-            valid: of(ca_disposition::VALID),
-            expired: of(ca_disposition::INVALID),
-            not_after,
-            sanitized,
-        }
+        let mut ends: Vec<UnixMillis> = lives.iter().map(|it| it.not_after).collect();
+        ends.push(UnixMillis(i64::MAX));
+        ends.sort();
+        ends.dedup();
+        let of = |end| (end, Arc::new(properties(facts, &lives, &sanitized, end)));
+        Self { states: ends.into_iter().map(of).collect(), sanitized }
     }
 
     /// The same with what differs from module to module.
@@ -52,21 +51,41 @@ impl System {
             properties.push("ModuleRegistryLocation", Value::String(location.clone()));
             Arc::new(properties)
         };
-        Self { valid: of(&self.valid), expired: of(&self.expired), ..self.clone() }
+        let states = self.states.iter().map(|(end, system)| (*end, of(system))).collect();
+        Self { states, sanitized: self.sanitized.clone() }
     }
 
     /// What holds at that time.
     pub(super) fn at(&self, moment: UnixMillis) -> &Arc<Properties> {
-        if moment <= self.not_after { &self.valid } else { &self.expired }
+        let (_, properties) = self
+            .states
+            .iter()
+            .find(|(end, _)| moment <= *end)
+            .expect("BUG: the last state holds for ever");
+        properties
     }
 }
 
-/// One certificate. What its lists are, changes: see `lists`.
-fn properties(facts: &CaFacts, sanitized: &str, cert_state: i32) -> Properties {
-    let CaFacts { name: _, machine_dns_name, root, certificate, lists } = facts;
+impl Life {
+    fn of(facts: &CaCertificateFacts) -> Self {
+        let CaCertificateFacts { der, key_index } = facts;
+        let not_after = match parse_certificate(der) {
+            Ok(read) => UnixMillis(read.not_after().saturating_mul(1000).saturating_add(999)),
+            Err(err) => {
+                tracing::warn!(%err, "certificate of the CA cannot be read, counts as valid");
+                UnixMillis(i64::MAX)
+            }
+        };
+        Self { key_index: *key_index, not_after }
+    }
+}
+
+/// What the CA is at that moment. What its lists are, changes: see `lists`.
+fn properties(facts: &CaFacts, lives: &[Life], sanitized: &str, at: UnixMillis) -> Properties {
+    let CaFacts { name: _, machine_dns_name, root, certificates, lists } = facts;
     let has_deltas = lists.as_ref().is_some_and(|it| it.deltas);
     let text = |text: &str| Value::String(text.to_owned());
-    [
+    let mut properties: Properties = [
         ("SanitizedCAName", text(sanitized)),
         ("SanitizedShortName", Value::String(short_name(sanitized))),
         ("MachineDNSName", text(machine_dns_name)),
@@ -76,17 +95,52 @@ fn properties(facts: &CaFacts, sanitized: &str, cert_state: i32) -> Properties {
         ("fDeltaCRLsDisabled", Value::Long(i32::from(!has_deltas))),
         ("fServerUpgraded", Value::Long(0)),
         ("VolatileMode", Value::Long(0)),
-        ("CertCount", Value::Long(1)),
-        ("RawCACertificate", Value::Binary(certificate.clone())),
-        ("CertState", Value::Long(cert_state)),
-        ("CertSuffix", text("")),
-        ("CRLIndex", Value::Long(0)),
-        ("CRLSuffix", text("")),
+        ("CertCount", Value::Long(i32::try_from(certificates.len()).unwrap_or(i32::MAX))),
     ]
     .into_iter()
-    // The list is published as long as the certificate holds; the numbers are the same.
-    .chain(lists.iter().map(|_| ("CRLState", Value::Long(cert_state))))
-    .collect()
+    .collect();
+    for (index, (facts, life)) in certificates.iter().zip(lives).enumerate() {
+        // The newest one's stand under the plain names.
+        let is_newest = index + 1 == certificates.len();
+        let name =
+            |plain: &str| if is_newest { plain.to_owned() } else { format!("{plain}.{index}") };
+        let index = u16::try_from(index).unwrap_or(u16::MAX);
+        properties.push(name("RawCACertificate"), Value::Binary(facts.der.clone()));
+        properties.push(name("CertState"), Value::Long(cert_state(*life, at)));
+        properties.push(name("CertSuffix"), Value::String(suffix(index)));
+        properties.push(name("CRLIndex"), Value::Long(i32::from(life.key_index)));
+        properties.push(name("CRLSuffix"), Value::String(suffix(life.key_index)));
+        if lists.is_some() {
+            let state = crl_state(lives, usize::from(index), at);
+            properties.push(name("CRLState"), Value::Long(state));
+        }
+    }
+    properties
+}
+
+fn cert_state(life: Life, at: UnixMillis) -> i32 {
+    if at <= life.not_after { ca_disposition::VALID } else { ca_disposition::INVALID }
+}
+
+/// The newest certificate with a key has the key's lists, as long as any certificate with it is valid.
+fn crl_state(lives: &[Life], index: usize, at: UnixMillis) -> i32 {
+    let Life { key_index, .. } = lives[index];
+    let has_key = |it: &&Life| it.key_index == key_index;
+    if lives[index + 1..].iter().any(|it| has_key(&it)) {
+        ca_disposition::ERROR
+    } else if lives.iter().filter(has_key).any(|it| at <= it.not_after) {
+        ca_disposition::VALID
+    } else {
+        ca_disposition::INVALID
+    }
+}
+
+/// What stands behind the name of a file for that index.
+fn suffix(index: u16) -> String {
+    match index {
+        0 => String::new(),
+        index => format!("({index})"),
+    }
 }
 
 /// The CA's name with every character that is not safe in a file or directory name written as `!`
@@ -156,22 +210,80 @@ mod tests {
         assert!(short_name(&format!("{whole}b")).starts_with(&format!("{whole}-")));
     }
 
-    #[test]
-    fn a_certificate_is_expired_when_its_last_second_is_over() {
+    /// Certificates that cannot be read, with these keys and last moments.
+    fn system(lives: &[(u16, i64)]) -> System {
+        let certificate = |(key_index, _): &(u16, i64)| CaCertificateFacts {
+            der: vec![0x30, 0],
+            key_index: *key_index,
+        };
         let facts = CaFacts {
             name: "CA".to_owned(),
             machine_dns_name: "ca.example.org".to_owned(),
             root: true,
-            certificate: vec![0x30, 0],
-            lists: None,
+            certificates: lives.iter().map(certificate).collect(),
+            lists: Some(crate::settings::ListFacts { folder: "/".into(), deltas: false }),
         };
-        let system = System { not_after: UnixMillis(1_999), ..System::new(&facts) };
+        let life = |&(key_index, end): &(u16, i64)| Life { key_index, not_after: UnixMillis(end) };
+        let lives: Vec<Life> = lives.iter().map(life).collect();
+        let mut ends: Vec<UnixMillis> = lives.iter().map(|it| it.not_after).collect();
+        ends.extend([UnixMillis(i64::MAX)]);
+        ends.sort();
+        let of = |end| (end, Arc::new(properties(&facts, &lives, "CA", end)));
+        System { states: ends.into_iter().map(of).collect(), sanitized: "CA".to_owned() }
+    }
+
+    #[test]
+    fn a_certificate_is_expired_when_its_last_second_is_over() {
+        let system = system(&[(0, 1_999)]);
         assert_eq!(system.at(UnixMillis(1_999)).long("CertState").unwrap(), 3);
         assert_eq!(system.at(UnixMillis(2_000)).long("CertState").unwrap(), 4);
         let location = system.of_module("census").at(UnixMillis(0)).clone();
         assert_eq!(
             location.string("moduleregistrylocation").unwrap(),
             r"SYSTEM\CurrentControlSet\Services\CertSvc\Configuration\CA\ExitModules\census"
+        );
+    }
+
+    /// The original's own example of a CA's renewals.
+    #[test]
+    fn a_module_that_loops_over_the_certificates_finds_one_list_for_each_key() {
+        let keys = [0, 1, 1, 1, 4, 4, 6, 6];
+        let lives: Vec<(u16, i64)> = keys.into_iter().zip((1..).map(|it| it * 1_000)).collect();
+        let system = system(&lives);
+        let read = |name: &str, at: i64| -> Vec<i32> {
+            let system = system.at(UnixMillis(at));
+            let view = exeunt_module::view::View::of_system(system);
+            let count = system.long("CertCount").unwrap();
+            let long =
+                |index| match *view.certificate_property(&format!("{name}.{index}"), None).unwrap()
+                {
+                    Value::Long(long) => long,
+                    ref other => panic!("{other:?}"),
+                };
+            (0..count).map(long).collect()
+        };
+        assert_eq!(read("CRLIndex", 0), keys.map(i32::from));
+        assert_eq!(read("CertState", 0), [3; 8]);
+        assert_eq!(read("CRLState", 0), [3, 1, 1, 3, 1, 3, 1, 3]);
+        // The first key's certificate has expired, and with it its list; of the second key two have.
+        assert_eq!(read("CertState", 3_500), [4, 4, 4, 3, 3, 3, 3, 3]);
+        assert_eq!(read("CRLState", 3_500), [4, 1, 1, 3, 1, 3, 1, 3]);
+        assert_eq!(read("CRLState", 9_000), [4, 1, 1, 4, 1, 4, 1, 4]);
+
+        let view = exeunt_module::view::View::of_system(system.at(UnixMillis(0)));
+        let text = |name: &str| view.certificate_property(name, None).unwrap().into_owned();
+        for (name, expected) in [
+            ("CertSuffix", "(7)"),
+            ("CertSuffix.7", "(7)"),
+            ("CertSuffix.0", ""),
+            ("CRLSuffix.5", "(4)"),
+            ("CRLSuffix", "(6)"),
+        ] {
+            assert_eq!(text(name), Value::String(expected.to_owned()), "{name}");
+        }
+        assert_eq!(
+            view.certificate_property("CertState.8", None).unwrap_err().code(),
+            "property-index"
         );
     }
 }

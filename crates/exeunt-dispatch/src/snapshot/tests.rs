@@ -6,6 +6,7 @@ mod lists;
 use std::fmt::Write as _;
 
 use super::*;
+use crate::settings::CaCertificateFacts;
 use exeunt_types::{
     CertificateRecord, EventKind, EventState, KeyAlgorithm, NewCertificate, NewRequest, RequestId,
     RequestRecord, RequestType, Serial, StatusCode,
@@ -20,7 +21,7 @@ fn facts() -> CaFacts {
         name: "Example & Söhne / CA 1".to_owned(),
         machine_dns_name: "ca.example.org".to_owned(),
         root: true,
-        certificate: vec![0x30, 0x00],
+        certificates: vec![CaCertificateFacts { der: vec![0x30, 0x00], key_index: 0 }],
         lists: None,
     }
 }

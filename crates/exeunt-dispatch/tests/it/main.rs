@@ -23,7 +23,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use exeunt_dispatch::{CaFacts, Clock, Dispatcher, ExitSettings, ExitStatus, RetrySchedule};
+use exeunt_dispatch::{
+    CaCertificateFacts, CaFacts, Clock, Dispatcher, ExitSettings, ExitStatus, RetrySchedule,
+};
 use exeunt_host::{HostLimits, ModuleCommand};
 use exeunt_store::Store;
 use exeunt_types::{
@@ -277,7 +279,10 @@ fn facts() -> CaFacts {
         name: "Test CA".to_owned(),
         machine_dns_name: "ca.example.org".to_owned(),
         root: true,
-        certificate: vec![0x30, 0x03, 0x02, 0x01, 0x01],
+        certificates: vec![CaCertificateFacts {
+            der: vec![0x30, 0x03, 0x02, 0x01, 0x01],
+            key_index: 0,
+        }],
         lists: None,
     }
 }

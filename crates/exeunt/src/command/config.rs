@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;
 use crate::manage::ManageError;
-use crate::output;
+use crate::{output, own};
 
 /// What was checked, for programs.
 #[derive(Debug, Serialize)]
@@ -55,13 +55,9 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
     let key = open_key(&config.key)?;
     let mut warnings = Vec::new();
     let certificate = if config.certificate.exists() {
-        let issuer = crate::server::read_certificate(home, config)?;
-        if issuer.spki_der() != key.public_key_der() {
-            let message = "the CA's certificate and its private key do not belong together";
-            return Err(Failure::new("ca-key-mismatch", message)
-                .hint("look at [ca] certificate and [key] in exeunt.toml"));
-        }
-        Some(issuer.name().to_string())
+        let own = own::read_certificates(home, config)?;
+        check_keys(config, &own, key.public_key_der())?;
+        own.last().map(|it| it.issuer.name().to_string())
     } else {
         warnings.push(format!(
             "{} is not there yet; serve refuses to start",
@@ -109,6 +105,30 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         exits: config.exits.iter().map(|it| it.name.to_string()).collect(),
         warnings,
     })
+}
+
+/// Whether each certificate is for the key that stands beside it, or for an earlier one.
+fn check_keys(
+    config: &Config,
+    own: &[own::OwnCertificate],
+    first_key: &[u8],
+) -> Result<(), Failure> {
+    let later = config.renewals.iter().map(|it| it.key.as_ref().map(open_key).transpose());
+    let later = later.map(|it| it.map(|key| key.map(|key| key.public_key_der().to_vec())));
+    let keys = [Ok(Some(first_key.to_vec()))].into_iter().chain(later);
+    for (own, key) in own.iter().zip(keys) {
+        let belongs = match key? {
+            Some(key) => own.issuer.spki_der() == key,
+            None => own.key_index < own.index,
+        };
+        if !belongs {
+            let path = own.path.display();
+            let message = format!("{path} and its private key do not belong together");
+            return Err(Failure::new("ca-key-mismatch", message)
+                .hint("look at [ca], [key] and [[renewal]] in exeunt.toml: which key is whose"));
+        }
+    }
+    Ok(())
 }
 
 fn missing_program(home: &Home, exit: &ExitConfig) -> Option<String> {

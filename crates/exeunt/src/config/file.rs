@@ -14,6 +14,8 @@ pub struct File {
     pub ca: CaTable,
     pub key: KeyTable,
     #[serde(default)]
+    pub renewal: Vec<RenewalTable>,
+    #[serde(default)]
     pub server: ServerTable,
     #[serde(default)]
     pub publication: PublicationTable,
@@ -54,6 +56,14 @@ pub struct KeyTable {
     pub scheme: Option<String>,
     #[serde(default)]
     pub check_signatures: bool,
+}
+
+/// `[[renewal]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewalTable {
+    pub certificate: PathBuf,
+    pub key: Option<KeyTable>,
 }
 
 /// `[server]`.

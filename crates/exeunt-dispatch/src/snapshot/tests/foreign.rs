@@ -6,6 +6,7 @@ use std::{fs, path::Path};
 use exeunt_module::view::{Class, PROPERTIES, View};
 use exeunt_testkit::{requests::openssl_key, tools};
 use exeunt_types::{OfficerExtension, Revocation, RevocationReason};
+use exeunt_x509::parse_request;
 
 use super::*;
 

@@ -1,0 +1,208 @@
+//! The CA's own certificates as files: where they lie, reading those that the configuration declares,
+//! and opening their keys.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use exeunt_engine::{CaEntry, Engine, key_indexes, suffix};
+use exeunt_x509::{Issuer, decode_pem_or_der, encode_pem};
+
+use crate::config::{Config, KeyConfig};
+use crate::failure::{Failure, chain};
+use crate::home::{Home, open_key};
+
+/// Names of the files of a certificate of the CA, relative to the home: those of the first one are
+/// `ca.cert.pem` and so on, those of the next one `ca(1).cert.pem`, as the original numbers them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate.
+    pub certificate: String,
+    /// The certificates above it, its issuer's first.
+    pub chain: String,
+    /// The request for it.
+    pub request: String,
+    /// What `[renewal.key]` will say of a key that waits for its certificate.
+    pub waiting_key: String,
+    /// Its private key, where that is a new one in a file.
+    pub key: String,
+    /// The passphrase of that key.
+    pub passphrase: String,
+}
+
+impl Files {
+    /// Those of the certificate with that index.
+    pub fn of(index: u16) -> Self {
+        let ca = format!("ca{}", suffix(index));
+        Self {
+            certificate: format!("{ca}.cert.pem"),
+            chain: format!("{ca}.chain.pem"),
+            request: format!("{ca}.csr.pem"),
+            waiting_key: format!("{ca}.key.toml"),
+            key: format!("secrets/{ca}.key.pem"),
+            passphrase: format!("secrets/{ca}.passphrase"),
+        }
+    }
+}
+
+/// A certificate of the CA as it is declared and read.
+#[derive(Debug)]
+pub struct OwnCertificate {
+    /// Its place, from 0 on.
+    pub index: u16,
+    /// Place of the first one with the same key.
+    pub key_index: u16,
+    /// Its file.
+    pub path: PathBuf,
+    /// What it says.
+    pub issuer: Issuer,
+}
+
+/// File with the certificates above that one: `ca.chain.pem` for `ca.cert.pem`.
+pub fn chain_path(certificate: &Path) -> PathBuf {
+    let name = certificate.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".cert.pem").unwrap_or(&name);
+    certificate.with_file_name(format!("{stem}.chain.pem"))
+}
+
+/// Reads the CA's own certificates.
+///
+/// # Errors
+///
+/// The first one that is missing, or is not one of a CA.
+pub fn read_certificates(home: &Home, config: &Config) -> Result<Vec<OwnCertificate>, Failure> {
+    let later = config.renewals.iter().map(|it| &it.certificate);
+    let paths = [&config.certificate].into_iter().chain(later);
+    let read = paths.map(|path| Ok((path.clone(), read_certificate(home, path)?)));
+    let read: Vec<(PathBuf, Issuer)> = read.collect::<Result<_, Failure>>()?;
+    let keys: Vec<&[u8]> = read.iter().map(|(_, issuer)| issuer.spki_der()).collect();
+    let indexes: Vec<u16> = key_indexes(&keys).into_iter().map(to_index).collect();
+    let each = (0..).zip(indexes).zip(read);
+    let own = each.map(|((index, key_index), (path, issuer))| OwnCertificate {
+        index,
+        key_index,
+        path,
+        issuer,
+    });
+    Ok(own.collect())
+}
+
+/// A place among the CA's certificates, of which a configuration cannot declare more.
+pub fn to_index(place: usize) -> u16 {
+    u16::try_from(place).expect("BUG: there are at most RENEWAL_COUNT_MAX renewals")
+}
+
+/// Reads a certificate of the CA. Whatever its parent wrote into parts that signing needs not, such as
+/// serial numbers of its fashion, is no hindrance.
+///
+/// # Errors
+///
+/// When it is missing, or is not one of a CA.
+pub fn read_certificate(home: &Home, path: &Path) -> Result<Issuer, Failure> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(err) if err.kind() == io::ErrorKind::NotFound && home.request_path().exists() => {
+            let message = format!(
+                "this subordinate CA has no certificate yet: {} is missing",
+                path.display()
+            );
+            return Err(Failure::new("ca-certificate-missing", message)
+                .hint(format!("have {} signed by the parent CA", home.request_path().display()))
+                .hint(format!(
+                    "then put what it signed in place: exeunt ca install FILE --home {}",
+                    home.path().display()
+                )));
+        }
+        Err(err) => {
+            let message = format!("{} cannot be read: {err}", path.display());
+            return Err(
+                Failure::new("ca-certificate-missing", message).hint("restore it from your backup")
+            );
+        }
+    };
+    let invalid = |err: &dyn std::error::Error| {
+        let message = format!("{}: {}", path.display(), chain(err));
+        Failure::new("ca-certificate-invalid", message)
+    };
+    let der = decode_pem_or_der(&text, &["CERTIFICATE"]).map_err(|err| invalid(&err))?;
+    Issuer::from_certificate(&der).map_err(|err| invalid(&err))
+}
+
+/// The CA's certificates with their keys, as an engine takes them.
+///
+/// # Errors
+///
+/// As [`read_certificates`], and when a key cannot be opened.
+pub fn open_entries(home: &Home, config: &Config) -> Result<Vec<CaEntry>, Failure> {
+    let certificates = read_certificates(home, config)?;
+    let later = config.renewals.iter().map(|it| it.key.as_ref());
+    let keys = [Some(&config.key)].into_iter().chain(later);
+    let entry = |(own, key): (OwnCertificate, Option<&KeyConfig>)| {
+        let key = key.map(open_key).transpose()?;
+        Ok(CaEntry { certificate: own.issuer.der().to_vec(), key })
+    };
+    certificates.into_iter().zip(keys).map(entry).collect()
+}
+
+/// What a start does about renewals once the store is settled: keys vouch for each other, and what they
+/// signed is put beside the CA's certificates. A CA without it issues all the same.
+pub fn cross_certify(home: &Home, engine: &Engine) {
+    if let Err(err) = engine.cross_certify() {
+        let error = chain(&err);
+        tracing::error!(code = err.code(), error, "a key of the CA does not vouch for another");
+    }
+    for cross in engine.cross_certificates() {
+        let path = home.path().join(format!("ca{}.cert.pem", cross.suffix()));
+        let pem = encode_pem("CERTIFICATE", &cross.der);
+        if fs::read(&path).is_ok_and(|it| it == pem.as_bytes()) {
+            continue;
+        }
+        if let Err(err) = replace(&path, pem.as_bytes()) {
+            tracing::warn!(code = err.code, error = err.message, "a cross certificate has no file");
+        }
+    }
+}
+
+/// Puts a file of the home, which is no secret, in the place of what may be there. Whoever reads it sees
+/// all of the one or all of the other; when this returns, it is on the disk.
+///
+/// # Errors
+///
+/// What the file system said; the old one is there then.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let write = || -> io::Result<()> {
+        match fs::remove_file(&beside) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    };
+    write().map_err(|err| {
+        Failure::new("home-not-writable", format!("{} cannot be written: {err}", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_numbered_as_the_original_does_it() {
+        assert_eq!(Files::of(0).certificate, "ca.cert.pem");
+        assert_eq!(Files::of(0).request, "ca.csr.pem");
+        assert_eq!(Files::of(12).key, "secrets/ca(12).key.pem");
+        for index in [0, 3] {
+            let Files { certificate, chain, .. } = Files::of(index);
+            assert_eq!(chain_path(&Path::new("/h").join(certificate)), Path::new("/h").join(chain));
+        }
+        assert_eq!(chain_path(Path::new("/etc/root.pem")), Path::new("/etc/root.pem.chain.pem"));
+    }
+}
