@@ -9,11 +9,13 @@ mod address;
 mod attributes;
 mod authority;
 mod build;
+mod bulk;
 mod ca;
 mod crl;
 mod engine;
 mod enroll;
 mod error;
+mod import;
 mod journey;
 mod ocsp;
 mod officer;
@@ -31,6 +33,7 @@ pub use attributes::{
 pub use authority::{
     AuthorityError, CaProfile, Renewal, ca_request, renewal_request, renewed_root, self_signed_root,
 };
+pub use bulk::BulkOutcome;
 pub use ca::{Ca, CaCertificate, CaEntry};
 pub use crl::{CRL_KEPT, CRL_PARTITIONS_MAX, CrlError, CrlOrder, CrlSettings};
 pub use engine::{
@@ -38,6 +41,7 @@ pub use engine::{
 };
 pub use enroll::{MessageRefusal, REQUESTER_NAME_BYTES_MAX};
 pub use error::{Blame, SubmitError};
+pub use import::{IMPORT_WAITING_MAX, ImportError, ImportOrder, Imported};
 pub use journey::{Outcome, Submission, Submitted};
 pub use ocsp::{
     OCSP_ANSWER_BYTES_MAX, OCSP_ANSWER_COUNT_MAX, OCSP_RESPONDER_VALIDITY_MIN, OCSP_VALIDITY_MAX,

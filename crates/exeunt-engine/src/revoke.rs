@@ -108,21 +108,12 @@ impl Engine {
         self.ocsp.forget(&serial);
         let event =
             result.map_err(|source| refused(source, REVOCABLE, "changing the revocation"))?;
-        let (disposition, revocation) = match change {
-            RevokeChange::Revoke(reason, effective) => {
-                let revocation = Revocation { reason: Some(reason), ran: now, effective };
-                (Disposition::Revoked, Some(revocation))
-            }
-            RevokeChange::Release => {
-                let released = Revocation { reason: None, ran: now, effective: now };
-                (Disposition::Issued, Some(released))
-            }
-            RevokeChange::PublishExpired(_) => (row.disposition, row.revocation),
-        };
+        let was = (row.disposition, row.revocation);
+        let (disposition, revocation) = result_of(change, was, now);
         Ok(Revoked { request, serial, disposition, revocation, event })
     }
 
-    fn row_of(&self, which: Which) -> Result<RequestRecord, OfficerError> {
+    pub(crate) fn row_of(&self, which: Which) -> Result<RequestRecord, OfficerError> {
         let reading = |source| OfficerError::Store { action: "reading the certificate", source };
         let request = match which {
             Which::Request(request) => request,
@@ -136,8 +127,27 @@ impl Engine {
     }
 }
 
+/// State and revocation after a change.
+pub(crate) fn result_of(
+    change: RevokeChange,
+    was: (Disposition, Option<Revocation>),
+    now: UnixMillis,
+) -> (Disposition, Option<Revocation>) {
+    match change {
+        RevokeChange::Revoke(reason, effective) => {
+            let revocation = Revocation { reason: Some(reason), ran: now, effective };
+            (Disposition::Revoked, Some(revocation))
+        }
+        RevokeChange::Release => {
+            let released = Revocation { reason: None, ran: now, effective: now };
+            (Disposition::Issued, Some(released))
+        }
+        RevokeChange::PublishExpired(_) => was,
+    }
+}
+
 /// Word of the audit trail.
-fn action(change: RevokeChange) -> &'static str {
+pub(crate) fn action(change: RevokeChange) -> &'static str {
     match change {
         RevokeChange::Revoke(..) => "certificate-revoke",
         RevokeChange::Release => "certificate-release",
@@ -145,7 +155,7 @@ fn action(change: RevokeChange) -> &'static str {
     }
 }
 
-fn detail(serial: Serial, change: RevokeChange) -> String {
+pub(crate) fn detail(serial: Serial, change: RevokeChange) -> String {
     match change {
         RevokeChange::Revoke(reason, effective) => {
             format!("serial {serial}, {}, effective {}", reason.word(), effective.0)
@@ -162,7 +172,7 @@ pub(crate) fn counts(revocation: &Revocation, now: UnixMillis) -> bool {
 }
 
 /// What a revocation would change, if the state allows it.
-fn judge(
+pub(crate) fn judge(
     row: (RequestId, Disposition, Option<Revocation>),
     order: RevokeOrder,
     now: UnixMillis,

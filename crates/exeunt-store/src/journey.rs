@@ -231,7 +231,7 @@ fn ended(disposition: Disposition, at: UnixMillis) -> Option<UnixMillis> {
     (!matches!(disposition, Disposition::Active | Disposition::Pending)).then_some(at)
 }
 
-fn insert_request(
+pub(crate) fn insert_request(
     tx: &mut Tx<'_>,
     request: &NewRequest,
     attributes: &str,

@@ -9,7 +9,7 @@ use crate::audit::{AuditEntry, write_entry};
 use crate::current::Current;
 use crate::row::sql_int;
 use crate::writer::Tx;
-use crate::{Store, StoreError};
+use crate::{Pending, Store, StoreError};
 
 /// A change of a revocation. Which state allows which, the engine knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,24 @@ impl Store {
         message: String,
         by: AuditEntry,
     ) -> Result<Option<EventSeq>, StoreError> {
-        self.write(move |tx| {
+        self.start_revoke(request, expected, change, at, message, by)?.wait()
+    }
+
+    /// [`Store::revoke`] without the waiting, for callers with several certificates in hand.
+    ///
+    /// # Errors
+    ///
+    /// The write was not even queued; the others come from [`Pending::wait`].
+    pub fn start_revoke(
+        &self,
+        request: RequestId,
+        expected: Expected,
+        change: RevokeChange,
+        at: UnixMillis,
+        message: String,
+        by: AuditEntry,
+    ) -> Result<Pending<Option<EventSeq>>, StoreError> {
+        self.start_write(move |tx| {
             let current = Current::read(tx, request)?;
             let Current { disposition, revocation, .. } = current;
             if expected != (Expected { disposition, revocation }) {

@@ -7,6 +7,7 @@ mod crl_failures;
 mod crls;
 mod disk;
 mod foreign;
+mod import;
 mod model;
 mod mutants;
 mod ocsp;

@@ -7,6 +7,7 @@ mod crl;
 mod cursor;
 mod faults;
 mod group_commit;
+mod import;
 mod journey;
 mod kill;
 mod list;

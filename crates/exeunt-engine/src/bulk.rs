@@ -1,0 +1,132 @@
+//! Revoking and releasing many certificates: each with its own judgement, event and audit entry, and
+//! with the waiting for the disk shared.
+
+use exeunt_store::{Expected, Pending, RevokeChange};
+use exeunt_types::{
+    Disposition, EventSeq, RequestId, RequestRecord, Revocation, RevocationReason, Serial,
+    UnixMillis,
+};
+
+use crate::engine::Engine;
+use crate::officer::{audit_entry, refused};
+use crate::officer_error::{OfficerError, REVOCABLE};
+use crate::policy::Caller;
+use crate::revoke::{RevokeOrder, Revoked, Which, action, detail, judge, result_of};
+
+/// What became of one of many certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BulkOutcome {
+    /// It was changed; durable when the caller reads this.
+    Changed(Revoked),
+    /// It is so already: revoked for good before, or not on hold any more. Nothing was changed and
+    /// nobody is told.
+    Already {
+        /// The request that it came from.
+        request: RequestId,
+        /// Its serial number.
+        serial: Serial,
+    },
+}
+
+/// A change that is on its way to the disk.
+struct Changing {
+    which: Which,
+    request: RequestId,
+    serial: Serial,
+    was: (Disposition, Option<Revocation>),
+    change: RevokeChange,
+    at: UnixMillis,
+    pending: Pending<Option<EventSeq>>,
+}
+
+enum Begun {
+    Changing(Box<Changing>),
+    Already(RequestId, Serial),
+}
+
+impl Engine {
+    /// Carries one order out for several certificates, with the outcomes in their order.
+    ///
+    /// Unlike [`Engine::revoke`] it leaves alone what is so already, so that an order which was cut off
+    /// in the middle can be given again: to revoke passes over what is revoked for good, to put on hold
+    /// over what is on hold, to release over what is issued.
+    pub fn revoke_all(
+        &self,
+        certificates: &[Which],
+        order: RevokeOrder,
+        by: &Caller,
+    ) -> Vec<Result<BulkOutcome, OfficerError>> {
+        let begun: Vec<_> =
+            certificates.iter().map(|which| self.begin_change(*which, order, by)).collect();
+        begun.into_iter().map(|it| self.finish_change(it?, order, by)).collect()
+    }
+
+    fn begin_change(
+        &self,
+        which: Which,
+        order: RevokeOrder,
+        by: &Caller,
+    ) -> Result<Begun, OfficerError> {
+        let row = self.row_of(which)?;
+        let (request, was) = (row.id, (row.disposition, row.revocation));
+        let serial = row.serial.ok_or(OfficerError::CertificateUnknown(which))?;
+        if is_so(&row, order) {
+            return Ok(Begun::Already(request, serial));
+        }
+        let at = self.clock.now();
+        let change = judge((request, row.disposition, row.revocation), order, at)?;
+        let audit = audit_entry(at, by, action(change), request, detail(serial, change));
+        let message = format!("Revoked by {}", by.name);
+        let pending = self
+            .store
+            .start_revoke(request, Expected::of(&row), change, at, message, audit)
+            .map_err(|source| refused(source, REVOCABLE, "changing the revocation"))?;
+        let changing = Changing { which, request, serial, was, change, at, pending };
+        Ok(Begun::Changing(Box::new(changing)))
+    }
+
+    fn finish_change(
+        &self,
+        begun: Begun,
+        order: RevokeOrder,
+        by: &Caller,
+    ) -> Result<BulkOutcome, OfficerError> {
+        let changing = match begun {
+            Begun::Already(request, serial) => return Ok(BulkOutcome::Already { request, serial }),
+            Begun::Changing(changing) => *changing,
+        };
+        let Changing { which, request, serial, was, change, at, pending } = changing;
+        let result = pending.wait();
+        // Also where it failed: whether it was written may not be known then.
+        self.ocsp.forget(&serial);
+        match result.map_err(|source| refused(source, REVOCABLE, "changing the revocation")) {
+            Ok(event) => {
+                let (disposition, revocation) = result_of(change, was, at);
+                let revoked = Revoked { request, serial, disposition, revocation, event };
+                Ok(BulkOutcome::Changed(revoked))
+            }
+            // The same certificate twice in one order, or another officer.
+            Err(OfficerError::ChangedMeanwhile(_)) => {
+                let row = self.row_of(which)?;
+                if is_so(&row, order) {
+                    return Ok(BulkOutcome::Already { request, serial });
+                }
+                self.revoke(which, order, by).map(BulkOutcome::Changed)
+            }
+            Err(err) => Err(err),
+        }
+    }
+}
+
+/// Whether the order finds nothing to do.
+fn is_so(row: &RequestRecord, order: RevokeOrder) -> bool {
+    let hold = RevocationReason::CertificateHold;
+    let revoked = row.disposition == Disposition::Revoked;
+    let on_hold = revoked && row.revocation.is_some_and(|it| it.reason == Some(hold));
+    match order {
+        RevokeOrder::Revoke { reason, .. } if reason == hold => on_hold,
+        RevokeOrder::Revoke { .. } => revoked && !on_hold,
+        RevokeOrder::Release => row.disposition == Disposition::Issued,
+        RevokeOrder::PublishExpired(stays) => row.publish_expired == stays,
+    }
+}
