@@ -268,6 +268,24 @@ fn assert_pss(ca: &Ca) {
 }
 
 #[test]
+fn the_request_of_a_subordinate_is_signed_in_the_token_by_the_scheme_that_was_chosen() {
+    let bed = Bed::new();
+    let scheme = ["--key-type", "rsa-2048", "--signature-scheme", "pss", "--kind", "subordinate"];
+    bed.made(&[&scheme[..], &["--key-id", "ca01"]].concat());
+    let request = fs::read_to_string(bed.ca.home().join("ca.csr.pem")).unwrap();
+    let shown = foreign::openssl_request_text(&request);
+    assert!(shown.contains("Signature Algorithm: rsassaPss"), "{shown}");
+    let config = fs::read_to_string(bed.ca.home().join("exeunt.toml")).unwrap();
+    assert!(config.contains("key_id = \"ca01\"\n") && !config.contains("key_label"), "{config}");
+    let checked = text(&bed.run(&["config", "check"]).stdout);
+    assert!(
+        checked.contains("the private key of id ca01 in the token labelled \"ca\""),
+        "{checked}"
+    );
+    assert!(checked.contains("rsa-pss-sha256"), "{checked}");
+}
+
+#[test]
 fn an_init_that_the_token_does_not_allow_says_why_and_leaves_nothing() {
     let bed = Bed::new();
     let module = tools::softhsm_module().to_str().unwrap();

@@ -1,5 +1,6 @@
 /* SoftHSM's module, which begins no signature while the file $EXEUNT_TEST_TOKENS/fault is there, and
- * writes a line into $EXEUNT_TEST_TOKENS/calls for each of the calls that are replaced. */
+ * writes a line into $EXEUNT_TEST_TOKENS/calls for each of the calls that are replaced. After a refused
+ * PIN, every token has the flags that $EXEUNT_TEST_TOKENS/flags says in hexadecimal, too. */
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -15,7 +16,13 @@ struct list {
     unsigned char version[2];
     void *functions[68];
 };
-enum { INITIALIZE = 0, GET_FUNCTION_LIST = 3, LOGIN = 18, SIGN_INIT = 42 };
+enum { INITIALIZE = 0, GET_FUNCTION_LIST = 3, GET_TOKEN_INFO = 6, LOGIN = 18, SIGN_INIT = 42 };
+
+/* CK_TOKEN_INFO, up to what is of use here. */
+struct token_info {
+    unsigned char names[96];
+    unsigned long flags;
+};
 
 static struct list real, ours;
 
@@ -39,9 +46,34 @@ static CK_RV initialize(void *args) {
 }
 
 static CK_RV login(unsigned long session, unsigned long user, void *pin, unsigned long length) {
+    CK_RV said;
     called("login");
-    return ((CK_RV (*)(unsigned long, unsigned long, void *, unsigned long))real.functions[LOGIN])(
+    said = ((CK_RV (*)(unsigned long, unsigned long, void *, unsigned long))real.functions[LOGIN])(
         session, user, pin, length);
+    if (said != 0)
+        called("refused");
+    return said;
+}
+
+static CK_RV get_token_info(unsigned long slot, struct token_info *info) {
+    CK_RV said =
+        ((CK_RV (*)(unsigned long, struct token_info *))real.functions[GET_TOKEN_INFO])(slot, info);
+    char line[32];
+    unsigned long flags = 0;
+    int refused = 0;
+    FILE *file = fopen(path("calls"), "r");
+    while (file && fgets(line, sizeof line, file))
+        refused = refused || strcmp(line, "refused\n") == 0;
+    if (file)
+        fclose(file);
+    file = fopen(path("flags"), "r");
+    if (file && fscanf(file, "%lx", &flags) != 1)
+        flags = 0;
+    if (file)
+        fclose(file);
+    if (said == 0 && refused)
+        info->flags |= flags;
+    return said;
 }
 
 static CK_RV sign_init(unsigned long session, void *mechanism, unsigned long key) {
@@ -65,6 +97,7 @@ CK_RV C_GetFunctionList(struct list **out) {
     memcpy(&ours, found, sizeof ours);
     ours.functions[INITIALIZE] = (void *)initialize;
     ours.functions[GET_FUNCTION_LIST] = (void *)C_GetFunctionList;
+    ours.functions[GET_TOKEN_INFO] = (void *)get_token_info;
     ours.functions[LOGIN] = (void *)login;
     ours.functions[SIGN_INIT] = (void *)sign_init;
     *out = &ours;

@@ -13,7 +13,7 @@ use std::{
 
 use exeunt_keys::{
     KeyName, PinSource, Pkcs11Key, RESTART_PAUSE, SignError, SigningKey, TokenError, TokenName,
-    TokenSettings, secret_file, verify, verify_reader,
+    TokenSettings, TriesLeft, secret_file, verify, verify_reader,
 };
 use exeunt_testkit::tools;
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
@@ -91,6 +91,18 @@ impl Bed {
         let tokens = self.folder.join("tokens");
         fs::rename(&tokens, self.folder.join("elsewhere")).unwrap();
         fs::create_dir(&tokens).unwrap();
+    }
+
+    /// A module that fails as the tests want it.
+    fn faulty(&self) -> PathBuf {
+        let module = self.folder.join("faulty.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faulty.c");
+        let softhsm = format!("-DSOFTHSM=\"{}\"", tools::softhsm_module().display());
+        let out = module.to_str().unwrap();
+        let args = ["-shared", "-fPIC", "-Wall", "-Werror", &softhsm, "-o", out];
+        let args = [&args[..], &[source.to_str().unwrap(), "-ldl"]].concat();
+        tools::run_ok(Path::new("/usr/bin/env"), [&["cc"], &args[..]].concat(), b"");
+        module
     }
 
     fn plug_in(&self) {
@@ -377,6 +389,36 @@ fn a_wrong_pin_is_tried_once_and_never_told() {
 }
 
 #[test]
+fn what_a_token_says_of_its_last_tries_is_passed_on_and_none_of_them_is_wasted() {
+    let Some(bed) =
+        Bed::of("what_a_token_says_of_its_last_tries_is_passed_on_and_none_of_them_is_wasted")
+    else {
+        return;
+    };
+    let good = TokenSettings { module: bed.faulty(), ..bed.settings("ca") };
+    drop(Pkcs11Key::generate(&good, KeyAlgorithm::EcdsaP256).unwrap());
+    let wrong = TokenSettings { pin: PinSource::File(bed.pin_file("1414")), ..good.clone() };
+    let (calls, flags) = (bed.folder.join("calls"), bed.folder.join("flags"));
+    // CKF_USER_PIN_FINAL_TRY and CKF_USER_PIN_LOCKED of PKCS #11, section 3.2.
+    for (bits, tries, hint, next) in [
+        ("20000", TriesLeft::One, "one more wrong PIN locks the token", "token-pin-last-try"),
+        ("40000", TriesLeft::None, "the token is locked now", "token-pin-locked"),
+    ] {
+        fs::write(&calls, "").unwrap();
+        fs::write(&flags, bits).unwrap();
+        let err = Pkcs11Key::open(&wrong).unwrap_err();
+        assert!(err.hint().unwrap().starts_with(hint), "{err:?}");
+        assert!(matches!(err, TokenError::PinWrong { tries: it, .. } if it == tries), "{err:?}");
+        // Neither the wrong one nor the right one is tried now.
+        for settings in [&wrong, &good] {
+            assert_eq!(code(Pkcs11Key::open(settings)), next);
+        }
+        let called = fs::read_to_string(&calls).unwrap();
+        assert_eq!(called.lines().filter(|it| *it == "login").count(), 1, "{called}");
+    }
+}
+
+#[test]
 fn a_pin_that_was_changed_is_tried_once_and_then_left_alone() {
     let Some(bed) = Bed::of("a_pin_that_was_changed_is_tried_once_and_then_left_alone") else {
         return;
@@ -429,13 +471,7 @@ fn a_token_that_fails_each_signature_is_restarted_once_and_sees_one_pin() {
     else {
         return;
     };
-    let module = bed.folder.join("faulty.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faulty.c");
-    let softhsm = format!("-DSOFTHSM=\"{}\"", tools::softhsm_module().display());
-    let args = ["-shared", "-fPIC", "-Wall", "-Werror", &softhsm, "-o", module.to_str().unwrap()];
-    let args = [&args[..], &[source.to_str().unwrap(), "-ldl"]].concat();
-    tools::run_ok(Path::new("/usr/bin/env"), [&["cc"], &args[..]].concat(), b"");
-    let settings = TokenSettings { module, ..bed.settings("ca") };
+    let settings = TokenSettings { module: bed.faulty(), ..bed.settings("ca") };
     let key = Pkcs11Key::generate(&settings, KeyAlgorithm::EcdsaP256).unwrap();
     let (calls, fault) = (bed.folder.join("calls"), bed.folder.join("fault"));
     let count = |what: &str| {

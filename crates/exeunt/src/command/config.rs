@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::Config as ConfigCommand;
-use crate::config::{Config, ExitConfig, ModuleConfig, file_of_word};
+use crate::config::{Config, ExitConfig, KeyConfig, ModuleConfig, file_of_word};
 use crate::failure::Failure;
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;
@@ -16,6 +16,8 @@ struct Report {
     ca: String,
     certificate: Option<String>,
     key_type: String,
+    signature_scheme: String,
+    key_place: String,
     listen: Option<String>,
     templates: Vec<String>,
     exits: Vec<String>,
@@ -31,11 +33,22 @@ pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
         output::json(&report)?;
     } else {
         let has_modules = !report.exits.is_empty();
-        let Report { ca, certificate, key_type, listen, templates, exits, warnings } = report;
+        let Report {
+            ca,
+            certificate,
+            key_type,
+            signature_scheme,
+            key_place,
+            listen,
+            templates,
+            exits,
+            warnings,
+        } = report;
         output::fields(&[
             ("CA", ca),
             ("Certificate", certificate.unwrap_or_default()),
-            ("Key", key_type),
+            ("Key", format!("{key_type}, {key_place}")),
+            ("Signs by", signature_scheme),
             ("Listens on", listen.unwrap_or_default()),
             ("Templates", templates.join(", ")),
             ("Exit modules", exits.join(", ")),
@@ -100,6 +113,11 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         ca: config.name.clone(),
         certificate,
         key_type: key.algorithm().name(),
+        signature_scheme: key.scheme().name().to_owned(),
+        key_place: match &config.key {
+            KeyConfig::File { path, .. } => format!("in {}", path.display()),
+            KeyConfig::Pkcs11 { token, .. } => format!("the {} in the {}", token.key, token.token),
+        },
         listen: config.listen.map(|it| it.to_string()),
         templates: config.templates.iter().map(|it| it.name.clone()).collect(),
         exits: config.exits.iter().map(|it| it.name.to_string()).collect(),
