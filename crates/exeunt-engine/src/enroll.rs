@@ -291,11 +291,10 @@ impl Said {
         match requester {
             Some(_) if !is_agent => return Err(MessageRefusal::NotAgent),
             Some(_) if 0 < depth => return Err(MessageRefusal::AgentInside),
-            Some(name) => {
-                if *self.on_behalf_of.get_or_insert_with(|| name.clone()) != name {
-                    return Err(MessageRefusal::Contradiction);
-                }
+            Some(name) if self.on_behalf_of.as_ref().is_some_and(|it| *it != name) => {
+                return Err(MessageRefusal::Contradiction);
             }
+            Some(name) => self.on_behalf_of = Some(name),
             None if !renews => return Err(MessageRefusal::SignerUnneeded),
             None => {}
         }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use exeunt_types::{StatusCode, UnixMillis};
-use exeunt_x509::{Certificate, CertificationRequest, GeneralName, KeyUsage, Name, ObjectIdentifier};
+use exeunt_x509::{
+    Certificate, CertificationRequest, GeneralName, KeyUsage, Name, ObjectIdentifier,
+};
 
 /// Who asks, and by which door they came in.
 #[derive(Clone, Debug, PartialEq, Eq)]

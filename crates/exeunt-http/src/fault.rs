@@ -33,7 +33,7 @@ fn submit_hint(err: &SubmitError) -> &'static str {
         SubmitError::Attributes { .. } => ATTRIBUTE_HINT,
         SubmitError::TemplateConflict { .. } => "name the template once",
         SubmitError::AttributeSigned { .. } => "leave it out, or sign the message anew",
-        SubmitError::Message { .. } => "docs/manual/renewals.md says who has to sign",
+        SubmitError::Message { .. } => "docs/manual/cmc.md says who has to sign",
         SubmitError::BadSignature { .. } => {
             "the request was changed after it was signed, or signed with another key: make it anew"
         }

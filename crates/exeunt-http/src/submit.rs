@@ -142,7 +142,7 @@ pub(crate) fn carry_out(engine: &Engine, batch: Vec<Job>) {
     let mut submissions = Vec::with_capacity(batch.len());
     for Job { submission, form, wanted, sender } in batch {
         // An answer in CMS repeats parts of what was sent.
-        let sent = wanted.is_cms().then(|| submission.request.clone()).unwrap_or_default();
+        let sent = if wanted.is_cms() { submission.request.clone() } else { Vec::new() };
         submissions.push(submission);
         senders.push((form, wanted, sent, sender));
     }

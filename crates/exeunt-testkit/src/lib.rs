@@ -4,6 +4,7 @@
 //! tool that breaks is a panic with a sentence: a test cannot go on without it.
 
 pub mod foreign;
+pub mod messages;
 mod python;
 pub mod requests;
 pub mod tools;

@@ -6,6 +6,7 @@ mod crash;
 mod crl_failures;
 mod crls;
 mod disk;
+mod enroll;
 mod foreign;
 mod import;
 mod model;

@@ -68,7 +68,7 @@ fn a_request_may_be_der_and_carry_attributes_in_query_and_headers() {
 }
 
 /// Label and bytes, read by another implementation than the one that wrote them.
-fn pem_der(pem: &str) -> (String, Vec<u8>) {
+pub fn pem_der(pem: &str) -> (String, Vec<u8>) {
     use tokio_rustls::rustls::pki_types::{CertificateSigningRequestDer, pem::PemObject};
     let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).unwrap();
     (pem.lines().next().unwrap().to_owned(), der.to_vec())

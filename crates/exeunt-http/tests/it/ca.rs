@@ -90,23 +90,41 @@ impl SigningKey for DoorKey {
     }
 
     fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError> {
-        self.door.asked.fetch_add(1, Ordering::Relaxed);
+        let asked = self.door.asked.fetch_add(1, Ordering::Relaxed);
         let _open = self.door.open.lock();
+        if self.door.whole.load(Ordering::Relaxed) <= asked {
+            let source = "the token was pulled out".into();
+            return Err(SignError::Module { algorithm: self.algorithm(), source });
+        }
         self.key.sign(tbs)
     }
 }
 
 /// In front of the CA's key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KeyDoor {
     asked: AtomicUsize,
+    /// How many signatures it makes before it breaks.
+    whole: AtomicUsize,
     open: Mutex<()>,
+}
+
+impl Default for KeyDoor {
+    fn default() -> Self {
+        let whole = AtomicUsize::new(usize::MAX);
+        Self { asked: AtomicUsize::default(), whole, open: Mutex::default() }
+    }
 }
 
 impl KeyDoor {
     /// Lets no signature be made until the guard is dropped.
     pub fn hold(&self) -> MutexGuard<'_, ()> {
         self.open.lock().unwrap()
+    }
+
+    /// Lets so many more signatures be made, and none after them.
+    pub fn break_after(&self, more: usize) {
+        self.whole.store(self.asked() + more, Ordering::Relaxed);
     }
 
     /// How many signatures were asked for.

@@ -4,6 +4,7 @@
 
 mod api;
 mod ca;
+mod cmc;
 mod doors;
 mod exits;
 mod lifetime;

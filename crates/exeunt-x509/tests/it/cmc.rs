@@ -16,7 +16,7 @@ const PKI_DATA: &str = "1.3.6.1.5.5.7.12.2";
 /// What an expression in the words of `cmc.py` gives, with the scratch directory's files at hand.
 #[track_caller]
 pub fn python(openssl: &OpenSsl, expression: &str) -> Vec<u8> {
-    let script = format!("{}\nsys.stdout.buffer.write({expression})\n", include_str!("cmc.py"));
+    let script = format!("{}\nsys.stdout.buffer.write({expression})\n", exeunt_testkit::messages::CMC_PY);
     let output = openssl.try_run(tools::python().to_str().unwrap(), "-c", &[&script]);
     assert!(output.status.success(), "{expression}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout

@@ -4,7 +4,9 @@
 use std::{fs, path::Path};
 
 use exeunt_module::view::{Class, PROPERTIES, View};
-use exeunt_testkit::{requests::openssl_key, tools};
+use exeunt_testkit::messages::{DATA, MessageSigner, sign};
+use exeunt_testkit::requests::{openssl_key, openssl_request};
+use exeunt_testkit::tools;
 use exeunt_types::{OfficerExtension, Revocation, RevocationReason};
 use exeunt_x509::parse_request;
 
@@ -131,7 +133,8 @@ fn logged(made: &Made) -> LoggedEvent {
     let mut logged = issued();
     let read = parse_certificate(&made.certificate).unwrap();
     let request = logged.request.as_mut().unwrap();
-    request.request.subject = parse_request(&made.request).unwrap().subject().to_string();
+    request.request.subject =
+        exeunt_x509::parse_request(&made.request).unwrap().subject().to_string();
     request.request.raw.clone_from(&made.request);
     logged.certificate.as_mut().unwrap().certificate = NewCertificate {
         serial: read.serial(),
@@ -155,6 +158,21 @@ fn unhex(text: &serde_json::Value) -> Vec<u8> {
         .collect()
 }
 
+/// A message around a request, signed with a certificate of two purposes and two policies.
+fn signed_by_agent(request: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = MessageSigner {
+        certificate: folder.path().join("agent.pem"),
+        key: openssl_key("ec:P-256"),
+    };
+    let (key, out) = (signer.key.to_str().unwrap(), signer.certificate.to_str().unwrap());
+    let purposes = "extendedKeyUsage=1.3.6.1.4.1.311.20.2.1,clientAuth";
+    let args = ["req", "-x509", "-new", "-subj", "/CN=agent", "-key", key, "-out", out];
+    let more = ["-addext", purposes, "-addext", "certificatePolicies=1.2.3.4,1.2.3.5"];
+    tools::run_ok(tools::openssl(), args.iter().chain(&more), b"");
+    sign(request, DATA, &[&signer])
+}
+
 #[track_caller]
 fn check(key: &str) {
     let made = make(key);
@@ -167,6 +185,10 @@ fn check(key: &str) {
     logged.state.as_mut().unwrap().revocation =
         Some(Revocation { reason, ran: moment, effective: moment });
     logged.request.as_mut().unwrap().publish_expired = true;
+    let row = &mut logged.request.as_mut().unwrap().request;
+    row.raw = signed_by_agent(&made.request);
+    row.flags = RequestFlags::RENEWAL.with(RequestFlags::ENROLL_ON_BEHALF_OF);
+    row.old_certificate = Some(made.certificate.clone());
     let event = snapshots.event(&logged, 1, false, NOW);
     let certificate = &event.certificate;
     let text = |name: &str| certificate.string(name).unwrap();
@@ -350,4 +372,45 @@ fn a_certificate_has_what_officers_set_as_theirs_and_at_its_end_what_they_left_o
     expected.push(("2.5.29.19".to_owned(), 0x3_0002, b"constraints".to_vec()));
     expected.push(("1.2.3.4".to_owned(), 0x3_0003, b"new".to_vec()));
     assert_eq!(found, expected);
+}
+
+/// The properties of the request in the event, by name.
+fn of_request(logged: &LoggedEvent, name: &str) -> Option<Value> {
+    let event = Snapshots::new("store".to_owned(), &facts()).event(logged, 1, false, NOW);
+    let mut all = event.request.iter();
+    all.find(|(it, _)| *it == name).map(|(_, value)| value.clone())
+}
+
+#[test]
+fn who_signed_around_a_request_is_told_where_the_engine_believed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = openssl_request("ec:P-256", "/CN=bob.example", &["bob.example"], folder.path());
+    let args = ["req", "-outform", "DER", "-in", request.to_str().unwrap()];
+    let request = tools::run_ok(tools::openssl(), args, b"");
+
+    let mut logged = issued();
+    let row = &mut logged.request.as_mut().unwrap().request;
+    row.raw = signed_by_agent(&request);
+    row.request_type = RequestType::Pkcs7;
+    row.subject = "CN=bob.example".to_owned();
+    // The message is read to what is inside of it.
+    assert!(of_request(&logged, "RawName").is_some());
+    assert_eq!(of_request(&logged, "SignerPolicies"), None);
+    assert_eq!(of_request(&logged, "SignerApplicationPolicies"), None);
+    assert_eq!(of_request(&logged, "Officer"), None);
+
+    let row = &mut logged.request.as_mut().unwrap().request;
+    row.flags = RequestFlags::ENROLL_ON_BEHALF_OF;
+    row.old_certificate = Some(vec![1, 2]);
+    let text = |it: &str| Some(Value::String(it.to_owned()));
+    assert_eq!(of_request(&logged, "SignerPolicies"), text("1.2.3.4\n1.2.3.5"));
+    let purposes = text("1.3.6.1.4.1.311.20.2.1\n1.3.6.1.5.5.7.3.2");
+    assert_eq!(of_request(&logged, "SignerApplicationPolicies"), purposes);
+    assert_eq!(of_request(&logged, "Officer"), Some(Value::Long(1)));
+    assert_eq!(of_request(&logged, "RequestFlags"), Some(Value::Long(0x10)));
+    assert_eq!(of_request(&logged, "RequestType"), Some(Value::Long(0x300)));
+    assert_eq!(of_request(&logged, "RawOldCertificate"), Some(Value::Binary(vec![1, 2])));
+    // What is asked for is told from inside the message.
+    let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false, NOW);
+    assert_eq!(event.request.iter().filter(|(it, _)| *it == "RawRequest").count(), 1);
 }

@@ -251,3 +251,16 @@ def signed_attributes(signer):
     found = univ.SetOf(componentType=rfc5652.Attribute())
     found.extend(signer["signedAttrs"])
     return bytes(encode(found))
+
+
+def signed_by(key, certificate, content_type, content, *attributes):
+    """A message with signed attributes of the signer's own, by pyca/cryptography and P-256."""
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    scheme = "1.2.840.10045.4.3.2"
+    bare = signer(scheme, certificate, content_type, content, attributes)
+    made = load_pem_private_key(key, None).sign(signed_attributes(bare), ECDSA(SHA256()))
+    whole = signer(scheme, certificate, content_type, content, attributes, made)
+    return signed_data(content_type, content, [whole], [certificate])
