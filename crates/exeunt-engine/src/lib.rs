@@ -44,8 +44,8 @@ pub use error::{Blame, SubmitError};
 pub use import::{IMPORT_WAITING_MAX, ImportError, ImportOrder, Imported};
 pub use journey::{Outcome, Submission, Submitted};
 pub use ocsp::{
-    OCSP_ANSWER_BYTES_MAX, OCSP_ANSWER_COUNT_MAX, OCSP_RESPONDER_VALIDITY_MIN, OCSP_VALIDITY_MAX,
-    OCSP_VALIDITY_MIN, OcspAnswer, OcspSettings,
+    OCSP_ANSWER_BYTES_MAX, OCSP_ANSWER_COUNT_MAX, OCSP_KEPT_REQUEST_BYTES_MAX,
+    OCSP_RESPONDER_VALIDITY_MIN, OCSP_VALIDITY_MAX, OCSP_VALIDITY_MIN, OcspAnswer, OcspSettings,
 };
 pub use officer::{REASON_BYTES_MAX, Retrieved};
 pub use officer_error::OfficerError;

@@ -1,7 +1,7 @@
 //! Answering by OCSP whether certificates of this CA are revoked (RFC 6960, in the manner of RFC
 //! 5019). Enter at [`Engine::answer_ocsp`].
 //!
-//! The CA's own key does not answer: it names a responder, whose key is kept in memory only
+//! The CA's own keys do not answer: each names a responder, whose key is kept in memory only
 //! (`ocsp/responder.rs`). Answers for one certificate and without a nonce are kept and given again
 //! (`ocsp/kept.rs`), until they grow old or the certificate's status changes.
 
@@ -35,6 +35,9 @@ pub const OCSP_RESPONDER_VALIDITY_MIN: Duration = Duration::from_hours(1);
 pub const OCSP_VALIDITY_MAX: Duration = Duration::from_hours(365 * 24);
 /// Longest validity of an answer that knows nothing of a certificate: it may be issued at any time.
 const UNKNOWN_VALIDITY: Duration = Duration::from_mins(1);
+/// Largest request for which [`Engine::kept_ocsp_answer`] looks, in octets. In the manner of RFC 5019 a
+/// request has about 80; a path as long as the RFC allows, 255 octets in base64, holds 191.
+pub const OCSP_KEPT_REQUEST_BYTES_MAX: usize = 256;
 
 /// How OCSP is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +111,10 @@ impl Ocsp {
         let mut kept = locked(&self.kept);
         if was_responder {
             // What it has signed is worth no more than itself.
-            kept.clear();
+            let all = kept.clear();
+            // Those who ask wait for the lock, and not for a hundred thousand answers to be freed.
+            drop(kept);
+            drop(all);
         } else {
             kept.remove(serial);
         }
@@ -131,13 +137,15 @@ enum Trouble {
 impl Engine {
     /// Answers an `OCSPRequest`, DER. Requests may come from anybody.
     ///
-    /// `good` is a certificate that this CA has on record and that is not revoked at this moment; a
-    /// hold counts as revoked, and so does a serial number that was given up. `unknown` is a serial
-    /// number that it never gave out, or another CA's certificate that was asked for along with one
-    /// of this CA. Where nothing of this CA is asked for, the answer is `unauthorized`.
+    /// `good` is a certificate that this CA has on record under the key that the request names, and
+    /// that is not revoked at this moment; a hold counts as revoked, and so does a serial number that
+    /// was given up. `unknown` is a serial number that this key never signed, or a certificate of
+    /// another CA, or of another key of this one, that was asked for along with one of this key. Where
+    /// nothing of this CA is asked for, the answer is `unauthorized`.
     ///
-    /// The first answer after a start has to wait for a key and a certificate of the responder; if
-    /// they cannot be had, the answers are `tryLater` for a minute.
+    /// Each key of the CA has a responder of its own. The first answer after a start has to wait for
+    /// the key and the certificate of the responder; if they cannot be had, the answers of that key
+    /// are `tryLater` for a minute.
     #[must_use]
     pub fn answer_ocsp(&self, request_der: &[u8]) -> OcspAnswer {
         let now = self.clock.now();
@@ -163,29 +171,29 @@ impl Engine {
         OcspAnswer { der, this_update: now, next_update: None, cacheable: false }
     }
 
+    /// The answer to an `OCSPRequest` if it is among those that are kept; [`Self::answer_ocsp`] would
+    /// say the same. It takes microseconds: nothing is signed, and neither the store nor a key is asked.
+    #[must_use]
+    pub fn kept_ocsp_answer(&self, request_der: &[u8]) -> Option<OcspAnswer> {
+        if !self.ocsp.settings.enabled || OCSP_KEPT_REQUEST_BYTES_MAX < request_der.len() {
+            return None;
+        }
+        let request = parse_ocsp_request(request_der).ok()?;
+        // What was kept was found to be of this CA.
+        let (serial, cert_id) = kept_as(&request)?;
+        let now = self.clock.now();
+        locked(&self.ocsp.kept).find(&serial, cert_id, now)
+    }
+
     fn try_answer_ocsp(&self, request_der: &[u8], now: UnixMillis) -> Result<OcspAnswer, Trouble> {
         if !self.ocsp.settings.enabled {
             return Err(Trouble::Refuse(OcspRefusal::Unauthorized));
         }
-        let OcspRequest { certificates, nonce, .. } =
-            parse_ocsp_request(request_der).map_err(|err| {
-                tracing::debug!(error = %err, "OCSP: a request is malformed");
-                Trouble::Refuse(OcspRefusal::MalformedRequest)
-            })?;
-        let own_key =
-            public_key_parts(self.ca.current().issuer().spki_der()).map_err(Trouble::internal)?.key;
-        let own: Vec<bool> = certificates
-            .iter()
-            .map(|it| it.matches(self.ca.current().issuer().name().der(), own_key))
-            .collect();
-        if !own.contains(&true) {
-            return Err(Trouble::Refuse(OcspRefusal::Unauthorized));
-        }
-        // Clients in the manner of RFC 5019 ask for one certificate and have no nonce.
-        let kept_as = match (&certificates[..], nonce) {
-            ([one], None) => one.serial().map(|serial| (serial, one.der())),
-            _ => None,
-        };
+        let request = parse_ocsp_request(request_der).map_err(|err| {
+            tracing::debug!(error = %err, "OCSP: a request is malformed");
+            Trouble::Refuse(OcspRefusal::MalformedRequest)
+        })?;
+        let kept_as = kept_as(&request);
         let mut changes = 0;
         if let Some((serial, cert_id)) = kept_as {
             let kept = locked(&self.ocsp.kept);
@@ -194,8 +202,16 @@ impl Engine {
             }
             changes = kept.changes();
         }
-        let responder = self.responder(now)?;
-        let answer = self.sign_ocsp(&responder, now, (&certificates, &own), nonce)?;
+        let OcspRequest { certificates, nonce, .. } = request;
+        let keys = certificates.iter().map(|it| self.key_of(it)).collect::<Result<Vec<_>, _>>()?;
+        // A responder speaks for the key that has signed its own certificate, and for no other.
+        let Some(key_index) = keys.iter().find_map(|it| *it) else {
+            return Err(Trouble::Refuse(OcspRefusal::Unauthorized));
+        };
+        let own: Vec<bool> = keys.iter().map(|it| *it == Some(key_index)).collect();
+        let responder = self.responder(key_index, now)?;
+        let asked = (&certificates[..], &own[..]);
+        let answer = self.sign_ocsp((&responder, key_index), now, asked, nonce)?;
         if let Some((serial, cert_id)) = kept_as
             && answer.cacheable
         {
@@ -205,10 +221,21 @@ impl Engine {
         Ok(answer)
     }
 
-    /// A new answer by that responder. Of each certificate is said whether it is of this CA.
+    /// Index of the key of this CA that the certificate is said to be signed with.
+    fn key_of(&self, certificate: &CertId<'_>) -> Result<Option<u16>, Trouble> {
+        for ca in self.ca.certificates() {
+            let key = public_key_parts(ca.issuer().spki_der()).map_err(Trouble::internal)?.key;
+            if certificate.matches(ca.issuer().name().der(), key) {
+                return Ok(Some(ca.key_index()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A new answer by the responder of that key. Of each certificate is said whether it is of the key.
     fn sign_ocsp(
         &self,
-        responder: &Responder,
+        (responder, key_index): (&Responder, u16),
         now: UnixMillis,
         (certificates, own): (&[CertId<'_>], &[bool]),
         nonce: Option<&[u8]>,
@@ -217,7 +244,7 @@ impl Engine {
         let mut responses = Vec::with_capacity(certificates.len());
         for (certificate, own) in certificates.iter().zip(own) {
             let serial = certificate.serial().filter(|_| *own);
-            let Known { status, next_update } = self.known(serial, now)?;
+            let Known { status, next_update } = self.known(serial, key_index, now)?;
             // Nobody believes an answer for longer than its responder.
             let next_update = next_update.min(responder.not_after());
             responses.push(SingleResponse {
@@ -248,11 +275,18 @@ impl Engine {
         })
     }
 
-    /// What is true of a serial number now, and until when that is said.
-    fn known(&self, serial: Option<Serial>, now: UnixMillis) -> Result<Known, Trouble> {
+    /// What is true of a serial number of that key now, and until when that is said.
+    fn known(
+        &self,
+        serial: Option<Serial>,
+        key_index: u16,
+        now: UnixMillis,
+    ) -> Result<Known, Trouble> {
         let validity = self.ocsp.settings.validity;
         let status = match serial {
-            Some(serial) => self.store.serial_status(&serial).map_err(Trouble::Store)?,
+            Some(serial) => {
+                self.store.serial_status_of(&serial, key_index).map_err(Trouble::Store)?
+            }
             None => SerialStatus::Unknown,
         };
         let next_update = now.plus(validity).unix_seconds();
@@ -284,6 +318,15 @@ impl Engine {
 impl Trouble {
     fn internal(err: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Internal(Box::new(err))
+    }
+}
+
+/// As what the answer to this request is kept, if it is: clients in the manner of RFC 5019 ask for one
+/// certificate and have no nonce. The octets name the key as well.
+fn kept_as<'a>(request: &OcspRequest<'a>) -> Option<(Serial, &'a [u8])> {
+    match (&request.certificates[..], request.nonce) {
+        ([one], None) => one.serial().map(|serial| (serial, one.der())),
+        _ => None,
     }
 }
 

@@ -9,10 +9,10 @@ use crate::row::{Why, read, read_code, read_revocation};
 use crate::{Store, StoreError};
 
 /// Columns: disposition of the request that has a certificate of this number, its revocation, when
-/// the number was given up.
+/// the number was given up, index of the CA's key.
 const STATUS: &str =
     "SELECT request.disposition, revocation.reason, revocation.ran, revocation.effective,
-            abandoned_serial.at
+            abandoned_serial.at, coalesce(abandoned_serial.ca_key, certificate.ca_key)
      FROM serial
      LEFT JOIN certificate
          ON certificate.request = serial.request AND certificate.serial = serial.serial
@@ -46,12 +46,35 @@ impl Store {
     ///
     /// [`StoreError::CorruptRow`] when what stands there cannot be read.
     pub fn serial_status(&self, serial: &Serial) -> Result<SerialStatus, StoreError> {
+        self.read_serial_status(serial, None)
+    }
+
+    /// [`Self::serial_status`] under the CA's key of that index: a serial number that another key
+    /// signed, or was to sign, is unknown.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::serial_status`].
+    pub fn serial_status_of(
+        &self,
+        serial: &Serial,
+        ca_key: u16,
+    ) -> Result<SerialStatus, StoreError> {
+        self.read_serial_status(serial, Some(ca_key))
+    }
+
+    fn read_serial_status(
+        &self,
+        serial: &Serial,
+        ca_key: Option<u16>,
+    ) -> Result<SerialStatus, StoreError> {
         let action = "reading the status of a serial number";
         self.inner.readers.read(action, |conn| {
             let found = conn
                 .prepare_cached(STATUS)
                 .and_then(|mut it| {
-                    it.query_row([serial.as_be_bytes()], |row| Ok(read_status(row))).optional()
+                    it.query_row([serial.as_be_bytes()], |row| Ok(read_status(row, ca_key)))
+                        .optional()
                 })
                 .during(action)?;
             let Some(status) = found else { return Ok(SerialStatus::Unknown) };
@@ -60,7 +83,11 @@ impl Store {
     }
 }
 
-fn read_status(row: &Row<'_>) -> Result<SerialStatus, Why> {
+fn read_status(row: &Row<'_>, ca_key: Option<u16>) -> Result<SerialStatus, Why> {
+    let of_key = read::<Option<u16>>(row, 5)?;
+    if ca_key.is_some_and(|it| of_key != Some(it)) {
+        return Ok(SerialStatus::Unknown);
+    }
     if let Some(at) = read::<Option<i64>>(row, 4)? {
         return Ok(SerialStatus::Abandoned { at: UnixMillis(at) });
     }

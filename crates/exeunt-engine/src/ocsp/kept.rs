@@ -97,10 +97,10 @@ impl KeptAnswers {
         self.take(serial, |_| true);
     }
 
-    /// Nothing is given again.
-    pub(super) fn clear(&mut self) {
+    /// Nothing is given again. Returns what was kept, for the caller to drop where nobody waits.
+    pub(super) fn clear(&mut self) -> Self {
         let changes = self.changes + 1;
-        *self = Self { changes, ..Self::default() };
+        std::mem::replace(self, Self { changes, ..Self::default() })
     }
 
     fn take(&mut self, serial: &Serial, which: impl Fn(&Kept) -> bool) {
@@ -175,7 +175,7 @@ mod tests {
         assert!(is_kept(&kept, 1));
         check(&kept);
         let before = kept.changes();
-        kept.clear();
+        drop(kept.clear());
         kept.keep(serial(1), ID, &answer(9), before);
         assert!(!is_kept(&kept, 1) && !is_kept(&kept, 2));
         check(&kept);

@@ -1,10 +1,11 @@
-//! Who signs the answers: a responder that the CA names by a certificate (RFC 6960, section
-//! 4.2.2.2).
+//! Who signs the answers: for each key of the CA a responder that the key names by a certificate (RFC
+//! 6960, section 4.2.2.2).
 //!
 //! Its key is never written anywhere. A new key and a new certificate are made at the first question
 //! after a start and whenever the certificate has grown old, so that there is nothing to back up,
 //! to encrypt or to steal from a disk. The certificate goes the way of all certificates.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use exeunt_x509::{
 };
 
 use super::{Trouble, locked};
+use crate::ca::CaCertificate;
 use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::journey::{Outcome, Own, Submitted};
@@ -49,9 +51,13 @@ pub(super) struct Responder {
     renew: UnixMillis,
 }
 
-/// The one that answers now, and the making of the next.
+/// The responders of the CA's keys, by the key's index. There are no more than keys.
 #[derive(Debug, Default)]
-pub(super) struct Responders {
+pub(super) struct Responders(Mutex<BTreeMap<u16, Arc<OfKey>>>);
+
+/// The responder of one key that answers now, and the making of the next.
+#[derive(Debug, Default)]
+struct OfKey {
     current: Mutex<Option<Arc<Responder>>>,
     /// Held while one is made. Inside: when the last attempt failed.
     making: Mutex<Option<UnixMillis>>,
@@ -107,22 +113,37 @@ impl Responder {
 }
 
 impl Responders {
+    /// That of a key. Making one holds up those who ask for the same key, and nobody else.
+    fn of_key(&self, key_index: u16) -> Arc<OfKey> {
+        Arc::clone(locked(&self.0).entry(key_index).or_default())
+    }
+
+    /// The certificate with that serial number was revoked, or so: if it is a responder's, that one
+    /// does not answer any more.
+    pub(super) fn dismiss(&self, serial: &Serial) -> bool {
+        locked(&self.0).values().any(|it| it.dismiss(serial))
+    }
+}
+
+impl OfKey {
     fn current(&self) -> Option<Arc<Responder>> {
         locked(&self.current).clone()
     }
 
-    /// The certificate with that serial number was revoked, or so: if it is the responder's, it does
-    /// not answer any more.
-    pub(super) fn dismiss(&self, serial: &Serial) -> bool {
+    fn dismiss(&self, serial: &Serial) -> bool {
         locked(&self.current).take_if(|it| it.serial == *serial).is_some()
     }
 }
 
 impl Engine {
-    /// Who answers now. One caller makes the next one while the others still use the old one, or
-    /// wait if there is none.
-    pub(super) fn responder(&self, now: UnixMillis) -> Result<Arc<Responder>, Trouble> {
-        let responders = &self.ocsp.responders;
+    /// Who answers now for that key. One caller makes the next one while the others still use the old
+    /// one, or wait if there is none.
+    pub(super) fn responder(
+        &self,
+        key_index: u16,
+        now: UnixMillis,
+    ) -> Result<Arc<Responder>, Trouble> {
+        let responders = self.ocsp.responders.of_key(key_index);
         let old = match responders.current() {
             Some(current) if current.is_fresh(now) => return Ok(current),
             current => current.filter(|it| it.is_valid(now)),
@@ -143,7 +164,7 @@ impl Engine {
         }
         // Noted first: also a panic is a failure.
         *failed = Some(now);
-        match self.make_responder(now) {
+        match self.make_responder(key_index, now) {
             Ok(responder) => {
                 let made = Arc::new(responder);
                 *locked(&responders.current) = Some(Arc::clone(&made));
@@ -159,15 +180,16 @@ impl Engine {
         }
     }
 
-    /// A new key and its certificate, on record when this returns.
-    fn make_responder(&self, now: UnixMillis) -> Result<Responder, ResponderError> {
+    /// A new key and its certificate, on record when this returns. The CA's key of that index signs it
+    /// (RFC 6960, section 4.2.2.2), in the name of the newest certificate with that key.
+    fn make_responder(&self, key_index: u16, now: UnixMillis) -> Result<Responder, ResponderError> {
         // It would have to end with it, too early for any answer.
-        if self.ca.current().issuer().not_after() <= now.unix_seconds() {
-            return Err(ResponderError::CaEnds);
-        }
-        let key = self.responder_key().map_err(|source| ResponderError::Key { source })?;
-        let subject = responder_name(self.ca.current().issuer().name())
-            .map_err(|source| ResponderError::Name { source })?;
+        let owner = self.ca.owner(key_index);
+        let owner = owner.filter(|it| now.unix_seconds() < it.issuer().not_after());
+        let ca = owner.ok_or(ResponderError::CaEnds)?;
+        let key = responder_key(ca).map_err(|source| ResponderError::Key { source })?;
+        let subject =
+            responder_name(ca.issuer().name()).map_err(|source| ResponderError::Name { source })?;
         let request = own_request(&key, &subject)?;
         let plan = Plan {
             template: OCSP_TEMPLATE.to_owned(),
@@ -187,7 +209,7 @@ impl Engine {
             plan,
             extensions: vec![no_check],
             flags: RequestFlags::default(),
-            ca: Arc::clone(self.ca.current()),
+            ca: Arc::clone(ca),
         };
         let Submitted { outcome, .. } =
             self.issue_own(own, caller).map_err(|source| ResponderError::Issue { source })?;
@@ -201,25 +223,23 @@ impl Engine {
         };
         let third = not_after.0.saturating_sub(now.0) / 3;
         // One that ends with the CA's own certificate could only be replaced by a shorter one.
-        let ends_with_ca = self.ca.current().issuer().not_after() <= not_after.unix_seconds();
+        let ends_with_ca = ca.issuer().not_after() <= not_after.unix_seconds();
         let renew = if ends_with_ca { not_after } else { UnixMillis(not_after.0 - third) };
         let key_hash = key_identifier(key.public_key_der()).map_err(|source| {
             let source = BuildError::PublicKey { source: source.into() };
             ResponderError::Request { source }
         })?;
-        tracing::info!(%serial, "OCSP: a new responder answers");
+        tracing::info!(%serial, key = key_index, "OCSP: a new responder answers");
         Ok(Responder { key, key_hash, certificate, serial, not_before, not_after, renew })
     }
+}
 
-    /// Of the CA's kind, because who verifies the CA's signatures verifies these, too.
-    fn responder_key(&self) -> Result<SoftwareKey, KeyError> {
-        match self.ca.current().issuer().key() {
-            KeyAlgorithm::Rsa { .. } => {
-                SoftwareKey::generate(KeyAlgorithm::Rsa { bits: RSA_BITS })?
-                    .with_scheme(self.ca.current().key().scheme())
-            }
-            other => SoftwareKey::generate(other),
-        }
+/// Of the CA's kind, because who verifies the CA's signatures verifies these, too.
+fn responder_key(ca: &CaCertificate) -> Result<SoftwareKey, KeyError> {
+    match ca.issuer().key() {
+        KeyAlgorithm::Rsa { .. } => SoftwareKey::generate(KeyAlgorithm::Rsa { bits: RSA_BITS })?
+            .with_scheme(ca.key().scheme()),
+        other => SoftwareKey::generate(other),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Answers by OCSP under foreign eyes: `openssl ocsp` asks, and judges what it is told.
 
+mod keys;
+
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

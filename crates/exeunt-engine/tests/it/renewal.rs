@@ -29,7 +29,7 @@ fn renewed(house: &House, key: &TestKey, index: u16, key_index: u16) -> Vec<u8> 
 }
 
 /// A house that had its key renewed, then its certificate.
-fn house_with(keys: &[Option<TestKey>]) -> House {
+pub fn house_with(keys: &[Option<TestKey>]) -> House {
     let mut house = House::new();
     let (mut key, mut key_index) = (house.key.clone(), 0);
     for (index, new) in (1..).zip(keys) {
@@ -42,7 +42,7 @@ fn house_with(keys: &[Option<TestKey>]) -> House {
     house
 }
 
-fn new_key() -> TestKey {
+pub fn new_key() -> TestKey {
     TestKey::new(KeyAlgorithm::EcdsaP256)
 }
 
