@@ -3,10 +3,12 @@
 //! The tokens are `SoftHSM`'s. It learns from a variable of the environment where they are, which
 //! each command of these tests gets.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use exeunt_e2e::ca::{Ca, Served, text, wait_for};
@@ -14,6 +16,7 @@ use exeunt_e2e::wire::Connection;
 use exeunt_testkit::{foreign, tools};
 use exeunt_types::KeyAlgorithm;
 use exeunt_x509::{decode_pem_or_der, encode_pem};
+use serde_json::Value;
 
 use super::issuing::request;
 
@@ -255,8 +258,12 @@ fn a_key_in_a_token_signs_certificates_lists_and_answers_that_strangers_verify()
 fn assert_pss(ca: &Ca) {
     let host = fs::read_to_string(ca.scratch().join("host.pem")).unwrap();
     let crl = encode_pem("X509 CRL", &fs::read(ca.scratch().join("after.crl")).unwrap());
+    let root = ca.certificate();
+    foreign::certtool_verify(&host, &root).unwrap();
+    let linted = [("root", root.as_str()), ("host", &host), ("list", &crl)];
+    foreign::pkilint_many(linted).unwrap();
     let shown = [
-        foreign::openssl_text(&ca.certificate()),
+        foreign::openssl_text(&root),
         foreign::openssl_text(&host),
         foreign::openssl_crl_text(&crl),
     ];
@@ -335,6 +342,8 @@ fn an_init_that_the_token_does_not_allow_says_why_and_leaves_nothing() {
 #[test]
 fn a_key_that_is_in_the_token_is_taken_by_order_only() {
     let bed = Bed::new();
+    bed.made(&["--key-label", "other"]);
+    fs::remove_dir_all(bed.ca.home()).unwrap();
     bed.made(&["--key-label", "root", "--key-type", "ecdsa-p384"]);
     let spki = public_key(&bed.ca.certificate());
     fs::remove_dir_all(bed.ca.home()).unwrap();
@@ -355,6 +364,24 @@ fn a_key_that_is_in_the_token_is_taken_by_order_only() {
     let config = fs::read_to_string(bed.ca.home().join("exeunt.toml")).unwrap();
     assert!(config.contains("# In a PKCS #11 token"), "{config}");
     assert!(config.contains("key_label = \"root\"\n"), "{config}");
+
+    // A configuration that names another key, or none that there is, is found out before a start.
+    let refused = |from: &str, to: &str| {
+        bed.ca.configure(from, to);
+        let said = text(&bed.run(&["config", "check"]).stderr);
+        let code = said.split_inclusive("]: ").next().unwrap();
+        let at_start = text(&bed.run(&["serve", "--listen", "127.0.0.1:0"]).stderr);
+        assert!(at_start.starts_with(code), "{at_start}");
+        said
+    };
+    let other = refused("key_label = \"root\"", "key_label = \"other\"");
+    assert!(other.contains("error[ca-key-mismatch]"), "{other}");
+    let none = refused("key_label = \"other\"", "key_label = \"third\"");
+    assert!(
+        none.contains("error[token-key-missing]: there is no private key labelled \"third\""),
+        "{none}"
+    );
+    assert!(none.contains("hint: which keys there are: pkcs11-tool"), "{none}");
 }
 
 fn public_key(certificate: &str) -> String {
@@ -404,6 +431,89 @@ fn a_token_that_goes_and_comes_back_costs_the_requests_of_the_time_between_and_n
     ca.ok(&["crl", "publish"]);
     let failed = ca.ok(&["request", "show", "3", "--json"]);
     assert!(failed.contains("the CA's key did not sign"), "{failed}");
+    server.stop();
+}
+
+/// What was answered to a client that goes on asking.
+#[derive(Default)]
+struct Answers {
+    issued: BTreeSet<String>,
+    refused: usize,
+}
+
+#[test]
+fn under_load_every_answer_of_a_ca_whose_token_goes_and_comes_back_is_on_record() {
+    let bed = Bed::new();
+    bed.made(&[]);
+    let ca = &bed.ca;
+    let server = bed.serve();
+    let file = request(ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
+    let pem = fs::read(file).unwrap();
+    let der = decode_pem_or_der(&pem, &["CERTIFICATE REQUEST"]).unwrap();
+    let (address, token) = (server.address(), ca.token());
+    let stop = AtomicBool::new(false);
+    // How many were issued and refused so far.
+    let counts = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let await_more = |which: usize| {
+        let before = counts[which].load(Ordering::SeqCst);
+        wait_for("more answers", || {
+            (before + 10 < counts[which].load(Ordering::SeqCst)).then_some(())
+        });
+    };
+    let client = || {
+        let mut answers = Answers::default();
+        let mut connection = Connection::open(address, &token).unwrap();
+        while !stop.load(Ordering::SeqCst) {
+            let answer = connection.submit(&der).unwrap();
+            let body: Value = serde_json::from_slice(&answer.body).unwrap();
+            let which = usize::from(answer.status == 503);
+            if which == 0 {
+                let serial = body["serial"].as_str().unwrap_or_else(|| panic!("{body}"));
+                assert!(answers.issued.insert(serial.to_owned()), "{serial} twice");
+            } else {
+                assert_eq!(body["code"], "issue-sign", "{body}");
+                answers.refused += 1;
+            }
+            counts[which].fetch_add(1, Ordering::SeqCst);
+            // The list of all that happened has to be short enough to be read at once.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        answers
+    };
+    let answers = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..2).map(|_| scope.spawn(client)).collect();
+        await_more(0);
+        bed.pull_out();
+        await_more(1);
+        bed.plug_in();
+        await_more(0);
+        stop.store(true, Ordering::SeqCst);
+        let done = clients.into_iter().map(|it| it.join().unwrap());
+        done.fold(Answers::default(), |mut all, mut it| {
+            all.issued.append(&mut it.issued);
+            all.refused += it.refused;
+            all
+        })
+    });
+
+    let listed = |what: &str, rows: &str| -> Vec<Value> {
+        let text = ca.ok(&[what, "list", "--limit", "1000", "--json"]);
+        let list: Value = serde_json::from_str(&text).unwrap();
+        list[rows].as_array().unwrap_or_else(|| panic!("{text}")).clone()
+    };
+    let certificates = listed("cert", "certificates");
+    let known: BTreeSet<String> =
+        certificates.iter().map(|it| it["serial"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(known, answers.issued);
+    let requests = listed("request", "requests");
+    assert!(requests.len() < 1000, "too many to be seen at once");
+    let failed = requests.iter().filter(|it| it["disposition"] == "failed").count();
+    assert_eq!((failed, requests.len()), (answers.refused, answers.issued.len() + answers.refused));
+    // A serial number that was given up while the token was away counts as revoked.
+    ca.ok(&["crl", "publish"]);
+    let crl = encode_pem("X509 CRL", &get(&server, "/crl/ca.crl"));
+    let listed = foreign::openssl_crl_text(&crl).matches("Serial Number:").count();
+    assert_eq!(listed, answers.refused);
     server.stop();
 }
 
