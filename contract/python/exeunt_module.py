@@ -117,7 +117,8 @@ class ExitEvent(enum.IntFlag):
     CRL_PUBLICATION_FAILED = 0x100000
     DELIVERY_PARKED = 0x200000
     HEARTBEAT = 0x400000
-    ALL = 0x7F02FF
+    RESTORED = 0x800000
+    ALL = 0xFF02FF
 
 
 _WORDS: Dict[int, str] = {
@@ -137,6 +138,7 @@ _WORDS: Dict[int, str] = {
     0x100000: "crl-publication-failed",
     0x200000: "delivery-parked",
     0x400000: "heartbeat",
+    0x800000: "restored",
 }
 
 

@@ -12,6 +12,7 @@
 #define EXITEVENT_CRLPUBLICATIONFAILED 0x00100000 /* a revocation list could not be published */
 #define EXITEVENT_DELIVERYPARKED 0x00200000       /* an event was parked for an operator */
 #define EXITEVENT_HEARTBEAT 0x00400000            /* nothing has happened, and the CA lives */
+#define EXITEVENT_RESTORED 0x00800000             /* the CA was restored from a backup */
 
 /*
  * Property of ICertManageModule::GetProperty that tells an operator which settings there are: a VT_BSTR

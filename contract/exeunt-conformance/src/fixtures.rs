@@ -27,7 +27,7 @@ const SERIAL: &str = "4a1f2b3c4d5e6f708192a3b4c5d6e7f8";
 /// An event for each bit of [`bit::WORDS`], in the order in which they happened. The place in the log is
 /// the place in the list, from 1 on.
 pub(crate) fn every_event() -> Vec<Event> {
-    const ORDER: [u32; 16] = [
+    const ORDER: [u32; 17] = [
         bit::STARTUP,
         bit::REQUEST_FAILED,
         bit::CERT_DENIED,
@@ -43,6 +43,7 @@ pub(crate) fn every_event() -> Vec<Event> {
         bit::CERT_EXPIRING,
         bit::CA_CERT_ISSUED,
         bit::HEARTBEAT,
+        bit::RESTORED,
         bit::SHUTDOWN,
     ];
     ORDER.iter().zip(1..).map(|(bit, seq)| event(*bit, seq)).collect()
@@ -343,6 +344,9 @@ fn detail(bit: u32) -> Properties {
         ]
         .into_iter()
         .collect(),
+        bit::RESTORED => [("Taken", text("2026-11-20T23:00:00Z")), ("LastEvent", text("15"))]
+            .into_iter()
+            .collect(),
         _ => Properties::default(),
     }
 }

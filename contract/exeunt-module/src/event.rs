@@ -49,6 +49,9 @@ pub mod exit_event {
     pub const DELIVERY_PARKED: u32 = 0x0020_0000;
     /// Exeunt's own: nothing has happened for a while, and the CA lives.
     pub const HEARTBEAT: u32 = 0x0040_0000;
+    /// Exeunt's own: the CA was restored from a backup; [`Event::detail`](super::Event::detail) says of
+    /// when it was, and which was its last event. Those between that one and this one are lost.
+    pub const RESTORED: u32 = 0x0080_0000;
     /// Every event that this version knows.
     pub const ALL: u32 = CERT_ISSUED
         | CERT_PENDING
@@ -65,10 +68,11 @@ pub mod exit_event {
         | CA_CERT_ISSUED
         | CRL_PUBLICATION_FAILED
         | DELIVERY_PARKED
-        | HEARTBEAT;
+        | HEARTBEAT
+        | RESTORED;
 
     /// Every event that this version knows, with its word in configurations, expressions and logs.
-    pub const WORDS: [(u32, &str); 16] = [
+    pub const WORDS: [(u32, &str); 17] = [
         (CERT_ISSUED, "issued"),
         (CERT_PENDING, "pending"),
         (CERT_DENIED, "denied"),
@@ -85,6 +89,7 @@ pub mod exit_event {
         (CRL_PUBLICATION_FAILED, "crl-publication-failed"),
         (DELIVERY_PARKED, "delivery-parked"),
         (HEARTBEAT, "heartbeat"),
+        (RESTORED, "restored"),
     ];
 
     /// The word of an event; "unknown" where this version knows none.

@@ -41,6 +41,8 @@ impl EventKind {
     pub const DELIVERY_PARKED: Self = Self(0x0020_0000);
     /// Exeunt's own: the server is alive.
     pub const HEARTBEAT: Self = Self(0x0040_0000);
+    /// Exeunt's own: the store was restored from a copy; events before this one may be lost.
+    pub const RESTORED: Self = Self(0x0080_0000);
 
     /// All kinds that this version knows, by bit.
     pub const ALL: &[Self] = &[
@@ -60,6 +62,7 @@ impl EventKind {
         Self::CRL_PUBLICATION_FAILED,
         Self::DELIVERY_PARKED,
         Self::HEARTBEAT,
+        Self::RESTORED,
     ];
 
     /// The kind with that bit. Unknown bits are kept: the row may come from a newer version.
@@ -110,6 +113,7 @@ impl EventKind {
             Self::CRL_PUBLICATION_FAILED => "crl-publication-failed",
             Self::DELIVERY_PARKED => "delivery-parked",
             Self::HEARTBEAT => "heartbeat",
+            Self::RESTORED => "restored",
             _ => "unknown",
         }
     }
@@ -173,6 +177,7 @@ mod tests {
             ("crl-publication-failed", 0x10_0000),
             ("delivery-parked", 0x20_0000),
             ("heartbeat", 0x40_0000),
+            ("restored", 0x80_0000),
         ];
         for (word, bit) in own {
             assert_eq!(EventKind::from_word(word).map(EventKind::bit), Some(bit), "{word}");

@@ -45,6 +45,8 @@ longs! {
     EXITEVENT_DELIVERYPARKED = 0x0020_0000;
     /// Exeunt's own: nothing has happened for a while, and the CA lives.
     EXITEVENT_HEARTBEAT = 0x0040_0000;
+    /// Exeunt's own: the CA was restored from a backup, and events before this one may be lost.
+    EXITEVENT_RESTORED = 0x0080_0000;
 
     /// An integer; comes as `VT_I4`.
     PROPTYPE_LONG = 0x1;

@@ -7,7 +7,7 @@ import time
 
 
 class Module:
-    mask = 0x7F02FF
+    mask = 0xFF02FF
     knows = {"colour": "string"}
 
     def __init__(self):
