@@ -29,4 +29,13 @@ fuzz_target!(|data: &[u8]| {
         assert!(!name.is_empty());
         assert!(!name.contains(char::is_control) && !value.contains(char::is_control));
     }
+    // What is asked for in the end is the request with what was added, no type twice.
+    let (spki, subject) = (request.spki_der().to_vec(), request.subject().clone());
+    if let Ok(asked) = submitted.into_requested() {
+        assert_eq!((asked.spki_der(), asked.subject()), (&spki[..], &subject));
+        let extensions = asked.extensions();
+        for (place, it) in extensions.iter().enumerate() {
+            assert!(extensions[..place].iter().all(|other| other.oid != it.oid));
+        }
+    }
 });
