@@ -1,5 +1,6 @@
 //! The command line: what can be typed. What it does stands in `command`.
 
+mod ca;
 mod cert;
 mod crl;
 mod exit;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use ca::{Ca, RenewCa};
 pub use cert::{Cert, Revoke, Unrevoke, WhichCertificate};
 pub use crl::{Crl, Publish, Show as ShowCrl};
 pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
@@ -111,6 +113,16 @@ pub enum Command {
   exeunt cert revoke 5c0ffee1 --reason key-compromise --home ca"
     )]
     Cert(Cert),
+
+    /// Look at the CA's own certificates, and renew them
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  exeunt ca show --home ca
+  exeunt ca renew --home ca
+  exeunt ca install signed.pem --home sub"
+    )]
+    Ca(Ca),
 
     /// Make revocation lists and look at them
     #[command(
@@ -405,7 +417,7 @@ mod tests {
     #[test]
     fn every_command_below_another_shows_examples() {
         let cli = Cli::command();
-        for group in ["exit", "request", "cert", "crl"] {
+        for group in ["exit", "request", "cert", "ca", "crl"] {
             for command in cli.find_subcommand(group).unwrap().get_subcommands() {
                 check_example(command);
                 command.get_subcommands().for_each(check_example);

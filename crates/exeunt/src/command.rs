@@ -1,5 +1,6 @@
 //! What each command does.
 
+pub mod ca;
 pub mod cert;
 pub mod config;
 pub mod crl;
@@ -36,6 +37,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Submit(options) => submit::run(&options),
         Command::Request(options) => request::run(options),
         Command::Cert(options) => cert::run(options),
+        Command::Ca(command) => ca::run(command),
         Command::Crl(options) => crl::run(options),
         Command::Exit(options) => exit::run(*options),
         Command::Reload(options) => reload::run(&options),

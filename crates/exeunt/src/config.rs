@@ -25,7 +25,7 @@ pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
 use file::File;
 pub use file::KeyTable;
 pub use key::{KeyConfig, PassphraseSource, SchemeConfig};
-pub use renewal::RenewalConfig;
+pub use renewal::{RENEWAL_COUNT_MAX, RenewalConfig};
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;

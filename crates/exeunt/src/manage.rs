@@ -29,8 +29,9 @@ use crate::config::{Config, ExitConfig};
 use crate::failure::chain;
 use crate::home::Home;
 use crate::launch::Launcher;
+pub use edit::add_renewal;
 pub use error::ManageError;
-use file::ConfigFile;
+pub use file::ConfigFile;
 use start::{Made, START_WAIT_MAX};
 
 /// The dispatcher while the server runs; nothing once it has stopped.

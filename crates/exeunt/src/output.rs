@@ -36,6 +36,12 @@ pub fn line(text: &str) -> Result<(), Failure> {
     write_stdout(format!("{text}\n").as_bytes())
 }
 
+/// Says on standard error what the reader should know although the command goes on.
+pub fn warn(text: &str) {
+    // There is nowhere to say that this could not be said.
+    let _ = writeln!(std::io::stderr().lock(), "exeunt: warning: {}", plain(text));
+}
+
 /// Writes a value as indented JSON.
 ///
 /// # Errors

@@ -18,6 +18,9 @@ pub enum EditError {
     /// It is TOML in a form that is not edited.
     #[error("the modules in exeunt.toml are not written as [[exit]] tables")]
     Form,
+    /// The same of the CA's certificates.
+    #[error("the renewals in exeunt.toml are not written as [[renewal]] tables")]
+    Renewals,
     /// There is no table with that name.
     #[error("exeunt.toml has no [[exit]] with the name {0:?}")]
     Missing(String),
@@ -95,6 +98,30 @@ pub fn add(text: &str, new: &NewExit) -> Result<String, EditError> {
         table.insert("settings", Item::Table(of_module));
     }
     exits.push(table);
+    Ok(document.to_string())
+}
+
+/// The text with another certificate of the CA, and what is said of its key if that is a new one.
+pub fn add_renewal(
+    text: &str,
+    certificate: &str,
+    key: &[(&'static str, String)],
+) -> Result<String, EditError> {
+    let mut document = parse(text)?;
+    let renewals =
+        document.entry("renewal").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let renewals = renewals.as_array_of_tables_mut().ok_or(EditError::Renewals)?;
+    let mut table = Table::new();
+    table.decor_mut().set_prefix("\n");
+    table.insert("certificate", Item::Value(certificate.into()));
+    if !key.is_empty() {
+        let mut of_key = Table::new();
+        for (name, value) in key {
+            of_key.insert(name, Item::Value(value.into()));
+        }
+        table.insert("key", Item::Table(of_key));
+    }
+    renewals.push(table);
     Ok(document.to_string())
 }
 
