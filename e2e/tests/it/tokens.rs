@@ -434,6 +434,29 @@ fn a_token_that_goes_and_comes_back_costs_the_requests_of_the_time_between_and_n
     server.stop();
 }
 
+#[test]
+fn ocsp_without_a_responder_says_try_later_while_the_token_is_away() {
+    let bed = Bed::new();
+    bed.made(&["--key-type", "ecdsa-p384"]);
+    let ca = &bed.ca;
+    let server = bed.serve();
+    let file = request(ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
+    let certificate = ca.scratch().join("host.pem");
+    let certificate = certificate.to_str().unwrap();
+    ca.ok(&["submit", &file, "--out", certificate]);
+    // Its certificate is made when the first one asks.
+    bed.pull_out();
+    let answer = openssl_ocsp(ca, &server, certificate);
+    assert!(answer.contains("trylater"), "{answer}");
+    server.stop();
+    // The next one is tried for a minute later, or at the next start.
+    bed.plug_in();
+    let server = bed.serve();
+    let answer = openssl_ocsp(ca, &server, certificate);
+    assert!(answer.contains("Response verify OK") && answer.contains(": good"), "{answer}");
+    server.stop();
+}
+
 /// What was answered to a client that goes on asking.
 #[derive(Default)]
 struct Answers {
