@@ -89,6 +89,17 @@ pub struct OcspAnswer {
     /// Whether others who ask the same may be given it until then: it repeats no nonce and knows the
     /// certificates.
     pub cacheable: bool,
+    /// SHA-256 of [`Self::der`], made once for all who are given it.
+    pub sha256: [u8; 32],
+}
+
+impl OcspAnswer {
+    /// A refusal at that moment, DER.
+    #[must_use]
+    pub fn refusal(der: &[u8], at: UnixMillis) -> Self {
+        let sha256 = exeunt_keys::sha256(der);
+        Self { der: der.to_vec(), this_update: at, next_update: None, cacheable: false, sha256 }
+    }
 }
 
 /// What the engine keeps for OCSP.
@@ -167,8 +178,7 @@ impl Engine {
                 OcspRefusal::InternalError
             }
         };
-        let der = refuse_ocsp(refusal).to_vec();
-        OcspAnswer { der, this_update: now, next_update: None, cacheable: false }
+        OcspAnswer::refusal(&refuse_ocsp(refusal), now)
     }
 
     /// The answer to an `OCSPRequest` if it is among those that are kept; [`Self::answer_ocsp`] would
@@ -267,11 +277,13 @@ impl Engine {
             assemble_ocsp_response(&data, key.scheme(), &signature, &[responder.certificate()]);
         let next_update = responses.iter().filter_map(|it| it.next_update).min();
         let knows_all = responses.iter().all(|it| it.status != CertStatus::Unknown);
+        let sha256 = exeunt_keys::sha256(&der);
         Ok(OcspAnswer {
             der,
             this_update: UnixMillis::from_unix_seconds(this_update),
             next_update: next_update.map(UnixMillis::from_unix_seconds),
             cacheable: nonce.is_none() && knows_all,
+            sha256,
         })
     }
 

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, Engine as _};
@@ -61,12 +60,15 @@ pub(crate) async fn get(
 }
 
 async fn ask(edge: &Arc<Edge>, request: Vec<u8>) -> Result<OcspAnswer, Fault> {
+    // Here and at once: it is in memory, and handing it to another thread and back would cost four
+    // times as much as the answer. That the room is full is nothing to it.
+    if let Some(answer) = edge.engine.kept_ocsp_answer(&request) {
+        return Ok(answer);
+    }
     let Some(in_flight) = edge.rooms.ocsp_queue.try_enter() else {
         // Not louder: whoever can fill the room could fill the log as well.
         tracing::debug!(code = "server-busy", "as many OCSP requests as it takes are in flight");
-        let this_update = (edge.now)();
-        let der = TRY_LATER.to_vec();
-        return Ok(OcspAnswer { der, this_update, next_update: None, cacheable: false });
+        return Ok(OcspAnswer::refusal(&TRY_LATER, (edge.now)()));
     };
     let permit = edge.rooms.ocsp.enter().await?;
     with_permit(edge, (in_flight, permit), move |edge| edge.engine.answer_ocsp(&request)).await
@@ -83,11 +85,11 @@ fn decoded(encoded: &str) -> Option<Vec<u8>> {
 
 /// How long others may keep the answer, if they may.
 fn tags(answer: &OcspAnswer, now: UnixMillis) -> Option<Tags> {
-    let OcspAnswer { der, this_update, next_update, cacheable } = answer;
+    let OcspAnswer { sha256, this_update, next_update, cacheable, .. } = answer;
     let next_update = next_update.filter(|_| *cacheable)?;
     let cache_s = next_update.0.saturating_sub(now.0).div_euclid(1000);
     (0 < cache_s).then(|| Tags {
-        tag: tag(digest(&SHA256, der).as_ref()),
+        tag: tag(sha256),
         modified: Some(moment(*this_update)),
         expires: Some(moment(next_update)),
         cache_s,
@@ -149,6 +151,7 @@ mod tests {
                 this_update: UnixMillis(1_000_000),
                 next_update: next_update.map(UnixMillis),
                 cacheable,
+                sha256: [0; 32],
             };
             let found = tags(&answer, UnixMillis(1_100_500)).map(|it| it.cache_s);
             assert_eq!(found, expected, "{next_update:?}, {cacheable}");

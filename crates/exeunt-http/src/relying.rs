@@ -167,6 +167,8 @@ impl Tags {
     }
 
     fn put(&self, headers: &mut HeaderMap) {
+        // These, the media type, and what the library adds.
+        headers.reserve(8);
         let mut text = |name: HeaderName, text: String| {
             let value = HeaderValue::try_from(text).expect("BUG: dates and numbers are plain");
             headers.insert(name, value);

@@ -1,7 +1,6 @@
 //! Look-ups: rows of the store as the API's types, converted by hand.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 use exeunt_api::{
     CertificateDetail, CertificatePage, CertificateSummary, CrlPage, CrlSummary, Disposition,
@@ -204,10 +203,10 @@ fn officer_extension(it: &exeunt_types::OfficerExtension) -> OfficerExtension {
 
 /// Octets as lower-case hexadecimal digits.
 pub(crate) fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut hex, it| {
-        write!(hex, "{it:02x}").expect("BUG: writing to a String cannot fail");
-        hex
-    })
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digits = |it: &u8| [DIGITS[usize::from(it >> 4)], DIGITS[usize::from(it & 15)]];
+    octets.iter().flat_map(digits).collect()
 }
 
 /// An HRESULT as text.

@@ -131,6 +131,7 @@ mod tests {
             this_update: UnixMillis(1000),
             next_update: Some(UnixMillis(5000)),
             cacheable: true,
+            sha256: [7; 32],
         }
     }
 
