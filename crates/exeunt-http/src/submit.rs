@@ -259,6 +259,13 @@ fn log(err: &SubmitError) {
     let (code, request) = (err.code(), err.request().map(|it| it.0));
     match err.blame() {
         Blame::Requester => tracing::debug!(code, request, "submission refused: {chain}"),
-        Blame::Operator | Blame::Us => tracing::error!(code, request, "submission failed: {chain}"),
+        Blame::Operator | Blame::Us => {
+            // The client is told one code, whatever is wrong with the key.
+            let cause = match err {
+                SubmitError::Sign { source, .. } => Some(source.code()),
+                _ => None,
+            };
+            tracing::error!(code, cause, request, "submission failed: {chain}");
+        }
     }
 }

@@ -419,6 +419,7 @@ fn a_token_that_goes_and_comes_back_costs_the_requests_of_the_time_between_and_n
     assert!(answer.contains("Response verify OK") && answer.contains(": good"), "{answer}");
     let log = fs::read_to_string(ca.log()).unwrap();
     assert!(log.contains("is missing or does not answer: there is no token labelled"), "{log}");
+    assert!(log.contains("\"cause\":\"sign-token-missing\""), "{log}");
     assert!(!log.contains(PIN) && !log.contains("cryptoki"), "{log}");
 
     bed.plug_in();
