@@ -14,7 +14,7 @@ use exeunt_host::{HostLimits, ModuleCommand};
 use exeunt_keys::{KeyError, Passphrase, SoftwareKey, random_bytes};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
 use exeunt_store::Store;
-use exeunt_types::{EventSeq, ExitName, StartAt, UnixMillis};
+use exeunt_types::{EventSeq, ExitName, Serial, StartAt, UnixMillis};
 use exeunt_x509::{KeyUsage, parse_certificate};
 
 use crate::ca::Ca;
@@ -85,22 +85,24 @@ impl Inside {
             .expect("a dispatcher")
     }
 
-    /// Issues for so many of the requests at once.
+    /// Issues for so many of the requests at once; the serial numbers of the certificates.
     ///
     /// # Panics
     ///
     /// When one of them gets no certificate.
-    pub fn issue_at_once(&self, requests: &[Vec<u8>], first: usize, count: usize) {
+    pub fn issue_at_once(&self, requests: &[Vec<u8>], first: usize, count: usize) -> Vec<Serial> {
         let submission = |place: usize| Submission {
             request: requests[(first + place) % requests.len()].clone(),
             attributes: Vec::new(),
             template: None,
             caller: Caller { name: "bench".to_owned(), door: Door::Local },
         };
-        for result in self.engine.submit_all((0..count).map(submission).collect()) {
-            let outcome = result.expect("a decision").outcome;
-            assert!(matches!(outcome, Outcome::Issued { .. }));
-        }
+        let results = self.engine.submit_all((0..count).map(submission).collect());
+        let serial = |outcome| match outcome {
+            Outcome::Issued { serial, .. } => serial,
+            other => panic!("no certificate but {other:?}"),
+        };
+        results.into_iter().map(|it| serial(it.expect("a decision").outcome)).collect()
     }
 
     /// Issues `count` certificates or a few more with 64 in flight; how long that took.

@@ -29,6 +29,28 @@ enum Goal {
     Left(Rc<Cell<usize>>),
 }
 
+impl Goal {
+    /// The moment at which another one is sent, if one is.
+    fn another(&self) -> Option<Instant> {
+        let now = Instant::now();
+        match self {
+            Self::Between(_, end) => (now < *end).then_some(now),
+            Self::Left(left) => {
+                left.set(left.get().checked_sub(1)?);
+                Some(now)
+            }
+        }
+    }
+
+    /// Whether what was sent and answered then is one of those that are counted.
+    fn counts(&self, sent: Instant, answered: Instant) -> bool {
+        match self {
+            Self::Between(start, end) => *start <= sent && answered <= *end,
+            Self::Left(_) => false,
+        }
+    }
+}
+
 /// Submits from `clients` connections at once, and counts what ends after the warm-up.
 ///
 /// # Errors
@@ -86,21 +108,104 @@ fn submit(
     })
 }
 
+/// Sends these messages from `clients` connections at once, each of them once; how long that took.
+///
+/// # Errors
+///
+/// The first connection that fails, or the first answer that is not 200 with `least` octets or more.
+pub fn ask_each(
+    address: SocketAddr,
+    messages: &Rc<Vec<Vec<u8>>>,
+    clients: usize,
+    least: usize,
+) -> io::Result<Duration> {
+    let begun = Instant::now();
+    let goal = Goal::Left(Rc::new(Cell::new(messages.len())));
+    ask(address, messages, clients, least, &goal)?;
+    Ok(begun.elapsed())
+}
+
+/// Sends these messages in turn from `clients` connections at once; how many were answered in `time`
+/// after the warm-up.
+///
+/// # Errors
+///
+/// As [`ask_each`].
+pub fn ask_for(
+    address: SocketAddr,
+    messages: &Rc<Vec<Vec<u8>>>,
+    clients: usize,
+    least: usize,
+    (warm_up, time): (Duration, Duration),
+) -> io::Result<usize> {
+    let start = Instant::now() + warm_up;
+    ask(address, messages, clients, least, &Goal::Between(start, start + time))
+}
+
+fn ask(
+    address: SocketAddr,
+    messages: &Rc<Vec<Vec<u8>>>,
+    clients: usize,
+    least: usize,
+    goal: &Goal,
+) -> io::Result<usize> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let mut tasks = JoinSet::new();
+        let next = Rc::new(Cell::new(0));
+        for _ in 0..clients {
+            let (messages, next) = (Rc::clone(messages), Rc::clone(&next));
+            tasks.spawn_local(asker(address, messages, next, least, goal.clone()));
+        }
+        let mut count = 0;
+        while let Some(ended) = tasks.join_next().await {
+            count += ended.map_err(io::Error::other)??;
+        }
+        Ok(count)
+    })
+}
+
+/// How many of its questions count.
+async fn asker(
+    address: SocketAddr,
+    messages: Rc<Vec<Vec<u8>>>,
+    next: Rc<Cell<usize>>,
+    least: usize,
+    goal: Goal,
+) -> io::Result<usize> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut count = 0;
+    let mut buffer = Vec::with_capacity(16 * 1024);
+    while let Some(sent) = goal.another() {
+        let place = next.replace(next.get() + 1);
+        stream.write_all(&messages[place % messages.len()]).await?;
+        buffer.clear();
+        let head = loop {
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(head) = wire::parse_head(&buffer)?
+                && head.start + head.length <= buffer.len()
+            {
+                break head;
+            }
+        };
+        if head.status != 200 || head.length < least {
+            return Err(io::Error::other(String::from_utf8_lossy(&buffer).into_owned()));
+        }
+        count += usize::from(goal.counts(sent, Instant::now()));
+    }
+    Ok(count)
+}
+
 async fn client(address: SocketAddr, message: Vec<u8>, goal: Goal) -> io::Result<Vec<Duration>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut latencies = Vec::new();
     let mut buffer = Vec::with_capacity(16 * 1024);
-    loop {
-        let sent = Instant::now();
-        match &goal {
-            Goal::Between(_, end) if *end <= sent => return Ok(latencies),
-            Goal::Between(..) => {}
-            Goal::Left(left) => match left.get().checked_sub(1) {
-                None => return Ok(latencies),
-                Some(less) => left.set(less),
-            },
-        }
+    while let Some(sent) = goal.another() {
         stream.write_all(&message).await?;
         buffer.clear();
         let answer = loop {
@@ -115,11 +220,9 @@ async fn client(address: SocketAddr, message: Vec<u8>, goal: Goal) -> io::Result
             return Err(io::Error::other(String::from_utf8_lossy(&answer.body).into_owned()));
         }
         let now = Instant::now();
-        if let Goal::Between(start, end) = goal
-            && start <= sent
-            && now <= end
-        {
+        if goal.counts(sent, now) {
             latencies.push(now - sent);
         }
     }
+    Ok(latencies)
 }

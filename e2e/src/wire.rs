@@ -30,11 +30,27 @@ pub struct Answer {
 
 /// The answer that these bytes are, or nothing as long as some are missing.
 pub fn parse(bytes: &[u8]) -> io::Result<Option<Answer>> {
-    let Some(head_end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else {
+    let Some(Head { status, start, length }) = parse_head(bytes)? else { return Ok(None) };
+    Ok(bytes[start..].get(..length).map(|body| Answer { status, body: body.to_vec() }))
+}
+
+/// What the head of an answer says.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// HTTP status.
+    pub status: u16,
+    /// Where the body begins.
+    pub start: usize,
+    /// Bytes of the body.
+    pub length: usize,
+}
+
+/// The head of the answer that these bytes begin, or nothing as long as some of it is missing.
+pub fn parse_head(bytes: &[u8]) -> io::Result<Option<Head>> {
+    let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let (head, body) = (&bytes[..head_end], &bytes[head_end + 4..]);
-    let head = std::str::from_utf8(head).map_err(|_| invalid("head"))?;
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| invalid("head"))?;
     let status = head.get(9..12).and_then(|it| it.parse().ok()).ok_or_else(|| invalid("status"))?;
     let length: usize = head
         .lines()
@@ -45,7 +61,7 @@ pub fn parse(bytes: &[u8]) -> io::Result<Option<Answer>> {
     if ANSWER_BYTES_MAX < length {
         return Err(invalid("length"));
     }
-    Ok(body.get(..length).map(|body| Answer { status, body: body.to_vec() }))
+    Ok(Some(Head { status, start: end + 4, length }))
 }
 
 /// One connection to a server.

@@ -78,6 +78,18 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Answers by OCSP per second, against a server that answers everything with the same octets
+    Ocsp {
+        /// Passed on to the benchmark as they are, for example --seconds 5
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Issuance with many rows in the store, against issuance with none
+    Rows {
+        /// Passed on to the benchmark as they are, for example --rows 10000000
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// A revocation list of a million entries: time against that of its octets alone, memory
     Crl {
         /// Passed on to the benchmark as they are, for example --entries 100000
@@ -99,6 +111,8 @@ fn main() -> ExitCode {
         Command::Crash { trials, seed } => steps::crash(&root, trials, seed),
         Command::Bench(Bench::Issue { arguments }) => steps::bench_issue(&root, &arguments),
         Command::Bench(Bench::Exits { arguments }) => steps::bench_exits(&root, &arguments),
+        Command::Bench(Bench::Ocsp { arguments }) => steps::bench_ocsp(&root, &arguments),
+        Command::Bench(Bench::Rows { arguments }) => steps::bench_rows(&root, &arguments),
         Command::Bench(Bench::Crl { arguments }) => steps::bench_crl(&root, &arguments),
     };
     match outcome {

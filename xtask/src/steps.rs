@@ -116,6 +116,20 @@ pub(crate) fn bench_crl(root: &Path, arguments: &[String]) -> Result<(), String>
     run(Command::new(program).current_dir(root).args(arguments))
 }
 
+/// Runs the benchmark of OCSP, which compares with an example of `exeunt-http`.
+pub(crate) fn bench_ocsp(root: &Path, arguments: &[String]) -> Result<(), String> {
+    run(cargo(root).args(["build", "--release", "-p", "exeunt-http", "--example", "constant"]))?;
+    let program = programs(root, "release")?.join("bench_ocsp");
+    run(Command::new(program).current_dir(root).args(arguments))
+}
+
+/// Runs the benchmark of large stores, which an example of `exeunt-store` fills.
+pub(crate) fn bench_rows(root: &Path, arguments: &[String]) -> Result<(), String> {
+    run(cargo(root).args(["build", "--release", "-p", "exeunt-store", "--example", "fill"]))?;
+    let program = programs(root, "release")?.join("bench_rows");
+    run(Command::new(program).current_dir(root).args(arguments))
+}
+
 /// The README's first command, twice: on nothing, and on what the first run left.
 fn quickstart(root: &Path) -> Result<(), String> {
     let program = programs(root, "debug")?.join("exeunt");

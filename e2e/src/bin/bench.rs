@@ -257,7 +257,9 @@ fn in_engine(
     let cpu = processor_time(std::process::id(), time);
     let latencies = in_threads(case, time, |index| {
         let inside = &inside;
-        move |count: usize| inside.issue_at_once(requests, index, count)
+        move |count: usize| {
+            inside.issue_at_once(requests, index, count);
+        }
     });
     let cpu = cpu.join().expect("BUG: it only reads");
     let _ = dispatcher.stop(Duration::ZERO);
