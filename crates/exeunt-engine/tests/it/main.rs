@@ -4,6 +4,7 @@
 mod authority;
 mod crash;
 mod crl_failures;
+mod crl_lines;
 mod crls;
 mod disk;
 mod enroll;
