@@ -53,7 +53,11 @@ impl Snapshots {
     /// The same for a CA that makes revocation lists.
     pub(crate) fn with_lists(self, store: Store, facts: &ListFacts) -> Self {
         let ListFacts { folder, deltas } = facts;
-        Self { lists: Some(Lists { store, folder: folder.clone(), deltas: *deltas }), ..self }
+        let owners = self.system.list_owners();
+        Self {
+            lists: Some(Lists { store, folder: folder.clone(), deltas: *deltas, owners }),
+            ..self
+        }
     }
 
     /// The same for one module, which reads of itself where its settings lie.
@@ -137,6 +141,18 @@ impl Snapshots {
         };
         let read_certificate =
             certificate.and_then(|it| read_certificate(*seq, &it.certificate.raw));
+        let mut request_properties = request
+            .as_ref()
+            .map(|it| {
+                let resolved = resolved(*kind, *at, it, certificate).filter(|_| is_over);
+                let read = read_request.as_ref();
+                request::properties(it, state.as_ref(), resolved, (read, &signers))
+            })
+            .unwrap_or_default();
+        if let Some(part) = certificate.map(|it| it.certificate.crl_partition).filter(|it| 0 < *it)
+        {
+            request_properties.push("CRLPartitionIndex", long(u64::from(part)));
+        }
         Event {
             id: event_id(&self.store_id, *seq),
             seq: seq.0,
@@ -148,14 +164,7 @@ impl Snapshots {
             subject: subject.to_string(),
             time: milliseconds(*at),
             attempt: 0,
-            request: request
-                .as_ref()
-                .map(|it| {
-                    let resolved = resolved(*kind, *at, it, certificate).filter(|_| is_over);
-                    let read = read_request.as_ref();
-                    request::properties(it, state.as_ref(), resolved, (read, &signers))
-                })
-                .unwrap_or_default(),
+            request: request_properties,
             certificate: certificate
                 .map(|it| certificate::properties(it, read_certificate.as_ref()))
                 .unwrap_or_default(),

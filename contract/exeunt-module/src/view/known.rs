@@ -135,7 +135,7 @@ pub const PROPERTIES: &[Property] = &[
     empty(Request, "EndorsementKeyHash", STRING, "hash of a TPM's endorsement key"),
     empty(Request, "EndorsementCertificateHash", STRING, "hash of a TPM's endorsement certificate"),
     empty(Request, "RawPrecertificate", BINARY, "precertificate of certificate transparency"),
-    empty(Request, "CRLPartitionIndex", LONG, "part of the revocation list that the certificate belongs to"),
+    filled(Request, "CRLPartitionIndex", LONG, "part of the revocation lists that the certificate belongs to; empty where they are whole"),
     empty(Request, "LinterCertificate", BINARY, "certificate signed for a linter to look at"),
     filled(Request, "RawCACertificate", BINARY, "the CA's newest certificate in DER"),
 
@@ -204,6 +204,7 @@ pub const PROPERTIES: &[Property] = &[
     each(ByCertificate, filled(System, "CRLSuffix", STRING, "what the name of the list's file ends in: nothing for 0, else its index in brackets")),
     each(ByCertificate, filled(System, "CRLFile", STRING, "Exeunt's own: path of the file with the base list, which the module may read")),
     each(ByCertificate, filled(System, "DeltaCRLFile", STRING, "Exeunt's own: the same for the delta list")),
+    filled(System, "CRLPartitionFiles", STRING, "Exeunt's own: paths of the files with the parts of the lists, bases and deltas of all keys, a line each; the module may read them"),
     empty(System, "SEAuditFilter", LONG, "what is audited"),
 
     empty(RequestSystem, "RequesterCAAccess", LONG, "rights of the requester"),

@@ -18,6 +18,8 @@ pub(super) struct System {
     /// Each with the last moment at which it holds, in order; the last one holds for ever.
     states: Vec<(UnixMillis, Arc<Properties>)>,
     sanitized: String,
+    /// Key index of each certificate.
+    keys: Vec<u16>,
 }
 
 /// A certificate of the CA, as far as its states need it.
@@ -37,7 +39,9 @@ impl System {
         ends.sort();
         ends.dedup();
         let of = |end| (end, Arc::new(properties(facts, &lives, &sanitized, end)));
-        Self { states: ends.into_iter().map(of).collect(), sanitized }
+        let states = ends.into_iter().map(of).collect();
+        let keys = lives.iter().map(|it| it.key_index).collect();
+        Self { states, sanitized, keys }
     }
 
     /// The same with what differs from module to module.
@@ -52,7 +56,20 @@ impl System {
             Arc::new(properties)
         };
         let states = self.states.iter().map(|(end, system)| (*end, of(system))).collect();
-        Self { states, sanitized: self.sanitized.clone() }
+        Self { states, sanitized: self.sanitized.clone(), keys: self.keys.clone() }
+    }
+
+    /// Of each key, the newest certificate's first: its index, and how names of properties end that are
+    /// about its newest certificate, to which its lists belong.
+    pub(super) fn list_owners(&self) -> Vec<(u16, String)> {
+        let mut owners: Vec<(u16, String)> = Vec::new();
+        for (index, key) in self.keys.iter().enumerate().rev() {
+            if owners.iter().all(|(it, _)| it != key) {
+                let plain = index + 1 == self.keys.len();
+                owners.push((*key, if plain { String::new() } else { format!(".{index}") }));
+            }
+        }
+        owners
     }
 
     /// What holds at that time.
@@ -229,7 +246,11 @@ mod tests {
         ends.extend([UnixMillis(i64::MAX)]);
         ends.sort();
         let of = |end| (end, Arc::new(properties(&facts, &lives, "CA", end)));
-        System { states: ends.into_iter().map(of).collect(), sanitized: "CA".to_owned() }
+        System {
+            states: ends.into_iter().map(of).collect(),
+            sanitized: "CA".to_owned(),
+            keys: Vec::new(),
+        }
     }
 
     #[test]

@@ -9,8 +9,14 @@ use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord};
 
 /// A store in `folder` whose newest list has that kind, number and length; its file says the number.
 fn add(folder: &Path, store: &Store, kind: CrlKind, number: u64, length: u64) {
+    let line = CrlLine { kind, key_index: 0, partition: 0 };
+    add_of(folder, store, line, number, length);
+}
+
+fn add_of(folder: &Path, store: &Store, line: CrlLine, number: u64, length: u64) {
+    let CrlLine { kind, .. } = line;
     let record = CrlRecord {
-        line: CrlLine { kind, key_index: 0, partition: 0 },
+        line,
         number: CrlNumber(number),
         min_base: (kind == CrlKind::Delta).then_some(CrlNumber(1)),
         shadow: false,
@@ -69,6 +75,30 @@ fn an_event_about_lists_carries_those_that_hold_now() {
     let asked = |name| snapshots.system_for(name, UnixMillis(5_000));
     assert_eq!(asked("rawcrl.0").binary("RawCRL").unwrap(), b"3");
     assert!(asked("CertCount").binary("RawCRL").is_err());
+}
+
+#[test]
+fn lists_of_every_key_stand_under_its_newest_certificate_and_parts_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    for (number, key_index, partition) in [(1, 0, 0), (2, 2, 0), (3, 2, 7)] {
+        let line = CrlLine { kind: CrlKind::Base, key_index, partition };
+        add_of(folder.path(), &store, line, number, 1);
+    }
+    let lists = ListFacts { folder: folder.path().to_owned(), deltas: true };
+    let facts = facts();
+    let of = |key_index| CaCertificateFacts { key_index, ..facts.certificates[0].clone() };
+    let certificates = vec![of(0), of(0), of(2)];
+    let facts = CaFacts { lists: Some(lists.clone()), certificates, ..facts.clone() };
+    let snapshots =
+        Snapshots::new(store.store_id().to_owned(), &facts).with_lists(store.clone(), &lists);
+    let system = snapshots.system_for("RawCRL", UnixMillis(5_000));
+    let read = |name| View::of_system(&system).certificate_property(name, None).is_ok();
+    assert_eq!(system.binary("RawCRL").unwrap(), b"2");
+    assert_eq!(system.binary("RawCRL.1").unwrap(), b"1");
+    assert!(read("RawCRL.2") && read("RawCRL.1") && !read("RawCRL.0"));
+    let parts = system.string("CRLPartitionFiles").unwrap();
+    assert!(parts.ends_with("/3-2-7-base.crl") && parts.lines().count() == 1, "{parts}");
 }
 
 #[test]
