@@ -45,6 +45,8 @@ pub struct CrlSummary {
     pub length: u64,
     /// SHA-256 of its DER, lower-case hexadecimal.
     pub sha256: String,
+    /// Whether its file is there, as far as its length shows.
+    pub file: bool,
 }
 
 /// Answer of `GET /v1/crls?before=NUMBER&limit=N`, newest first, of `GET /v1/crls/{number}`, and of

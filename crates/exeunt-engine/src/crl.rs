@@ -33,6 +33,7 @@ pub use error::CrlError;
 pub use file::CRL_KEPT;
 use file::{Scratch, Unrecorded};
 use place::Places;
+pub use place::example_address;
 use plan::Plan;
 pub use settings::{CRL_PARTITIONS_MAX, CrlOrder, CrlSettings};
 use times::CrlTimes;
@@ -141,7 +142,8 @@ impl Engine {
     }
 
     /// Whether the file of a list is there, as far as its length shows.
-    fn has_whole_file(&self, record: &CrlRecord) -> bool {
+    #[must_use]
+    pub fn has_whole_file(&self, record: &CrlRecord) -> bool {
         let metadata = std::fs::metadata(self.crl_file(record));
         metadata.is_ok_and(|it| it.is_file() && it.len() == record.length)
     }

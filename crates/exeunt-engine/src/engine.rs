@@ -11,7 +11,7 @@ use exeunt_x509::{CertificateError, Extension, GeneralName, GeneralNameError, Is
 
 use crate::address::Tokens;
 use crate::ca::{Ca, CaEntry};
-use crate::crl::{CrlRuns, CrlSettings};
+use crate::crl::{CrlRuns, CrlSettings, example_address};
 use crate::ocsp::{Ocsp, OcspSettings};
 use crate::policy::Policy;
 use crate::renewal::CrossCertificate;
@@ -282,11 +282,10 @@ pub(crate) fn fixed_extensions(
 fn check_crl_addresses(settings: &CrlSettings) -> Result<(), GeneralNameError> {
     let CrlSettings { freshest_crl, issuing_distribution_point, published_locations, .. } =
         settings;
-    let tokens = Tokens { partition: 1, ..Tokens::default() };
     for uri in freshest_crl.iter().chain(issuing_distribution_point) {
-        check_address(&tokens.expand(uri))?;
+        check_address(&example_address(uri))?;
     }
-    published_locations.iter().try_for_each(|uri| GeneralName::Uri(tokens.expand(uri)).check())
+    published_locations.iter().try_for_each(|uri| GeneralName::Uri(example_address(uri)).check())
 }
 
 /// What the lint would refuse in every certificate is refused once, at the start: RFC 5280, sections

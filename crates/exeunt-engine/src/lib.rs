@@ -35,7 +35,7 @@ pub use authority::{
 };
 pub use bulk::BulkOutcome;
 pub use ca::{Ca, CaCertificate, CaEntry};
-pub use crl::{CRL_KEPT, CRL_PARTITIONS_MAX, CrlError, CrlOrder, CrlSettings};
+pub use crl::{CRL_KEPT, CRL_PARTITIONS_MAX, CrlError, CrlOrder, CrlSettings, example_address};
 pub use engine::{
     Clock, Engine, EngineError, Entropy, Parts, Publication, Recovered, SERIAL_ATTEMPTS_MAX,
 };

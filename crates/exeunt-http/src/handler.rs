@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use exeunt_api::Health;
 use exeunt_engine::Engine;
-use exeunt_types::CrlKind;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
 use hyper::{Method, Request, StatusCode};
@@ -19,7 +18,7 @@ use crate::cms::Wanted;
 use crate::exits::{BeforeReply, Exits};
 use crate::fault::Fault;
 use crate::manage::{self, Part};
-use crate::officer::{self, CertificatePart, RequestPart};
+use crate::officer::{self, CertificatePart, ListOfRun, RequestPart};
 use crate::own::{self, CertificateName};
 use crate::query::{self, PageQuery};
 use crate::relying::{self, ListName};
@@ -54,7 +53,7 @@ enum Route<'a> {
     CertificatePart(&'a str, CertificatePart),
     Crls,
     CrlsOf(&'a str),
-    CrlDer(&'a str, CrlKind),
+    CrlDer(&'a str, ListOfRun),
     /// The newest list of a name, for relying parties.
     NewestList(ListName),
     /// A certificate of the CA, for relying parties.
@@ -114,7 +113,7 @@ impl<'a> Route<'a> {
                 None => Some(Self::Certificate(item)),
             },
             ("crls", Some(item)) => match item.split_once('/') {
-                Some((number, kind)) => Some(Self::CrlDer(number, officer::kind(kind)?)),
+                Some((number, kind)) => Some(Self::CrlDer(number, ListOfRun::find(kind)?)),
                 None => Some(Self::CrlsOf(item)),
             },
             (_, Some(item)) if item.contains('/') => None,

@@ -8,7 +8,9 @@ use exeunt_api::{
     AttributesOrder, Denied, DenyOrder, ExtensionOrder, PublishOrder, RevokeOrder, Revoked,
 };
 use exeunt_engine::{Blame, Caller, CrlError, Engine, OfficerError, Outcome, Submitted, Which};
-use exeunt_types::{CrlKind, OfficerExtension, RequestId, RevocationReason, Serial, UnixMillis};
+use exeunt_types::{
+    CrlKind, CrlLine, OfficerExtension, RequestId, RevocationReason, Serial, UnixMillis,
+};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -204,12 +206,39 @@ pub(crate) async fn publish(
         })
     };
     let made = blocking(edge, &edge.rooms.key, publish).await??;
-    Ok(json(StatusCode::OK, &rows::crl_page(&made, None)))
+    Ok(json(StatusCode::OK, &rows::crl_page(&edge.engine, &made, None)))
 }
 
-/// Whether a path's last part is a kind of list.
-pub(crate) fn kind(word: &str) -> Option<CrlKind> {
-    [CrlKind::Base, CrlKind::Delta].into_iter().find(|it| it.word() == word)
+/// Which list of a run a path's last part means: `base` or `delta`, which is that of the newest key, or
+/// with key and part before it, as in the names of files: `1-3-base`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListOfRun {
+    pub(crate) kind: CrlKind,
+    pub(crate) key_index: Option<u16>,
+    pub(crate) partition: u32,
+}
+
+impl ListOfRun {
+    pub(crate) fn find(text: &str) -> Option<Self> {
+        let kind = |word| [CrlKind::Base, CrlKind::Delta].into_iter().find(|it| it.word() == word);
+        let is_plain = |it: &str| it == "0" || !it.starts_with(['0', '+']);
+        match text.split('-').collect::<Vec<_>>()[..] {
+            [word] => Some(Self { kind: kind(word)?, key_index: None, partition: 0 }),
+            [key, part, word] if is_plain(key) && is_plain(part) => Some(Self {
+                kind: kind(word)?,
+                key_index: Some(key.parse().ok()?),
+                partition: part.parse().ok()?,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be that list. Of several, the one with the greatest key index is meant.
+    pub(crate) fn may_be(self, line: CrlLine) -> bool {
+        let Self { kind, key_index, partition } = self;
+        (line.kind, line.partition) == (kind, partition)
+            && key_index.is_none_or(|it| it == line.key_index)
+    }
 }
 
 /// An officer's order that needs no key, and never waits for those that do.
@@ -286,6 +315,17 @@ mod tests {
         for none in ["", "extensions", "extensions/", "extensions/1.2/3", "Approve", "attributes/"]
         {
             assert_eq!(RequestPart::find(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_a_run_is_named_by_its_kind_or_as_its_file_is() {
+        let found = |text| ListOfRun::find(text).map(|it| (it.kind, it.key_index, it.partition));
+        assert_eq!(found("base"), Some((CrlKind::Base, None, 0)));
+        assert_eq!(found("1-3-delta"), Some((CrlKind::Delta, Some(1), 3)));
+        assert_eq!(found("0-0-base"), Some((CrlKind::Base, Some(0), 0)));
+        for none in ["", "full", "1-base", "01-0-base", "1-+3-base", "1-3-base-", "65536-0-base"] {
+            assert_eq!(found(none), None, "{none}");
         }
     }
 

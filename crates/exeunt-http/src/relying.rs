@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use exeunt_api::CRL_MEDIA_TYPE;
-use exeunt_types::{CrlKind, CrlRecord, UnixMillis};
+use exeunt_types::{CrlKind, CrlLine, CrlRecord, UnixMillis};
 use hyper::body::Bytes;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue,
@@ -24,13 +24,11 @@ use crate::reply::Reply;
 /// failed run waits before it is tried again.
 const LATE_LIST_S: i64 = 600;
 
-/// Which list a file's name means: `ca.crl`, `ca+.crl`, and for later keys `ca(1).crl`, `ca(1)+.crl`,
-/// as the original's `CRLNameSuffix` and `DeltaCRLAllowed` make them.
+/// Which list a file's name means: `ca.crl`, `ca+.crl`, for later keys `ca(1).crl`, `ca(1)+.crl`, and for
+/// parts `ca_Partition00003.crl`, as the original's `CRLNameSuffix`, `CRLPartitionIndex` and
+/// `DeltaCRLAllowed` make them, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ListName {
-    pub(crate) kind: CrlKind,
-    pub(crate) key_index: u16,
-}
+pub(crate) struct ListName(pub(crate) CrlLine);
 
 impl ListName {
     pub(crate) fn parse(name: &str) -> Option<Self> {
@@ -42,15 +40,27 @@ impl ListName {
             Some(stem) => (stem, CrlKind::Delta),
             None => (stem, CrlKind::Base),
         };
+        let (stem, partition) = match stem.split_once("_Partition") {
+            // Five digits, and the whole has none.
+            Some((stem, digits)) if digits.len() == 5 => (stem, number(digits, true)?),
+            Some(_) => return None,
+            None => (stem, 0),
+        };
         if stem.is_empty() {
-            return Some(Self { kind, key_index: 0 });
+            return Some(Self(CrlLine { kind, key_index: 0, partition }));
         }
         let digits = stem.strip_prefix('(')?.strip_suffix(')')?;
-        // One name for each list: no sign, no leading zero, and the first key has no number.
-        let is_plain = digits.bytes().all(|it| it.is_ascii_digit()) && !digits.starts_with('0');
-        let key_index = digits.parse().ok().filter(|_| is_plain)?;
-        Some(Self { kind, key_index })
+        let key_index = u16::try_from(number(digits, false)?).ok()?;
+        Some(Self(CrlLine { kind, key_index, partition }))
     }
+}
+
+/// A number that is not 0, of which there is one text: no sign, and no zero before it, unless it is
+/// filled up with them.
+fn number(digits: &str, filled: bool) -> Option<u32> {
+    let is_plain = digits.bytes().all(|it| it.is_ascii_digit());
+    let is_plain = is_plain && (filled || !digits.starts_with('0'));
+    digits.parse().ok().filter(|it| is_plain && *it != 0)
 }
 
 /// `GET /crl/{name}`: the newest list of that name.
@@ -59,16 +69,13 @@ pub(crate) async fn newest_list(
     name: ListName,
     headers: &HeaderMap,
 ) -> Result<Answer, Fault> {
-    let ListName { kind, key_index } = name;
+    let ListName(line) = name;
     let found = blocking(edge, &edge.rooms.relying, move |edge| {
-        let current = edge.engine.current_crls().map_err(|err| {
+        let found = edge.engine.current_crl(line).map_err(|err| {
             tracing::error!(code = err.code(), error = %err, "a revocation list was not looked up");
             Fault::store(err.code())
         })?;
-        let is_it = |it: &CrlRecord| {
-            (it.line.kind, it.line.key_index, it.line.partition) == (kind, key_index, 0)
-        };
-        let record = current.into_iter().find(is_it).ok_or_else(Fault::no_list)?;
+        let record = found.ok_or_else(Fault::no_list)?;
         let file = open(edge, &record)?;
         Ok((record, file))
     });
@@ -205,27 +212,35 @@ fn cache_s(record: &CrlRecord, now: UnixMillis) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use exeunt_types::{CrlLine, CrlNumber};
+    use exeunt_types::CrlNumber;
 
     use super::*;
 
     #[test]
     fn a_list_has_one_name() {
-        let check = |name: &str, expected: Option<(CrlKind, u16)>| {
-            let found = ListName::parse(name).map(|it| (it.kind, it.key_index));
+        use CrlKind::{Base, Delta};
+        let check = |name: &str, expected: Option<(CrlKind, u16, u32)>| {
+            let found = ListName::parse(name);
+            let found = found.map(|ListName(it)| (it.kind, it.key_index, it.partition));
             assert_eq!(found, expected, "{name}");
         };
-        check("ca.crl", Some((CrlKind::Base, 0)));
-        check("ca+.crl", Some((CrlKind::Delta, 0)));
-        check("ca%2B.crl", Some((CrlKind::Delta, 0)));
-        check("ca(1).crl", Some((CrlKind::Base, 1)));
-        check("ca%2812%29+.crl", Some((CrlKind::Delta, 12)));
+        check("ca.crl", Some((Base, 0, 0)));
+        check("ca+.crl", Some((Delta, 0, 0)));
+        check("ca%2B.crl", Some((Delta, 0, 0)));
+        check("ca(1).crl", Some((Base, 1, 0)));
+        check("ca%2812%29+.crl", Some((Delta, 12, 0)));
+        check("ca_Partition00003.crl", Some((Base, 0, 3)));
+        check("ca(1)_Partition00256+.crl", Some((Delta, 1, 256)));
         for bad in ["", "ca", "ca.crt", "ca(0).crl", "ca(01).crl", "ca(+1).crl", "ca().crl"] {
             check(bad, None);
         }
         for bad in ["ca(65536).crl", "ca++.crl", "../ca.crl", "ca+(1).crl", "CA.crl", "ca(1.crl"] {
             check(bad, None);
         }
+        for bad in ["0", "00000", "3", "000003", "+0003", "00003(1)", "00001_Partition00001"] {
+            check(&format!("ca_Partition{bad}.crl"), None);
+        }
+        check("ca_Partition00003(1).crl", None);
     }
 
     fn record() -> CrlRecord {

@@ -9,12 +9,13 @@ use exeunt_api::{
 };
 use exeunt_engine::{Engine, Retrieved};
 use exeunt_types::{
-    CertificateRecord, CrlKind, CrlLine, CrlNumber, CrlRecord, NewCertificate, NewRequest,
-    RequestId, RequestRecord, RequestType, Serial, StatusCode,
+    CertificateRecord, CrlLine, CrlNumber, CrlRecord, NewCertificate, NewRequest, RequestId,
+    RequestRecord, RequestType, Serial, StatusCode,
 };
 
 use crate::answer::{Answer, json, pem, rfc3339};
 use crate::fault::Fault;
+use crate::officer::ListOfRun;
 use crate::query::PageQuery;
 use crate::{handler::Edge, relying, submit};
 
@@ -113,19 +114,20 @@ pub(crate) fn crls(engine: &Engine, page: &PageQuery) -> Result<Answer, Fault> {
     let before = page.before.map(CrlNumber);
     let found = engine.store().crls(before, page.limit).map_err(|err| unread(err.code(), &err))?;
     let next_before = full(page, found.len()).and_then(|()| found.last().map(|it| it.number.0));
-    Ok(json(OK, &crl_page(&found, next_before)))
+    Ok(json(OK, &crl_page(engine, &found, next_before)))
 }
 
 /// The lists with one number.
 pub(crate) fn crls_of(engine: &Engine, number: u64) -> Result<Answer, Fault> {
-    Ok(json(OK, &crl_page(&numbered(engine, number)?, None)))
+    Ok(json(OK, &crl_page(engine, &numbered(engine, number)?, None)))
 }
 
 /// One list in DER.
-pub(crate) fn crl_der(edge: &Edge, number: u64, kind: CrlKind) -> Result<Answer, Fault> {
-    let found = numbered(&edge.engine, number)?;
-    let record = found.into_iter().find(|it| it.line.kind == kind && it.line.partition == 0);
-    let record = record.ok_or_else(|| no_crl(number, kind.word()))?;
+pub(crate) fn crl_der(edge: &Edge, number: u64, which: ListOfRun) -> Result<Answer, Fault> {
+    let mut found = numbered(&edge.engine, number)?;
+    found.retain(|it| which.may_be(it.line));
+    let record = found.into_iter().max_by_key(|it| it.line.key_index);
+    let record = record.ok_or_else(|| no_crl(number, which.kind.word()))?;
     relying::list(edge, &record)
 }
 
@@ -147,11 +149,16 @@ fn no_crl(number: u64, kind: &str) -> Fault {
     Fault::not_found("crl-not-found", format!("there is no {kind}{blank}revocation list {number}"))
 }
 
-pub(crate) fn crl_page(records: &[CrlRecord], next_before: Option<u64>) -> CrlPage {
-    CrlPage { crls: records.iter().map(crl).collect(), next_before }
+pub(crate) fn crl_page(
+    engine: &Engine,
+    records: &[CrlRecord],
+    next_before: Option<u64>,
+) -> CrlPage {
+    let crls = records.iter().map(|it| crl(it, engine.has_whole_file(it))).collect();
+    CrlPage { crls, next_before }
 }
 
-fn crl(record: &CrlRecord) -> CrlSummary {
+fn crl(record: &CrlRecord, file: bool) -> CrlSummary {
     let CrlRecord {
         line: CrlLine { kind, key_index, partition },
         number,
@@ -179,6 +186,7 @@ fn crl(record: &CrlRecord) -> CrlSummary {
         entries,
         length,
         sha256: hex(&sha256),
+        file,
     }
 }
 

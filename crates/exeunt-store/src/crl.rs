@@ -15,6 +15,9 @@ use crate::{ROWS_MAX, Store, StoreError};
 const CURRENT: &str = "SELECT kind, key_index, crl_partition, number, min_base, this_update,
             next_update, this_publish, next_publish, entries, length, sha256, shadow
      FROM crl WHERE newest = 1 ORDER BY kind, key_index, crl_partition";
+const CURRENT_OF: &str = "SELECT kind, key_index, crl_partition, number, min_base, this_update,
+            next_update, this_publish, next_publish, entries, length, sha256, shadow
+     FROM crl WHERE newest = 1 AND kind = ?1 AND key_index = ?2 AND crl_partition = ?3";
 const BEFORE: &str = "SELECT kind, key_index, crl_partition, number, min_base, this_update,
             next_update, this_publish, next_publish, entries, length, sha256, shadow
      FROM crl
@@ -153,6 +156,17 @@ impl Store {
     /// [`StoreError::CorruptRow`] when one cannot be read.
     pub fn current_crls(&self) -> Result<Vec<CrlRecord>, StoreError> {
         self.read_crls(CURRENT, [])
+    }
+
+    /// The newest of one line, if there is any.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::CorruptRow`] when it cannot be read.
+    pub fn current_crl(&self, line: CrlLine) -> Result<Option<CrlRecord>, StoreError> {
+        let CrlLine { kind, key_index, partition } = line;
+        let found = self.read_crls(CURRENT_OF, (kind_code(kind), key_index, partition))?;
+        Ok(found.into_iter().next())
     }
 
     /// The revocation lists that were made, newest first, those with a number before `before` only.

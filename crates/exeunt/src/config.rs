@@ -195,6 +195,9 @@ impl Config {
             exit.into_iter().map(|it| exit::checked(it, home)).collect::<Result<Vec<_>, _>>()?;
         exit::check_all(&exits)?;
         let crl = crl::checked(crl)?;
+        crl.settings
+            .check(&publication.crl_distribution_points)
+            .map_err(|rule| value_error("crl.partitions", rule))?;
         let ocsp = ocsp::checked(&ocsp)?;
         let before_reply_s = server.before_reply_s.unwrap_or(BEFORE_REPLY_S_DEFAULT);
         if before_reply_s == 0 || BEFORE_REPLY_S_MAX < before_reply_s {

@@ -28,13 +28,19 @@ const STOP_POLL: Duration = Duration::from_millis(10);
 pub struct Schedule {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
+    publishes: bool,
 }
 
 impl Schedule {
+    /// Whether it makes lists, and not only looks after them.
+    pub fn publishes(&self) -> bool {
+        self.publishes
+    }
+
     /// Makes no more lists, and waits for the one in hand, but no longer than `grace`. What is broken
     /// off then leaves a skipped number.
     pub fn stop(self, grace: Duration) {
-        let Self { stop, thread } = self;
+        let Self { stop, thread, publishes: _ } = self;
         drop(stop);
         let deadline = Instant::now() + grace;
         while !thread.is_finished() && Instant::now() < deadline {
@@ -47,33 +53,39 @@ impl Schedule {
 }
 
 /// Starts the thread: it makes what is due now, and from then on what comes due. The first list of
-/// all, which is short, is there when this returns.
+/// all, which is short, is there when this returns. Without `publish` it makes none, and only looks
+/// whether the operator's run out.
 ///
 /// # Errors
 ///
 /// The system gives no thread.
-pub fn keep(engine: &Arc<Engine>) -> Result<Schedule, Failure> {
+pub fn keep(engine: &Arc<Engine>, publish: bool) -> Result<Schedule, Failure> {
     let (stop, stopped) = mpsc::channel::<()>();
     let engine = Arc::clone(engine);
     let mut failed = 0;
     let mut pause = Duration::ZERO;
-    if engine.current_crls().is_ok_and(|it| it.is_empty()) {
-        pause = guarded_look(&engine, &mut failed);
+    if publish && engine.current_crls().is_ok_and(|it| it.is_empty()) {
+        pause = guarded_look(&engine, publish, &mut failed);
     }
     let keep = move || {
         while stopped.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
-            pause = guarded_look(&engine, &mut failed);
+            pause = guarded_look(&engine, publish, &mut failed);
         }
     };
     let thread = std::thread::Builder::new().name("crl".to_owned()).spawn(keep);
     let thread = thread.map_err(|err| Failure::from_error("threads-unavailable", &err))?;
-    Ok(Schedule { stop, thread })
+    Ok(Schedule { stop, thread, publishes: publish })
 }
 
 /// A panic, of a token's library most likely, must not end the making of lists.
-fn guarded_look(engine: &Engine, failed: &mut u32) -> Duration {
+fn guarded_look(engine: &Engine, publish: bool, failed: &mut u32) -> Duration {
     let at = now();
-    match catch_unwind(AssertUnwindSafe(|| look(engine, failed, at))) {
+    match catch_unwind(AssertUnwindSafe(|| {
+        let pause = if publish { look(engine, failed, at) } else { LOOK };
+        // After the attempt: what was late and is made needs no alarm.
+        note_overdue(engine);
+        pause
+    })) {
         Ok(pause) => pause,
         Err(panic) => {
             let words = panic.downcast_ref::<&str>().map(|it| (*it).to_owned());
@@ -85,6 +97,23 @@ fn guarded_look(engine: &Engine, failed: &mut u32) -> Duration {
             }
             *failed = failed.saturating_add(1);
             after_failures(*failed)
+        }
+    }
+}
+
+/// Tells the modules of lists that ran out, once for each.
+fn note_overdue(engine: &Engine) {
+    match engine.note_overdue_crls() {
+        Ok(None) => (),
+        Ok(Some(_)) => {
+            tracing::error!(code = "crl-overdue", "revocation lists ran out without newer ones");
+        }
+        Err(err) => {
+            tracing::error!(
+                code = err.code(),
+                "whether lists ran out is not known: {}",
+                chain(&err)
+            );
         }
     }
 }

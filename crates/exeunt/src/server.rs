@@ -47,7 +47,7 @@ pub struct Running {
     /// Dropped to end the thread that writes heartbeats, if there is one.
     heartbeat: Option<mpsc::Sender<()>>,
     /// Makes revocation lists when they are due, if that is wanted.
-    schedule: Option<Schedule>,
+    schedule: Schedule,
 }
 
 /// Starts everything, or nothing.
@@ -129,7 +129,7 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     })?;
     log_server_event(&engine, EventKind::STARTUP);
     let heartbeat = silence.map(|silence| beat(&engine, silence)).transpose()?;
-    let schedule = crl.publish.then(|| schedule::keep(&engine)).transpose()?;
+    let schedule = schedule::keep(&engine, crl.publish)?;
     Ok(Running { engine, dispatcher, manager, http, heartbeat, schedule })
 }
 
@@ -177,7 +177,7 @@ impl Running {
     pub fn await_lists(&self, limit: Duration) {
         let until = Instant::now() + limit;
         let has_none = || self.engine.current_crls().is_ok_and(|it| it.is_empty());
-        while self.schedule.is_some() && has_none() && Instant::now() < until {
+        while self.schedule.publishes() && has_none() && Instant::now() < until {
             std::thread::sleep(LISTS_POLL);
         }
     }
@@ -202,9 +202,7 @@ impl Running {
         let Self { engine, dispatcher, manager, http, heartbeat, schedule } = self;
         http.stop(STOP_GRACE);
         drop((manager, heartbeat));
-        if let Some(schedule) = schedule {
-            schedule.stop(STOP_GRACE);
-        }
+        schedule.stop(STOP_GRACE);
         log_server_event(&engine, EventKind::SHUTDOWN);
         let taken = dispatcher.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(dispatcher) = taken else { return };

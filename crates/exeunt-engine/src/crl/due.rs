@@ -108,6 +108,15 @@ impl Engine {
         self.store.current_crls().map_err(store(None, "reading the revocation lists"))
     }
 
+    /// The newest list of one line.
+    ///
+    /// # Errors
+    ///
+    /// [`CrlError::Store`].
+    pub fn current_crl(&self, line: CrlLine) -> Result<Option<CrlRecord>, CrlError> {
+        self.store.current_crl(line).map_err(store(None, "reading the revocation lists"))
+    }
+
     /// Tells the modules of lists that ran out without a newer one, once for each list; `None` where
     /// there is nothing to tell.
     ///

@@ -13,6 +13,13 @@ pub(crate) fn names_part(address: &str) -> bool {
     address.contains(PARTITION_TOKEN)
 }
 
+/// A configured address as it may stand in a certificate or a list: with something in the place of its
+/// tokens.
+#[must_use]
+pub fn example_address(address: &str) -> String {
+    Tokens { partition: 1, ..Tokens::default() }.expand(address)
+}
+
 /// The addresses in a list.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Places {

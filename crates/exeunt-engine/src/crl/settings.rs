@@ -86,8 +86,13 @@ impl CrlSettings {
         1 + u32::from_be_bytes([a, b, c, d]) % self.partitions
     }
 
-    /// Which rule the settings break. `distribution_points` is where certificates say their list is.
-    pub(crate) fn check(&self, distribution_points: &[String]) -> Result<(), &'static str> {
+    /// Whether certificates and lists find each other. `distribution_points` is where certificates say
+    /// their list is.
+    ///
+    /// # Errors
+    ///
+    /// Which rule the settings break.
+    pub fn check(&self, distribution_points: &[String]) -> Result<(), &'static str> {
         if !(1..=CRL_PARTITIONS_MAX).contains(&self.partitions) {
             return Err("lists have 1 to 256 parts");
         }

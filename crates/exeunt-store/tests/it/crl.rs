@@ -124,6 +124,10 @@ fn the_current_lists_are_the_newest_of_each_kind_key_and_part() {
     store.record_crls(vec![base(2)], at(3), None).unwrap();
     let current = store.current_crls().unwrap();
     assert_eq!(current, [base(3), part, other, crl(delta, 0, 0, 1)]);
+    for it in &current {
+        assert_eq!(store.current_crl(it.line).unwrap().as_ref(), Some(it));
+    }
+    assert_eq!(store.current_crl(crl(delta, 1, 0, 1).line).unwrap(), None);
     drop(store);
     assert_whole(&place.path);
 }

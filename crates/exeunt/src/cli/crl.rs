@@ -41,6 +41,7 @@ pub enum Crl {
     #[command(after_help = "Examples:
   exeunt crl show --home ca
   exeunt crl show 12 --delta --home ca
+  exeunt crl show --key 0 --part 3 --home ca
   exeunt crl show other-ca.crl --json")]
     Show(Show),
 }
@@ -75,6 +76,14 @@ pub struct Show {
     /// The delta of that number, or the newest one
     #[arg(long)]
     pub delta: bool,
+
+    /// That of the CA key with this index, instead of the newest key
+    #[arg(long, value_name = "INDEX")]
+    pub key: Option<u16>,
+
+    /// That part of the lists, where they are cut into parts; 0 has what was issued before
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub part: u32,
 
     /// Print JSON
     #[arg(long)]

@@ -31,8 +31,18 @@ pub fn run(command: Crl) -> Result<u8, Failure> {
                 return Ok(0);
             }
             let rows = page.crls.iter().map(row).collect();
-            let heading =
-                ["NUMBER", "KIND", "KEY", "MADE", "NEXT DUE", "VALID UNTIL", "ENTRIES", "BYTES"];
+            let heading = [
+                "NUMBER",
+                "KIND",
+                "KEY",
+                "PART",
+                "MADE",
+                "NEXT DUE",
+                "VALID UNTIL",
+                "ENTRIES",
+                "BYTES",
+                "FILE",
+            ];
             output::table(&heading, rows)?;
             next_page(page.next_before);
             Ok(0)
@@ -50,14 +60,27 @@ fn publish(options: Publish) -> Result<u8, Failure> {
         output::json(&made)?;
         return Ok(0);
     }
-    for CrlSummary { number, kind, entries, next_publish, .. } in &made.crls {
+    for it @ CrlSummary { number, kind, entries, next_publish, .. } in &made.crls {
         let entries =
             if *entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") };
+        let of = of_what(it, &made.crls);
         output::line(&format!(
-            "{kind} revocation list {number} is published: {entries}, next due {next_publish}"
+            "{kind} revocation list {number}{of} is published: {entries}, next due {next_publish}"
         ))?;
     }
     Ok(0)
+}
+
+/// Key and part of a list, where the run has several.
+fn of_what(it: &CrlSummary, all: &[CrlSummary]) -> String {
+    let mut of = String::new();
+    if all.iter().any(|other| other.key_index != it.key_index) {
+        write!(of, " of key {}", it.key_index).expect("BUG: writing to a String cannot fail");
+    }
+    if all.iter().any(|other| other.partition != it.partition) {
+        write!(of, ", part {},", it.partition).expect("BUG: writing to a String cannot fail");
+    }
+    of
 }
 
 fn row(it: &CrlSummary) -> Vec<String> {
@@ -65,11 +88,13 @@ fn row(it: &CrlSummary) -> Vec<String> {
         it.number.to_string(),
         it.kind.clone(),
         it.key_index.to_string(),
+        it.partition.to_string(),
         it.this_publish.clone(),
         it.next_publish.clone(),
         it.next_update.clone(),
         it.entries.to_string(),
         it.length.to_string(),
+        if it.file { "yes" } else { "missing" }.to_owned(),
     ]
 }
 
@@ -105,12 +130,18 @@ struct ShownEntry {
 }
 
 fn show(options: &ShowCrl) -> Result<u8, Failure> {
-    let octets = match &options.which {
-        Some(which) => match which.parse::<u64>() {
-            Ok(number) => fetch(options, number)?,
-            Err(_not_a_number) => read_file(Path::new(which))?,
-        },
-        None => fetch(options, newest(options)?)?,
+    let number = options.which.as_deref().map(str::parse::<u64>);
+    let octets = match (&options.which, number) {
+        (Some(file), Some(Err(_not_a_number))) => read_file(Path::new(file))?,
+        (_, Some(Ok(number))) => {
+            let path = format!("{CRLS_PATH}/{number}");
+            let page: CrlPage = ApiClient::open(&options.door)?.get(&path, &[])?;
+            fetch(options, number, find(options, &page))?
+        }
+        _ => {
+            let found = newest(options)?;
+            fetch(options, found.number, Some(&found))?
+        }
     };
     let shown = read(&octets)?;
     if options.json {
@@ -149,20 +180,30 @@ fn kind(options: &ShowCrl) -> &'static str {
     if options.delta { "delta" } else { "base" }
 }
 
-fn newest(options: &ShowCrl) -> Result<u64, Failure> {
-    let kind = kind(options);
-    let client = ApiClient::open(&options.door)?;
+/// The list that is meant, of the newest run in a page that has one.
+fn find<'a>(options: &ShowCrl, page: &'a CrlPage) -> Option<&'a CrlSummary> {
+    let is_it = |it: &&CrlSummary| {
+        (it.kind.as_str(), it.partition) == (kind(options), options.part)
+            && options.key.is_none_or(|key| key == it.key_index)
+    };
+    page.crls.iter().filter(is_it).max_by_key(|it| (it.number, it.key_index))
+}
+
+fn newest(options: &ShowCrl) -> Result<CrlSummary, Failure> {
     let query = [("limit", 100.to_string())];
-    let page: CrlPage = client.get(CRLS_PATH, &query)?;
-    let found = page.crls.iter().find(|it| it.kind == kind).map(|it| it.number);
+    let page: CrlPage = ApiClient::open(&options.door)?.get(CRLS_PATH, &query)?;
+    let found = find(options, &page).cloned();
     found.ok_or_else(|| {
-        let message = format!("no {kind} revocation list was made lately");
+        let message = format!("no such {} revocation list was made lately", kind(options));
         Failure::new("crl-none", message).hint("make one: exeunt crl publish")
     })
 }
 
-fn fetch(options: &ShowCrl, number: u64) -> Result<Vec<u8>, Failure> {
-    let path = format!("{CRLS_PATH}/{number}/{}", kind(options));
+/// The DER of a list of that number; what the number has not, the server says.
+fn fetch(options: &ShowCrl, number: u64, found: Option<&CrlSummary>) -> Result<Vec<u8>, Failure> {
+    let kind = kind(options);
+    let key = found.map(|it| it.key_index).or(options.key).unwrap_or_default();
+    let path = format!("{CRLS_PATH}/{number}/{key}-{}-{kind}", options.part);
     ApiClient::open(&options.door)?.octets(&path, &[])
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exeunt_engine::CrlSettings;
+use exeunt_engine::{CRL_PARTITIONS_MAX, CrlSettings, example_address};
 use exeunt_x509::{CRL_URI_COUNT_MAX, GeneralName};
 
 use super::file::CrlTable;
@@ -33,6 +33,7 @@ pub fn checked(table: CrlTable) -> Result<CrlConfig, ConfigError> {
         overlap_s,
         delta_overlap_s,
         clock_skew_s,
+        partitions,
         freshest,
         issuing_distribution_point,
     } = table;
@@ -54,6 +55,10 @@ pub fn checked(table: CrlTable) -> Result<CrlConfig, ConfigError> {
     let delta_overlap =
         delta_overlap_s.map(|it| within("delta_overlap_s", it, 0, PERIOD_S_MAX)).transpose()?;
     let clock_skew = within("clock_skew_s", clock_skew_s, 0, CLOCK_SKEW_S_MAX)?;
+    if !(1..=CRL_PARTITIONS_MAX).contains(&partitions) {
+        let reason = format!("must be 1 to {CRL_PARTITIONS_MAX}");
+        return Err(value_error("crl.partitions", reason));
+    }
     addresses("crl.freshest", &freshest)?;
     addresses("crl.issuing_distribution_point", &issuing_distribution_point)?;
     let settings = CrlSettings {
@@ -62,6 +67,7 @@ pub fn checked(table: CrlTable) -> Result<CrlConfig, ConfigError> {
         overlap,
         delta_overlap,
         clock_skew,
+        partitions,
         freshest_crl: freshest,
         issuing_distribution_point,
         ..CrlSettings::default()
@@ -75,7 +81,8 @@ fn addresses(key: &str, uris: &[String]) -> Result<(), ConfigError> {
         return Err(value_error(key, format!("has more than {CRL_URI_COUNT_MAX} addresses")));
     }
     for uri in uris {
-        GeneralName::Uri(uri.clone())
+        // What stands in a list in the place of its tokens is plain.
+        GeneralName::Uri(example_address(uri))
             .check()
             .map_err(|err| value_error(key, crate::failure::chain(&err)))?;
         let scheme = uri.split_once("://").map_or("", |(scheme, _)| scheme);

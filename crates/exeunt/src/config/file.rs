@@ -99,6 +99,7 @@ pub struct CrlTable {
     pub overlap_s: Option<u64>,
     pub delta_overlap_s: Option<u64>,
     pub clock_skew_s: u64,
+    pub partitions: u32,
     pub freshest: Vec<String>,
     pub issuing_distribution_point: Vec<String>,
 }
@@ -113,6 +114,7 @@ impl Default for CrlTable {
             overlap_s: None,
             delta_overlap_s: None,
             clock_skew_s: 600,
+            partitions: 1,
             freshest: Vec::new(),
             issuing_distribution_point: Vec::new(),
         }
