@@ -318,7 +318,7 @@ fn is_content_info(der: &[u8]) -> Result<bool, SubmissionError> {
     if der.first() != Some(&SEQUENCE) {
         return Err(SubmissionError::Malformed { what: "its content is not a request" });
     }
-    if der.get(1) == Some(&0x80) {
+    if der.get(1..3) == Some(&[0x80, OID]) {
         return Err(CmsError::Ber.into());
     }
     // What cannot be read at all is left to the reader of requests, which says it best.
