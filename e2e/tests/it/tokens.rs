@@ -436,6 +436,44 @@ fn a_token_that_goes_and_comes_back_costs_the_requests_of_the_time_between_and_n
 }
 
 #[test]
+fn a_ca_with_its_key_in_a_file_is_renewed_with_one_in_a_token_and_stays_there() {
+    let bed = Bed::new();
+    let ca = &bed.ca;
+    assert!(bed.run(&["init", "--name", "Test Root"]).status.success());
+    let file = request(ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
+    let issue = || {
+        let server = bed.serve();
+        let issued = ca.ok(&["submit", &file]);
+        server.stop();
+        issued
+    };
+    let root = |name: &str| fs::read_to_string(ca.home().join(name)).unwrap();
+    foreign::openssl_verify(&issue(), &root("ca.cert.pem")).unwrap();
+
+    let module = tools::softhsm_module().to_str().unwrap();
+    let key = ["--new-key", "--key", "pkcs11", "--pkcs11-module", module, "--key-type", "rsa-2048"];
+    let scheme = ["--signature-scheme", "pss"];
+    let renewed = bed.run(&[&["ca", "renew"], &key[..], &scheme, &IN_TOKEN].concat());
+    assert!(renewed.status.success(), "{}", text(&renewed.stderr));
+    let issued = issue();
+    foreign::openssl_verify(&issued, &root("ca(1).cert.pem")).unwrap();
+    assert!(foreign::openssl_text(&issued).contains("rsassaPss"));
+    assert!(foreign::openssl_verify(&issued, &root("ca.cert.pem")).is_err());
+
+    // What is not said of the next key is as with this one; only its label is another.
+    let renewed = bed.run(&["ca", "renew", "--new-key"]);
+    assert!(renewed.status.success(), "{}", text(&renewed.stderr));
+    assert!(!ca.home().join("secrets/ca(2).key.pem").exists());
+    let issued = issue();
+    foreign::openssl_verify(&issued, &root("ca(2).cert.pem")).unwrap();
+    assert!(foreign::openssl_text(&issued).contains("rsassaPss"));
+    let config = fs::read_to_string(ca.home().join("exeunt.toml")).unwrap();
+    assert_eq!(config.matches("pkcs11_module = ").count(), 2, "{config}");
+    let checked = bed.run(&["config", "check"]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+}
+
+#[test]
 fn ocsp_without_a_responder_says_try_later_while_the_token_is_away() {
     let bed = Bed::new();
     bed.made(&["--key-type", "ecdsa-p384"]);
