@@ -11,6 +11,7 @@ mod exits;
 mod issuing;
 mod life;
 mod modules;
+mod renewal;
 mod secrets;
 mod store_faults;
 mod tokens;
