@@ -29,14 +29,32 @@ pub struct CertificateSummary {
     pub event: u64,
 }
 
-/// Answer of `GET /v1/certificates?before=REQUEST-ID&limit=N`, newest first.
+/// A certificate's row in a list, with how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateRow {
+    /// What the certificate says.
+    #[serde(flatten)]
+    pub summary: CertificateSummary,
+    /// State of its request: `issued`, `revoked`, or `foreign`.
+    pub disposition: Disposition,
+    /// Index of the CA key that signed it.
+    pub ca_key: u16,
+    /// Its revocation, where there is or was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
+}
+
+/// Answer of `GET /v1/certificates`, newest first if nothing else is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificatePage {
-    /// The rows.
-    pub certificates: Vec<CertificateSummary>,
-    /// `before` of the next page; absent on the last one.
+    /// The rows; with filters perhaps fewer than were asked for, though there are more.
+    pub certificates: Vec<CertificateRow>,
+    /// `before` of the next page; absent on the last one, and in any other order than newest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_before: Option<u64>,
+    /// `after` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// Answer of `GET /v1/certificates/{serial}`.

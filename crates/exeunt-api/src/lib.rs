@@ -7,18 +7,22 @@ mod ca;
 mod certificate;
 mod crl;
 mod exit;
+mod list;
 mod officer;
 mod problem;
 mod request;
 
 pub use ca::{CaCertificate, CaDescription, Health};
-pub use certificate::{CertificateDetail, CertificatePage, CertificateSummary};
+pub use certificate::{CertificateDetail, CertificatePage, CertificateRow, CertificateSummary};
 pub use crl::{CrlPage, CrlSummary, PublishOrder};
 pub use exit::{
     Deliveries, Delivery, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, ExitStart,
     ExitState, ExitStatus, ExplainedEvent, ExplainedRule, Explanation, HeldEvent, HeldState,
     KnownSetting, KnownSettings, NewExit, Reloaded, Replay, ReplayOrder, RuleAnswer, SettingsMap,
     ShelfOrder,
+};
+pub use list::{
+    CERTIFICATE_CSV_HEADING, CSV_MEDIA_TYPE, JSON_LINES_MEDIA_TYPE, REQUEST_CSV_HEADING, csv_record,
 };
 pub use officer::{
     AttributesOrder, Denied, DenyOrder, ExtensionOrder, OfficerExtension, Revocation, RevokeOrder,

@@ -109,14 +109,17 @@ pub struct RequestSummary {
     pub serial: Option<String>,
 }
 
-/// Answer of `GET /v1/requests?before=ID&limit=N`, newest first.
+/// Answer of `GET /v1/requests`, newest first if nothing else is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestPage {
-    /// The rows.
+    /// The rows; with filters perhaps fewer than were asked for, though there are more.
     pub requests: Vec<RequestSummary>,
-    /// `before` of the next page; absent on the last one.
+    /// `before` of the next page; absent on the last one, and in any other order than newest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_before: Option<u64>,
+    /// `after` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// Answer of `GET /v1/requests/{id}`.

@@ -15,6 +15,7 @@ mod crl;
 mod engine;
 mod enroll;
 mod error;
+mod expiry;
 mod import;
 mod journey;
 mod ocsp;
@@ -41,6 +42,7 @@ pub use engine::{
 };
 pub use enroll::{MessageRefusal, REQUESTER_NAME_BYTES_MAX};
 pub use error::{Blame, SubmitError};
+pub use expiry::{EXPIRY_DAYS_MAX, EXPIRY_DISTANCES_MAX};
 pub use import::{IMPORT_WAITING_MAX, ImportError, ImportOrder, Imported};
 pub use journey::{Outcome, Submission, Submitted};
 pub use ocsp::{

@@ -105,6 +105,12 @@ impl Fault {
             .hinted("lists take 'limit' and 'before', submissions 'template' and 'attribute'")
     }
 
+    /// A list's filter, order or place that cannot be meant.
+    pub(crate) fn filter(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "filter-invalid", detail)
+            .hinted("docs/manual/lookups.md says what lists can be asked")
+    }
+
     pub(crate) fn not_found(code: &'static str, detail: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, detail).hinted(match code {
             "request-not-found" => "see what there is: exeunt request list",

@@ -17,6 +17,7 @@ use crate::auth::{Peer, Tokens};
 use crate::cms::Wanted;
 use crate::exits::{BeforeReply, Exits};
 use crate::fault::Fault;
+use crate::filter::{CertificateQuery, RequestQuery};
 use crate::manage::{self, Part};
 use crate::officer::{self, CertificatePart, ListOfRun, RequestPart};
 use crate::own::{self, CertificateName};
@@ -26,7 +27,7 @@ use crate::rooms::{Room, Rooms};
 use crate::settings::{Limits, NowFn};
 use crate::submit::Job;
 use crate::workers::Workers;
-use crate::{ocsp, rows, submit};
+use crate::{export, ocsp, rows, submit};
 
 /// What all connections share.
 pub(crate) struct Edge {
@@ -223,12 +224,10 @@ async fn answer(
         }
         (Route::Exit(name), _) => manage::show(edge, name, query).await,
         (Route::Requests, _) => {
-            let page = PageQuery::parse(query)?;
-            look_up(edge, move |edge| rows::requests(&edge.engine, &page)).await
+            export::requests(edge, RequestQuery::parse(query, (edge.now)())?).await
         }
         (Route::Certificates, _) => {
-            let page = PageQuery::parse(query)?;
-            look_up(edge, move |edge| rows::certificates(&edge.engine, &page)).await
+            export::certificates(edge, CertificateQuery::parse(query, (edge.now)())?).await
         }
         (Route::Crls, _) => {
             let page = PageQuery::parse(query)?;
@@ -283,9 +282,10 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<
 }
 
 /// Runs a look-up on a thread that may block.
-pub(crate) async fn look_up<F>(edge: &Arc<Edge>, read: F) -> Result<Answer, Fault>
+pub(crate) async fn look_up<T, F>(edge: &Arc<Edge>, read: F) -> Result<T, Fault>
 where
-    F: FnOnce(&Edge) -> Result<Answer, Fault> + Send + 'static,
+    T: Send + 'static,
+    F: FnOnce(&Edge) -> Result<T, Fault> + Send + 'static,
 {
     blocking(edge, &edge.rooms.look_up, read).await?
 }

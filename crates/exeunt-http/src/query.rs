@@ -76,7 +76,7 @@ impl Keys {
         Ok(Self(found))
     }
 
-    fn value(&self, key: &str) -> Option<&str> {
+    pub(crate) fn value(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(it, _)| it == key).map(|(_, value)| value.as_str())
     }
 

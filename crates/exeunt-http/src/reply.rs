@@ -1,4 +1,4 @@
-//! Bodies of answers: whole in memory, or read from a file as the client takes them.
+//! Bodies of answers: whole in memory, read from a file as the client takes them, or sent in pieces.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Piece of a file that is in memory at a time, in bytes.
@@ -19,6 +20,9 @@ pub(crate) enum Reply {
     Whole(Full<Bytes>),
     /// A file, piece by piece.
     File(FileBody),
+    /// Pieces as somebody sends them. An error breaks the connection off, so that nobody takes what has
+    /// come for the whole.
+    Pieces(mpsc::Receiver<io::Result<Bytes>>),
 }
 
 impl Reply {
@@ -59,6 +63,9 @@ impl Body for Reply {
         match self.get_mut() {
             Self::Whole(full) => Pin::new(full).poll_frame(context).map_err(|never| match never {}),
             Self::File(file) => file.poll_piece(context).map(|it| it.map(|it| it.map(Frame::data))),
+            Self::Pieces(pieces) => {
+                pieces.poll_recv(context).map(|it| it.map(|it| it.map(Frame::data)))
+            }
         }
     }
 
@@ -66,6 +73,7 @@ impl Body for Reply {
         match self {
             Self::Whole(full) => full.is_end_stream(),
             Self::File(file) => file.left == 0,
+            Self::Pieces(_) => false,
         }
     }
 
@@ -73,6 +81,7 @@ impl Body for Reply {
         match self {
             Self::Whole(full) => full.size_hint(),
             Self::File(file) => SizeHint::with_exact(file.left),
+            Self::Pieces(_) => SizeHint::default(),
         }
     }
 }

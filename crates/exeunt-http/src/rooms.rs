@@ -40,6 +40,10 @@ const KEY_THREADS: usize = 4;
 /// Threads that read files for answers, a piece at a time.
 const FILE_THREADS: usize = 2;
 
+/// Exports at a time; the next one is told to try later. Each holds two pieces of its rows while its
+/// client reads, and a thread for look-ups only while it reads the next ones.
+pub(crate) const EXPORTS_MAX: usize = 16;
+
 /// All rooms.
 pub(crate) struct Rooms {
     pub(crate) look_up: Room,
@@ -51,6 +55,8 @@ pub(crate) struct Rooms {
     pub(crate) manage: Room,
     pub(crate) order: Room,
     pub(crate) key: Room,
+    /// Who has an export under way, without a thread of its own.
+    pub(crate) export: Room,
 }
 
 impl Rooms {
@@ -74,6 +80,7 @@ impl Rooms {
             manage: Room::of(MANAGE_THREADS),
             order: Room::of(ORDER_THREADS),
             key: Room::of(KEY_THREADS),
+            export: Room::of(EXPORTS_MAX),
         }
     }
 }

@@ -3,18 +3,20 @@
 use std::error::Error;
 
 use exeunt_api::{
-    CertificateDetail, CertificatePage, CertificateSummary, CrlPage, CrlSummary, Disposition,
-    OfficerExtension, RequestAttribute, RequestDetail, RequestPage, RequestSummary, Revocation,
-    SubmitAnswer,
+    CertificateDetail, CertificatePage, CertificateRow, CertificateSummary, CrlPage, CrlSummary,
+    Disposition, OfficerExtension, PAGE_ROWS_DEFAULT, RequestAttribute, RequestDetail, RequestPage,
+    RequestSummary, Revocation, SubmitAnswer,
 };
 use exeunt_engine::{Engine, Retrieved};
 use exeunt_types::{
-    CertificateRecord, CrlLine, CrlNumber, CrlRecord, NewCertificate, NewRequest, RequestId,
-    RequestRecord, RequestType, Serial, StatusCode,
+    CertificateKey, CertificateRecord, CertificateSort, CrlLine, CrlNumber, CrlRecord,
+    ListedCertificate, NewCertificate, NewRequest, RequestId, RequestRecord, RequestType, Serial,
+    StatusCode,
 };
 
 use crate::answer::{Answer, json, pem, rfc3339};
 use crate::fault::Fault;
+use crate::filter::{CertificateQuery, RequestQuery};
 use crate::officer::ListOfRun;
 use crate::query::PageQuery;
 use crate::{handler::Edge, relying, submit};
@@ -32,13 +34,23 @@ pub(crate) fn serial(text: &str) -> Result<Serial, Fault> {
     Serial::from_hex(text).map_err(|_| Fault::id_invalid("serial-invalid", detail))
 }
 
-pub(crate) fn requests(engine: &Engine, page: &PageQuery) -> Result<Answer, Fault> {
-    let before = page.before.map(RequestId);
-    let rows =
-        engine.store().requests(before, page.limit).map_err(|err| unread(err.code(), &err))?;
-    let next_before = full(page, rows.len()).and_then(|()| rows.last().map(|it| it.id.0));
-    let requests = rows.into_iter().map(|row| split_request(row).0).collect();
-    Ok(json(OK, &RequestPage { requests, next_before }))
+pub(crate) fn requests(engine: &Engine, query: &RequestQuery) -> Result<Answer, Fault> {
+    let (requests, next) = some_requests(engine, query, query.after, page_rows(query.limit))?;
+    let next_before = next.filter(|_| query.descending).map(|it| it.0);
+    let next = next.map(|it| it.to_string());
+    Ok(json(OK, &RequestPage { requests, next_before, next }))
+}
+
+/// Rows of requests after a place, and the place to go on after.
+pub(crate) fn some_requests(
+    engine: &Engine,
+    query: &RequestQuery,
+    after: Option<RequestId>,
+    limit: usize,
+) -> Result<(Vec<RequestSummary>, Option<RequestId>), Fault> {
+    let found = engine.store().find_requests(&query.filter, query.descending, after, limit);
+    let found = found.map_err(|err| unread(err.code(), &err))?;
+    Ok((found.rows.into_iter().map(|row| split_request(row).0).collect(), found.next))
 }
 
 pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
@@ -61,13 +73,37 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
     Ok(json(OK, &detail))
 }
 
-pub(crate) fn certificates(engine: &Engine, page: &PageQuery) -> Result<Answer, Fault> {
-    let before = page.before.map(RequestId);
-    let rows =
-        engine.store().certificates(before, page.limit).map_err(|err| unread(err.code(), &err))?;
-    let next_before = full(page, rows.len()).and_then(|()| rows.last().map(|it| it.request.0));
-    let certificates = rows.into_iter().map(|row| split_certificate(row).0).collect();
-    Ok(json(OK, &CertificatePage { certificates, next_before }))
+pub(crate) fn certificates(engine: &Engine, query: &CertificateQuery) -> Result<Answer, Fault> {
+    let limit = page_rows(query.limit);
+    let (certificates, next) = some_certificates(engine, query, query.after, limit)?;
+    let newest_first = query.descending && query.sort == CertificateSort::Request;
+    let next_before = next.filter(|_| newest_first).map(|it| it.request.0);
+    let next = next.map(|it| it.to_string());
+    Ok(json(OK, &CertificatePage { certificates, next_before, next }))
+}
+
+/// Rows of certificates after a place, and the place to go on after.
+pub(crate) fn some_certificates(
+    engine: &Engine,
+    query: &CertificateQuery,
+    after: Option<CertificateKey>,
+    limit: usize,
+) -> Result<(Vec<CertificateRow>, Option<CertificateKey>), Fault> {
+    let order = (query.sort, query.descending);
+    let found = engine.store().find_certificates(&query.filter, order, after, limit);
+    let found = found.map_err(|err| unread(err.code(), &err))?;
+    let row = |row: ListedCertificate| CertificateRow {
+        disposition: wire_disposition(row.disposition),
+        ca_key: row.record.certificate.ca_key,
+        revocation: row.revocation.as_ref().map(revocation),
+        summary: split_certificate(row.record).0,
+    };
+    Ok((found.rows.into_iter().map(row).collect(), found.next))
+}
+
+fn page_rows(limit: Option<u64>) -> usize {
+    let limit = limit.unwrap_or(u64::from(PAGE_ROWS_DEFAULT));
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 pub(crate) fn certificate(engine: &Engine, serial: &Serial) -> Result<Answer, Fault> {

@@ -7,6 +7,7 @@ mod exit;
 mod exit_check;
 mod key;
 mod local;
+mod lookup;
 mod request;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, 
 pub use exit_check::Check;
 pub use key::{KeyOptions, KeyPlace};
 pub use local::command_line;
+pub use lookup::{CertificateList, Format, RequestList, Rows};
 pub use request::{Decide, Request, SetExtension};
 
 /// A certificate authority that never loses an event
@@ -316,26 +318,6 @@ pub enum ResponseForm {
     P7b,
     /// A full response of CMC, signed by the CA, DER.
     Cmc,
-}
-
-/// What lists take.
-#[derive(Debug, Args)]
-pub struct List {
-    /// Most rows, newest first
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub limit: u32,
-
-    /// Only rows before this request id, for the next page
-    #[arg(long, value_name = "ID")]
-    pub before: Option<u64>,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// Which server
-    #[command(flatten)]
-    pub door: Door,
 }
 
 /// Options of `reload`.

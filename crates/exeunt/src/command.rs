@@ -6,6 +6,7 @@ pub mod config;
 pub mod crl;
 pub mod exit;
 pub mod init;
+pub mod list;
 pub mod quickstart;
 pub mod reload;
 pub mod request;

@@ -5,6 +5,7 @@
 
 mod crl;
 mod exit;
+mod expiry;
 mod file;
 mod key;
 mod ocsp;
@@ -67,6 +68,8 @@ pub struct Config {
     pub crl: CrlConfig,
     /// How OCSP is answered.
     pub ocsp: OcspSettings,
+    /// How many days before they run out modules are told of certificates, the nearest first.
+    pub expiry: Vec<u32>,
     /// The templates, checked.
     pub templates: Vec<Template>,
     /// Template of a request that names none.
@@ -174,7 +177,7 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn from_toml(text: &str, home: &Path) -> Result<Self, ConfigError> {
-        let File { ca, key, renewal, server, publication, crl, ocsp, policy, template, exit } =
+        let File { ca, key, renewal, server, publication, crl, ocsp, expiry, policy, template, exit } =
             toml::from_str(text).map_err(|err| syntax_error(text, &err))?;
         if ca.name.is_empty() || 64 < ca.name.chars().count() || ca.name.contains(char::is_control)
         {
@@ -199,6 +202,7 @@ impl Config {
             .check(&publication.crl_distribution_points)
             .map_err(|rule| value_error("crl.partitions", rule))?;
         let ocsp = ocsp::checked(&ocsp)?;
+        let expiry = expiry::checked(expiry)?;
         let before_reply_s = server.before_reply_s.unwrap_or(BEFORE_REPLY_S_DEFAULT);
         if before_reply_s == 0 || BEFORE_REPLY_S_MAX < before_reply_s {
             let reason = format!("must be 1 to {BEFORE_REPLY_S_MAX}");
@@ -230,6 +234,7 @@ impl Config {
             },
             crl,
             ocsp,
+            expiry,
             templates,
             default_template: policy.default_template,
             exits,
@@ -255,6 +260,7 @@ impl Config {
             publication,
             crl,
             ocsp,
+            expiry,
             templates,
             default_template,
             exits: _,
@@ -273,6 +279,7 @@ impl Config {
             ("publication", *publication == other.publication),
             ("crl", *crl == other.crl),
             ("ocsp", *ocsp == other.ocsp),
+            ("expiry", *expiry == other.expiry),
             ("template", *templates == other.templates),
             ("policy.default_template", *default_template == other.default_template),
         ];

@@ -15,6 +15,7 @@ mod output;
 mod own;
 mod schedule;
 mod server;
+mod warn;
 
 use std::process::ExitCode;
 

@@ -24,6 +24,7 @@ use crate::launch::Launcher;
 use crate::manage::{BY_SIGNAL, ManageError, Manager, SharedDispatcher};
 use crate::own;
 use crate::schedule::{self, Schedule};
+use crate::warn::Warner;
 
 /// How often somebody who waits for revocation lists looks.
 const LISTS_POLL: Duration = Duration::from_millis(10);
@@ -48,6 +49,8 @@ pub struct Running {
     heartbeat: Option<mpsc::Sender<()>>,
     /// Makes revocation lists when they are due, if that is wanted.
     schedule: Schedule,
+    /// Tells modules of certificates that run out soon, if that is wanted.
+    warner: Option<Warner>,
 }
 
 /// Starts everything, or nothing.
@@ -116,6 +119,7 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     };
     let silence = config.heartbeat;
     let crl = config.crl.clone();
+    let expiry = config.expiry.clone();
     let holder = facts.machine_dns_name;
     let manager = Manager::new(home, launcher, &dispatcher, engine.store(), holder, config);
     let manager = Arc::new(manager);
@@ -130,7 +134,8 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     log_server_event(&engine, EventKind::STARTUP);
     let heartbeat = silence.map(|silence| beat(&engine, silence)).transpose()?;
     let schedule = schedule::keep(&engine, crl.publish)?;
-    Ok(Running { engine, dispatcher, manager, http, heartbeat, schedule })
+    let warner = (!expiry.is_empty()).then(|| Warner::start(&engine, expiry)).transpose()?;
+    Ok(Running { engine, dispatcher, manager, http, heartbeat, schedule, warner })
 }
 
 /// A module's refusal at the start, or at a reload that nobody asked for over HTTP.
@@ -199,9 +204,12 @@ impl Running {
 
     /// Stops: no new requests, those in hand are finished, then the modules.
     pub fn stop(self) {
-        let Self { engine, dispatcher, manager, http, heartbeat, schedule } = self;
+        let Self { engine, dispatcher, manager, http, heartbeat, schedule, warner } = self;
         http.stop(STOP_GRACE);
         drop((manager, heartbeat));
+        if let Some(warner) = warner {
+            warner.stop();
+        }
         schedule.stop(STOP_GRACE);
         log_server_event(&engine, EventKind::SHUTDOWN);
         let taken = dispatcher.write().unwrap_or_else(PoisonError::into_inner).take();

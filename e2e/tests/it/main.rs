@@ -10,6 +10,7 @@ mod examples_native;
 mod exits;
 mod issuing;
 mod life;
+mod lookups;
 mod modules;
 mod renewal;
 mod secrets;

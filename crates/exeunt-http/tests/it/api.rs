@@ -142,7 +142,7 @@ fn lists_come_in_pages_newest_first() {
     }
     assert_eq!(seen, [5, 4, 3, 2, 1]);
     let page: CertificatePage = http.get("/v1/certificates?before=3").json().unwrap();
-    let seen: Vec<_> = page.certificates.iter().map(|it| it.request_id).collect();
+    let seen: Vec<_> = page.certificates.iter().map(|it| it.summary.request_id).collect();
     assert_eq!((seen, page.next_before), (vec![2, 1], None));
 
     problem(http.get("/v1/requests?limit=1001"), 400, "query-invalid");

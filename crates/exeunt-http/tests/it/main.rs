@@ -9,6 +9,7 @@ mod doors;
 mod exits;
 mod lifetime;
 mod limits;
+mod lists;
 mod ocsp;
 mod officers;
 mod relying;

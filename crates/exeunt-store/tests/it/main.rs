@@ -5,6 +5,7 @@ mod audit;
 mod ca;
 mod crl;
 mod cursor;
+mod expiry;
 mod faults;
 mod group_commit;
 mod import;

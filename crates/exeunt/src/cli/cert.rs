@@ -5,14 +5,21 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand};
 use exeunt_types::RevocationReason;
 
-use super::{Door, List};
+use super::{CertificateList, Door};
 
 /// `exeunt cert …`.
 #[derive(Debug, Subcommand)]
 pub enum Cert {
-    /// List certificates, newest first
-    #[command(after_help = "Examples:\n  exeunt cert list --home ca --limit 20")]
-    List(List),
+    /// List certificates, newest first if nothing else is asked for
+    ///
+    /// Moments are written as in RFC 3339 (2026-12-01T00:00:00Z), or as a time: 30d, 12h or 90m is so
+    /// long ago, with --not-after-from and --not-after-to ahead.
+    #[command(after_help = "Examples:
+  exeunt cert list --home ca --limit 20
+  exeunt cert list --expiring-within 30d --state issued --home ca
+  exeunt cert list --san host.example --key rsa --sort not-after --desc --home ca
+  exeunt cert list --all --format csv --home ca > certificates.csv")]
+    List(Box<CertificateList>),
 
     /// Show one certificate
     #[command(after_help = "Examples:\n  exeunt cert show 5c0ffee1 --home ca")]

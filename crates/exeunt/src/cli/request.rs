@@ -4,14 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Door, List};
+use super::{Door, RequestList};
 
 /// `exeunt request …`.
 #[derive(Debug, Subcommand)]
 pub enum Request {
-    /// List requests, newest first
-    #[command(after_help = "Examples:\n  exeunt request list --home ca --limit 20")]
-    List(List),
+    /// List requests, newest first if nothing else is asked for
+    ///
+    /// Moments are written as in RFC 3339 (2026-12-01T00:00:00Z), or as a time: 30d, 12h or 90m is so
+    /// long ago.
+    #[command(after_help = "Examples:
+  exeunt request list --home ca --limit 20
+  exeunt request list --state pending --submitted-to 2d --home ca
+  exeunt request list --subject host.example --format json --home ca
+  exeunt request list --all --format csv --home ca > requests.csv")]
+    List(Box<RequestList>),
 
     /// Show one request
     #[command(after_help = "Examples:\n  exeunt request show 17 --home ca --json")]

@@ -1,22 +1,22 @@
 //! `exeunt cert …`: looking at certificates and revoking them.
 
 use exeunt_api::{
-    CERTIFICATES_PATH, CertificateDetail, CertificatePage, CertificateSummary, REQUESTS_PATH,
-    RequestDetail, RevokeOrder, Revoked,
+    CERTIFICATES_PATH, CertificateDetail, REQUESTS_PATH, RequestDetail, RevokeOrder, Revoked,
 };
 use exeunt_types::Serial;
 use exeunt_x509::{CERTIFICATE_BYTES_MAX, decode_pem_or_der, parse_certificate};
 use reqwest::Method;
 
-use crate::cli::{Cert, List, Revoke, Unrevoke, WhichCertificate};
+use crate::cli::{Cert, Revoke, Unrevoke, WhichCertificate};
 use crate::client::ApiClient;
-use crate::command::request::{next_page, page_query, revocation_fields};
+use crate::command::list;
+use crate::command::request::revocation_fields;
 use crate::failure::Failure;
 use crate::output;
 
 pub fn run(command: Cert) -> Result<u8, Failure> {
     match command {
-        Cert::List(options) => list(&options),
+        Cert::List(options) => list::certificates(&options),
         Cert::Show { serial, json, door } => {
             let serial = typed_serial(&serial)?;
             let detail: CertificateDetail =
@@ -120,28 +120,6 @@ fn serial(client: &ApiClient, which: &WhichCertificate) -> Result<Serial, Failur
     let message =
         format!("{shown} has the serial number of a certificate of this CA, but is not it");
     Err(Failure::new("certificate-differs", message).hint("was it issued by another CA?"))
-}
-
-fn list(options: &List) -> Result<u8, Failure> {
-    let page: CertificatePage =
-        ApiClient::open(&options.door)?.get(CERTIFICATES_PATH, &page_query(options))?;
-    if options.json {
-        output::json(&page)?;
-        return Ok(0);
-    }
-    let row = |it: &CertificateSummary| {
-        vec![
-            it.serial.clone(),
-            it.request_id.to_string(),
-            it.not_after.clone(),
-            it.template.clone(),
-            it.subject.clone(),
-        ]
-    };
-    let rows = page.certificates.iter().map(row).collect();
-    output::table(&["SERIAL", "REQUEST", "VALID UNTIL", "TEMPLATE", "SUBJECT"], rows)?;
-    next_page(page.next_before);
-    Ok(0)
 }
 
 fn show(detail: &CertificateDetail) -> Result<(), Failure> {

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use exeunt_api::{
-    AttributesOrder, Denied, DenyOrder, ExtensionOrder, REQUESTS_PATH, RequestDetail, RequestPage,
-    Revocation,
+    AttributesOrder, Denied, DenyOrder, ExtensionOrder, REQUESTS_PATH, RequestDetail, Revocation,
 };
 use reqwest::Method;
 
-use crate::cli::{Decide, Door, List, Request, SetExtension};
+use crate::cli::{Decide, Door, Request, SetExtension};
 use crate::client::ApiClient;
+use crate::command::list;
 use crate::command::submit::{check_attributes, hand_over};
 use crate::failure::Failure;
 use crate::output;
@@ -19,7 +19,7 @@ const EXTENSION_VALUE_BYTES_MAX: u64 = exeunt_api::REQUEST_BYTES_MAX as u64 / 2;
 
 pub fn run(command: Request) -> Result<u8, Failure> {
     match command {
-        Request::List(options) => list(&options),
+        Request::List(options) => list::requests(&options),
         Request::Show { id, json, door } => {
             let detail: RequestDetail =
                 ApiClient::open(&door)?.get(&format!("{REQUESTS_PATH}/{id}"), &[])?;
@@ -43,38 +43,6 @@ pub fn run(command: Request) -> Result<u8, Failure> {
         }
         Request::SetExtension(options) => set_extension(&options),
     }
-}
-
-/// The query of a list, for every list there is.
-pub fn page_query(options: &List) -> Vec<(&'static str, String)> {
-    let mut query = vec![("limit", options.limit.to_string())];
-    if let Some(before) = options.before {
-        query.push(("before", before.to_string()));
-    }
-    query
-}
-
-fn list(options: &List) -> Result<u8, Failure> {
-    let page: RequestPage =
-        ApiClient::open(&options.door)?.get(REQUESTS_PATH, &page_query(options))?;
-    if options.json {
-        output::json(&page)?;
-        return Ok(0);
-    }
-    let row = |it: &exeunt_api::RequestSummary| {
-        vec![
-            it.id.to_string(),
-            it.disposition.word().to_owned(),
-            it.submitted.clone(),
-            it.template.clone(),
-            it.requester.clone(),
-            it.subject.clone(),
-        ]
-    };
-    let rows = page.requests.iter().map(row).collect();
-    output::table(&["ID", "STATE", "SUBMITTED", "TEMPLATE", "REQUESTER", "SUBJECT"], rows)?;
-    next_page(page.next_before);
-    Ok(0)
 }
 
 /// Says on standard error how to see more.

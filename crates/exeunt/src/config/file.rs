@@ -24,6 +24,8 @@ pub struct File {
     #[serde(default)]
     pub ocsp: OcspTable,
     #[serde(default)]
+    pub expiry: ExpiryTable,
+    #[serde(default)]
     pub policy: PolicyTable,
     #[serde(default)]
     pub template: Vec<TemplateTable>,
@@ -139,6 +141,13 @@ impl Default for OcspTable {
             responder_validity_s: responder_validity.as_secs(),
         }
     }
+}
+
+/// `[expiry]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExpiryTable {
+    pub warn_days: Vec<u32>,
 }
 
 /// `[policy]`.
