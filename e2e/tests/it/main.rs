@@ -4,6 +4,7 @@
 
 mod cmc;
 mod command_line;
+mod crl_parts;
 mod doors;
 mod examples;
 mod examples_native;
