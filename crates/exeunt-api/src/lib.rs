@@ -3,6 +3,7 @@
 //! Plain data with serde, no I/O and no domain type: a field here may change only as the API's
 //! version prefix allows. New fields may appear at any time; readers ignore what they do not know.
 
+mod backup;
 mod ca;
 mod certificate;
 mod crl;
@@ -12,6 +13,7 @@ mod officer;
 mod problem;
 mod request;
 
+pub use backup::{BackupNoted, BackupOrder};
 pub use ca::{CaCertificate, CaDescription, Health};
 pub use certificate::{CertificateDetail, CertificatePage, CertificateRow, CertificateSummary};
 pub use crl::{CrlPage, CrlSummary, PublishOrder};
@@ -64,6 +66,9 @@ pub const EXITS_PATH: &str = "/v1/exits";
 
 /// Reads the configuration again (`POST`).
 pub const RELOAD_PATH: &str = "/v1/reload";
+
+/// Has the audit trail say that a backup is taken (`POST`).
+pub const BACKUPS_PATH: &str = "/v1/backups";
 
 /// The certificate authority itself.
 pub const CA_PATH: &str = "/v1/ca";

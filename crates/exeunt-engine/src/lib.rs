@@ -8,6 +8,7 @@
 mod address;
 mod attributes;
 mod authority;
+mod backup;
 mod build;
 mod bulk;
 mod ca;
@@ -34,6 +35,7 @@ pub use attributes::{
 pub use authority::{
     AuthorityError, CaProfile, Renewal, ca_request, renewal_request, renewed_root, self_signed_root,
 };
+pub use backup::{BACKUP_NAME_BYTES_MAX, BackupStage};
 pub use bulk::BulkOutcome;
 pub use ca::{Ca, CaCertificate, CaEntry};
 pub use crl::{CRL_KEPT, CRL_PARTITIONS_MAX, CrlError, CrlOrder, CrlSettings, example_address};

@@ -27,7 +27,7 @@ use crate::rooms::{Room, Rooms};
 use crate::settings::{Limits, NowFn};
 use crate::submit::Job;
 use crate::workers::Workers;
-use crate::{export, ocsp, rows, submit};
+use crate::{backup, export, ocsp, rows, submit};
 
 /// What all connections share.
 pub(crate) struct Edge {
@@ -68,6 +68,7 @@ enum Route<'a> {
     Exits,
     Exit(&'a str),
     ExitPart(&'a str, Part),
+    Backups,
     Reload,
     Ca,
     Health,
@@ -122,6 +123,7 @@ impl<'a> Route<'a> {
             ("certificates", None) => Some(Self::Certificates),
             ("crls", None) => Some(Self::Crls),
             ("exits", None) => Some(Self::Exits),
+            ("backups", None) => Some(Self::Backups),
             ("reload", None) => Some(Self::Reload),
             ("ca", None) => Some(Self::Ca),
             ("health", None) => Some(Self::Health),
@@ -136,7 +138,9 @@ impl<'a> Route<'a> {
             Self::RequestPart(_, part) => part.allowed(),
             Self::Exit(_) => "DELETE, GET, HEAD",
             Self::ExitPart(_, part) => part.allowed(),
-            Self::CertificatePart(..) | Self::Reload | Self::Ocsp | Self::Cmc => "POST",
+            Self::Backups | Self::CertificatePart(..) | Self::Reload | Self::Ocsp | Self::Cmc => {
+                "POST"
+            }
             _ => "GET, HEAD",
         }
     }
@@ -218,6 +222,10 @@ async fn answer(
                 _ => manage::reload(edge, actor).await,
             }
         }
+        (Route::Backups, Some(caller)) => {
+            query::nothing(query)?;
+            backup::note(edge, caller, body).await
+        }
         (Route::Ocsp, _) => {
             query::nothing(query)?;
             ocsp::post(edge, body).await
@@ -277,6 +285,7 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<
         | Route::ExitPart(..)
         | Route::Ocsp
         | Route::Cmc
+        | Route::Backups
         | Route::Reload => Err(Fault::unknown_path()),
     }
 }

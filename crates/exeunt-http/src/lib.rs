@@ -7,6 +7,7 @@
 
 mod answer;
 mod auth;
+mod backup;
 mod body;
 mod cms;
 mod connection;

@@ -242,7 +242,7 @@ impl ListOfRun {
 }
 
 /// An officer's order that needs no key, and never waits for those that do.
-async fn without_key<T, F>(edge: &Arc<Edge>, act: F) -> Result<Result<T, Fault>, Fault>
+pub(crate) async fn without_key<T, F>(edge: &Arc<Edge>, act: F) -> Result<Result<T, Fault>, Fault>
 where
     T: Send + 'static,
     F: FnOnce(&Engine) -> Result<T, OfficerError> + Send + 'static,
@@ -271,7 +271,7 @@ fn fault(err: &OfficerError) -> Fault {
 }
 
 /// The body as JSON.
-async fn read<T: DeserializeOwned>(edge: &Arc<Edge>, body: Incoming) -> Result<T, Fault> {
+pub(crate) async fn read<T: DeserializeOwned>(edge: &Arc<Edge>, body: Incoming) -> Result<T, Fault> {
     let octets = body::read(body, edge.limits.read).await?;
     serde_json::from_slice(&octets).map_err(|err| Fault::json(&err))
 }

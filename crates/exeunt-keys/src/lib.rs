@@ -8,6 +8,7 @@ mod encrypted;
 mod error;
 mod passphrase;
 mod pkcs11;
+mod sealed;
 pub mod secret_file;
 mod software;
 mod stream;
@@ -23,6 +24,9 @@ pub use passphrase::Passphrase;
 pub use pkcs11::{
     KeyName, PIN_BYTES_MAX, PinSource, Pkcs11Key, RESTART_PAUSE, SESSIONS_IDLE_MAX, TokenError,
     TokenName, TokenSettings, TriesLeft,
+};
+pub use sealed::{
+    OpeningReader, SEALED_LOG_N, SEALED_LOG_N_MAX, SEALED_MAGIC, SealedError, SealingWriter,
 };
 pub use software::SoftwareKey;
 pub use stream::WHOLE_MESSAGE_BYTES_MAX;

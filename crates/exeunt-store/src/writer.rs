@@ -113,6 +113,11 @@ impl Tx<'_> {
         Ok(EventSeq(seq))
     }
 
+    /// Leaves event numbers out: the next one is that many further on.
+    pub(crate) fn leave_out(&mut self, events: u64) {
+        self.head = self.head.saturating_add(events);
+    }
+
     /// Notes that a request came into `to`, out of `from` unless it is new.
     pub(crate) fn count_move(&mut self, from: Option<Disposition>, to: Disposition) {
         for (disposition, delta) in DISPOSITIONS.iter().zip(&mut self.tally) {

@@ -1,5 +1,6 @@
 //! The command line: what can be typed. What it does stands in `command`.
 
+mod backup;
 mod ca;
 mod cert;
 mod crl;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use backup::{Backup, BackupPassphrase, Restore, VerifyBackup};
 pub use ca::{Ca, RenewCa};
 pub use cert::{Cert, Revoke, Unrevoke, WhichCertificate};
 pub use crl::{Crl, Publish, Show as ShowCrl};
@@ -146,6 +148,31 @@ pub enum Command {
   exeunt exit parked list mail --home ca"
     )]
     Exit(Box<Exit>),
+
+    /// Take a backup of a CA, while its server runs
+    ///
+    /// One file: configuration, store, certificates, newest revocation lists and, unless --no-keys,
+    /// keys and tokens, all of one moment. Issuing goes on meanwhile. With keys it is sealed with a
+    /// passphrase of its own, in the format of the tool age. The passphrases of the keys are not in it.
+    #[command(after_help = "Examples:
+  exeunt backup ca.backup --home ca --passphrase-file backup.word
+  exeunt backup /mnt/ca.backup --home ca --no-keys")]
+    Backup(Backup),
+
+    /// Check a backup from its first byte to its last, and say what is in it
+    #[command(after_help = "Examples:
+  exeunt verify-backup ca.backup --passphrase-file backup.word
+  exeunt verify-backup ca.backup --json")]
+    VerifyBackup(VerifyBackup),
+
+    /// Make the home of a CA anew from a backup
+    ///
+    /// Into an empty folder, or one that is not there. The restored CA leaves out numbers of events,
+    /// requests and revocation lists, so that it gives out none again that was given out after the
+    /// backup. It must never run beside the CA that the backup was taken of.
+    #[command(after_help = "Examples:
+  exeunt restore ca.backup --home ca --passphrase-file backup.word")]
+    Restore(Restore),
 
     /// Have the server read its configuration again
     ///
@@ -301,7 +328,7 @@ pub struct Submit {
     pub out: Option<PathBuf>,
 
     /// Print the whole answer as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "response")]
     pub json: bool,
 
     /// Which server

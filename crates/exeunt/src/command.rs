@@ -1,5 +1,6 @@
 //! What each command does.
 
+pub mod backup;
 pub mod ca;
 pub mod cert;
 pub mod config;
@@ -41,6 +42,9 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Ca(command) => ca::run(command),
         Command::Crl(options) => crl::run(options),
         Command::Exit(options) => exit::run(*options),
+        Command::Backup(options) => backup::backup(&options),
+        Command::VerifyBackup(options) => backup::verify(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Reload(options) => reload::run(&options),
         Command::Config(options) => config::run(options),
         Command::RunModule(options) => run_module::run(&options),

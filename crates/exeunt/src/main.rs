@@ -1,5 +1,6 @@
 //! The one binary: server, command line, shipped modules. It wires; the crates work.
 
+mod backup;
 mod cli;
 mod client;
 mod clock;
