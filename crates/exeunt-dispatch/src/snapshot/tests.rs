@@ -108,6 +108,19 @@ fn check(logged: &LoggedEvent, expect: &Expect) {
 }
 
 #[test]
+fn a_module_reads_which_part_of_the_lists_a_certificate_belongs_to() {
+    let part = |logged: &LoggedEvent| {
+        let event = Snapshots::new("store".to_owned(), &facts()).event(logged, 1, false, NOW);
+        let read = event.request.iter().find(|(name, _)| *name == "CRLPartitionIndex");
+        read.map(|(_, value)| value.clone())
+    };
+    let mut logged = issued();
+    assert_eq!(part(&logged), None);
+    logged.certificate.as_mut().unwrap().certificate.crl_partition = 3;
+    assert_eq!(part(&logged), Some(exeunt_module::Value::Long(3)));
+}
+
+#[test]
 fn a_module_that_hears_late_reads_what_was_true_then() {
     check(
         &issued(),

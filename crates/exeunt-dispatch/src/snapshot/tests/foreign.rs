@@ -139,7 +139,7 @@ fn logged(made: &Made) -> LoggedEvent {
     logged.certificate.as_mut().unwrap().certificate = NewCertificate {
         serial: read.serial(),
         ca_key: 0,
-        crl_partition: 0,
+        crl_partition: 3,
         raw: made.certificate.clone(),
         subject: read.subject().to_string(),
         subject_alternative_names: String::new(),

@@ -45,11 +45,12 @@ fn snapshots(folder: &Path, store: &Store, deltas: bool) -> Snapshots {
     Snapshots::new(store.store_id().to_owned(), &facts).with_lists(store.clone(), &lists)
 }
 
-/// A CA with a base list and a delta.
+/// A CA with a base list, a delta, and a part.
 pub(super) fn with_both(folder: &Path) -> Snapshots {
     let store = store(folder);
     add(folder, &store, CrlKind::Base, 1, 1);
     add(folder, &store, CrlKind::Delta, 2, 1);
+    add_of(folder, &store, CrlLine { kind: CrlKind::Base, key_index: 0, partition: 3 }, 3, 1);
     snapshots(folder, &store, true)
 }
 
