@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(submitted) = parse_submission(data) else { return };
-    // What is accepted is what was sent, and reads the same again.
+    // What is accepted is what was sent, in DER, and reads the same again.
     let again = parse_submission(submitted.der()).expect("an accepted request is accepted again");
     assert_eq!(again, submitted);
     let request = submitted.request();

@@ -10,6 +10,7 @@ mod error;
 mod response;
 
 use crate::certificate::Certificate;
+use crate::cms::ber::to_der;
 use crate::cms::{CmsError, DATA, RawSigner, SignedData, Signer};
 use crate::extension::Extension;
 use crate::pem::decode_pem_or_der;
@@ -30,6 +31,9 @@ pub const SUBMISSION_BYTES_MAX: usize = 131_072;
 pub const SUBMISSION_PEM_BYTES_MAX: usize = 2 * SUBMISSION_BYTES_MAX;
 /// Most signed messages inside of each other: the requester's, his agent's, and one to spare.
 pub const SIGNED_LAYER_COUNT_MAX: usize = 3;
+
+/// How a message in BER begins: a sequence without a length, and the type of the message.
+const BER_MESSAGE: [u8; 3] = [SEQUENCE, 0x80, OID];
 
 /// `id-cct-PKIData` (RFC 5272, section 3.2.1).
 const PKI_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.12.2");
@@ -96,7 +100,7 @@ pub struct SubmittedRequest {
 }
 
 impl SubmittedRequest {
-    /// All that was sent, armour taken off.
+    /// All that was sent, armour taken off; in DER, also where it came in BER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -216,7 +220,8 @@ impl SubmittedRequest {
 /// Reads a request in any format, in DER or PEM. Nothing is repaired, and nothing is skipped that
 /// could change what is asked for.
 ///
-/// Messages must be DER where lengths and strings are concerned; BER is refused by name.
+/// The outermost message may be BER where lengths and strings are concerned, and is DER afterwards;
+/// inside of it BER is refused by name.
 ///
 /// # Errors
 ///
@@ -226,6 +231,7 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
         return Err(SubmissionError::TooLarge);
     }
     let der = decode_pem_or_der(input, &LABELS).map_err(RequestError::NotPem)?;
+    let der = if der.starts_with(&BER_MESSAGE) { to_der(&der)?.into() } else { der };
     if SUBMISSION_BYTES_MAX < der.len() {
         return Err(SubmissionError::TooLarge);
     }
@@ -318,7 +324,7 @@ fn is_content_info(der: &[u8]) -> Result<bool, SubmissionError> {
     if der.first() != Some(&SEQUENCE) {
         return Err(SubmissionError::Malformed { what: "its content is not a request" });
     }
-    if der.get(1..3) == Some(&[0x80, OID]) {
+    if der.starts_with(&BER_MESSAGE) {
         return Err(CmsError::Ber.into());
     }
     // What cannot be read at all is left to the reader of requests, which says it best.

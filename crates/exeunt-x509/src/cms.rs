@@ -5,6 +5,7 @@
 //! a request inside of one means is the business of `cmc`.
 
 pub(crate) mod bag;
+pub(crate) mod ber;
 pub(crate) mod build;
 mod signer;
 

@@ -19,8 +19,8 @@ pub enum SubmissionError {
     /// of PEM.
     #[error("request is larger than 131072 octets")]
     TooLarge,
-    /// The message is not DER, although it may be BER.
-    #[error("message around the request is BER with indefinite lengths, DER is needed")]
+    /// A message inside of another is not DER, although it may be BER.
+    #[error("message inside of another is BER with indefinite lengths, DER is needed")]
     Ber,
     /// A message of a type that is not taken: enveloped, authenticated, a response.
     #[error("messages of type {content_type} are not taken, only signed data around a request")]

@@ -16,7 +16,8 @@ const PKI_DATA: &str = "1.3.6.1.5.5.7.12.2";
 /// What an expression in the words of `cmc.py` gives, with the scratch directory's files at hand.
 #[track_caller]
 pub fn python(openssl: &OpenSsl, expression: &str) -> Vec<u8> {
-    let script = format!("{}\nsys.stdout.buffer.write({expression})\n", exeunt_testkit::messages::CMC_PY);
+    let script =
+        format!("{}\nsys.stdout.buffer.write({expression})\n", exeunt_testkit::messages::CMC_PY);
     let output = openssl.try_run(tools::python().to_str().unwrap(), "-c", &[&script]);
     assert!(output.status.success(), "{expression}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
@@ -583,11 +584,46 @@ fn a_control_that_could_matter_is_refused_by_name() {
 }
 
 #[test]
+fn a_message_without_lengths_is_read_as_if_it_had_them() {
+    let openssl = scratch(P256, P256);
+    let request = openssl.read("a.csr");
+    // OpenSSL writes what it does not know the length of, in pieces.
+    let ber = sign(&openssl, &request, DATA, &format!("{BY_AGENT} -stream"));
+    assert_eq!(ber[..2], [0x30, 0x80]);
+    let submitted = parse_submission(&ber).unwrap();
+    assert_eq!(submitted.request().der(), request);
+    assert_eq!(parse_submission(submitted.der()).unwrap(), submitted);
+    let agent = parse_certificate(&openssl.read("ra.pem")).unwrap();
+    let signer = &submitted.layers()[0].signers()[0];
+    assert_eq!(signer.certificate(), Some(&agent));
+    verify(&openssl, signer, agent.spki_der());
+    // It is the same message: OpenSSL verifies it still, and finds the request in it.
+    openssl.write("rewritten.p7m", submitted.der());
+    let found = openssl.run("cms -verify -noverify -binary -inform DER -in rewritten.p7m", &[]);
+    assert_eq!(found, request);
+
+    // Only the outermost may be so. After its type and two headers, two elements end without one.
+    let type_end = 2 + 11;
+    let inside = &ber[type_end + 2..ber.len() - 4];
+    let header = |tag: u8, length: usize| {
+        let [.., high, low] = length.to_be_bytes();
+        [tag, 0x82, high, low]
+    };
+    let explicit = [&header(0xa0, inside.len())[..], inside].concat();
+    let kind = &ber[2..type_end];
+    let mixed = [&header(0x30, kind.len() + explicit.len())[..], kind, &explicit].concat();
+    assert_eq!(code(&mixed), "request-message-ber");
+    // Cut off, and longer than anything may be.
+    assert_eq!(code(&ber[..ber.len() - 1]), "request-message-malformed");
+    let mut long = ber[..type_end].to_vec();
+    long.resize(SUBMISSION_BYTES_MAX, 0x05);
+    assert_eq!(code(&long), "request-message-malformed");
+}
+
+#[test]
 fn a_message_of_another_kind_is_refused_by_name() {
     let openssl = scratch(P256, P256);
     let request = openssl.read("a.csr");
-    let streamed = sign(&openssl, &request, DATA, &format!("{BY_AGENT} -stream"));
-    assert_eq!(code(&streamed), "request-message-ber");
     let sha1 = sign(&openssl, &request, DATA, "-signer ra.pem -inkey ra.key -md sha1");
     let expected = "signature algorithm of the message is not accepted: SHA-1 is broken, use SHA-256 or longer";
     assert_eq!(refusal(&sha1), ("request-message-signature-unsupported", expected.to_owned()));
