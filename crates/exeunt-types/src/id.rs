@@ -12,7 +12,8 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Place of an event in the log: 1 and up, gap-free, in commit order. 0 is "before the first".
+/// Place of an event in the log: 1 and up, in commit order, gap-free but for the numbers that a restored
+/// store leaves out. 0 is "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventSeq(pub u64);
 
