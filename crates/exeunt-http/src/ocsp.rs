@@ -77,7 +77,9 @@ async fn ask(edge: &Arc<Edge>, request: Vec<u8>) -> Result<OcspAnswer, Fault> {
 /// The octets of a request in a path, as clients write them: `/`, `+` and `=` as they are or in
 /// percent, with a slash too many where the address in the certificate ended in one.
 fn decoded(encoded: &str) -> Option<Vec<u8>> {
-    let text: Vec<u8> = percent_decode_str(encoded).collect();
+    // As long as it can become, at once: octets come one at a time and do not say how many.
+    let mut text = Vec::with_capacity(encoded.len());
+    text.extend(percent_decode_str(encoded));
     // No request begins with that: it would be 0xFC and not a SEQUENCE.
     let start = text.iter().position(|it| *it != b'/')?;
     BASE64.decode(&text[start..]).ok()

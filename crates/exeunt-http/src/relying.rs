@@ -198,8 +198,11 @@ impl Tags {
 }
 
 pub(crate) fn tag(sha256: &[u8]) -> HeaderValue {
-    let hex = crate::rows::hex(sha256);
-    HeaderValue::try_from(format!("\"{hex}\"")).expect("BUG: hexadecimal digits are plain")
+    let mut tag = String::with_capacity(2 * sha256.len() + 2);
+    tag.push('"');
+    crate::rows::push_hex(&mut tag, sha256);
+    tag.push('"');
+    HeaderValue::try_from(tag).expect("BUG: hexadecimal digits are plain")
 }
 
 /// Until the next list is due, and never past the end of this one.

@@ -247,10 +247,17 @@ fn officer_extension(it: &exeunt_types::OfficerExtension) -> OfficerExtension {
 
 /// Octets as lower-case hexadecimal digits.
 pub(crate) fn hex(octets: &[u8]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let digits = |it: &u8| [DIGITS[usize::from(it >> 4)], DIGITS[usize::from(it & 15)]];
-    octets.iter().flat_map(digits).collect()
+    let mut hex = String::with_capacity(2 * octets.len());
+    push_hex(&mut hex, octets);
+    hex
+}
+
+pub(crate) fn push_hex(text: &mut String, octets: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for it in octets {
+        text.push(char::from(DIGITS[usize::from(it >> 4)]));
+        text.push(char::from(DIGITS[usize::from(it & 15)]));
+    }
 }
 
 /// An HRESULT as text.
