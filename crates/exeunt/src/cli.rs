@@ -62,7 +62,7 @@ pub enum Command {
     /// Make a new CA: its key, certificate, store and configuration
     ///
     /// A root CA signs its own certificate. A subordinate CA gets a request, ca.csr.pem, for its
-    /// parent to sign; put the signed certificate beside it as ca.cert.pem.
+    /// parent to sign; `exeunt ca install` takes what the parent has signed.
     ///
     /// The private key is made in an encrypted file of the home or, with --key pkcs11, in a token that it
     /// never leaves.

@@ -4,6 +4,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
 
 use exeunt_e2e::ca::{Ca, Served, text, wait_for};
 use exeunt_e2e::{program, record};
@@ -253,6 +255,36 @@ fn what_a_renewal_left_that_broke_off_is_in_nobodys_way_and_is_kept() {
     );
     refused(&ca, &["ca", "request"], "ca-request-none");
     refused(&ca, &["ca", "export-chain", "--index", "2"], "usage-index");
+}
+
+#[test]
+fn a_renewal_that_is_killed_at_any_moment_leaves_a_ca_that_starts_and_can_be_renewed() {
+    let ca = Ca::init(&[]);
+    let config = ca.home().join("exeunt.toml");
+    let declared = || std::fs::read_to_string(&config).unwrap().matches("[[renewal]]").count();
+    let started = Instant::now();
+    ca.ok(&["ca", "renew", "--new-key"]);
+    let whole = started.elapsed();
+    for round in 0..12 {
+        let before = declared();
+        let mut renewal = ca.command(&["ca", "renew", "--new-key"]);
+        let mut renewal = renewal.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole * round / 10);
+        let _ = renewal.kill();
+        renewal.wait().unwrap();
+        // It has happened or it has not, and what is declared is there with its key.
+        assert!((before..=before + 1).contains(&declared()));
+        let shown = json(&ca, &["ca", "show"]);
+        assert_eq!(shown.as_array().unwrap().len(), declared() + 1, "{shown}");
+    }
+    ca.ok(&["config", "check"]);
+    let before = declared();
+    ca.ok(&["ca", "renew"]);
+    assert_eq!(declared(), before + 1);
+    let server = ca.serve();
+    let (leaf, root) = (issue(&ca), certificate(&server, "/ca/ca.crt"));
+    foreign::openssl_verify(&leaf, &root).unwrap();
+    server.stop();
 }
 
 /// A root by openssl in a folder, which signs what it is given.

@@ -114,7 +114,7 @@ pub const PROPERTIES: &[Property] = &[
     filled(Request, "RawOldCertificate", BINARY, "the certificate that a renewal replaces, which signed it"),
     filled(Request, "RequestAttributes", STRING, "all attributes, a line `Name:Value` each"),
     filled(Request, "RequestType", LONG, "format of the request: 0x100 PKCS #10, 0x300 PKCS #7, 0x400 CMC"),
-    filled(Request, "RequestFlags", LONG, "facts about the request as bits: 0x2 renews a certificate, 0x10 made on behalf of another"),
+    filled(Request, "RequestFlags", LONG, "facts about the request as bits: 0x2 renews a certificate, 0x10 made on behalf of another, 0x80 by which one key of the CA vouches for another"),
     filled(Request, "StatusCode", LONG, "result of the processing as an HRESULT; 0 is success"),
     filled(Request, "Disposition", LONG, "state when the event was committed: 9 pending, 20 issued, 21 revoked, 30 failed, 31 denied"),
     filled(Request, "DispositionMessage", STRING, "one line about that state, for people"),

@@ -41,8 +41,7 @@ pub fn run(options: &Init) -> Result<u8, Failure> {
                 home.request_path().display()
             ))?;
             output::line(&format!(
-                "  put the signed certificate here: {}",
-                home.certificate_path().display()
+                "  install what it signs: exeunt ca install FILE --home {shown}"
             ))?;
         }
     }

@@ -70,6 +70,9 @@ impl ConfigFile {
 
     fn exchange(&self, old: &str, new: &str) -> Result<(), ManageError> {
         let failed = |source| ManageError::Write { path: self.path.clone(), source };
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        // Commands beside the server edit it, too. A folder that cannot be opened has one editor the less.
+        let _held = File::open(folder).and_then(|it| it.lock().map(|()| it));
         let beside = self.path.with_extension("toml.new");
         let replaced = write(&self.path, &beside, new).map_err(failed).and_then(|()| {
             // What remains between this look and the rename is too short for a person.
@@ -83,7 +86,6 @@ impl ConfigFile {
             let _ = fs::remove_file(&beside);
         }
         replaced?;
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
         if let Err(err) = File::open(folder).and_then(|it| it.sync_all()) {
             // The new text is there, and would be lost with the power only.
             tracing::warn!(error = %err, "the new configuration may not be on the disk yet");
@@ -95,7 +97,7 @@ impl ConfigFile {
 /// Writes a text beside a file, with its owner and mode, and forces it to the disk.
 fn write(path: &Path, beside: &Path, text: &str) -> io::Result<()> {
     let old = fs::metadata(path)?;
-    // One that a killed server left; there is one edit at a time.
+    // One that a killed process left; there is one edit at a time.
     match fs::remove_file(beside) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
