@@ -47,8 +47,8 @@ fn meddle(ca: &Ca, script: &str) {
     let script = format!(
         "import json, os, sqlite3, sys\n\
          db = sqlite3.connect(json.load(sys.stdin))\n\
-         with db:\n{}\nprint('null')",
-        script.lines().map(|it| format!("    {it}\n")).collect::<String>()
+         with db:\n    {}\nprint('null')",
+        script.replace('\n', "\n    ")
     );
     let path = ca.home().join("exeunt.db");
     assert!(path.exists(), "{}", path.display());
@@ -191,6 +191,7 @@ fn two_hundred_thousand_rows_are_taken_away_in_little_memory_on_both_sides() {
 #[test]
 fn modules_hear_once_of_a_certificate_that_runs_out() {
     let ca = Ca::init(&[]);
+    ca.configure("warn_days = [30, 7, 1]", "warn_days = []");
     let (module, heard) = (program::built("record-module"), ca.scratch().join("heard"));
     let (module, file) = (module.to_str().unwrap(), heard.to_str().unwrap());
     ca.configure_more(&format!(
@@ -210,6 +211,7 @@ fn modules_hear_once_of_a_certificate_that_runs_out() {
          db.execute('UPDATE certificate SET issued = ?, not_after = ? WHERE request = 1',\n\
          \x20          (now - 70 * day, now + 20 * day))",
     );
+    ca.configure("warn_days = []", "warn_days = [7, 30]");
     let told = || -> Vec<String> {
         let all = record::read(&heard).unwrap();
         all.into_iter().filter(|it| it.event == EXPIRING).map(|it| it.subject).collect()

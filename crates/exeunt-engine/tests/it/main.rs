@@ -8,6 +8,7 @@ mod crl_lines;
 mod crls;
 mod disk;
 mod enroll;
+mod expiry;
 mod foreign;
 mod import;
 mod model;
