@@ -128,6 +128,15 @@ pub struct RequestDetail {
     /// The row as lists show it.
     #[serde(flatten)]
     pub summary: RequestSummary,
+    /// What came in: `pkcs10`, `pkcs7` or `cmc`; empty from older servers.
+    #[serde(default)]
+    pub format: String,
+    /// Whether an enrolment agent made it on behalf of the requester.
+    #[serde(default)]
+    pub on_behalf: bool,
+    /// The certificate that it renews, and that has signed it, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed_certificate: Option<String>,
     /// Request attributes in the order in which they were sent.
     pub attributes: Vec<RequestAttribute>,
     /// Extensions that an officer set while it was pending.

@@ -10,8 +10,8 @@ use exeunt_api::{
 use exeunt_engine::{Engine, Retrieved};
 use exeunt_types::{
     CertificateKey, CertificateRecord, CertificateSort, CrlLine, CrlNumber, CrlRecord,
-    ListedCertificate, NewCertificate, NewRequest, RequestId, RequestRecord, RequestType, Serial,
-    StatusCode,
+    ListedCertificate, NewCertificate, NewRequest, RequestFlags, RequestId, RequestRecord,
+    RequestType, Serial, StatusCode,
 };
 
 use crate::answer::{Answer, json, pem, rfc3339};
@@ -60,16 +60,28 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
     let revocation = row.revocation.as_ref().map(self::revocation);
     let officer_extensions = row.officer_extensions.iter().map(officer_extension).collect();
     // What is around a request has labels of its own (RFC 7468, sections 8 and 9).
-    let label = match row.request.request_type {
-        RequestType::Pkcs10 => "CERTIFICATE REQUEST",
-        RequestType::Pkcs7 => "PKCS7",
-        RequestType::Cmc => "CMS",
+    let (format, label) = match row.request.request_type {
+        RequestType::Pkcs10 => ("pkcs10", "CERTIFICATE REQUEST"),
+        RequestType::Pkcs7 => ("pkcs7", "PKCS7"),
+        RequestType::Cmc => ("cmc", "CMS"),
     };
+    let on_behalf = row.request.flags.contains(RequestFlags::ENROLL_ON_BEHALF_OF);
+    let renewed = row.request.old_certificate.as_deref();
+    let renewed_certificate = renewed.map(|der| pem("CERTIFICATE", der));
     let (summary, attributes, raw) = split_request(row);
     let attributes =
         attributes.into_iter().map(|(name, value)| RequestAttribute { name, value }).collect();
     let request = pem(label, &raw);
-    let detail = RequestDetail { summary, attributes, officer_extensions, revocation, request };
+    let detail = RequestDetail {
+        summary,
+        format: format.to_owned(),
+        on_behalf,
+        renewed_certificate,
+        attributes,
+        officer_extensions,
+        revocation,
+        request,
+    };
     Ok(json(OK, &detail))
 }
 

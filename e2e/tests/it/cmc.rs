@@ -126,7 +126,9 @@ fn a_certificate_renews_itself_once_it_is_not_revoked() {
     let told = tools::run_ok(tools::openssl(), ["base64", "-d", "-A"], told.as_bytes());
     assert_eq!(told, der);
     assert_eq!(request["SignerApplicationPolicies"]["string"], "1.3.6.1.5.5.7.3.1");
-    assert!(ca.ok(&["request", "show", "2"]).contains("-----BEGIN PKCS7-----"));
+    let shown = ca.ok(&["request", "show", "2"]);
+    assert!(shown.contains("in pkcs7, as a renewal\n"), "{shown}");
+    assert!(shown.contains("-----BEGIN PKCS7-----"), "{shown}");
 
     ca.ok(&["cert", "revoke", "--file", old.certificate.to_str().unwrap()]);
     let refused = ca.run(&["submit", &renewal]);
@@ -148,6 +150,8 @@ fn an_agent_asks_for_another_and_is_answered_in_cmc() {
     assert!(shown.starts_with("request 2 issued\n"), "{shown}");
     assert_eq!(status(&ca, &fs::read(&answer).unwrap()), "1 25 success 1 issued");
 
+    let detail: Value = serde_json::from_str(&ca.ok(&["request", "show", "2", "--json"])).unwrap();
+    assert_eq!((&detail["format"], &detail["on_behalf"]), (&"cmc".into(), &true.into()));
     let request = heard_of(&heard, 2);
     assert_eq!(request["RequesterName"]["string"], "ACME\\bob");
     assert!(request["CallerName"]["string"].as_str().unwrap().starts_with("local:"));

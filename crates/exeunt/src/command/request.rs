@@ -63,6 +63,7 @@ fn show(detail: &RequestDetail) -> Result<(), Failure> {
         ("Subject", it.subject.clone()),
         ("Requester", it.requester.clone()),
         ("Caller", it.caller.clone()),
+        ("Made", made(detail)),
         ("Submitted", it.submitted.clone()),
         ("Resolved", it.resolved.clone().unwrap_or_default()),
         ("Serial", it.serial.clone().unwrap_or_default()),
@@ -80,6 +81,21 @@ fn show(detail: &RequestDetail) -> Result<(), Failure> {
         output::fields(&[("Officer's extension", text)])?;
     }
     output::write_stdout(detail.request.as_bytes())
+}
+
+/// What is special about how the request was made; nothing of an ordinary one.
+fn made(detail: &RequestDetail) -> String {
+    let mut made = Vec::new();
+    if !matches!(detail.format.as_str(), "" | "pkcs10") {
+        made.push(format!("in {}", detail.format));
+    }
+    if detail.on_behalf {
+        made.push("by an enrolment agent on behalf of the requester".to_owned());
+    }
+    if detail.renewed_certificate.is_some() {
+        made.push("as a renewal".to_owned());
+    }
+    made.join(", ")
 }
 
 /// What people read of a revocation.
