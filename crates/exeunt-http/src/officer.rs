@@ -271,7 +271,10 @@ fn fault(err: &OfficerError) -> Fault {
 }
 
 /// The body as JSON.
-pub(crate) async fn read<T: DeserializeOwned>(edge: &Arc<Edge>, body: Incoming) -> Result<T, Fault> {
+pub(crate) async fn read<T: DeserializeOwned>(
+    edge: &Arc<Edge>,
+    body: Incoming,
+) -> Result<T, Fault> {
     let octets = body::read(body, edge.limits.read).await?;
     serde_json::from_slice(&octets).map_err(|err| Fault::json(&err))
 }

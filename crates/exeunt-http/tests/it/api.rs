@@ -23,6 +23,10 @@ fn a_submission_is_answered_with_its_certificate() {
 
     let described: CaDescription = http.get("/v1/ca").json().unwrap();
     assert_eq!(described.name, "edge");
+    let [own] = &described.certificates[..] else { panic!("{:?}", described.certificates) };
+    assert_eq!((own.index, own.key_index, own.suffix.as_str()), (0, 0, ""));
+    assert_eq!((own.cert_state.as_str(), own.crl_state.as_str()), ("valid", "valid"));
+    assert_eq!(own.certificate, described.certificate);
     let certificate = answer.certificate.unwrap();
     openssl_verify(&certificate, &described.certificate).unwrap();
 
