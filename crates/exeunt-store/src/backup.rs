@@ -26,10 +26,10 @@ use crate::{Store, StoreError, file, schema};
 /// By how much the write-ahead log may grow while a copy is taken, in octets; the copy is given up then.
 /// The log cannot begin anew as long as somebody reads it, and a copy onto a disk that hangs would have
 /// it fill the store's disk. 4 GiB are about three minutes of issuing at full speed.
-pub const SNAPSHOT_LOG_OCTETS_MAX: u64 = 4 << 30;
+pub const COPY_LOG_OCTETS_MAX: u64 = 4 << 30;
 /// Pages that are copied between two looks at the log: 8 MiB, brought to the disk each time, so that the
 /// server's own commits never wait behind more than that.
-const SNAPSHOT_PAGES: i32 = 2048;
+const COPY_PAGES: i32 = 2048;
 
 /// Event numbers that a restored store leaves out at least.
 pub const EVENTS_LEFT_OUT: u64 = 1_000_000_000;
@@ -90,10 +90,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::SnapshotTooSlow`] when the log has grown by [`SNAPSHOT_LOG_OCTETS_MAX`];
+    /// [`StoreError::CopyTooSlow`] when the log has grown by [`COPY_LOG_OCTETS_MAX`];
     /// [`StoreError::Exists`] for `to`; otherwise as [`Store::open_read_only`]. What was written is
     /// removed again.
-    pub fn snapshot(from: &Path, to: &Path) -> Result<Contents, StoreError> {
+    pub fn copy(from: &Path, to: &Path) -> Result<Contents, StoreError> {
         file::recognise(from)?;
         let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
         let copy = created.map_err(|err| match err.kind() {
@@ -230,7 +230,7 @@ fn copy_into(from: &Path, to: &Path, copy: &File) -> Result<Contents, StoreError
     let contents = contents(&source)?;
     let log = with_suffix(from, "-wal");
     let log_octets = || std::fs::metadata(&log).map_or(0, |it| it.len());
-    let limit = log_octets().saturating_add(SNAPSHOT_LOG_OCTETS_MAX);
+    let limit = log_octets().saturating_add(COPY_LOG_OCTETS_MAX);
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(to, flags).during(action)?;
@@ -239,14 +239,14 @@ fn copy_into(from: &Path, to: &Path, copy: &File) -> Result<Contents, StoreError
     target.pragma_update(None, "synchronous", "off").during(action)?;
     let backup = Backup::new(&source, &mut target).during(action)?;
     loop {
-        match backup.step(SNAPSHOT_PAGES).during(action)? {
+        match backup.step(COPY_PAGES).during(action)? {
             StepResult::Done => break,
             StepResult::More => (),
             // Nobody else has the copy, and readers of the store lock nobody out.
             _ => return Err(StoreError::Busy),
         }
         if limit < log_octets() {
-            return Err(StoreError::SnapshotTooSlow);
+            return Err(StoreError::CopyTooSlow);
         }
         copy.sync_data().map_err(|err| StoreError::io(action, err))?;
     }

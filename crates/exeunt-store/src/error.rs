@@ -68,9 +68,9 @@ pub enum StoreError {
         /// The store.
         path: PathBuf,
     },
-    /// A copy took so long that the log grew beyond [`crate::SNAPSHOT_LOG_OCTETS_MAX`]; there is none.
+    /// A copy took so long that the log grew beyond [`crate::COPY_LOG_OCTETS_MAX`]; there is none.
     #[error("copying the store took too long beside its writer")]
-    SnapshotTooSlow,
+    CopyTooSlow,
     /// No space left. Nothing was written; later writes may succeed.
     #[error("no space left for the store")]
     Full,
@@ -175,7 +175,7 @@ impl StoreError {
             Self::Damaged { .. } => "store-damaged",
             Self::CorruptRow { .. } => "store-corrupt-row",
             Self::InUse { .. } => "store-in-use",
-            Self::SnapshotTooSlow => "store-snapshot-too-slow",
+            Self::CopyTooSlow => "store-copy-too-slow",
             Self::Full => "store-full",
             Self::ReadOnly => "store-read-only",
             Self::Io { .. } => "store-io",

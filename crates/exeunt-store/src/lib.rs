@@ -34,12 +34,12 @@ mod watch;
 mod writer;
 
 pub use audit::{AUDIT_DETAIL_OCTETS_MAX, AUDIT_NAME_OCTETS_MAX, AuditEntry, AuditRow};
-pub use ca::{CrossRow, NewCaCertificate};
 pub use backup::{
-    CRL_NUMBERS_LEFT_OUT, CRL_NUMBERS_LEFT_OUT_PER_S, Contents, EVENTS_LEFT_OUT,
-    EVENTS_LEFT_OUT_PER_S, REQUEST_ID_MAX, REQUESTS_LEFT_OUT, REQUESTS_LEFT_OUT_PER_S, Restored,
-    SNAPSHOT_LOG_OCTETS_MAX,
+    COPY_LOG_OCTETS_MAX, CRL_NUMBERS_LEFT_OUT, CRL_NUMBERS_LEFT_OUT_PER_S, Contents,
+    EVENTS_LEFT_OUT, EVENTS_LEFT_OUT_PER_S, REQUEST_ID_MAX, REQUESTS_LEFT_OUT,
+    REQUESTS_LEFT_OUT_PER_S, Restored,
 };
+pub use ca::{CrossRow, NewCaCertificate};
 pub use crl::PartitionRow;
 pub use cursor::{CursorRow, Lease, Removed, Replay};
 pub use error::{Cause, StoreError};

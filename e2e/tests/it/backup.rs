@@ -65,6 +65,15 @@ fn issue(ca: &Ca, name: &str) -> String {
     fs::read_to_string(out).unwrap()
 }
 
+/// Ends the threads that look at it, also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_backup_under_load_holds_everything_that_was_answered_before_it_began() {
     let ca = Ca::init(&[]);
@@ -83,6 +92,7 @@ fn a_backup_under_load_holds_everything_that_was_answered_before_it_began() {
     let answered = Mutex::new(Vec::<Serial>::new());
     let count = || answered.lock().unwrap_or_else(PoisonError::into_inner).len();
     let (before, after) = std::thread::scope(|scope| {
+        let ends = Stop(&stop);
         for first in 0..8 {
             let (requests, stop, answered, token) = (&requests, &stop, &answered, &token);
             let address = server.address();
@@ -101,10 +111,10 @@ fn a_backup_under_load_holds_everything_that_was_answered_before_it_began() {
         }
         wait_for("some certificates", || (100 < count()).then_some(()));
         let before = count();
-        let taken = ca.run(&["backup", path(&backup), "--passphrase-file", path(&word)]);
+        let backed_up = ca.run(&["backup", path(&backup), "--passphrase-file", path(&word)]);
         let after = count();
-        stop.store(true, Ordering::Relaxed);
-        assert!(taken.status.success(), "{}", text(&taken.stderr));
+        drop(ends);
+        assert!(backed_up.status.success(), "{}", text(&backed_up.stderr));
         (before, after)
     });
     assert!(before < after, "nothing was issued while the backup was taken");

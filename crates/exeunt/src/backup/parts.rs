@@ -57,6 +57,8 @@ enum Kind {
     Opener,
     Secret,
     File,
+    /// What leads to a key in a token.
+    Token,
     /// Anything; where there is a file of that name, it is meant.
     Perhaps,
 }
@@ -93,6 +95,7 @@ fn choose_one(
     let path = home.path().join(value);
     let inside = path.strip_prefix(home.path()).ok().and_then(Path::to_str);
     match (kind, inside.filter(|it| is_plain(it))) {
+        (Kind::Token, _) => leave("the key is in a token, which has backups of its own"),
         (Kind::Opener, _) => leave("it opens a key, and is kept elsewhere"),
         (Kind::Secret, _) if !keys => leave("it is a secret, and the backup is without"),
         (Kind::Perhaps, None) => Ok(()),
@@ -138,6 +141,7 @@ fn kind_of(home: &Path, trail: &[&str], value: &str) -> Kind {
     }
     match last {
         it if OPENERS.contains(&it) => Kind::Opener,
+        "pkcs11_module" => Kind::Token,
         _ if is_key || has(&SECRETS) => Kind::Secret,
         _ if has(&FILES) => Kind::File,
         _ => Kind::Perhaps,
@@ -217,6 +221,9 @@ mod tests {
         [[renewal]]
         certificate = "ca1.cert.pem"
         file = "/elsewhere/ca1.key.pem"
+        [[renewal]]
+        certificate = "ca1.cert.pem"
+        pkcs11_module = "/usr/lib/token.so"
         [server]
         tls_key = "secrets/tls.pem"
         token_files = { admin = "secrets/admin.token" }
@@ -266,6 +273,7 @@ mod tests {
         assert_eq!(named, expected);
         let reasons = [
             ("/elsewhere/ca1.key.pem", "it lies outside of the home"),
+            ("/usr/lib/token.so", "the key is in a token, which has backups of its own"),
             ("secrets/passphrase", "it opens a key, and is kept elsewhere"),
             ("secrets/tls.pem", "it is not there"),
         ];
@@ -276,6 +284,6 @@ mod tests {
     fn without_keys_no_secret_comes_along() {
         let (named, left_out) = chosen(false);
         assert_eq!(named, ["ca.cert.pem", "ca1.cert.pem", "exeunt.toml", "hooks/hook.py"]);
-        assert_eq!(left_out.len(), 6);
+        assert_eq!(left_out.len(), 7);
     }
 }

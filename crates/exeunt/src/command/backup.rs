@@ -28,9 +28,6 @@ use crate::output;
 const STORE: &str = "exeunt.db";
 /// Folder of the revocation lists in a backup, and in a home.
 const LISTS: &str = "crls";
-/// Who restores; there is no server to ask.
-const BY_COMMAND: &str = "local:command";
-
 /// `exeunt backup`.
 pub fn backup(options: &Backup) -> Result<u8, Failure> {
     let Backup { out, home, no_keys, passphrase: from, json } = options;
@@ -50,13 +47,16 @@ pub fn backup(options: &Backup) -> Result<u8, Failure> {
     }
     check_store(&home)?;
     let partial = Partial::beside(out)?;
-    let audit = Audit::of(&home, out)?;
-    audit.note("backup-start", &home)?;
+    Audit::of(&home, out)?.note("backup-start", &home)?;
     let work = || take(&home, &partial, !no_keys, passphrase.as_ref());
     let manifest = output::with_progress("taking the backup", work)?;
     partial.publish("archive", out).map_err(|err| not_written(out, &err))?;
     drop(partial);
-    audit.note("backup-end", &home)?;
+    // Asked again: a server may have started or stopped meanwhile.
+    let noted = Audit::of(&home, out).and_then(|it| it.note("backup-end", &home));
+    noted.map_err(|failure| {
+        failure.hint(format!("the backup is whole, in {}; its end is not audited", out.display()))
+    })?;
     if *json {
         output::json(&manifest)?;
         return Ok(0);
@@ -92,7 +92,7 @@ fn take(
 ) -> Result<Manifest, Failure> {
     let copy = partial.path(STORE);
     let taken = now();
-    let contents = Store::snapshot(&home.store_path(), &copy).map_err(|err| store_failure(&err))?;
+    let contents = Store::copy(&home.store_path(), &copy).map_err(|err| store_failure(&err))?;
     let text =
         Config::read(&home.config_path()).map_err(|err| Failure::from_error(err.code(), &err))?;
     let config = home.config()?;
@@ -184,7 +184,8 @@ impl Audit {
 fn entry(action: &str, file: &str, detail: String) -> AuditEntry {
     AuditEntry {
         at: now(),
-        actor: BY_COMMAND.to_owned(),
+        // As a server names whoever comes through its socket.
+        actor: format!("local:{}", rustix::process::geteuid().as_raw()),
         action: action.to_owned(),
         object: format!("file:{file}"),
         detail,
