@@ -177,8 +177,19 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn from_toml(text: &str, home: &Path) -> Result<Self, ConfigError> {
-        let File { ca, key, renewal, server, publication, crl, ocsp, expiry, policy, template, exit } =
-            toml::from_str(text).map_err(|err| syntax_error(text, &err))?;
+        let File {
+            ca,
+            key,
+            renewal,
+            server,
+            publication,
+            crl,
+            ocsp,
+            expiry,
+            policy,
+            template,
+            exit,
+        } = toml::from_str(text).map_err(|err| syntax_error(text, &err))?;
         if ca.name.is_empty() || 64 < ca.name.chars().count() || ca.name.contains(char::is_control)
         {
             return Err(value_error("ca.name", "must be 1 to 64 characters without controls"));
