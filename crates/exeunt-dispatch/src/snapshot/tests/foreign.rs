@@ -8,7 +8,6 @@ use exeunt_testkit::messages::{DATA, MessageSigner, sign};
 use exeunt_testkit::requests::{openssl_key, openssl_request};
 use exeunt_testkit::tools;
 use exeunt_types::{OfficerExtension, Revocation, RevocationReason};
-use exeunt_x509::parse_request;
 
 use super::*;
 
