@@ -231,7 +231,7 @@ impl Store {
                 Ok::<u64, StoreError>(u64::try_from(number).unwrap_or(0))
             };
             counts.abandoned_serials = count("SELECT count(*) FROM abandoned_serial")?;
-            // The log has no gaps and loses nothing.
+            // The log loses nothing, and has no gap but the one that a restore leaves.
             counts.events = last_event(conn)?.0;
             Ok(counts)
         })

@@ -220,9 +220,11 @@ mod tests {
         passphrase_file = "secrets/passphrase"
         [[renewal]]
         certificate = "ca1.cert.pem"
+        [renewal.key]
         file = "/elsewhere/ca1.key.pem"
         [[renewal]]
         certificate = "ca1.cert.pem"
+        [renewal.key]
         pkcs11_module = "/usr/lib/token.so"
         [server]
         tls_key = "secrets/tls.pem"
