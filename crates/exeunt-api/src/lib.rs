@@ -8,6 +8,7 @@ mod ca;
 mod certificate;
 mod crl;
 mod exit;
+mod import;
 mod list;
 mod officer;
 mod problem;
@@ -22,6 +23,10 @@ pub use exit::{
     ExitState, ExitStatus, ExplainedEvent, ExplainedRule, Explanation, HeldEvent, HeldState,
     KnownSetting, KnownSettings, NewExit, Reloaded, Replay, ReplayOrder, RuleAnswer, SettingsMap,
     ShelfOrder,
+};
+pub use import::{
+    BulkAnswer, BulkOutcome, BulkReleaseOrder, BulkResult, BulkRevokeOrder, ImportAnswer,
+    ImportOrder, PublishExpiredOrder,
 };
 pub use list::{
     CERTIFICATE_CSV_HEADING, CSV_MEDIA_TYPE, JSON_LINES_MEDIA_TYPE, REQUEST_CSV_HEADING, csv_record,
@@ -122,6 +127,16 @@ pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
 /// Largest OCSP request, in bytes, as a body. One in a path is shorter.
 pub const OCSP_REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest body with certificates to be imported, in bytes: half as many of the usual size again as
+/// [`IMPORT_COUNT_MAX`] allows.
+pub const IMPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most certificates that are imported at a time. They share a commit, and others wait for it.
+pub const IMPORT_COUNT_MAX: usize = 512;
+
+/// Most certificates that are revoked or released by one order.
+pub const BULK_COUNT_MAX: usize = 512;
 
 /// Longest that a request for deliveries waits for one, in seconds.
 pub const DELIVERIES_WAIT_S_MAX: u64 = 20;

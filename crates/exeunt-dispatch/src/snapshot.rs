@@ -103,7 +103,10 @@ impl Snapshots {
             EventKind::CRL_ISSUED if !lean => self.system_with_lists(logged.at, now),
             _ => Arc::clone(self.system(logged.at)),
         };
-        if !lean && let Some(record) = &logged.request {
+        if !lean
+            && let Some(record) = &logged.request
+            && !is_without_request(record)
+        {
             event.request.push("RawRequest", Value::Binary(record.request.raw.clone()));
         }
         event
@@ -136,8 +139,8 @@ impl Snapshots {
         let is_over = state.as_ref().is_none_or(|it| is_resolved(it.disposition));
         let certificate = certificate.as_ref().filter(|_| is_over);
         let (read_request, signers) = match request {
-            Some(it) => read_request(*seq, it),
-            None => (None, Vec::new()),
+            Some(it) if !is_without_request(it) => read_request(*seq, it),
+            _ => (None, Vec::new()),
         };
         let read_certificate =
             certificate.and_then(|it| read_certificate(*seq, &it.certificate.raw));
@@ -172,12 +175,18 @@ impl Snapshots {
                 .as_ref()
                 .map(|it| it.request.attributes.clone())
                 .unwrap_or_default(),
-            extensions: extension::extensions(
-                certificate.is_some(),
-                read_certificate.as_ref(),
-                read_request.as_ref(),
-                request.as_ref().map_or(&[][..], |it| &it.officer_extensions),
-            ),
+            extensions: if *kind == EventKind::CERT_IMPORTED
+                || request.as_ref().is_some_and(is_without_request)
+            {
+                extension::imported(read_certificate.as_ref())
+            } else {
+                extension::extensions(
+                    certificate.is_some(),
+                    read_certificate.as_ref(),
+                    read_request.as_ref(),
+                    request.as_ref().map_or(&[][..], |it| &it.officer_extensions),
+                )
+            },
             system: Arc::default(),
             detail: detail
                 .iter()
@@ -216,6 +225,11 @@ fn read_certificate(seq: EventSeq, raw: &[u8]) -> Option<Certificate> {
             tracing::warn!(event = %seq, %err, "certificate of an event cannot be read, told without");
         })
         .ok()
+}
+
+/// Whether its certificate was imported without a request that had asked for it.
+fn is_without_request(record: &RequestRecord) -> bool {
+    record.request.raw.is_empty()
 }
 
 /// When the processing that the event is about ended. A request that was denied or failed can be taken

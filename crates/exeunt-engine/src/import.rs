@@ -202,13 +202,17 @@ impl Engine {
     /// A certificate is this CA's own if it bears the CA's name as its issuer's and its signature
     /// verifies with one of the CA's keys. Its row is then as good as one that was issued here: it can
     /// be revoked, stands in lists, and OCSP knows it. One of another CA is kept as what it is, and
-    /// nothing else follows.
+    /// nothing else follows. While lists are in parts nothing is imported, as in the original: which
+    /// part a certificate belongs to is drawn when it is made.
     pub fn import_all(
         &self,
         certificates: &[Vec<u8>],
         order: ImportOrder,
         by: &Caller,
     ) -> Vec<Result<Imported, ImportError>> {
+        if self.crls.has_partitions() {
+            return certificates.iter().map(|_| Err(ImportError::Partitioned)).collect();
+        }
         let waiting = if order.existing_row { self.waiting() } else { Ok(Waiting::default()) };
         let waiting = match waiting {
             Ok(waiting) => waiting,

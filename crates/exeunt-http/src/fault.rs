@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use exeunt_api::{OCSP_REQUEST_BYTES_MAX, Problem, REQUEST_BYTES_MAX};
+use exeunt_api::{IMPORT_BYTES_MAX, OCSP_REQUEST_BYTES_MAX, Problem, REQUEST_BYTES_MAX};
 use exeunt_engine::{Blame, CrlError, OfficerError, ResponseError, SubmitError};
 use exeunt_types::RequestId;
 use hyper::StatusCode;
@@ -142,6 +142,12 @@ impl Fault {
         let detail = format!("an OCSP request may be {OCSP_REQUEST_BYTES_MAX} bytes long at most");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "ocsp-request-too-large", detail)
             .hinted("ask for fewer certificates at once")
+    }
+
+    pub(crate) fn import_too_large() -> Self {
+        let detail = format!("an import may be {IMPORT_BYTES_MAX} bytes long at most");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "import-too-large", detail)
+            .hinted("send fewer certificates at once")
     }
 
     pub(crate) fn too_slow() -> Self {

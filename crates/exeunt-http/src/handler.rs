@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::answer::{Answer, json, problem};
 use crate::auth::{Peer, Tokens};
+use crate::bulk::{self, BulkPart};
 use crate::cms::Wanted;
 use crate::exits::{BeforeReply, Exits};
 use crate::fault::Fault;
@@ -27,7 +28,7 @@ use crate::rooms::{Room, Rooms};
 use crate::settings::{Limits, NowFn};
 use crate::submit::Job;
 use crate::workers::Workers;
-use crate::{backup, export, ocsp, rows, submit};
+use crate::{backup, export, import, ocsp, rows, submit};
 
 /// What all connections share.
 pub(crate) struct Edge {
@@ -52,6 +53,8 @@ enum Route<'a> {
     Certificates,
     Certificate(&'a str),
     CertificatePart(&'a str, CertificatePart),
+    /// An order about many certificates.
+    Bulk(BulkPart),
     Crls,
     CrlsOf(&'a str),
     CrlDer(&'a str, ListOfRun),
@@ -112,7 +115,8 @@ impl<'a> Route<'a> {
                 Some((serial, part)) => {
                     Some(Self::CertificatePart(serial, CertificatePart::find(part)?))
                 }
-                None => Some(Self::Certificate(item)),
+                None => BulkPart::find(item)
+                    .map_or(Some(Self::Certificate(item)), |it| Some(Self::Bulk(it))),
             },
             ("crls", Some(item)) => match item.split_once('/') {
                 Some((number, kind)) => Some(Self::CrlDer(number, ListOfRun::find(kind)?)),
@@ -134,13 +138,16 @@ impl<'a> Route<'a> {
     /// The methods of a path, as the header `Allow` lists them.
     fn allowed(&self) -> &'static str {
         match self {
-            Self::Requests | Self::Exits | Self::Crls => "GET, HEAD, POST",
+            Self::Requests | Self::Certificates | Self::Exits | Self::Crls => "GET, HEAD, POST",
             Self::RequestPart(_, part) => part.allowed(),
             Self::Exit(_) => "DELETE, GET, HEAD",
             Self::ExitPart(_, part) => part.allowed(),
-            Self::Backups | Self::CertificatePart(..) | Self::Reload | Self::Ocsp | Self::Cmc => {
-                "POST"
-            }
+            Self::Bulk(_)
+            | Self::Backups
+            | Self::CertificatePart(..)
+            | Self::Reload
+            | Self::Ocsp
+            | Self::Cmc => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -201,6 +208,14 @@ async fn answer(
         (Route::RequestPart(id, part), Some(caller)) => {
             query::nothing(query)?;
             officer::request(edge, caller, (id, part), body).await
+        }
+        (Route::Certificates, Some(caller)) if !reads => {
+            query::nothing(query)?;
+            import::import(edge, caller, body).await
+        }
+        (Route::Bulk(part), Some(caller)) => {
+            query::nothing(query)?;
+            bulk::change(edge, caller, part, body).await
         }
         (Route::CertificatePart(serial, part), Some(caller)) => {
             query::nothing(query)?;
@@ -280,6 +295,7 @@ async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<
         | Route::RequestPart(..)
         | Route::Certificates
         | Route::CertificatePart(..)
+        | Route::Bulk(_)
         | Route::Crls
         | Route::Exit(_)
         | Route::ExitPart(..)

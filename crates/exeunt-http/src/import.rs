@@ -21,8 +21,8 @@ pub(crate) async fn import(
     body: Incoming,
 ) -> Result<Answer, Fault> {
     local(&caller)?;
-    let too_large = || Fault::import_too_large();
-    let octets = body::read_within(body, edge.limits.read, IMPORT_BYTES_MAX, too_large).await?;
+    let (patience, most) = (edge.limits.read, IMPORT_BYTES_MAX);
+    let octets = body::read_within(body, patience, most, Fault::import_too_large).await?;
     let exeunt_api::ImportOrder { certificates, allow_foreign, existing_row, dry_run } =
         serde_json::from_slice(&octets).map_err(|err| Fault::json(&err))?;
     if certificates.is_empty() || IMPORT_COUNT_MAX < certificates.len() {

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use exeunt_api::{
-    AttributesOrder, Denied, DenyOrder, ExtensionOrder, PublishOrder, RevokeOrder, Revoked,
+    AttributesOrder, Denied, DenyOrder, ExtensionOrder, PublishExpiredOrder, PublishOrder,
+    RevokeOrder, Revoked,
 };
 use exeunt_engine::{Blame, Caller, CrlError, Engine, OfficerError, Outcome, Submitted, Which};
 use exeunt_types::{
@@ -63,6 +64,7 @@ impl<'a> RequestPart<'a> {
 pub(crate) enum CertificatePart {
     Revoke,
     Unrevoke,
+    PublishExpired,
 }
 
 impl CertificatePart {
@@ -70,6 +72,7 @@ impl CertificatePart {
         match path {
             "revoke" => Some(Self::Revoke),
             "unrevoke" => Some(Self::Unrevoke),
+            "publish-expired" => Some(Self::PublishExpired),
             _ => None,
         }
     }
@@ -160,15 +163,11 @@ pub(crate) async fn certificate(
         CertificatePart::Unrevoke => exeunt_engine::RevokeOrder::Release,
         CertificatePart::Revoke => {
             let RevokeOrder { reason, effective } = read_or_default(edge, body).await?;
-            let reason = match reason.as_deref() {
-                None => RevocationReason::Unspecified,
-                Some(word) => RevocationReason::from_word(word).ok_or_else(|| {
-                    let known = RevocationReason::ALL.map(RevocationReason::word);
-                    Fault::order(format!("reason is none of {}", known.join(", ")))
-                })?,
-            };
-            let effective = effective.as_deref().map(|it| moment(it, "effective")).transpose()?;
-            exeunt_engine::RevokeOrder::Revoke { reason, effective }
+            revoke_order(reason.as_deref(), effective.as_deref())?
+        }
+        CertificatePart::PublishExpired => {
+            let PublishExpiredOrder { publish_expired } = read(edge, body).await?;
+            exeunt_engine::RevokeOrder::PublishExpired(publish_expired)
         }
     };
     let revoke = move |engine: &Engine| engine.revoke(Which::Serial(serial), order, &caller);
@@ -184,6 +183,22 @@ pub(crate) async fn certificate(
             event: event.map(|it| it.0),
         },
     ))
+}
+
+/// Why and from when on certificates shall count as revoked, as it was written.
+pub(crate) fn revoke_order(
+    reason: Option<&str>,
+    effective: Option<&str>,
+) -> Result<exeunt_engine::RevokeOrder, Fault> {
+    let reason = match reason {
+        None => RevocationReason::Unspecified,
+        Some(word) => RevocationReason::from_word(word).ok_or_else(|| {
+            let known = RevocationReason::ALL.map(RevocationReason::word);
+            Fault::order(format!("reason is none of {}", known.join(", ")))
+        })?,
+    };
+    let effective = effective.map(|it| moment(it, "effective")).transpose()?;
+    Ok(exeunt_engine::RevokeOrder::Revoke { reason, effective })
 }
 
 /// `POST /v1/crls`.

@@ -16,6 +16,8 @@ pub enum ExtensionOrigin {
     Admin,
     /// The engine added it (0x40000).
     Server,
+    /// It came in a certificate that was imported (0x60000).
+    ImportedCert,
 }
 
 impl ExtensionOrigin {
@@ -27,6 +29,7 @@ impl ExtensionOrigin {
             Self::Policy => 0x2_0000,
             Self::Admin => 0x3_0000,
             Self::Server => 0x4_0000,
+            Self::ImportedCert => 0x6_0000,
         }
     }
 }

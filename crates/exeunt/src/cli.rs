@@ -18,7 +18,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use backup::{Backup, BackupPassphrase, Restore, VerifyBackup};
 pub use ca::{Ca, RenewCa};
-pub use cert::{Cert, Revoke, Unrevoke, WhichCertificate};
+pub use cert::{
+    BulkOptions, Cert, Import, OnOff, PublishExpired, Revoke, Unrevoke, WhichCertificate,
+};
 pub use crl::{Crl, Publish, Show as ShowCrl};
 pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
 pub use exit_check::Check;

@@ -3,6 +3,8 @@
 pub mod backup;
 pub mod ca;
 pub mod cert;
+mod cert_bulk;
+mod cert_import;
 pub mod config;
 pub mod crl;
 pub mod exit;

@@ -8,6 +8,7 @@ mod command;
 mod config;
 mod failure;
 mod home;
+mod interrupt;
 mod launch;
 mod logging;
 mod manage;

@@ -1,7 +1,7 @@
 //! Writing answers: tables for people, JSON for programs, on standard output only.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -81,6 +81,52 @@ pub fn fields(fields: &[(&str, String)]) -> Result<(), Failure> {
         line(&format!("{:width$} {}", format!("{name}:"), plain(value)))?;
     }
     Ok(())
+}
+
+/// Counts long work on standard error: a moving number on a terminal, else a line now and then.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    noun: &'static str,
+    done: u64,
+    /// When something was shown last, where it is no terminal.
+    shown: Instant,
+}
+
+impl Progress {
+    /// Begins at none of those things.
+    pub fn start(noun: &'static str) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(noun);
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {pos} {msg} {per_sec} {elapsed}")
+                .expect("BUG: the template is a constant"),
+        );
+        Self { bar, noun, done: 0, shown: Instant::now() }
+    }
+
+    /// One more.
+    pub fn advance(&mut self) {
+        self.done += 1;
+        self.bar.inc(1);
+        if self.bar.is_hidden() && PROGRESS_AFTER <= self.shown.elapsed() {
+            self.shown = Instant::now();
+            eprintln!("exeunt: {} {} so far", self.done, self.noun);
+        }
+    }
+
+    /// Writes something to standard output without disturbing what is shown.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    pub fn aside(&self, write: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        self.bar.suspend(write)
+    }
+
+    /// Ends it; nothing of it stays on a terminal.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// Does some work, and shows on a terminal that it goes on when it takes longer than a second.

@@ -55,6 +55,16 @@ pub(super) fn extensions(
     extensions
 }
 
+/// Those of a certificate that was imported.
+pub(super) fn imported(certificate: Option<&Certificate>) -> Extensions {
+    let inside = certificate.map_or(&[][..], Certificate::extensions);
+    let mut extensions = Extensions::with_capacity(inside.len());
+    for it in inside {
+        extensions.push(it.oid.to_string(), made(it, ExtensionOrigin::ImportedCert, 0));
+    }
+    extensions
+}
+
 /// What officers set, once for each OID. Their text may say the same OID in two ways; the later one
 /// counts, as in the certificate.
 fn by_oid(officers: &[OfficerExtension]) -> Vec<(ObjectIdentifier, &OfficerExtension)> {

@@ -28,7 +28,7 @@ pub(super) fn properties(
         serial: _,
     } = record;
     let NewRequest {
-        raw: _,
+        raw,
         request_type,
         requester,
         caller,
@@ -47,7 +47,10 @@ pub(super) fn properties(
     };
     let mut properties = Properties::with_capacity(24);
     properties.push("RequestID", long(id.0));
-    properties.push("RequestType", Value::Long(request_type.code()));
+    // A certificate that was imported may have come without a request.
+    if !raw.is_empty() {
+        properties.push("RequestType", Value::Long(request_type.code()));
+    }
     properties.push("RequestFlags", Value::Long(flags.0.cast_signed()));
     properties.push("StatusCode", Value::Long(status.0.cast_signed()));
     properties.push("Disposition", Value::Long(disposition.code()));

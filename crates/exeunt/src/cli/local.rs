@@ -33,7 +33,7 @@ pub fn command_line() -> Command {
         .mut_subcommand("exit", exit)
         .mut_subcommand("reload", hidden)
         .mut_subcommand("request", officers(&OFFICERS_OF_REQUESTS))
-        .mut_subcommand("cert", officers(&["revoke", "unrevoke"]))
+        .mut_subcommand("cert", officers(&["revoke", "unrevoke", "import", "publish-expired"]))
         .mut_subcommand("crl", officers(&["publish"]))
 }
 

@@ -1,16 +1,18 @@
 //! `exeunt cert …`: looking at certificates and revoking them.
 
 use exeunt_api::{
-    CERTIFICATES_PATH, CertificateDetail, REQUESTS_PATH, RequestDetail, RevokeOrder, Revoked,
+    CERTIFICATES_PATH, CertificateDetail, PublishExpiredOrder, REQUESTS_PATH, RequestDetail,
+    RevokeOrder, Revoked,
 };
 use exeunt_types::Serial;
 use exeunt_x509::{CERTIFICATE_BYTES_MAX, decode_pem_or_der, parse_certificate};
 use reqwest::Method;
 
-use crate::cli::{Cert, Revoke, Unrevoke, WhichCertificate};
+use crate::cli::{BulkOptions, Cert, OnOff, PublishExpired, Revoke, Unrevoke, WhichCertificate};
 use crate::client::ApiClient;
-use crate::command::list;
+use crate::command::cert_bulk::{self, Action};
 use crate::command::request::revocation_fields;
+use crate::command::{cert_import, list};
 use crate::failure::Failure;
 use crate::output;
 
@@ -30,6 +32,8 @@ pub fn run(command: Cert) -> Result<u8, Failure> {
         }
         Cert::Revoke(options) => revoke(&options),
         Cert::Unrevoke(options) => unrevoke(&options),
+        Cert::Import(options) => cert_import::run(&options),
+        Cert::PublishExpired(options) => publish_expired(&options),
     }
 }
 
@@ -41,10 +45,14 @@ fn typed_serial(text: &str) -> Result<Serial, Failure> {
 }
 
 fn revoke(options: &Revoke) -> Result<u8, Failure> {
-    let Revoke { which, reason, effective, json, door } = options;
+    let Revoke { which, bulk, reason, effective, json, door } = options;
     let client = ApiClient::open(door)?;
-    let serial = serial(&client, which)?;
     let effective = Some(effective.clone()).filter(|it| it != "now");
+    let action = Action::Revoke(*reason, effective.clone());
+    let serial = match one(&client, which, bulk, &action, *json)? {
+        One::Serial(serial) => serial,
+        One::Done(status) => return Ok(status),
+    };
     let order = RevokeOrder { reason: Some(reason.word().to_owned()), effective };
     let path = format!("{CERTIFICATES_PATH}/{serial}/revoke");
     let revoked: Revoked = client.change(Method::POST, &path, &[], Some(&order))?;
@@ -60,9 +68,12 @@ fn revoke(options: &Revoke) -> Result<u8, Failure> {
 }
 
 fn unrevoke(options: &Unrevoke) -> Result<u8, Failure> {
-    let Unrevoke { which, json, door } = options;
+    let Unrevoke { which, bulk, json, door } = options;
     let client = ApiClient::open(door)?;
-    let serial = serial(&client, which)?;
+    let serial = match one(&client, which, bulk, &Action::Release, *json)? {
+        One::Serial(serial) => serial,
+        One::Done(status) => return Ok(status),
+    };
     let path = format!("{CERTIFICATES_PATH}/{serial}/unrevoke");
     let released: Revoked = client.change(Method::POST, &path, &[], None::<&()>)?;
     if *json {
@@ -72,6 +83,52 @@ fn unrevoke(options: &Unrevoke) -> Result<u8, Failure> {
     output::line(&format!("certificate {serial} is released from hold"))?;
     output::line("relying parties learn it from the next revocation list: exeunt crl publish")?;
     Ok(0)
+}
+
+fn publish_expired(options: &PublishExpired) -> Result<u8, Failure> {
+    let PublishExpired { serial, stays, json, door } = options;
+    let serial = typed_serial(serial)?;
+    let order = PublishExpiredOrder { publish_expired: *stays == OnOff::On };
+    let path = format!("{CERTIFICATES_PATH}/{serial}/publish-expired");
+    let changed: Revoked = ApiClient::open(door)?.change(Method::POST, &path, &[], Some(&order))?;
+    if *json {
+        output::json(&changed)?;
+        return Ok(0);
+    }
+    let not = if order.publish_expired { "stays" } else { "does not stay" };
+    output::line(&format!(
+        "certificate {serial}, once revoked, {not} in lists after its validity"
+    ))?;
+    Ok(0)
+}
+
+/// Whether one certificate is meant, or it was many and all is done.
+enum One {
+    Serial(Serial),
+    /// With that exit status.
+    Done(u8),
+}
+
+/// The one certificate that is meant; of many, all are changed.
+fn one(
+    client: &ApiClient,
+    which: &WhichCertificate,
+    bulk: &BulkOptions,
+    action: &Action,
+    json: bool,
+) -> Result<One, Failure> {
+    if !bulk.filters.is_empty() {
+        let done = cert_bulk::by_filter(client, &bulk.filters, action, bulk, json);
+        return done.map(One::Done);
+    }
+    if let Some(path) = &which.file {
+        let certificates = cert_import::certificates(path)?;
+        if 1 < certificates.len() {
+            let done = cert_bulk::by_file(client, &certificates, action, bulk, json);
+            return done.map(One::Done);
+        }
+    }
+    serial(client, which).map(One::Serial)
 }
 
 /// The serial number of the certificate that is meant.
