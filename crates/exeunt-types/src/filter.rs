@@ -314,8 +314,8 @@ mod tests {
 
         let reason = Some(RevocationReason::Superseded);
         let filter = |dispositions| CertificateFilter {
-            reason,
             dispositions,
+            reason,
             ..CertificateFilter::default()
         };
         assert_eq!(filter(vec![]).check(), Ok(()));
