@@ -1,0 +1,274 @@
+//! Certificates that were made elsewhere, and orders about many certificates.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use exeunt_e2e::ca::{Ca, text, wait_for};
+use exeunt_e2e::{program, record};
+use exeunt_keys::{Passphrase, SigningKey as _, SoftwareKey};
+use exeunt_testkit::{foreign, tools};
+use exeunt_types::Serial;
+use exeunt_x509::{
+    CertificateFields, Name, assemble_certificate, build_certs_only, build_tbs, decode_pem_or_der,
+    encode_pem, parse_certificate,
+};
+use serde_json::Value;
+
+use super::issuing::request;
+
+/// `EXITEVENT_CERTIMPORTED` of the original.
+const IMPORTED: u32 = 0x200;
+
+fn json(ca: &Ca, args: &[&str]) -> Value {
+    let output = ca.run(&[args, &["--json"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+}
+
+/// Runs what must be refused; the exit status is 1.
+#[track_caller]
+fn refused(ca: &Ca, args: &[&str], code: &str) {
+    let output = ca.run(args);
+    let words = text(&output.stderr) + &text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert!(words.contains(&format!("[{code}]")), "{words}");
+}
+
+fn put(ca: &Ca, name: &str, octets: impl AsRef<[u8]>) -> String {
+    let path = ca.scratch().join(name);
+    std::fs::write(&path, octets).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A certificate by openssl with the CA's key, as other software that had the key would have made it.
+fn by_openssl(ca: &Ca, serial: &str) -> String {
+    let home = |name: &str| ca.home().join(name).to_str().unwrap().to_owned();
+    let asked = request(ca, "ec:P-256", "/CN=old.example.test", &[]);
+    let out = ca.scratch().join(format!("{serial}.pem")).to_str().unwrap().to_owned();
+    let passphrase = format!("file:{}", home("secrets/passphrase"));
+    let extensions = put(ca, "v3.cnf", "subjectAltName=DNS:old.example.test\n");
+    let (certificate, key) = (home("ca.cert.pem"), home("secrets/ca.key.pem"));
+    let args = [
+        "x509",
+        "-req",
+        "-in",
+        &asked,
+        "-days",
+        "30",
+        "-set_serial",
+        serial,
+        "-CA",
+        &certificate,
+        "-CAkey",
+        &key,
+        "-passin",
+        &passphrase,
+        "-extfile",
+        &extensions,
+        "-out",
+        &out,
+    ];
+    tools::run_ok(tools::openssl(), args, b"");
+    out
+}
+
+/// A certificate of another CA, PEM.
+fn of_another_ca(folder: &Path) -> String {
+    let (key, out) = (folder.join("other.key"), folder.join("other.pem"));
+    let args = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=Test Root",
+        "-days",
+        "30",
+        "-keyout",
+        key.to_str().unwrap(),
+        "-out",
+        out.to_str().unwrap(),
+    ];
+    tools::run_ok(tools::openssl(), args, b"");
+    out.to_str().unwrap().to_owned()
+}
+
+/// Certificates with the CA's key, as its store has never seen them.
+fn forgotten(ca: &Ca, count: u32) -> Vec<String> {
+    let read = |name: &str| std::fs::read_to_string(ca.home().join(name)).unwrap();
+    let passphrase = Passphrase::new(read("secrets/passphrase").trim_end()).unwrap();
+    let key = SoftwareKey::from_encrypted_pem(&read("secrets/ca.key.pem"), &passphrase).unwrap();
+    let root = parse_certificate(ca.certificate().as_bytes()).unwrap();
+    let made = |number: u32| {
+        let mut octets = [0x22; 16];
+        octets[12..].copy_from_slice(&number.to_be_bytes());
+        let tbs = build_tbs(&CertificateFields {
+            serial: Serial::from_random(octets),
+            scheme: key.scheme(),
+            issuer: root.subject(),
+            subject: &Name::parse(&format!("CN=host{number}")).unwrap(),
+            not_before: root.not_before(),
+            not_after: root.not_before() + 86_400,
+            spki_der: key.public_key_der(),
+            extensions: &[],
+        });
+        let tbs = tbs.unwrap();
+        let signature = key.sign(&tbs).unwrap();
+        encode_pem("CERTIFICATE", &assemble_certificate(&tbs, key.scheme(), &signature))
+    };
+    (0..count).map(made).collect()
+}
+
+#[test]
+fn what_openssl_signed_with_the_cas_key_is_imported_and_openssl_believes_its_revocation() {
+    let ca = Ca::init(&[]);
+    let (module, heard) = (program::built("record-module"), ca.scratch().join("heard"));
+    let (module, file) = (module.to_str().unwrap(), heard.to_str().unwrap());
+    ca.configure_more(&format!(
+        "[[exit]]\nname = \"record\"\ncommand = [{module:?}]\n[exit.settings]\nfile = {file:?}"
+    ));
+    let server = ca.serve();
+    // Its top bit is set, so that its DER begins with a zero octet.
+    let (old, good) = (by_openssl(&ca, "0xF0E1D2C3"), by_openssl(&ca, "0x11223344"));
+    let told = ca.ok(&["cert", "import", &old, &good]);
+    assert!(told.contains("imported 00f0e1d2c3, request 1"), "{told}");
+    assert!(told.ends_with("2 imported, 0 refused\n"), "{told}");
+    wait_for("the module to hear of the imports", || {
+        let all = record::read(&heard).unwrap();
+        (all.iter().filter(|it| it.event == IMPORTED).count() == 2).then_some(())
+    });
+    let row = json(&ca, &["request", "show", "1"]);
+    assert_eq!(
+        (&row["disposition"], &row["subject"]),
+        (&"issued".into(), &"CN=old.example.test".into())
+    );
+    assert_eq!(row["requester"], row["caller"]);
+    ca.ok(&["cert", "revoke", "--file", &old, "--reason", "key-compromise"]);
+    ca.ok(&["crl", "publish"]);
+    let crls = ca.home().join("crls");
+    let newest = json(&ca, &["crl", "list"])["crls"][0]["number"].as_u64().unwrap();
+    let crl = std::fs::read(crls.join(format!("{newest}-0-0-base.crl"))).unwrap();
+    let crl = encode_pem("X509 CRL", &crl);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    foreign::openssl_crl_verify(&crl, &ca.certificate()).unwrap();
+    foreign::openssl_verify_with_crl(&read(&good), &ca.certificate(), &crl).unwrap();
+    let err = foreign::openssl_verify_with_crl(&read(&old), &ca.certificate(), &crl).unwrap_err();
+    assert!(err.contains("certificate revoked"), "{err}");
+    let stays = ca.ok(&["cert", "publish-expired", "F0E1D2C3", "on"]);
+    assert!(stays.contains("stays in lists after its validity"), "{stays}");
+    server.stop();
+}
+
+#[test]
+fn five_thousand_certificates_are_imported_and_what_is_bad_holds_up_nothing() {
+    let ca = Ca::init(&[]);
+    let certificates = forgotten(&ca, 5_000);
+    let folder = ca.scratch().join("old");
+    std::fs::create_dir(&folder).unwrap();
+    let (many, rest) = certificates.split_at(4_900);
+    let bad = encode_pem("CERTIFICATE", b"\x30\x03no!");
+    std::fs::write(folder.join("many.pem"), many.concat() + &bad).unwrap();
+    let der =
+        |pem: &String| decode_pem_or_der(pem.as_bytes(), &["CERTIFICATE"]).unwrap().into_owned();
+    let ders: Vec<_> = rest.iter().map(der).collect();
+    for (number, chunk) in ders[..90].chunks(30).enumerate() {
+        std::fs::write(folder.join(format!("{number}.p7b")), build_certs_only(chunk)).unwrap();
+    }
+    for (number, der) in ders[90..].iter().enumerate() {
+        std::fs::write(folder.join(format!("{number}.der")), der).unwrap();
+    }
+    std::fs::write(folder.join("empty.pem"), "nothing").unwrap();
+    let folder = folder.to_str().unwrap();
+    let server = ca.serve();
+
+    let dry = json(&ca, &["cert", "import", folder, "--dry-run"]);
+    assert_eq!((&dry["imported"], &dry["refused"]), (&5_000.into(), &2.into()));
+    let output = ca.run(&["cert", "import", folder]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stdout);
+    assert!(told.ends_with("5000 imported, 2 refused\n"), "{}", &told[told.len() - 500..]);
+    assert!(told.contains("many.pem#4901: refused[certificate-malformed]"));
+    assert!(told.contains("(0x8007000d)") && told.contains("there is no certificate in it"));
+    // Once more: all are there.
+    let again = json(&ca, &["cert", "import", folder]);
+    assert_eq!((&again["imported"], &again["refused"]), (&0.into(), &5_002.into()));
+    let exists = again["results"].as_array().unwrap().iter();
+    let exists =
+        exists.filter(|it| it["code"] == "import-exists" && it["status_code"] == "0x80071392");
+    assert_eq!(exists.count(), 5_000);
+    server.stop();
+}
+
+#[test]
+fn another_cas_certificate_is_foreign_and_never_revoked_here() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    let other = of_another_ca(ca.scratch());
+    refused(&ca, &["cert", "import", &other], "import-foreign");
+    let told = ca.ok(&["cert", "import", &other, "--allow-foreign"]);
+    assert!(told.contains("of another CA, request 1"), "{told}");
+    assert_eq!(json(&ca, &["request", "show", "1"])["disposition"], "foreign");
+    refused(&ca, &["cert", "import", &other, "--allow-foreign"], "import-exists");
+    refused(&ca, &["cert", "revoke", "--request", "1"], "certificate-not-found");
+    let own = ca.home().join("ca.cert.pem");
+    refused(&ca, &["cert", "import", own.to_str().unwrap()], "import-exists");
+    server.stop();
+}
+
+#[test]
+fn many_certificates_are_revoked_only_by_their_exact_number_and_the_order_can_be_repeated() {
+    let ca = Ca::init(&[]);
+    let certificates = forgotten(&ca, 120);
+    let file = put(&ca, "all.pem", certificates.concat());
+    let few = put(&ca, "few.pem", certificates[..3].concat());
+    let server = ca.serve();
+    ca.ok(&["cert", "import", &file]);
+    let revoke = ["cert", "revoke", "--file", &file, "--reason", "superseded"];
+    refused(&ca, &revoke, "bulk-limit");
+    refused(&ca, &[&revoke[..], &["--yes"]].concat(), "bulk-limit");
+    refused(&ca, &[&revoke[..], &["--confirm", "119"]].concat(), "bulk-confirm");
+    refused(&ca, &[&revoke[..], &["--limit", "120"]].concat(), "bulk-unconfirmed");
+    assert_eq!(json(&ca, &["request", "show", "1"])["disposition"], "issued");
+
+    ca.ok(&["cert", "revoke", "--file", &few, "--reason", "certificate-hold", "--yes"]);
+    let told = ca.ok(&["cert", "unrevoke", "--file", &file, "--confirm", "3"]);
+    assert!(told.contains("3 released, 0 were so already, 0 refused"), "{told}");
+    ca.ok(&["cert", "revoke", "--request", "7", "--reason", "key-compromise"]);
+    // One is revoked for good, and a stranger's is in the file: the others go on.
+    let mut stranger = std::fs::OpenOptions::new().append(true).open(&file).unwrap();
+    stranger.write_all(&std::fs::read(of_another_ca(ca.scratch())).unwrap()).unwrap();
+    let output = ca.run(&[&revoke[..], &["--confirm", "119"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("119 revoked, 0 were so already, 1 refused"));
+    assert!(text(&output.stderr).contains("refused[certificate-not-found]"));
+    let row = json(&ca, &["request", "show", "7"]);
+    assert_eq!(row["revocation"]["reason"], "key-compromise");
+    let again = json(&ca, &revoke);
+    assert_eq!((&again["selected"], &again["changed"]), (&0.into(), &0.into()));
+    server.stop();
+}
+
+#[test]
+fn a_filter_means_what_is_on_record_now() {
+    let ca = Ca::init(&[]);
+    let certificates = forgotten(&ca, 12);
+    let file = put(&ca, "all.pem", certificates.concat());
+    let server = ca.serve();
+    ca.ok(&["cert", "import", &file]);
+    // host1, host10 and host11.
+    let args = ["cert", "revoke", "--where", "subject=host1"];
+    let shown = ca.run(&args);
+    assert!(text(&shown.stdout).starts_with("3 certificates to revoke\n"), "{shown:?}");
+    refused(&ca, &args, "bulk-unconfirmed");
+    let told = ca.ok(&[&args[..], &["--confirm", "3"]].concat());
+    assert!(told.contains("3 revoked"), "{told}");
+    let told = ca.ok(&["cert", "revoke", "--where", "subject=host1", "--yes"]);
+    assert!(told.contains("0 revoked"), "{told}");
+    let unknown = ["cert", "revoke", "--where", "colour=red", "--yes"];
+    refused(&ca, &unknown, "query-invalid");
+    let wrong = ca.run(&["cert", "revoke", "--where", "subject"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    server.stop();
+}
