@@ -170,7 +170,7 @@ struct Random;
 
 impl Entropy for Random {
     fn serial_octets(&self) -> Result<[u8; 16], KeyError> {
-        random_bytes::<16>()
+        Ok(Serial::octets_by_time(Now.now(), random_bytes::<16>()?))
     }
 }
 

@@ -24,7 +24,8 @@ pub trait Clock: fmt::Debug + Send + Sync {
 
 /// Randomness for serial numbers.
 pub trait Entropy: fmt::Debug + Send + Sync {
-    /// Sixteen unpredictable octets.
+    /// Sixteen octets for a serial number; at least 64 bits of them must be unpredictable (CA/Browser
+    /// Forum's baseline).
     fn serial_octets(&self) -> Result<[u8; 16], KeyError>;
 }
 
@@ -39,7 +40,7 @@ pub struct Publication {
     pub ocsp: Vec<String>,
 }
 
-/// Times that step 3 draws another serial when the store knows the first one already. Among 2^126
+/// Times that step 3 draws another serial when the store knows the first one already. Among 2^88
 /// values a second collision means broken randomness, and then nothing must be issued.
 pub const SERIAL_ATTEMPTS_MAX: u32 = 2;
 

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use exeunt_types::{Serial, UnixMillis};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
@@ -105,7 +106,8 @@ impl Copied {
     }
 }
 
-/// Sixteen octets as a CA draws them, but the same in every run: `SplitMix64`.
+/// Sixteen octets as a CA draws them that issues a hundred certificates a second, but the same in every
+/// run: `SplitMix64`.
 fn serial(number: u64) -> [u8; 16] {
     let mix = |seed: u64| {
         let mut bits = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -113,8 +115,7 @@ fn serial(number: u64) -> [u8; 16] {
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^ (bits >> 31)
     };
-    let mut octets = (u128::from(mix(number)) << 64 | u128::from(mix(!number))).to_be_bytes();
-    // Positive, and of full length: as `Serial::from_random` has it.
-    octets[0] = octets[0] & 0x3f | 0x40;
-    octets
+    let random = (u128::from(mix(number)) << 64 | u128::from(mix(!number))).to_be_bytes();
+    let seconds = i64::try_from(1_600_000_000 + number / 100).unwrap_or(i64::MAX);
+    Serial::octets_by_time(UnixMillis::from_unix_seconds(seconds), random)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::UnixMillis;
+
 /// A positive certificate serial number: the 1 to 20 octets of its DER integer, big-endian. The first
 /// one is zero only where the next has its top bit set; other CAs give such numbers out, ours never.
 ///
@@ -50,6 +52,19 @@ impl Serial {
     pub fn from_random(mut random: [u8; 16]) -> Self {
         random[0] = (random[0] & 0x7f) | 0x40;
         Self::from_be_bytes(&random).expect("BUG: 16 octets starting with 0x40..=0x7f are valid")
+    }
+
+    /// Octets for [`Self::from_random`] whose order is that of time: after the two bits that it sets, 38
+    /// bits of the seconds since 1970, then 88 of the caller's randomness.
+    ///
+    /// A store keeps every serial that was ever drawn in the order of the numbers. Where they rise with
+    /// time, new ones stand together, and a store of ten million certificates takes the next one as
+    /// fast as an empty one. Nothing is given away: the certificate says itself when it was made.
+    #[must_use]
+    pub fn octets_by_time(at: UnixMillis, mut random: [u8; 16]) -> [u8; 16] {
+        let [.., high, a, b, c, d] = at.unix_seconds().to_be_bytes();
+        random[..5].copy_from_slice(&[high & 0x3f | 0x40, a, b, c, d]);
+        random
     }
 
     /// Reads back the octets of a serial that a conforming CA made.
@@ -126,6 +141,18 @@ mod tests {
             Err(err) => format!("error: {err}"),
         };
         expect.assert_eq(&actual);
+    }
+
+    #[test]
+    fn serials_by_time_rise_with_it_and_keep_their_randomness() {
+        let at = |seconds| {
+            let octets = Serial::octets_by_time(UnixMillis::from_unix_seconds(seconds), [0xa5; 16]);
+            Serial::from_random(octets)
+        };
+        // 2026-11-21 12:00:00 UTC is 0x6b0187c0 seconds after 1970, by date(1).
+        assert_eq!(at(1_795_262_400).to_string(), format!("406b0187c0{}", "a5".repeat(11)));
+        let times = [0, 1, 1_795_262_400, 0xffff_ffff, 0x1_0000_0000, (1 << 38) - 1];
+        assert!(times.map(at).is_sorted());
     }
 
     #[test]

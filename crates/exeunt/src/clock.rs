@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use exeunt_engine::{Clock, Entropy};
 use exeunt_keys::{KeyError, random_bytes};
-use exeunt_types::UnixMillis;
+use exeunt_types::{Serial, UnixMillis};
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +22,13 @@ pub fn now() -> UnixMillis {
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The cryptographic library's generator.
+/// The cryptographic library's generator, and the time for the beginning of serial numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn serial_octets(&self) -> Result<[u8; 16], KeyError> {
-        random_bytes::<16>()
+        Ok(Serial::octets_by_time(now(), random_bytes::<16>()?))
     }
 }
 
