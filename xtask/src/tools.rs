@@ -35,6 +35,12 @@ const NEEDS: &[Need] = &[
         reason: "verifies certificates with GnuTLS",
     },
     Need {
+        // It has no option that only tells of itself.
+        probe: &["sh", "-c", "command -v vfychain"],
+        package: "libnss3-tools",
+        reason: "verifies certificates with NSS",
+    },
+    Need {
         probe: &["softhsm2-util", "--version"],
         package: "softhsm2",
         reason: "is the token of the tests of PKCS #11",

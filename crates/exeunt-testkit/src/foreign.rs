@@ -35,6 +35,22 @@ pub fn certtool_verify(cert_pem: &str, ca_pem: &str) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(tools::words(&output)) }
 }
 
+/// Verifies a server's certificate with NSS, by its library for PKIX paths.
+///
+/// `between_pem` may hold one CA certificate between the two, or nothing.
+pub fn nss_verify(cert_pem: &str, ca_pem: &str, between_pem: &str) -> Result<(), String> {
+    let files = Files::new([("cert", cert_pem), ("ca", ca_pem), ("between", between_pem)]);
+    let mut args = words("-pp -u 1 -a");
+    args.push(files.path("cert"));
+    if !between_pem.is_empty() {
+        args.extend(["-a".into(), files.path("between")]);
+    }
+    args.extend(["-t".into(), "-a".into(), files.path("ca")]);
+    let output = tools::run(tools::vfychain(), args, b"");
+    let said = tools::words(&output);
+    if output.status.success() && said.contains("Chain is good!") { Ok(()) } else { Err(said) }
+}
+
 /// A certificate as `openssl x509 -text` prints it.
 ///
 /// # Panics

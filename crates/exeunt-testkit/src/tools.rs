@@ -1,4 +1,4 @@
-//! Finds and runs the foreign tools: `openssl`, `certtool` (`GnuTLS`), Python with its packages.
+//! Finds and runs the foreign tools: `openssl`, `certtool` (`GnuTLS`), `vfychain` (NSS), Python with its packages.
 
 use std::{
     ffi::OsStr,
@@ -27,6 +27,16 @@ pub fn openssl() -> &'static Path {
 pub fn certtool() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| on_path("certtool"))
+}
+
+/// The `vfychain` command of NSS.
+///
+/// # Panics
+///
+/// If there is none.
+pub fn vfychain() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| on_path("vfychain"))
 }
 
 /// The Python of the test environment, which has the packages of `xtask/test-requirements.txt`.

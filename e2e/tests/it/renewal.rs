@@ -66,7 +66,7 @@ fn list(server: &Served, path: &str) -> String {
     encode_pem("X509 CRL", &wait_for("a revocation list", || fetch(server, path)))
 }
 
-/// Whether openssl, `GnuTLS` and pyca find a way from one trusted certificate to another.
+/// Whether openssl, `GnuTLS`, NSS and pyca find a way from one trusted certificate to another.
 #[track_caller]
 fn check_path(ca: &Ca, leaf: &str, trusted: &str, between: &str) {
     let [leaf_file, trusted_file, between_file] =
@@ -83,6 +83,7 @@ fn check_path(ca: &Ca, leaf: &str, trusted: &str, between: &str) {
     args.push(&leaf_file);
     tools::run_ok(tools::openssl(), args, b"");
     foreign::certtool_verify(&format!("{leaf}{between}"), trusted).unwrap();
+    foreign::nss_verify(leaf, trusted, between).unwrap();
     if !between.is_empty() {
         let args = ["-c", PYCA_PATH, &leaf_file, &trusted_file, &between_file];
         tools::run_ok(tools::python(), args, b"");
@@ -148,6 +149,7 @@ fn a_root_is_renewed_with_its_key_and_with_a_new_one_and_everything_it_issued_st
             check_path(&ca, leaf, root, "");
         }
         foreign::openssl_verify(leaf, &roots[2]).unwrap_err();
+        foreign::nss_verify(leaf, &roots[2], "").unwrap_err();
         check_path(&ca, leaf, &roots[2], &new_signs_old);
     }
     check_path(&ca, &fourth, &roots[2], "");
