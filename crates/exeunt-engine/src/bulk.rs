@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::officer::{audit_entry, refused};
 use crate::officer_error::{OfficerError, REVOCABLE};
 use crate::policy::Caller;
-use crate::revoke::{RevokeOrder, Revoked, Which, action, detail, judge, result_of};
+use crate::revoke::{RevokeOrder, Revoked, Which, action, counts, detail, judge, result_of};
 
 /// What became of one of many certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,8 @@ impl Engine {
     ///
     /// Unlike [`Engine::revoke`] it leaves alone what is so already, so that an order which was cut off
     /// in the middle can be given again: to revoke passes over what is revoked for good, to put on hold
-    /// over what is on hold, to release over what is issued.
+    /// over what is on hold, to release over what is issued. A revocation that would come to count later
+    /// than the one that is ordered is not so already: it is brought forward.
     pub fn revoke_all(
         &self,
         certificates: &[Which],
@@ -70,10 +71,10 @@ impl Engine {
         let row = self.row_of(which)?;
         let (request, was) = (row.id, (row.disposition, row.revocation));
         let serial = row.serial.ok_or(OfficerError::CertificateUnknown(which))?;
-        if is_so(&row, order) {
+        let at = self.clock.now();
+        if is_so(&row, order, at) {
             return Ok(Begun::Already(request, serial));
         }
-        let at = self.clock.now();
         let change = judge((request, row.disposition, row.revocation), order, at)?;
         let audit = audit_entry(at, by, action(change), request, detail(serial, change));
         let message = format!("Revoked by {}", by.name);
@@ -108,7 +109,7 @@ impl Engine {
             // The same certificate twice in one order, or another officer.
             Err(OfficerError::ChangedMeanwhile(_)) => {
                 let row = self.row_of(which)?;
-                if is_so(&row, order) {
+                if is_so(&row, order, self.clock.now()) {
                     return Ok(BulkOutcome::Already { request, serial });
                 }
                 self.revoke(which, order, by).map(BulkOutcome::Changed)
@@ -119,13 +120,16 @@ impl Engine {
 }
 
 /// Whether the order finds nothing to do.
-fn is_so(row: &RequestRecord, order: RevokeOrder) -> bool {
+fn is_so(row: &RequestRecord, order: RevokeOrder, now: UnixMillis) -> bool {
     let hold = RevocationReason::CertificateHold;
-    let revoked = row.disposition == Disposition::Revoked;
-    let on_hold = revoked && row.revocation.is_some_and(|it| it.reason == Some(hold));
+    let present = row.revocation.filter(|_| row.disposition == Disposition::Revoked);
+    let on_hold = present.is_some_and(|it| it.reason == Some(hold));
     match order {
-        RevokeOrder::Revoke { reason, .. } if reason == hold => on_hold,
-        RevokeOrder::Revoke { .. } => revoked && !on_hold,
+        RevokeOrder::Revoke { reason, effective } => {
+            let wanted = effective.unwrap_or(now);
+            let in_time = present.is_some_and(|it| counts(&it, now) || it.effective <= wanted);
+            in_time && on_hold == (reason == hold)
+        }
         RevokeOrder::Release => row.disposition == Disposition::Issued,
         RevokeOrder::PublishExpired(stays) => row.publish_expired == stays,
     }

@@ -24,8 +24,9 @@ use crate::{Store, StoreError};
 /// in memory; from a slow disk, where each row is a page to read, seconds.
 pub const SCAN_ROWS_MAX: usize = 16_384;
 
-/// Shortest prefix of a serial number, in digits, that is looked up in the index of serial numbers: of
-/// a hundred million random ones, it leaves few.
+/// Shortest prefix of a serial number, in digits, that is looked up in the index of serial numbers. The
+/// first ten digits say the time of issuance, so that fewer than these may mean many, and a prefix with
+/// too many is not looked up there.
 const SERIAL_DIGITS_MIN: usize = 8;
 /// Most numbers with the same prefix that are taken from that index; beyond, the rows are looked at.
 const SERIAL_MATCHES_MAX: usize = 256;
@@ -205,6 +206,9 @@ impl Query {
         }
         if let Some(ca_key) = ca_key {
             self.equal("certificate.ca_key", i64::from(*ca_key));
+            // The key of another CA has no index here.
+            let foreign = Disposition::Foreign.code();
+            self.conditions.push(format!("request.disposition <> {foreign}"));
         }
         self.times("certificate.issued", issued);
         self.times("certificate.not_before", not_before);

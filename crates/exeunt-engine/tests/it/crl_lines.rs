@@ -24,7 +24,7 @@ use crate::support::{
 /// Where certificates and lists say that lists are.
 const POINT: &str = "http://crl.example/ca%8<CRLPartitionIndex>%9.crl";
 
-fn house(partitions: u32) -> House {
+pub(crate) fn house(partitions: u32) -> House {
     let crls = CrlSettings {
         delta_period: Some(Duration::from_hours(24)),
         freshest_crl: vec![POINT.to_owned()],
@@ -37,7 +37,7 @@ fn house(partitions: u32) -> House {
 }
 
 /// Renews the CA's certificate for so many days; with a new key, or the one of the first.
-fn renew(house: &mut House, key: Option<&TestKey>, days: i64) {
+pub(crate) fn renew(house: &mut House, key: Option<&TestKey>, days: i64) {
     let now = house.clock.seconds();
     let profile = CaProfile {
         subject: Name::parse("CN=Test Root,O=Exeunt,C=DE").unwrap(),

@@ -4,11 +4,12 @@ use exeunt_engine::{BulkOutcome, ImportError, ImportOrder, Imported, RevokeOrder
 use exeunt_store::{SerialStatus, Store};
 use exeunt_testkit::foreign;
 use exeunt_types::{
-    Disposition, EventKind, RequestId, RevocationReason as Reason, Serial, StatusCode,
+    Disposition, EventKind, RequestId, RevocationReason as Reason, Serial, StatusCode, UnixMillis,
 };
 use exeunt_x509::encode_pem;
 use tempfile::TempDir;
 
+use crate::crl_lines;
 use crate::support::{
     Ca, House, Issued, create_store, officer, plain_request, request, submission,
 };
@@ -272,4 +273,85 @@ fn many_holds_are_released() {
     assert_eq!(words, ["issued", "issued", "not-on-hold"]);
     let words = revoke_all(&ca, &which, RevokeOrder::Release);
     assert_eq!(words, ["already", "already", "not-on-hold"]);
+}
+
+#[test]
+fn a_revocation_that_does_not_count_yet_is_brought_forward_by_an_order_for_many() {
+    let ca = House::new().open();
+    let issued: Vec<_> = (0..2).map(|_| ca.issue(plain_request())).collect();
+    let which: Vec<_> = issued.iter().map(|it| Which::Serial(it.serial)).collect();
+    let now = UnixMillis::from_unix_seconds(ca.clock.seconds());
+    let at = |days: i64| UnixMillis(now.0 + days * 86_400_000);
+    let dated = |reason, days| RevokeOrder::Revoke { reason, effective: Some(at(days)) };
+    assert_eq!(revoke_all(&ca, &which[..1], dated(Reason::Superseded, 30)), ["revoked"]);
+    // Later than it is dated: nothing to do. Sooner: for both.
+    assert_eq!(revoke_all(&ca, &which[..1], dated(Reason::Superseded, 31)), ["already"]);
+    assert_eq!(revoke_all(&ca, &which, revoke(Reason::KeyCompromise)), ["revoked", "revoked"]);
+    for it in &issued {
+        let revocation = ca.row(it.request).revocation.unwrap();
+        assert_eq!(revocation.reason, Some(Reason::KeyCompromise));
+        assert_eq!(revocation.effective, now);
+    }
+    ca.clock.set(ca.clock.seconds() + 60);
+    for order in [revoke(Reason::Superseded), dated(Reason::Superseded, -1)] {
+        assert_eq!(revoke_all(&ca, &which, order), ["already", "already"]);
+    }
+}
+
+#[test]
+fn nothing_is_imported_while_lists_are_in_parts() {
+    let (house, folder) = (House::new(), tempfile::tempdir().unwrap());
+    let issued = house.open().issue(plain_request());
+    let foreign = House::new().open().issue(plain_request());
+    let house = House { key: house.key, certificate: house.certificate, ..crl_lines::house(3) };
+    let ca = forgetful(&house, &folder);
+    for order in [OWN, FOREIGN, AWAITED, ImportOrder { dry_run: true, ..OWN }] {
+        for certificate in [&issued.der, &foreign.der] {
+            refused(one(&ca, order, certificate), "import-partitioned", 0x8000_4001);
+        }
+    }
+    assert_eq!((ca.counts(), ca.audited().len()), ((0, 0, 0), 0));
+}
+
+/// Its number belongs to its issuer: whatever is asked by number means this CA's own.
+#[test]
+fn a_foreign_certificate_with_a_number_of_ours_is_never_taken_for_ours() {
+    let number = [0x51; 16];
+    let (house, other) = (House::new(), House::new());
+    other.entropy.next(&[number]);
+    let foreign = other.open().issue(plain_request());
+    let ca = house.open();
+    let row = one(&ca, FOREIGN, &foreign.der).unwrap().request.unwrap();
+    let status = |ca: &Ca| ca.engine.store().serial_status(&foreign.serial).unwrap();
+    assert_eq!(status(&ca), SerialStatus::Unknown);
+    // The number is free for this CA, before and after.
+    ca.entropy.next(&[number]);
+    let own = ca.issue(plain_request());
+    assert_eq!(own.serial, foreign.serial);
+    let found = ca.engine.store().certificate(&own.serial).unwrap().unwrap();
+    assert_eq!((found.request, &found.certificate.raw), (own.request, &own.der));
+    assert_eq!(status(&ca), SerialStatus::Issued);
+
+    for order in [revoke(Reason::Unspecified), RevokeOrder::Release] {
+        let err = ca.engine.revoke(Which::Request(row), order, &officer()).unwrap_err();
+        assert_eq!(err.code(), "wrong-state");
+    }
+    assert_eq!(status(&ca), SerialStatus::Issued);
+    ca.engine.revoke(Which::Serial(own.serial), revoke(Reason::Superseded), &officer()).unwrap();
+    assert_eq!(ca.row(row).disposition, Disposition::Foreign);
+    assert_eq!(ca.row(own.request).disposition, Disposition::Revoked);
+    // Nor is its row one that officers decide upon; whoever fetches it gets it.
+    for result in [ca.engine.approve(row, &officer()), ca.engine.resubmit(row, &officer())] {
+        assert_eq!(result.unwrap_err().code(), "wrong-state");
+    }
+    assert_eq!(ca.engine.deny(row, &officer(), None).unwrap_err().code(), "wrong-state");
+    let fetched = ca.engine.retrieve(row).unwrap();
+    assert_eq!(fetched.certificate.unwrap().certificate.raw, foreign.der);
+    assert_eq!(fetched.event, None);
+    // By the key of this CA are its own certificates alone.
+    let filter = exeunt_types::CertificateFilter { ca_key: Some(0), ..Default::default() };
+    let order = (exeunt_types::CertificateSort::Request, false);
+    let found = ca.engine.store().find_certificates(&filter, order, None, 10).unwrap();
+    let found: Vec<_> = found.rows.iter().map(|it| it.record.request).collect();
+    assert_eq!(found, [own.request]);
 }
