@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use exeunt_keys::{
     Passphrase, Pkcs11Key, SigningKey, SoftwareKey, TokenError, TokenSettings, secret_file,
@@ -10,6 +11,11 @@ use exeunt_keys::{
 
 use crate::config::{Config, KeyConfig, PassphraseSource};
 use crate::failure::Failure;
+
+/// Longest time to wait for another command on the files of the CA: it may be making a key.
+const HOLD_WAIT: Duration = Duration::from_mins(1);
+/// How often is looked whether it has ended.
+const HOLD_POLL: Duration = Duration::from_millis(50);
 
 /// Permission bits of the group and of everybody.
 const OTHERS: u32 = 0o077;
@@ -126,6 +132,29 @@ impl Home {
         // Now nobody else makes one; but somebody may just have done so.
         if self.exists() {
             return Err(self.taken());
+        }
+        Ok(lock)
+    }
+
+    /// Waits until no command is at work on the files of the CA, and keeps others out until the answer is
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// `home-busy` when that takes longer than [`HOLD_WAIT`]; the file system refused.
+    pub fn hold_when_free(&self) -> Result<fs::File, Failure> {
+        let path = self.root.join("init.lock");
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(&path).map_err(|err| not_made(&path, &err))?;
+        let until = Instant::now() + HOLD_WAIT;
+        while lock.try_lock().is_err() {
+            if until <= Instant::now() {
+                let message =
+                    format!("another command is at work on the CA in {}", self.root.display());
+                return Err(Failure::new("home-busy", message).hint("wait until it has ended"));
+            }
+            std::thread::sleep(HOLD_POLL);
         }
         Ok(lock)
     }

@@ -11,7 +11,7 @@ use exeunt_e2e::ca::{Ca, text, wait_for};
 use exeunt_e2e::wire::Connection;
 use exeunt_e2e::{measure, program, record};
 use exeunt_store::{SerialStatus, Store};
-use exeunt_testkit::foreign;
+use exeunt_testkit::{foreign, tools};
 use exeunt_types::{EventSeq, Serial};
 use exeunt_x509::encode_pem;
 use serde_json::Value;
@@ -239,6 +239,95 @@ fn what_is_no_whole_backup_restores_nothing_and_leaves_nothing() {
     let report = json(&ca, &["restore", path(&plain), "--home", path(&target)]);
     let expected = ["secrets/admin.token", "secrets/ca.key.pem", "secrets/passphrase"];
     assert_eq!(report["missing"], serde_json::json!(expected));
+}
+
+/// What a parent of openssl's makes of the request of a subordinate CA: the certificate, and its own.
+fn signed(ca: &Ca, request: &str) -> String {
+    let file = |name: &str| path(&ca.scratch().join(name)).to_owned();
+    let (key, root, out) = (file("parent.key"), file("parent.pem"), file("signed.pem"));
+    if !Path::new(&root).exists() {
+        let made =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let more = ["-keyout", &key, "-out", &root, "-subj", "/CN=parent", "-days", "3650"];
+        let more = more.into_iter().chain(["-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
+        tools::run_ok(tools::openssl(), made.into_iter().chain(more), b"");
+    }
+    let extensions = file("extensions.cnf");
+    let text = "basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n\
+                keyUsage=critical,keyCertSign,cRLSign\nauthorityKeyIdentifier=keyid\n";
+    fs::write(&extensions, text).unwrap();
+    let request = path(&ca.home().join(request)).to_owned();
+    let args = ["x509", "-req", "-in", &request, "-CA", &root, "-CAkey", &key, "-days", "365"];
+    let more = ["-extfile", &extensions, "-out", &out];
+    tools::run_ok(tools::openssl(), args.into_iter().chain(more), b"");
+    let bag = file("bag.pem");
+    fs::write(&bag, fs::read_to_string(out).unwrap() + &fs::read_to_string(root).unwrap()).unwrap();
+    bag
+}
+
+#[test]
+fn a_backup_holds_every_state_of_a_subordinate_and_of_its_renewal() {
+    let ca = Ca::init(&["--kind", "subordinate", "--subject", "CN=Test Sub"]);
+    let word = word(&ca, "one word");
+    let mut trial = 0;
+    // Takes a backup, loses everything but the words that open keys, and goes on with what was restored.
+    let mut lose = |ca: &Ca, words: &[&str]| {
+        trial += 1;
+        let backup = ca.scratch().join(format!("{trial}.backup"));
+        ca.ok(&["backup", path(&backup), "--passphrase-file", path(&word)]);
+        let shown = json(ca, &["ca", "show"]);
+        let away = ca.scratch().join(format!("original-{trial}"));
+        fs::rename(ca.home(), &away).unwrap();
+        // As a shell completes the name of a folder.
+        fs::create_dir(ca.home()).unwrap();
+        let home = format!("{}/", path(&ca.home()));
+        let restore = ["restore", path(&backup), "--passphrase-file", path(&word), "--home", &home];
+        let report = json(ca, &restore);
+        let missing: Vec<&str> =
+            report["missing"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        assert_eq!(missing, words);
+        for word in words.iter().filter(|it| away.join(it).exists()) {
+            fs::copy(away.join(word), ca.home().join(word)).unwrap();
+        }
+        assert_eq!(json(ca, &["ca", "show"]), shown);
+    };
+    let first = "secrets/passphrase";
+
+    // It waits for its first certificate.
+    lose(&ca, &["ca.cert.pem", first]);
+    ca.ok(&["ca", "install", &signed(&ca, "ca.csr.pem")]);
+    let server = ca.serve();
+    issue(&ca, "one");
+    server.stop();
+
+    // It waits for the certificate of a new key.
+    ca.ok(&["ca", "renew", "--new-key"]);
+    let second = "secrets/ca(1).passphrase";
+    lose(&ca, &[second, first]);
+    let server = ca.serve();
+    issue(&ca, "two");
+    ca.ok(&["ca", "install", &signed(&ca, "ca(1).csr.pem")]);
+    server.stop();
+
+    // It has it, but has not been started with it.
+    lose(&ca, &[second, first]);
+    let server = ca.serve();
+    for index in ["0", "1"] {
+        let chain = ca.ok(&["ca", "export-chain", "--index", index]);
+        assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2, "{index}");
+    }
+    let leaf = issue(&ca, "three");
+    foreign::openssl_verify(&leaf, &ca.ok(&["ca", "export-chain"])).unwrap();
+    server.stop();
+
+    // It waits for one more with the same key.
+    ca.ok(&["ca", "renew"]);
+    lose(&ca, &[second, first]);
+    ca.ok(&["ca", "install", &signed(&ca, "ca(2).csr.pem")]);
+    ca.serve().stop();
+    let shown = json(&ca, &["ca", "show"]);
+    let keys: Vec<_> = shown.as_array().unwrap().iter().map(|it| it["key_index"].clone()).collect();
+    assert_eq!(keys, [0, 1, 1]);
 }
 
 /// Starts a command, and kills it after a while.

@@ -1,5 +1,5 @@
-//! What of a home belongs into its backup: the configuration, the files of the home that it names, the
-//! newest revocation lists, the store.
+//! What of a home belongs into its backup: the configuration, the files of the home that it names and those
+//! that stand beside the CA's certificates, the newest revocation lists, the store.
 //!
 //! The configuration is read as a tree of keys and values, not as settings: whatever key names a file, also
 //! one that a later version adds, its file comes along.
@@ -17,6 +17,7 @@ use super::manifest::{LeftOut, is_plain};
 use super::not_read;
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::own::{Files, chain_path};
 
 /// Largest file that the configuration names and a backup takes along, in bytes; keys, certificates and
 /// scripts are far smaller.
@@ -63,20 +64,23 @@ enum Kind {
     Perhaps,
 }
 
-/// Chooses the files that the configuration `text` names; keys and tokens only if `keys`.
+/// Chooses the files that the configuration `text` names, and those that stand beside the CA's
+/// certificates; keys and tokens only if `keys`.
 ///
 /// # Errors
 ///
 /// The configuration is no TOML, or a file is there and cannot be read.
 pub fn choose(home: &Home, text: &str, keys: bool) -> Result<Chosen, Failure> {
-    let tree: toml::Table =
-        toml::from_str(text).map_err(|err| Failure::from_error("config-syntax", &err))?;
+    let entries = entries(home, text)?;
+    let of_openers = entries.iter().filter(|it| kind_of(home, it) == Kind::Opener);
+    let openers: Vec<String> = of_openers.filter_map(|it| inside(home, &it.value)).collect();
     let mut chosen = Chosen::default();
     take(home, &mut chosen, Home::CONFIG)?;
-    walk(&Value::Table(tree), &mut Vec::new(), &mut |trail, value| {
-        let kind = kind_of(home.path(), trail, value);
-        choose_one(home, &mut chosen, (value, kind), keys)
-    })?;
+    for entry in &entries {
+        let is_opener = inside(home, &entry.value).is_some_and(|it| openers.contains(&it));
+        let kind = if is_opener { Kind::Opener } else { kind_of(home, entry) };
+        choose_one(home, &mut chosen, (&entry.value, kind), keys)?;
+    }
     chosen.left_out.sort();
     chosen.left_out.dedup();
     Ok(chosen)
@@ -92,18 +96,29 @@ fn choose_one(
         chosen.left_out.push(LeftOut { path: value.to_owned(), why: why.to_owned() });
         Ok(())
     };
-    let path = home.path().join(value);
-    let inside = path.strip_prefix(home.path()).ok().and_then(Path::to_str);
-    match (kind, inside.filter(|it| is_plain(it))) {
+    match (kind, inside(home, value)) {
         (Kind::Token, _) => leave("the key is in a token, which has backups of its own"),
         (Kind::Opener, _) => leave("it opens a key, and is kept elsewhere"),
         (Kind::Secret, _) if !keys => leave("it is a secret, and the backup is without"),
         (Kind::Perhaps, None) => Ok(()),
-        (Kind::Perhaps, Some(inside)) if !path.is_file() || is_of_the_store(inside) => Ok(()),
+        (Kind::Perhaps, Some(inside))
+            if !home.path().join(&inside).is_file() || is_of_the_store(&inside) =>
+        {
+            Ok(())
+        }
         (_, None) => leave("it lies outside of the home"),
-        (_, Some(_)) if !path.exists() => leave("it is not there"),
-        (_, Some(inside)) => take(home, chosen, inside),
+        (_, Some(inside)) if !home.path().join(&inside).exists() => leave("it is not there"),
+        (_, Some(inside)) => take(home, chosen, &inside),
     }
+}
+
+/// A path relative to the home, in the one way of writing it in which a backup names its parts; none
+/// where it leads elsewhere.
+fn inside(home: &Home, value: &str) -> Option<String> {
+    let path = home.path().join(value);
+    let rest = path.strip_prefix(home.path()).ok()?;
+    let words: Option<Vec<&str>> = rest.components().map(|it| it.as_os_str().to_str()).collect();
+    words.map(|it| it.join("/")).filter(|it| is_plain(it))
 }
 
 /// Reads a file of the home, once.
@@ -129,15 +144,88 @@ fn is_of_the_store(path: &str) -> bool {
     path.starts_with("exeunt.db")
 }
 
-fn kind_of(home: &Path, trail: &[&str], value: &str) -> Kind {
-    let last = trail.last().copied().unwrap_or_default();
-    let has = |names: &[&str]| trail.iter().any(|it| names.contains(it));
-    let is_key = last == "file" && trail.first().is_some_and(|it| KEY_TABLES.contains(it));
-    let settings_of_a_module = trail.first() == Some(&"exit");
-    if settings_of_a_module {
-        // Where a secret of the home is named there, it is one all the same.
-        let secret = home.join(value).starts_with(home.join("secrets"));
-        return if secret { Kind::Secret } else { Kind::Perhaps };
+/// A text of the configuration.
+#[derive(Debug)]
+struct Entry {
+    /// The keys that lead to it.
+    trail: Vec<String>,
+    value: String,
+}
+
+impl Entry {
+    /// A file that no key names.
+    fn file(path: String) -> Self {
+        Self { trail: vec!["certificate".to_owned()], value: path }
+    }
+
+    fn is_at(&self, trail: &[&str]) -> bool {
+        self.trail == trail
+    }
+}
+
+/// Every text of the configuration, and the files that belong to it by their names alone: the
+/// certificates above those of the CA, the request that a parent has not answered, and what will be said
+/// of its key. Cross certificates are not among them: a start writes them again, out of the store.
+fn entries(home: &Home, text: &str) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::new();
+    collect(text, &[], &mut entries).map_err(|err| Failure::from_error("config-syntax", &err))?;
+    let there = |path: &str| home.path().join(path).exists();
+    let first = entries.iter().find(|it| it.is_at(&["ca", "certificate"]));
+    let is_without = first.is_some_and(|it| !there(&it.value));
+    let later: Vec<&Entry> =
+        entries.iter().filter(|it| it.is_at(&["renewal", "certificate"])).collect();
+    let index = if is_without { 0 } else { later.len() + 1 };
+    let chains: Vec<String> = first
+        .into_iter()
+        .chain(later)
+        .filter_map(|it| chain_path(Path::new(&it.value)).to_str().map(str::to_owned))
+        .filter(|it| there(it))
+        .collect();
+    entries.extend(chains.into_iter().map(Entry::file));
+    // More than a configuration can declare.
+    let Ok(index) = u16::try_from(index) else { return Ok(entries) };
+    let Files { request, waiting_key, .. } = Files::of(index);
+    if there(&request) {
+        entries.push(Entry::file(request));
+    }
+    if 0 < index && there(&waiting_key) {
+        let path = home.path().join(&waiting_key);
+        let table = fs::read_to_string(&path).map_err(|err| not_read(&path, &err))?;
+        collect(&table, &["key"], &mut entries).map_err(|err| {
+            let failure = Failure::from_error("config-syntax", &err);
+            Failure { message: format!("{}: {}", path.display(), failure.message), ..failure }
+        })?;
+        entries.push(Entry::file(waiting_key));
+    }
+    Ok(entries)
+}
+
+/// Adds every text of a TOML file to the entries; `under` are the keys under which it will stand.
+fn collect(text: &str, under: &[&str], entries: &mut Vec<Entry>) -> Result<(), toml::de::Error> {
+    let tree: toml::Table = toml::from_str(text)?;
+    walk(&Value::Table(tree), &mut under.to_vec(), &mut |trail, value| {
+        let trail = trail.iter().map(|it| (*it).to_owned()).collect();
+        entries.push(Entry { trail, value: value.to_owned() });
+    });
+    Ok(())
+}
+
+fn kind_of(home: &Home, entry: &Entry) -> Kind {
+    let Entry { trail, value } = entry;
+    let last = trail.last().map(String::as_str).unwrap_or_default();
+    let has = |names: &[&str]| trail.iter().any(|it| names.contains(&it.as_str()));
+    let is_key =
+        last == "file" && trail.first().is_some_and(|it| KEY_TABLES.contains(&it.as_str()));
+    if trail.first().is_some_and(|it| it == "exit") {
+        // What a module's settings name may be a secret, and its word for it may be any.
+        let path = home.path().join(value);
+        let in_secrets = path.starts_with(home.path().join("secrets"));
+        let is_closed = || {
+            let mode = fs::metadata(&path).map(|it| (it.is_file(), it.permissions().mode()));
+            has(&["settings"]) && mode.is_ok_and(|(is_file, mode)| is_file && mode & 0o077 == 0)
+        };
+        let is_inside = inside(home, value).is_some();
+        return if is_inside && (in_secrets || is_closed()) { Kind::Secret } else { Kind::Perhaps };
     }
     match last {
         it if OPENERS.contains(&it) => Kind::Opener,
@@ -149,24 +237,19 @@ fn kind_of(home: &Path, trail: &[&str], value: &str) -> Kind {
 }
 
 /// Is called with a text and the keys that lead to it.
-type Each<'a> = dyn FnMut(&[&str], &str) -> Result<(), Failure> + 'a;
+type Each<'a> = dyn FnMut(&[&str], &str) + 'a;
 
 /// Calls `each` with every text of the tree and the keys that lead to it.
-fn walk<'a>(
-    value: &'a Value,
-    trail: &mut Vec<&'a str>,
-    each: &mut Each<'_>,
-) -> Result<(), Failure> {
+fn walk<'a>(value: &'a Value, trail: &mut Vec<&'a str>, each: &mut Each<'_>) {
     match value {
         Value::String(text) => each(trail, text),
-        Value::Array(values) => values.iter().try_for_each(|it| walk(it, trail, each)),
-        Value::Table(table) => table.iter().try_for_each(|(key, value)| {
+        Value::Array(values) => values.iter().for_each(|it| walk(it, trail, each)),
+        Value::Table(table) => table.iter().for_each(|(key, value)| {
             trail.push(key);
-            let walked = walk(value, trail, each);
+            walk(value, trail, each);
             trail.pop();
-            walked
         }),
-        _ => Ok(()),
+        _ => (),
     }
 }
 
@@ -177,16 +260,10 @@ fn walk<'a>(
 ///
 /// The configuration is no TOML.
 pub fn missing(home: &Home, text: &str) -> Result<Vec<String>, Failure> {
-    let tree: toml::Table =
-        toml::from_str(text).map_err(|err| Failure::from_error("config-syntax", &err))?;
-    let mut missing = Vec::new();
-    walk(&Value::Table(tree), &mut Vec::new(), &mut |trail, value| {
-        if kind_of(home.path(), trail, value) != Kind::Perhaps && !home.path().join(value).exists()
-        {
-            missing.push(value.to_owned());
-        }
-        Ok(())
-    })?;
+    let is_missing =
+        |it: &Entry| kind_of(home, it) != Kind::Perhaps && !home.path().join(&it.value).exists();
+    let mut missing: Vec<String> =
+        entries(home, text)?.into_iter().filter(is_missing).map(|it| it.value).collect();
     missing.sort();
     missing.dedup();
     Ok(missing)
@@ -280,6 +357,134 @@ mod tests {
             ("secrets/tls.pem", "it is not there"),
         ];
         assert_eq!(left_out, reasons.map(|(path, why)| (path.to_owned(), why.to_owned())));
+    }
+
+    /// Writes files into a home and chooses; a name that ends in `/` is a folder.
+    fn chosen_of(config: &str, files: &[(&str, &str)], keys: bool) -> (Vec<String>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        for (path, content) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        fs::write(home.config_path(), config).unwrap();
+        let Chosen { named, left_out } = choose(&home, config, keys).unwrap();
+        let mut named: Vec<String> = named.into_iter().map(|it| it.path).collect();
+        named.sort();
+        (named, left_out.into_iter().map(|it| it.path).collect())
+    }
+
+    #[test]
+    fn what_stands_beside_the_certificates_comes_along() {
+        let config = r#"
+            [ca]
+            name = "x"
+            certificate = "own/first.cert.pem"
+            [key]
+            file = "secrets/ca.key.pem"
+            passphrase_env = "WORD"
+            [[renewal]]
+            certificate = "ca(1).cert.pem"
+        "#;
+        let waiting = r#"
+            file = "secrets/ca(2).key.pem"
+            passphrase_file = "secrets/ca(2).passphrase"
+        "#;
+        let files = [
+            ("own/first.cert.pem", ""),
+            ("own/first.chain.pem", ""),
+            ("secrets/ca.key.pem", ""),
+            ("ca(1).cert.pem", ""),
+            ("ca(1).chain.pem", ""),
+            ("ca(1).csr.pem", ""),
+            ("ca(2).csr.pem", ""),
+            ("ca(2).key.toml", waiting),
+            ("secrets/ca(2).key.pem", ""),
+            ("secrets/ca(2).passphrase", ""),
+            ("ca(0-1).cert.pem", ""),
+        ];
+        let public = [
+            "ca(1).cert.pem",
+            "ca(1).chain.pem",
+            "ca(2).csr.pem",
+            "ca(2).key.toml",
+            "exeunt.toml",
+            "own/first.cert.pem",
+            "own/first.chain.pem",
+        ];
+        let (named, left_out) = chosen_of(config, &files, true);
+        let keys = ["secrets/ca(2).key.pem", "secrets/ca.key.pem"];
+        assert_eq!(named, [&public[..], &keys].concat());
+        assert_eq!(left_out, ["secrets/ca(2).passphrase"]);
+        let (named, left_out) = chosen_of(config, &files, false);
+        assert_eq!(named, public);
+        assert_eq!(
+            left_out,
+            ["secrets/ca(2).key.pem", "secrets/ca(2).passphrase", "secrets/ca.key.pem"]
+        );
+    }
+
+    #[test]
+    fn a_subordinate_without_a_certificate_keeps_its_request() {
+        let config = "[ca]\ncertificate = \"ca.cert.pem\"\n[key]\nfile = \"secrets/ca.key.pem\"";
+        let files = [("ca.csr.pem", ""), ("ca(1).csr.pem", ""), ("secrets/ca.key.pem", "")];
+        let (named, left_out) = chosen_of(config, &files, true);
+        assert_eq!(named, ["ca.csr.pem", "exeunt.toml", "secrets/ca.key.pem"]);
+        assert_eq!(left_out, ["ca.cert.pem"]);
+    }
+
+    #[test]
+    fn a_file_is_taken_once_however_it_is_written() {
+        let config = r#"
+            [ca]
+            certificate = "own//ca.cert.pem"
+            [key]
+            file = "./secrets/./ca.key.pem"
+            [[exit]]
+            command = ["hook//run.py", "hook/run.py", "./hook/run.py"]
+        "#;
+        let files = [("own/ca.cert.pem", ""), ("secrets/ca.key.pem", ""), ("hook/run.py", "")];
+        let (named, left_out) = chosen_of(config, &files, true);
+        assert_eq!(named, ["exeunt.toml", "hook/run.py", "own/ca.cert.pem", "secrets/ca.key.pem"]);
+        assert_eq!(left_out, [""; 0]);
+    }
+
+    #[test]
+    fn what_opens_a_key_stays_away_whoever_names_it() {
+        let config = r#"
+            [[exit]]
+            [exit.settings]
+            a = "secrets/word"
+            b = "secrets//word"
+            [ca]
+            certificate = "ca.cert.pem"
+            [key]
+            file = "secrets/ca.key.pem"
+            passphrase_file = "secrets/word"
+        "#;
+        let files = [("ca.cert.pem", ""), ("secrets/ca.key.pem", ""), ("secrets/word", "")];
+        let (named, _) = chosen_of(config, &files, true);
+        assert_eq!(named, ["ca.cert.pem", "exeunt.toml", "secrets/ca.key.pem"]);
+    }
+
+    #[test]
+    fn without_keys_what_only_its_owner_can_read_stays_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let config = "[[exit]]\n[exit.settings]\npassword_file = \"mail.word\"\nscript = \"a.py\"";
+        for (name, mode) in [("mail.word", 0o600), ("a.py", 0o644)] {
+            let path = folder.path().join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::write(home.config_path(), config).unwrap();
+        let named = |keys| {
+            let chosen = choose(&home, config, keys).unwrap();
+            chosen.named.into_iter().map(|it| it.path).collect::<Vec<_>>()
+        };
+        assert_eq!(named(true), ["exeunt.toml", "mail.word", "a.py"]);
+        assert_eq!(named(false), ["exeunt.toml", "a.py"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use exeunt_api::{BACKUPS_PATH, BackupNoted, BackupOrder};
 use exeunt_http::rfc3339;
@@ -93,10 +93,13 @@ fn take(
     let copy = partial.path(STORE);
     let taken = now();
     let contents = Store::copy(&home.store_path(), &copy).map_err(|err| store_failure(&err))?;
+    // A command that renews the CA writes several files, which belong together.
+    let held = home.hold_when_free()?;
     let text =
         Config::read(&home.config_path()).map_err(|err| Failure::from_error(err.code(), &err))?;
     let config = home.config()?;
     let chosen = parts::choose(home, &text, keys)?;
+    drop(held);
     let mut left_out = chosen.left_out;
     let mut all: Vec<(Part, Content)> = Vec::new();
     let mut add = |path: String, mode: u32, content: Content| {
@@ -258,7 +261,8 @@ struct Report {
 /// `exeunt restore`.
 pub fn restore(options: &Restore) -> Result<u8, Failure> {
     let Restore { file, home, passphrase: from, json } = options;
-    let home = Home::at(home)?;
+    // What is made on the way lies beside it, not in it: `ca/` is `ca`.
+    let home = Home::at(&home.components().collect::<PathBuf>())?;
     let target = home.path();
     let is_free = match fs::read_dir(target) {
         Ok(mut entries) => entries.next().is_none(),
@@ -334,7 +338,9 @@ fn unpack(file: &Path, opened: Opened, partial: &Partial) -> Result<(Manifest, R
         let folder = around(&path);
         if !folders.iter().any(|it| it == folder) {
             builder.create(folder).map_err(|err| not_written(folder, &err))?;
-            folders.push(folder.to_owned());
+            // With those that it is in: their names are to be on the disk as well.
+            let up_to_root = folder.ancestors().take_while(|it| **it != root);
+            folders.extend(up_to_root.map(Path::to_owned));
         }
         create(&path, part.safe_mode()).map(|it| Some((path, it)))
     })?;
