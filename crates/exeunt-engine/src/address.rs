@@ -62,6 +62,20 @@ pub fn suffix(index: u16) -> String {
     }
 }
 
+/// Whether an address is another one for each certificate of the CA: whether it has `%4`.
+#[must_use]
+pub fn tells_certificates_apart(address: &str) -> bool {
+    let later = Tokens { certificate_index: 1, ..Tokens::default() };
+    later.expand(address) != Tokens::default().expand(address)
+}
+
+/// Whether an address is another one for each key of the CA: whether it has `%8`.
+#[must_use]
+pub fn tells_keys_apart(address: &str) -> bool {
+    let later = Tokens { key_index: 1, ..Tokens::default() };
+    later.expand(address) != Tokens::default().expand(address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +101,19 @@ mod tests {
         ] {
             assert_eq!(first.expand(address), of_first);
             assert_eq!(later.expand(address), of_later);
+        }
+    }
+
+    #[test]
+    fn an_address_tells_certificates_or_keys_apart_by_its_tokens() {
+        for (address, certificates, keys) in [
+            ("http://p/ca%4.crt", true, false),
+            ("http://p/ca%8%9.crl", false, true),
+            ("http://p/a%40%8A%9.crl", false, false),
+            ("http://p/ca.crt", false, false),
+        ] {
+            let found = (tells_certificates_apart(address), tells_keys_apart(address));
+            assert_eq!(found, (certificates, keys), "{address}");
         }
     }
 }

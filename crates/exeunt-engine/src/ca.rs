@@ -1,7 +1,7 @@
 //! The CA's own certificates and keys, in the order of their installation.
 //!
 //! A CA begins with one certificate. Each renewal adds one, with the same key or with a new one; none
-//! ever goes. The newest issues; the older ones are there for what was issued under them.
+//! ever goes. The newest that is valid issues; the older ones are there for what was issued under them.
 
 use std::sync::Arc;
 
@@ -48,6 +48,11 @@ impl CaCertificate {
     #[must_use]
     pub fn issuer(&self) -> &Issuer {
         &self.issuer
+    }
+
+    /// Whether it is at that moment, in Unix seconds.
+    fn is_valid(&self, now: i64) -> bool {
+        (self.issuer.not_before()..=self.issuer.not_after()).contains(&now)
     }
 
     pub(crate) fn key(&self) -> &dyn SigningKey {
@@ -98,7 +103,7 @@ impl Ca {
         Ok(Self { certificates, current })
     }
 
-    /// The newest certificate, which issues.
+    /// The newest certificate.
     #[must_use]
     pub fn current(&self) -> &Arc<CaCertificate> {
         &self.current
@@ -120,6 +125,27 @@ impl Ca {
     #[must_use]
     pub fn owner(&self, key_index: u16) -> Option<&Arc<CaCertificate>> {
         self.certificates.iter().rev().find(|it| it.key_index == key_index)
+    }
+
+    /// The certificate that issues at that moment, in Unix seconds: the newest one that is valid then, or
+    /// else the newest of all. One whose time is still to come holds nobody up.
+    #[must_use]
+    pub fn issuing(&self, now: i64) -> &Arc<CaCertificate> {
+        self.certificates.iter().rev().find(|it| it.is_valid(now)).unwrap_or(&self.current)
+    }
+
+    /// The newest certificate with the key of that index that is valid at that moment, in Unix seconds.
+    #[must_use]
+    pub fn valid_with_key(&self, key_index: u16, now: i64) -> Option<&Arc<CaCertificate>> {
+        let mut of_key = self.certificates.iter().rev().filter(|it| it.key_index == key_index);
+        of_key.find(|it| it.is_valid(now))
+    }
+
+    /// First second, in Unix seconds, in which any certificate with that key is valid.
+    #[must_use]
+    pub fn key_not_before(&self, key_index: u16) -> Option<i64> {
+        let of_key = self.certificates.iter().filter(|it| it.key_index == key_index);
+        of_key.map(|it| it.issuer.not_before()).min()
     }
 
     /// Last second, in Unix seconds, in which any certificate with that key is valid: so long its

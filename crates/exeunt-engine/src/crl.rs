@@ -15,6 +15,7 @@ mod plan;
 mod settings;
 mod times;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
@@ -60,7 +61,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`CrlError`]; nothing was published, but a number may be skipped.
+    /// [`CrlError`]; nothing was published, but a number may be skipped. With [`CrlError::SomeKeys`] the
+    /// lists of the other keys are published.
     pub fn publish_crls(
         &self,
         order: CrlOrder,
@@ -107,8 +109,28 @@ impl Engine {
             .map_err(store(Some(number), "reading revocations"))?;
         let mut unrecorded = Unrecorded::new(&self.crl_folder, number);
         let mut records = Vec::with_capacity(plans.len());
+        let mut silent: BTreeMap<u16, CrlError> = BTreeMap::new();
         for written in written? {
-            records.push(self.sign_crl(written, &mut scratch, &mut unrecorded)?);
+            let key = written.plan.line.key_index;
+            // A delta without its base would be worth nothing.
+            if silent.contains_key(&key) {
+                continue;
+            }
+            match self.sign_crl(written, &mut scratch, &mut unrecorded) {
+                Ok(record) => records.push(record),
+                Err(err @ (CrlError::Sign { .. } | CrlError::Signature { .. })) => {
+                    // What it has signed in this run goes with what it has not.
+                    unrecorded.drop_files(records.extract_if(.., |it| it.line.key_index == key));
+                    silent.insert(key, err);
+                }
+                Err(err) => return Err(err),
+            }
+        }
+        // One key that is away must not let the lists of all others run out.
+        let keys: Vec<u16> = silent.keys().copied().collect();
+        let silent = silent.into_values().next();
+        if records.is_empty() {
+            return silent.map_or(Ok(records), Err);
         }
         unrecorded.sync()?;
 
@@ -119,7 +141,9 @@ impl Engine {
         self.store
             .record_crls(records.clone(), now, audit)
             .map_err(store(Some(number), "recording the revocation lists"))?;
-        runs.failed = 0;
+        if silent.is_none() {
+            runs.failed = 0;
+        }
         for CrlRecord { line, number, entries, .. } in &records {
             let CrlLine { kind, key_index: key, partition } = *line;
             tracing::info!(
@@ -132,7 +156,10 @@ impl Engine {
             );
         }
         self.prune_crls(now);
-        Ok(records)
+        match silent {
+            None => Ok(records),
+            Some(source) => Err(CrlError::SomeKeys { number, keys, source: Box::new(source) }),
+        }
     }
 
     /// The file with the DER of a list.

@@ -436,7 +436,7 @@ impl Engine {
         // 2. Build and lint. Pure.
         let officers = admitted.officers();
         let ca = match &admitted.entry {
-            Entry::New | Entry::Again { .. } => self.ca.current(),
+            Entry::New | Entry::Again { .. } => self.ca.issuing(admitted.now.unix_seconds()),
             Entry::Own { ca, .. } => ca,
         };
         let linted = match self.build(ca, &admitted.request, &plan, officers, admitted.now)? {

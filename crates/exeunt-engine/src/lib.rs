@@ -28,7 +28,7 @@ mod renewal;
 mod respond;
 mod revoke;
 
-pub use address::suffix;
+pub use address::{suffix, tells_certificates_apart, tells_keys_apart};
 pub use attributes::{
     ATTRIBUTE_COUNT_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, parse_attributes,
 };

@@ -75,7 +75,8 @@ impl Engine {
     #[must_use]
     pub fn certs_only(&self, result: &Result<Submitted, SubmitError>) -> Option<Vec<u8>> {
         let certificate = issued(result)?;
-        Some(build_certs_only(&[certificate, self.certificate_der()]))
+        let ca = self.ca.issuing(self.clock.now().unix_seconds());
+        Some(build_certs_only(&[certificate, ca.issuer().der()]))
     }
 
     /// What CMC has for the answer to what was sent: certificates alone to who sent a PKCS#10 or
@@ -107,7 +108,7 @@ impl Engine {
         sent: &[u8],
         result: &Result<Submitted, SubmitError>,
     ) -> Result<Vec<u8>, ResponseError> {
-        let ca = self.ca.current();
+        let ca = self.ca.issuing(self.clock.now().unix_seconds());
         let nonce =
             self.entropy.serial_octets().map_err(|source| ResponseError::Entropy { source })?;
         let until = self.clock.now().unix_seconds().saturating_add(ASK_AGAIN_S);

@@ -27,8 +27,8 @@ impl Pair {
 }
 
 impl Engine {
-    /// All lists that are made, by key and part: those of each CA key until its last certificate runs
-    /// out, and of each part until a list was made after its last certificate ran out.
+    /// All lists that are made, by key and part: those of each CA key from the begin of its first
+    /// certificate until its last one runs out, and of each part until a list was made after its last certificate ran out.
     pub(super) fn crl_pairs(
         &self,
         current: &[CrlRecord],
@@ -39,11 +39,18 @@ impl Engine {
             .crl_partitions()
             .map_err(store(None, "reading the parts of the revocation lists"))?;
         let newest = self.ca.current().key_index();
+        let begins = |key| self.ca.key_not_before(key).unwrap_or_default();
+        let has_begun = |key| begins(key) <= now.unix_seconds();
+        let any_has_begun = self.ca.owners().any(|it| has_begun(it.key_index()));
         let mut pairs = Vec::new();
         for owner in self.ca.owners() {
             let key_index = owner.key_index();
             let ends = self.ca.key_not_after(key_index).unwrap_or_default();
             if key_index != newest && ends < now.unix_seconds() {
+                continue;
+            }
+            // A list cannot begin before its key. Where the clock is before all of them, it is wrong.
+            if any_has_begun && !has_begun(key_index) {
                 continue;
             }
             let configured = if key_index == newest && self.crls.has_partitions() {

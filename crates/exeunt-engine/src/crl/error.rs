@@ -9,8 +9,8 @@ use exeunt_types::CrlNumber;
 
 use crate::error::{Blame, blame_of_store};
 
-/// Why no revocation list was made or found. Nothing was published; where a number is named, it is
-/// skipped.
+/// Why no revocation list was made or found. Nothing was published, but for [`CrlError::SomeKeys`]; where
+/// a number is named, it is skipped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CrlError {
@@ -70,6 +70,17 @@ pub enum CrlError {
         source: VerifyError,
     },
 
+    /// Some keys did not sign. Those that did have their lists, which are published.
+    #[error("revocation list {number} was made without the lists of {}", named(keys))]
+    SomeKeys {
+        /// Its number.
+        number: CrlNumber,
+        /// Indexes of the keys that did not sign.
+        keys: Vec<u16>,
+        /// Why the first of them did not.
+        source: Box<CrlError>,
+    },
+
     /// A file could not be written or read.
     #[error("{action} {} failed", path.display())]
     File {
@@ -109,6 +120,7 @@ impl CrlError {
             Self::PartWithoutAddress { .. } => "crl-part-without-address",
             Self::Sign { .. } => "crl-sign",
             Self::Signature { .. } => "crl-signature",
+            Self::SomeKeys { .. } => "crl-some-keys",
             Self::File { .. } => "crl-file",
             Self::Store { source, .. } => source.code(),
         }
@@ -121,6 +133,7 @@ impl CrlError {
             Self::Build { number, .. }
             | Self::PartWithoutAddress { number, .. }
             | Self::Sign { number, .. }
+            | Self::SomeKeys { number, .. }
             | Self::Signature { number, .. } => Some(*number),
             Self::File { number, .. } | Self::Store { number, .. } => *number,
             _ => None,
@@ -139,6 +152,7 @@ impl CrlError {
             Self::PartWithoutAddress { .. }
             | Self::Sign { .. }
             | Self::Signature { .. }
+            | Self::SomeKeys { .. }
             | Self::File { .. } => Blame::Operator,
             Self::Build { .. } => Blame::Us,
             Self::Store { source, .. } => blame_of_store(source),
@@ -149,10 +163,16 @@ impl CrlError {
     #[must_use]
     pub fn public_message(&self) -> String {
         match self.blame() {
+            _ if matches!(self, Self::SomeKeys { .. }) => self.to_string(),
             Blame::Requester => self.to_string(),
             Blame::Operator | Blame::Us => {
                 "the CA is unable to publish a revocation list at the moment".to_owned()
             }
         }
     }
+}
+
+fn named(keys: &[u16]) -> String {
+    let numbers: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    format!("key{} {}", if keys.len() == 1 { "" } else { "s" }, numbers.join(", "))
 }

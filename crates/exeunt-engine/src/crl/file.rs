@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use exeunt_keys::sha256_reader;
 use exeunt_store::{ROWS_MAX, StoreError};
-use exeunt_types::{CrlKind, CrlNumber, UnixMillis};
+use exeunt_types::{CrlKind, CrlNumber, CrlRecord, UnixMillis};
 use exeunt_x509::{CrlFrame, TbsFrame};
 
 use super::CrlError;
@@ -95,6 +95,16 @@ impl Unrecorded {
         write_whole(&unfinished, frame, tbs)
             .and_then(|facts| fs::rename(&unfinished, &path).map(|()| facts))
             .map_err(failed(self.number, "writing", &path))
+    }
+
+    /// Removes what was written of these.
+    pub(super) fn drop_files(&mut self, records: impl Iterator<Item = CrlRecord>) {
+        for record in records {
+            let name = record.file_name();
+            // What cannot be removed now, recovery removes at the next start.
+            drop(fs::remove_file(self.folder.join(&name)));
+            self.names.retain(|it| *it != name);
+        }
     }
 
     /// Makes the names durable; what is in the files is so already.

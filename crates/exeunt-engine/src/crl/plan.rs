@@ -110,8 +110,9 @@ impl Engine {
         (current, now): (&[CrlRecord], UnixMillis),
         next_publish: Option<UnixMillis>,
     ) -> Plan {
-        let owner = self.crl_owner(pair.key_index);
-        let ca_not_before = UnixMillis::from_unix_seconds(owner.issuer().not_before());
+        // Of the first certificate with the key: the lists are for what was issued under it, too.
+        let ca_not_before = self.ca.key_not_before(pair.key_index).unwrap_or_default();
+        let ca_not_before = UnixMillis::from_unix_seconds(ca_not_before);
         let times = CrlTimes::new(&self.crls, kind, now, next_publish, ca_not_before);
         let last_publish = pair.newest(current, CrlKind::Base).map(|it| it.this_publish);
         Plan {

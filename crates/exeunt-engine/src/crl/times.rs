@@ -21,7 +21,8 @@ pub(super) struct CrlTimes {
 
 impl CrlTimes {
     /// Times of a list made `now`. `next_publish` is the operator's word for this once; none is the
-    /// period from now on. The list does not begin before the CA's certificate.
+    /// period from now on. The list does not begin before the CA's certificate: the
+    /// first one with its key.
     pub(super) fn new(
         settings: &CrlSettings,
         kind: CrlKind,

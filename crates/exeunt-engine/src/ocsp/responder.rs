@@ -181,12 +181,12 @@ impl Engine {
     }
 
     /// A new key and its certificate, on record when this returns. The CA's key of that index signs it
-    /// (RFC 6960, section 4.2.2.2), in the name of the newest certificate with that key.
+    /// (RFC 6960, section 4.2.2.2), in the name of the newest certificate with that key that is valid.
     fn make_responder(&self, key_index: u16, now: UnixMillis) -> Result<Responder, ResponderError> {
         // It would have to end with it, too early for any answer.
-        let owner = self.ca.owner(key_index);
-        let owner = owner.filter(|it| now.unix_seconds() < it.issuer().not_after());
-        let ca = owner.ok_or(ResponderError::CaEnds)?;
+        let ca = self.ca.valid_with_key(key_index, now.unix_seconds());
+        let ca = ca.filter(|it| now.unix_seconds() < it.issuer().not_after());
+        let ca = ca.ok_or(ResponderError::CaEnds)?;
         let key = responder_key(ca).map_err(|source| ResponderError::Key { source })?;
         let subject =
             responder_name(ca.issuer().name()).map_err(|source| ResponderError::Name { source })?;

@@ -11,6 +11,7 @@ use exeunt_store::Store;
 use exeunt_types::{CrlNumber, EventKind, SubjectKey};
 
 use crate::crls::{BASE, house, publish};
+use crate::renewal::{house_with, new_key};
 use crate::support::{Ca, Habit, House, TestKey, create_store, officer};
 
 /// Files in the folder of lists, in order.
@@ -53,6 +54,28 @@ fn a_key_that_fails_in_the_middle_leaves_nothing_but_a_skipped_number() {
         let words = "the CA is unable to publish a revocation list at the moment";
         assert_eq!(err.public_message(), words);
         check_recovered(&house, &ca);
+    }
+}
+
+#[test]
+fn a_key_out_of_reach_holds_up_its_own_lists_and_no_others() {
+    for old_fails in [true, false] {
+        let house = house_with(&[Some(new_key())]);
+        let ca = house.open();
+        let new = house.renewals[0].1.clone().unwrap();
+        let (away, there) = if old_fails { (&house.key, 1) } else { (&new, 0) };
+        away.shall(Habit::Fail);
+        let err = ca.engine.publish_due_crls().unwrap_err();
+        assert_eq!((err.code(), err.number()), ("crl-some-keys", Some(CrlNumber(1))));
+        assert_eq!(err.blame(), Blame::Operator);
+        assert_eq!(files(&house), [format!("1-{there}-0-base.crl")]);
+        let made = ca.engine.current_crls().unwrap();
+        assert_eq!(made.iter().map(|it| it.line.key_index).collect::<Vec<_>>(), [there]);
+        assert_eq!(ca.last_event().kind, EventKind::CRL_ISSUED);
+        // What is missing is due, and comes when the key is there again.
+        away.shall(Habit::Sign);
+        assert_eq!(ca.engine.publish_due_crls().unwrap().len(), 2);
+        assert_eq!(ca.engine.publish_due_crls().unwrap(), []);
     }
 }
 

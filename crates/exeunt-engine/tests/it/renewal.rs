@@ -13,15 +13,26 @@ use exeunt_types::{
 };
 use exeunt_x509::{CaVersion, Name, encode_pem, parse_certificate};
 
+use crate::crls::{BASE, publish};
 use crate::support::{DAY_S, HOUR_S, House, TestKey, plain_request};
 
 /// A root certificate of the house's name, as a renewal makes it.
 fn renewed(house: &House, key: &TestKey, index: u16, key_index: u16) -> Vec<u8> {
     let now = house.clock.seconds();
+    renewed_for(house, key, (index, key_index), (now - HOUR_S, now + 7300 * DAY_S))
+}
+
+/// The same, for that time.
+pub fn renewed_for(
+    house: &House,
+    key: &TestKey,
+    (index, key_index): (u16, u16),
+    (not_before, not_after): (i64, i64),
+) -> Vec<u8> {
     let profile = CaProfile {
         subject: Name::parse("CN=Test Root,O=Exeunt,C=DE").unwrap(),
-        not_before: UnixMillis::from_unix_seconds(now - HOUR_S),
-        not_after: UnixMillis::from_unix_seconds(now + 7300 * DAY_S),
+        not_before: UnixMillis::from_unix_seconds(not_before),
+        not_after: UnixMillis::from_unix_seconds(not_after),
     };
     let version = CaVersion { certificate_index: index, key_index };
     let renewal = Renewal { version, previous: Some(&house.certificate) };
@@ -233,5 +244,33 @@ fn addresses_name_the_files_of_the_certificate_and_key_that_sign() {
     let by_old = openssl_text(&pem(&crosses[0].der));
     for address in ["URI:http://pki.test/ca.crl", "URI:http://pki.test/ca(1).crt"] {
         assert!(by_old.contains(address), "{by_old}");
+    }
+}
+
+#[test]
+fn a_certificate_whose_time_is_still_to_come_holds_nothing_up() {
+    for new in [None, Some(new_key())] {
+        let mut house = House::new();
+        let (now, later) = (house.clock.seconds(), house.clock.seconds() + 30 * DAY_S);
+        let key = new.clone().unwrap_or_else(|| house.key.clone());
+        let key_index = u16::from(new.is_some());
+        let second = renewed_for(&house, &key, (1, key_index), (later, now + 7300 * DAY_S));
+        house.renewals.push((second.clone(), new));
+        let ca = house.open();
+        ca.engine.cross_certify().unwrap();
+        let issued = ca.issue(plain_request());
+        openssl_path(&issued.pem, &pem(&house.certificate), "").unwrap();
+        let made = publish(&ca, BASE);
+        assert_eq!(made.iter().map(|it| it.line.key_index).collect::<Vec<_>>(), [0]);
+        assert!(made[0].this_update.unix_seconds() <= now);
+        assert!(ca.engine.crls_due(UnixMillis::from_unix_seconds(now)).unwrap().is_empty());
+
+        // From then on it issues, and its key has its lists.
+        house.clock.set(later + HOUR_S);
+        let issued = ca.issue(plain_request());
+        let record = ca.engine.store().certificate(&issued.serial).unwrap().unwrap();
+        assert_eq!(record.certificate.ca_key, key_index);
+        let keys: Vec<_> = publish(&ca, BASE).iter().map(|it| it.line.key_index).collect();
+        assert_eq!(keys, if key_index == 0 { vec![0] } else { vec![0, 1] });
     }
 }

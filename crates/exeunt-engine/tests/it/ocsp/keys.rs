@@ -5,8 +5,8 @@ use exeunt_types::{RevocationReason as Reason, Serial};
 use exeunt_x509::{OcspRefusal, encode_pem};
 
 use super::{Client, house, refusal, responders, revoke};
-use crate::renewal::{house_with, new_key};
-use crate::support::{Ca, Habit, House, plain_request};
+use crate::renewal::{house_with, new_key, renewed_for};
+use crate::support::{Ca, DAY_S, Habit, House, plain_request};
 
 /// A client that knows this certificate of the CA.
 fn client_of(ca: &Ca, index: u16) -> Client {
@@ -68,6 +68,20 @@ fn each_key_answers_by_a_responder_of_its_own_for_what_it_has_signed() {
     let words: Vec<_> =
         text.lines().filter_map(|it| it.trim().strip_prefix("Cert Status: ")).collect();
     assert_eq!(words, ["revoked", "unknown"]);
+}
+
+#[test]
+fn a_certificate_of_the_same_key_that_is_not_valid_yet_or_no_more_holds_no_answer_up() {
+    for (begin, end) in [(30, 7300), (-30, -1)] {
+        let mut house = house();
+        let now = house.clock.seconds();
+        let times = (now + begin * DAY_S, now + end * DAY_S);
+        let second = renewed_for(&house, &house.key, (1, 0), times);
+        house.renewals.push((second, None));
+        let ca = house.open();
+        let serial = ca.issue(plain_request()).serial;
+        assert_eq!(word(&client_of(&ca, 0), &ca, serial), "good");
+    }
 }
 
 #[test]
