@@ -1,13 +1,15 @@
 //! Step 0 for requests in messages: who signed around the request, and what follows from it.
 //!
 //! Whoever signs with a certificate of this CA renews it, or holds an enrolment agent's and asks on
-//! behalf of another. This is looked at once, when the request comes in, and recorded: who takes the
-//! request up again later finds it in the row and does not depend on certificates that have ended
-//! since. Whether a template takes such requests is the policy's to say.
+//! behalf of another. This is looked at when the request comes in, and recorded: who takes the request
+//! up again later finds it in the row and does not depend on certificates that have ended since, unless
+//! a signer's key may have been stolen. Whether a template takes such requests is the policy's to say.
 
 use exeunt_keys::verify;
 use exeunt_store::StoreError;
-use exeunt_types::{Disposition, RequestFlags, RequestType, StatusCode, UnixMillis};
+use exeunt_types::{
+    Disposition, RequestFlags, RequestId, RequestType, RevocationReason, StatusCode, UnixMillis,
+};
 use exeunt_x509::{
     Certificate, ENROLLMENT_AGENT, SignedLayer, Signer, SignerKey, SubmittedRequest,
     parse_certificate,
@@ -215,6 +217,8 @@ impl Engine {
             Ok(Said { on_behalf_of, renewed }) => {
                 enrolment.on_behalf_of = on_behalf_of;
                 (enrolment.renewed, enrolment.renewed_template) = renewed.unzip();
+                // One that was imported is of no template.
+                enrolment.renewed_template = enrolment.renewed_template.filter(|it| !it.is_empty());
             }
             Err(Trouble::Refused(refusal)) => enrolment.refusal = Some(refusal),
             Err(Trouble::Store(source)) => {
@@ -222,6 +226,31 @@ impl Engine {
             }
         }
         Ok(enrolment)
+    }
+
+    /// Looks at the signers of a request that waited once more: whether one of their keys may have been
+    /// in other hands when it signed. Certificates that ended in an orderly way are no hindrance.
+    pub(crate) fn examine_again(
+        &self,
+        request: RequestId,
+        submitted: &SubmittedRequest,
+    ) -> Result<(), SubmitError> {
+        let failed = |source| SubmitError::Store { action: "looking up a signer", source };
+        let signers = submitted.layers().iter().flat_map(SignedLayer::signers);
+        for certificate in signers.filter_map(Signer::certificate) {
+            let issued = self.store.certificate(&certificate.serial()).map_err(failed)?;
+            let Some(issued) = issued.filter(|it| it.certificate.raw == certificate.der()) else {
+                continue;
+            };
+            let row = self.store.request(issued.request).map_err(failed)?;
+            let revoked = row.filter(|it| it.disposition == Disposition::Revoked);
+            let reason = revoked.map(|it| it.revocation.and_then(|it| it.reason));
+            if reason.is_some_and(|it| !it.is_some_and(is_orderly)) {
+                let refusal = MessageRefusal::SignerRevoked;
+                return Err(SubmitError::Message { request, refusal });
+            }
+        }
+        Ok(())
     }
 
     fn hear_signers(&self, submitted: &SubmittedRequest, now: UnixMillis) -> Result<Said, Trouble> {
@@ -306,6 +335,16 @@ impl Said {
         }
         Ok(())
     }
+}
+
+/// Whether a certificate that was revoked so has been in the right hands until then.
+fn is_orderly(reason: RevocationReason) -> bool {
+    matches!(
+        reason,
+        RevocationReason::AffiliationChanged
+            | RevocationReason::Superseded
+            | RevocationReason::CessationOfOperation
+    )
 }
 
 fn check_signature(submitted: &SubmittedRequest, signer: &Signer) -> Result<(), MessageRefusal> {

@@ -382,6 +382,7 @@ impl Engine {
         let RequestRecord { id, request: row, .. } = record;
         let unreadable = |source| SubmitError::Unreadable { source };
         let submitted = parse_submission(&row.raw).map_err(unreadable)?;
+        self.examine_again(id, &submitted)?;
         let request = submitted.into_requested().map_err(unreadable)?;
         // Whose signatures were good is in the row: they need not be so for ever.
         let enrolment = Enrolment::recorded(&row);

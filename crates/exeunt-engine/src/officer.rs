@@ -42,7 +42,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`OfficerError`]; the request is as it was, unless it is [`OfficerError::Submit`].
+    /// [`OfficerError`]; the request is as it was, unless it is [`OfficerError::Submit`] with anything but
+    /// a revoked signer.
     pub fn approve(&self, request: RequestId, by: &Caller) -> Result<Submitted, OfficerError> {
         self.take_up_again(request, PENDING, "request-approve", by)
     }

@@ -460,6 +460,36 @@ fn an_officer_approves_after_the_signers_certificate_has_ended() {
     assert_eq!(row.flags, RequestFlags::ENROLL_ON_BEHALF_OF);
 }
 
+#[test]
+fn what_a_stolen_key_signed_is_not_approved_and_waits_as_before() {
+    use RevocationReason as Reason;
+    let desk = desk();
+    let agent = desk.agent();
+    let message = on_behalf(&desk, &agent, "bob", "held");
+    let waiting = desk.submit(&message, None).unwrap().request;
+    let refused = || {
+        let before = (desk.ca.row(waiting), desk.ca.last_event());
+        for result in [
+            desk.ca.engine.approve(waiting, &officer()),
+            desk.ca.engine.resubmit(waiting, &officer()),
+        ] {
+            assert_eq!(result.unwrap_err().code(), "request-signer-revoked");
+        }
+        assert_eq!((desk.ca.row(waiting), desk.ca.last_event()), before);
+    };
+    desk.revoke(&agent, Reason::CertificateHold);
+    refused();
+    let release = (Which::Serial(agent.serial), RevokeOrder::Release);
+    desk.ca.engine.revoke(release.0, release.1, &officer()).unwrap();
+    for reason in [Reason::Unspecified, Reason::KeyCompromise] {
+        desk.revoke(&agent, reason);
+        refused();
+    }
+    desk.revoke(&agent, Reason::Superseded);
+    let approved = desk.ca.engine.approve(waiting, &officer()).unwrap();
+    assert!(matches!(approved.outcome, Outcome::Issued { .. }), "{approved:?}");
+}
+
 /// What pyasn1 reads in a full response that openssl has verified.
 #[track_caller]
 fn read_response(desk: &Desk, message: &[u8]) -> Vec<String> {
