@@ -128,7 +128,7 @@ pub struct RequestDetail {
     /// The row as lists show it.
     #[serde(flatten)]
     pub summary: RequestSummary,
-    /// What came in: `pkcs10`, `pkcs7` or `cmc`; empty from older servers.
+    /// What came in: `pkcs10`, `pkcs7` or `cmc`; empty where nothing did, and from older servers.
     #[serde(default)]
     pub format: String,
     /// Whether an enrolment agent made it on behalf of the requester.
@@ -145,7 +145,7 @@ pub struct RequestDetail {
     /// The revocation of its certificate, where there is or was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
-    /// The request in PEM.
+    /// The request in PEM; empty where a certificate was imported without one.
     pub request: String,
 }
 

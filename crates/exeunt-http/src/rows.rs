@@ -71,7 +71,10 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
     let (summary, attributes, raw) = split_request(row);
     let attributes =
         attributes.into_iter().map(|(name, value)| RequestAttribute { name, value }).collect();
-    let request = pem(label, &raw);
+    // An imported certificate has none.
+    let is_there = !raw.is_empty();
+    let request = if is_there { pem(label, &raw) } else { String::new() };
+    let format = if is_there { format } else { "" };
     let detail = RequestDetail {
         summary,
         format: format.to_owned(),

@@ -4,6 +4,7 @@
 
 mod api;
 mod backup;
+mod bulk;
 mod ca;
 mod cmc;
 mod doors;
