@@ -56,8 +56,9 @@ pub const CRLS_PATH: &str = "/v1/crls";
 /// version, because it stands in certificates.
 pub const CRL_FILES_PATH: &str = "/crl";
 
-/// Where relying parties find the CA's certificates in DER: the newest one in `ca.crt`, all of them by
-/// their index in `ca(0).crt` and so on, and those by which one key vouches for another in `ca(0-1).crt`.
+/// Where relying parties find the CA's certificates in DER: the newest one in `current.crt`, all of them
+/// by their index in `ca.crt` (the first one), `ca(1).crt` and so on, and those by which one key vouches for
+/// another in `ca(0-1).crt`.
 pub const CA_FILES_PATH: &str = "/ca";
 
 /// Where relying parties ask by OCSP: requests as the body of a `POST`, or in base64 after a slash.

@@ -20,9 +20,10 @@ const CERTIFICATE_S: i64 = 86_400;
 /// Which certificate a file's name means, as the original's `CertificateName` makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CertificateName {
-    /// `ca.crt`: the newest one, because addresses in certificates that name no index mean it.
+    /// `current.crt`: the newest one.
     Newest,
-    /// `ca(1).crt`: the one with that index; the first one is `ca(0).crt`.
+    /// `ca(1).crt`: the one with that index. The first one is `ca.crt`, for ever, as the token `%4` in
+    /// addresses has it; and also `ca(0).crt`.
     Index(u16),
     /// `ca(0-1).crt`: by which the key of the first vouches for that of the second.
     Cross(u16, u16),
@@ -32,9 +33,12 @@ impl CertificateName {
     pub(crate) fn parse(name: &str) -> Option<Self> {
         // What clients may write in place of the characters of a path's segment (RFC 3986, 2.1).
         let name = name.replace("%28", "(").replace("%29", ")");
+        if name == "current.crt" {
+            return Some(Self::Newest);
+        }
         let stem = name.strip_prefix("ca")?.strip_suffix(".crt")?;
         if stem.is_empty() {
-            return Some(Self::Newest);
+            return Some(Self::Index(0));
         }
         let numbers = stem.strip_prefix('(')?.strip_suffix(')')?;
         match numbers.split_once('-') {
@@ -118,10 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_has_one_name() {
+    fn a_certificate_has_a_name_for_ever_and_the_newest_one_another() {
         use CertificateName::{Cross, Index, Newest};
         for (name, expected) in [
-            ("ca.crt", Newest),
+            ("current.crt", Newest),
+            ("ca.crt", Index(0)),
             ("ca(0).crt", Index(0)),
             ("ca%2812%29.crt", Index(12)),
             ("ca(0-1).crt", Cross(0, 1)),
@@ -129,7 +134,16 @@ mod tests {
         ] {
             assert_eq!(CertificateName::parse(name), Some(expected), "{name}");
         }
-        for bad in ["", "ca", "ca.cer", "ca().crt", "ca(01).crt", "ca(+1).crt", "ca(-1).crt"] {
+        for bad in [
+            "",
+            "ca",
+            "ca.cer",
+            "current(1).crt",
+            "ca().crt",
+            "ca(01).crt",
+            "ca(+1).crt",
+            "ca(-1).crt",
+        ] {
             assert_eq!(CertificateName::parse(bad), None, "{bad}");
         }
         for bad in ["ca(65536).crt", "ca(1-).crt", "ca(1-2-3).crt", "CA.crt", "../ca.crt"] {

@@ -6,7 +6,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use exeunt_engine::{CaEntry, Engine, key_indexes, suffix};
+use exeunt_engine::{
+    CaEntry, Engine, key_indexes, suffix, tells_certificates_apart, tells_keys_apart,
+};
 use exeunt_x509::{Issuer, decode_pem_or_der, encode_pem};
 
 use crate::config::{Config, KeyConfig};
@@ -145,6 +147,38 @@ pub fn open_entries(home: &Home, config: &Config) -> Result<Vec<CaEntry>, Failur
     certificates.into_iter().zip(keys).map(entry).collect()
 }
 
+/// What is said of configured addresses that are the same for all certificates of the CA, where it has
+/// several, or for all of its keys. Who looks there finds what is about another one.
+pub fn address_warnings(config: &Config, has_certificates: bool, has_keys: bool) -> Vec<String> {
+    let issuers = config.publication.ca_issuers.iter();
+    let same = issuers.filter(|it| has_certificates && !tells_certificates_apart(it)).map(|it| {
+        format!(
+            "[publication] ca_issuers: {it} leads to the same certificate of the CA whichever one \
+             issues; put %4 where its number belongs, as in http://pki.example/ca/ca%4.crt"
+        )
+    });
+    let crl = &config.crl.settings;
+    let deltas = if crl.has_deltas() { &crl.freshest_crl[..] } else { &[] };
+    let lists = [
+        ("[publication] crl_distribution_points", &config.publication.crl_distribution_points[..]),
+        ("[crl] freshest", deltas),
+        ("[crl] issuing_distribution_point", &crl.issuing_distribution_point[..]),
+    ];
+    let lists = lists.into_iter().flat_map(|(key, all)| all.iter().map(move |it| (key, it)));
+    let same_list = lists.filter(|(_, it)| has_keys && !tells_keys_apart(it)).map(|(key, it)| {
+        format!(
+            "{key}: {it} leads to the list of the same key of the CA whichever one signs; put %8 \
+             where its number belongs, as in http://pki.example/crl/ca%8%9.crl"
+        )
+    });
+    same.chain(same_list).collect()
+}
+
+/// The same of the CA as it is.
+pub fn warnings_of(config: &Config, own: &[OwnCertificate]) -> Vec<String> {
+    address_warnings(config, 1 < own.len(), own.iter().any(|it| 0 < it.key_index))
+}
+
 /// What a start does about renewals once the store is settled: keys vouch for each other, and what they
 /// signed is put beside the CA's certificates. A CA without it issues all the same.
 pub fn cross_certify(home: &Home, engine: &Engine) {
@@ -193,6 +227,38 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_that_a_renewal_makes_wrong_are_named_with_the_token_that_they_need() {
+        let text = r#"
+            [ca]
+            name = "Test"
+            certificate = "ca.cert.pem"
+            [key]
+            file = "k.pem"
+            passphrase_env = "P"
+            [publication]
+            crl_distribution_points = ["http://p/a.crl", "http://p/ca%8%9.crl"]
+            ca_issuers = ["http://p/a.crt", "http://p/ca%4.crt"]
+            [crl]
+            delta_period_s = 86400
+            freshest = ["http://p/a+.crl"]
+            issuing_distribution_point = ["http://p/a%8.crl", "http://p/b.crl"]
+        "#;
+        let config = Config::from_toml(text, Path::new("/h")).unwrap();
+        assert_eq!(address_warnings(&config, false, false), [""; 0]);
+        let of_certificate = address_warnings(&config, true, false);
+        assert_eq!(of_certificate.len(), 1);
+        assert!(of_certificate[0].contains("ca_issuers: http://p/a.crt "), "{of_certificate:?}");
+        assert!(of_certificate[0].contains("%4"));
+        let of_key = address_warnings(&config, true, true);
+        let named = ["a.crt ", "points: http://p/a.crl ", "p/a+.crl ", "p/b.crl "];
+        assert_eq!(of_key.len(), named.len(), "{of_key:?}");
+        for (warning, name) in of_key.iter().zip(named) {
+            assert!(warning.contains(name), "{warning}");
+        }
+        assert!(of_key[1..].iter().all(|it| it.contains("%8")));
+    }
 
     #[test]
     fn files_are_numbered_as_the_original_does_it() {

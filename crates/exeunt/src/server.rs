@@ -73,6 +73,9 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         secret_file::read(key)?;
     }
     let store = open_store(home)?;
+    for warning in own::warnings_of(&config, &own::read_certificates(home, &config)?) {
+        tracing::warn!(code = "ca-addresses", "{warning}");
+    }
     let entries = own::open_entries(home, &config)?;
     let engine = build_engine(home, &config, store, entries)?;
     let facts = ca_facts(home, &config, &engine);

@@ -112,7 +112,7 @@ fn both_keys_of_a_renewed_ca_publish_under_their_own_names() {
     ca.ok(&["ca", "renew", "--new-key"]);
     let server = ca.serve();
     let new = issue(&ca);
-    let second = encode_pem("CERTIFICATE", &fetch(&server, "/ca/ca.crt").unwrap());
+    let second = encode_pem("CERTIFICATE", &fetch(&server, "/ca/current.crt").unwrap());
     assert_ne!(first, second);
     for it in [&old, &new] {
         revoke(&ca, it);

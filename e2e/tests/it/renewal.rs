@@ -130,7 +130,9 @@ fn a_root_is_renewed_with_its_key_and_with_a_new_one_and_everything_it_issued_st
     assert!(foreign::openssl_text(&fourth).contains("http://pki.test/ca(2).crl"));
     let roots: Vec<String> =
         (0..3).map(|it| certificate(&server, &format!("/ca/ca({it}).crt"))).collect();
-    assert_eq!(certificate(&server, "/ca/ca.crt"), roots[2]);
+    assert_eq!(certificate(&server, "/ca/current.crt"), roots[2]);
+    // What was issued first names it, and it stays what it was.
+    assert_eq!(certificate(&server, "/ca/ca.crt"), roots[0]);
     assert_eq!(certificate(&server, "/ca/ca%281%29.crt"), roots[1]);
     assert_eq!(ca.certificate(), roots[0]);
     let on_disk = |name: &str| std::fs::read_to_string(ca.home().join(name)).unwrap();
@@ -197,6 +199,33 @@ fn a_root_is_renewed_with_its_key_and_with_a_new_one_and_everything_it_issued_st
     assert_eq!(column("crl_state"), ["error", "valid", "valid"]);
     assert_eq!(ca.ok(&["ca", "export-chain", "--index", "1"]), roots[1]);
     assert_eq!(ca.ok(&["ca", "export-chain"]), roots[2]);
+}
+
+#[test]
+fn addresses_without_tokens_are_told_of_when_a_renewal_makes_them_wrong() {
+    let ca = Ca::init(&[]);
+    ca.configure(
+        "crl_distribution_points = []",
+        "crl_distribution_points = [\"http://p.test/a.crl\"]",
+    );
+    ca.configure("ca_issuers = []", "ca_issuers = [\"http://p.test/a.crt\"]");
+    let warned = |args: &[&str]| -> [bool; 2] {
+        let output = ca.run(args);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let said = text(&output.stderr) + &text(&output.stdout);
+        [("p.test/a.crt", "%4"), ("p.test/a.crl", "%8")].map(|(address, token)| {
+            said.lines()
+                .any(|it| it.contains("warning: ") && it.contains(address) && it.contains(token))
+        })
+    };
+    assert_eq!(warned(&["config", "check"]), [false, false]);
+    assert_eq!(warned(&["ca", "renew"]), [true, false]);
+    assert_eq!(warned(&["config", "check"]), [true, false]);
+    assert_eq!(warned(&["ca", "renew", "--new-key"]), [true, true]);
+    assert_eq!(warned(&["config", "check"]), [true, true]);
+    ca.configure("http://p.test/a.crl", "http://p.test/a%8%9.crl");
+    ca.configure("http://p.test/a.crt", "http://p.test/a%4.crt");
+    assert_eq!(warned(&["config", "check"]), [false, false]);
 }
 
 #[test]
@@ -284,7 +313,7 @@ fn a_renewal_that_is_killed_at_any_moment_leaves_a_ca_that_starts_and_can_be_ren
     ca.ok(&["ca", "renew"]);
     assert_eq!(declared(), before + 1);
     let server = ca.serve();
-    let (leaf, root) = (issue(&ca), certificate(&server, "/ca/ca.crt"));
+    let (leaf, root) = (issue(&ca), certificate(&server, "/ca/current.crt"));
     foreign::openssl_verify(&leaf, &root).unwrap();
     server.stop();
 }
@@ -432,7 +461,7 @@ fn a_subordinate_ca_takes_the_right_certificate_and_no_other_and_is_renewed_belo
     let again = parent.sign("parent", &ca.home().join("ca(2).csr.pem"), true, &[]);
     ca.ok(&["ca", "install", &again]);
     let server = ca.serve();
-    check_path(&ca, &issue(&ca), &root, &certificate(&server, "/ca/ca.crt"));
+    check_path(&ca, &issue(&ca), &root, &certificate(&server, "/ca/current.crt"));
     server.stop();
     let shown = json(&ca, &["ca", "show"]);
     let keys: Vec<_> = shown.as_array().unwrap().iter().map(|it| it["key_index"].clone()).collect();

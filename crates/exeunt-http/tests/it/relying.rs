@@ -93,7 +93,7 @@ fn head_tells_of_the_list_without_sending_it_and_nothing_else_is_allowed() {
     let ca = Ca::start();
     let made: CrlPage = ca.local().post("/v1/crls", "").json().unwrap();
     let http = stranger(&ca);
-    for path in ["/crl/ca.crl", "/ca/ca.crt", "/ca/ca(0).crt"] {
+    for path in ["/crl/ca.crl", "/ca/ca.crt", "/ca/ca(0).crt", "/ca/current.crt"] {
         let head = asked(&http, Method::HEAD, path, None);
         let get = http.get(path);
         assert_eq!(head.status(), 200);

@@ -70,6 +70,7 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
     let certificate = if config.certificate.exists() {
         let own = own::read_certificates(home, config)?;
         check_keys(config, &own, key.public_key_der())?;
+        warnings.extend(own::warnings_of(config, &own));
         own.last().map(|it| it.issuer.name().to_string())
     } else {
         warnings.push(format!(

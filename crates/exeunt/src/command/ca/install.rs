@@ -95,7 +95,9 @@ fn check(own: &Issuer, waiting: &Waiting, config: &Config) -> Result<(), Failure
         return Err(Failure::new("ca-install-expired", "the certificate has expired already"));
     }
     if at < own.not_before() {
-        output::warn("the certificate is not valid yet: the CA will not issue before it is");
+        output::warn(
+            "the certificate is not valid yet: until it is, the CA issues under an older one, if that is valid",
+        );
     }
     let asked = read_subject(&waiting.request);
     // Without its request, a first certificate may have any subject; the next one has that of the first.

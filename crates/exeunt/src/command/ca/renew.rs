@@ -17,7 +17,7 @@ use crate::home::{Home, open_key};
 use crate::manage::{ConfigFile, add_renewal};
 use crate::new_key::{KeyFiles, NewKey, left_in_token, new_key};
 use crate::output;
-use crate::own::{Files, OwnCertificate, read_certificates, replace, to_index};
+use crate::own::{Files, OwnCertificate, address_warnings, read_certificates, replace, to_index};
 
 /// How far a root's `notBefore` lies back: the original's `ClockSkewMinutes`.
 const BACKDATE: Duration = Duration::from_mins(10);
@@ -45,6 +45,14 @@ pub fn run(options: &RenewCa) -> Result<u8, Failure> {
     };
     made.map_err(|err| if key.is_left_in_token { left_in_token(err) } else { err })?;
     tell(&home, options, &files, index, is_root)?;
+    let has_keys = options.new_key || own.iter().any(|it| 0 < it.key_index);
+    let warnings = address_warnings(&file.config, true, has_keys);
+    for warning in &warnings {
+        output::warn(warning);
+    }
+    if !warnings.is_empty() {
+        output::warn("change these addresses in exeunt.toml before the server is started again");
+    }
     Ok(0)
 }
 
@@ -161,7 +169,10 @@ fn sign_root(
     let start = now();
     let seconds = match options.validity {
         Some(validity) => 86_400 * u64::from(validity.0),
-        None => last.issuer.not_after().abs_diff(last.issuer.not_before()) + 1 - BACKDATE.as_secs(),
+        None => {
+            let lasted = last.issuer.not_after().abs_diff(last.issuer.not_before()) + 1;
+            lasted.saturating_sub(BACKDATE.as_secs())
+        }
     };
     let end = start.plus(Duration::from_secs(seconds)).unix_seconds();
     let backdate = i64::try_from(BACKDATE.as_secs()).expect("BUG: ten minutes");
