@@ -61,6 +61,14 @@ pub fn rfc3339(moment: UnixMillis) -> String {
     format!("{civil}Z")
 }
 
+/// A moment that is written as RFC 3339 text.
+///
+/// For whoever reads what is typed before it is sent.
+#[must_use]
+pub fn from_rfc3339(text: &str) -> Option<UnixMillis> {
+    text.parse::<jiff::Timestamp>().ok().map(|it| UnixMillis(it.as_millisecond()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -101,8 +101,9 @@ impl Fault {
     }
 
     pub(crate) fn query(detail: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "query-invalid", detail)
-            .hinted("lists take 'limit' and 'before', submissions 'template' and 'attribute'")
+        Self::new(StatusCode::BAD_REQUEST, "query-invalid", detail).hinted(
+            "docs/api.md says what each path takes; of lists docs/manual/lookups.md as well",
+        )
     }
 
     /// A list's filter, order or place that cannot be meant.
@@ -191,7 +192,7 @@ impl Fault {
             }
             OfficerError::Submit { source } => return Self::submit(source, false),
             OfficerError::WrongState { .. } => {
-                (StatusCode::CONFLICT, "see how it stands: exeunt request show ID")
+                (StatusCode::CONFLICT, "see how it stands: exeunt request show, with its number")
             }
             OfficerError::NotOnHold(_) | OfficerError::HoldOfRevoked(_) => {
                 (StatusCode::CONFLICT, "only certificate-hold can be taken back")
@@ -212,6 +213,9 @@ impl Fault {
     /// Why a revocation list was not made.
     pub(crate) fn list_not_made(err: &CrlError) -> Self {
         let (status, hint) = match err.blame() {
+            Blame::Requester if matches!(err, CrlError::NextPublishPast) => {
+                (StatusCode::CONFLICT, "give a moment that is still to come, or none")
+            }
             Blame::Requester => (StatusCode::CONFLICT, "look at [crl] in exeunt.toml"),
             Blame::Operator => (StatusCode::SERVICE_UNAVAILABLE, LOG_HINT),
             Blame::Us => (StatusCode::INTERNAL_SERVER_ERROR, LOG_HINT),

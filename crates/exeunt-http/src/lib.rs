@@ -34,7 +34,7 @@ mod settings;
 mod submit;
 mod workers;
 
-pub use answer::rfc3339;
+pub use answer::{from_rfc3339, rfc3339};
 pub use auth::token_digest;
 pub use error::HttpError;
 pub use exits::{BeforeReply, Change, Changed, Exits, NoExits, Refusal, RefusalKind, WhichHeld};

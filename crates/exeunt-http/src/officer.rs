@@ -16,7 +16,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
-use crate::answer::{Answer, json};
+use crate::answer::{Answer, from_rfc3339, json};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking, look_up};
 use crate::manage::local;
@@ -308,9 +308,8 @@ where
 
 /// A moment as RFC 3339 text.
 fn moment(text: &str, key: &str) -> Result<UnixMillis, Fault> {
-    let parsed: Result<jiff::Timestamp, _> = text.parse();
-    let wrong = || Fault::order(format!("{key} is no moment such as 2027-01-31T12:00:00Z"));
-    parsed.map(|it| UnixMillis(it.as_millisecond())).map_err(|_| wrong())
+    from_rfc3339(text)
+        .ok_or_else(|| Fault::order(format!("{key} is no moment such as 2027-01-31T12:00:00Z")))
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -66,7 +66,7 @@ impl Keys {
         let mut found: Vec<(String, String)> = Vec::new();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*key) {
-                return Err(unknown(&key, &known.join(" and ")));
+                return Err(unknown(&key, &known.join(", ")));
             }
             if found.iter().any(|(it, _)| *it == key) {
                 return Err(Fault::query(format!("{key} occurs twice")));
@@ -171,7 +171,7 @@ mod tests {
         keys("parked=yes", &expect!["error: parked is true or false"]);
         keys("after=-1", &expect!["error: after is not a number in range"]);
         keys("after=1&after=1", &expect!["error: after occurs twice"]);
-        keys("x=1", &expect![[r#"error: "x" is not known; this path takes parked and after"#]]);
+        keys("x=1", &expect![[r#"error: "x" is not known; this path takes parked, after"#]]);
     }
 
     #[test]
