@@ -189,6 +189,7 @@ fn policy() -> TemplatePolicy {
         callers: Callers::Local,
         renewal: exeunt_policy::Renewal::SameNames,
         on_behalf: exeunt_policy::OnBehalf::Refuse,
+        holder: exeunt_policy::Holder::EndEntity,
     };
     TemplatePolicy::new(vec![template], None).expect("a policy")
 }

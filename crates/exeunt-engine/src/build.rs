@@ -114,10 +114,9 @@ fn extensions(
     plan: &Plan,
 ) -> Result<Vec<Extension>, BuildError> {
     let mut extensions = Vec::with_capacity(ca.fixed_extensions().len() + 5);
-    // Whoever may sign certificates is a CA (RFC 5280, section 4.2.1.9). No template allows it: these are
-    // the CA's own.
+    // Whoever may sign certificates is a CA (RFC 5280, section 4.2.1.9).
     let is_ca = plan.key_usage.contains(KeyUsage::KEY_CERT_SIGN);
-    extensions.push(Extension::basic_constraints(is_ca, None));
+    extensions.push(Extension::basic_constraints(is_ca, plan.path_length.filter(|_| is_ca)));
     extensions.push(Extension::key_usage(plan.key_usage));
     if !plan.extended_key_usage.is_empty() {
         extensions.push(Extension::extended_key_usage(&plan.extended_key_usage));

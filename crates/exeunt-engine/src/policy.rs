@@ -93,7 +93,7 @@ pub struct Plan {
     pub subject: Name,
     /// Subject alternative names, perhaps none.
     pub subject_alternative_names: Vec<GeneralName>,
-    /// Key usage; at least one bit.
+    /// Key usage; at least one bit. With `keyCertSign` it is the certificate of a CA.
     pub key_usage: KeyUsage,
     /// Extended key usages; none leaves the extension out.
     pub extended_key_usage: Vec<ObjectIdentifier>,
@@ -101,6 +101,8 @@ pub struct Plan {
     pub validity: Duration,
     /// How far `notBefore` lies before the moment of issuance, for clocks that are late.
     pub backdate: Duration,
+    /// Of a CA, how many CAs may stand between it and an end entity; none sets no limit.
+    pub path_length: Option<u8>,
 }
 
 /// Decides what becomes of a request. Exactly one is active.

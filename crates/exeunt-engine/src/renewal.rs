@@ -257,6 +257,7 @@ impl Engine {
             extended_key_usage: Vec::new(),
             validity: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
             backdate: BACKDATE,
+            path_length: None,
         };
         let own = Own {
             request: own_request(subject)?,

@@ -4,7 +4,9 @@ use exeunt_engine::{Asked, Decision, Plan, Policy};
 use exeunt_types::{KeyAlgorithm, StatusCode};
 use exeunt_x509::{Certificate, GeneralName, KeyUsage};
 
-use crate::template::{Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplateError};
+use crate::template::{
+    Callers, Holder, Issuance, NameKind, OnBehalf, Renewal, Template, TemplateError,
+};
 
 /// Longest piece of a requester's text in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 64;
@@ -121,6 +123,18 @@ fn plan(template: &Template, asked: &Asked<'_>) -> Result<Plan, Refusal> {
             message: "the request has neither a subject nor a subject alternative name".to_owned(),
         });
     }
+    // RFC 5280, section 4.1.2.6: certificates that it issues have to name it.
+    let path_length = match template.holder {
+        Holder::EndEntity => None,
+        Holder::Ca { .. } if subject.is_empty() => {
+            return Err(Refusal {
+                code: "request-nameless",
+                status: StatusCode::BAD_REQUEST_SUBJECT,
+                message: "the request of a CA needs a subject".to_owned(),
+            });
+        }
+        Holder::Ca { path_length } => path_length,
+    };
     Ok(Plan {
         template: template.name.clone(),
         subject,
@@ -129,6 +143,7 @@ fn plan(template: &Template, asked: &Asked<'_>) -> Result<Plan, Refusal> {
         extended_key_usage: template.extended_key_usage.clone(),
         validity: template.validity,
         backdate: template.backdate,
+        path_length,
     })
 }
 

@@ -8,5 +8,5 @@ mod template;
 
 pub use decide::{TemplatePolicy, TemplatePolicyError};
 pub use template::{
-    Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplateError, UsageName,
+    Callers, Holder, Issuance, NameKind, OnBehalf, Renewal, Template, TemplateError, UsageName,
 };

@@ -42,6 +42,19 @@ pub enum OnBehalf {
     Refuse,
 }
 
+/// What holders of a template's certificates are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// Anybody who is no CA.
+    EndEntity,
+    /// CAs below this one.
+    Ca {
+        /// How many CAs may stand between one of them and a certificate of an end entity
+        /// (`pathLenConstraint`, RFC 5280, section 4.2.1.9); none sets no limit.
+        path_length: Option<u8>,
+    },
+}
+
 /// Kind of a subject alternative name that a requester may be allowed to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {
@@ -126,6 +139,8 @@ pub struct Template {
     pub renewal: Renewal,
     /// Whether agents may ask on behalf of others.
     pub on_behalf: OnBehalf,
+    /// What the holders are.
+    pub holder: Holder,
 }
 
 /// Why a template is refused.
@@ -145,8 +160,14 @@ pub enum TemplateError {
     #[error("template {0}: no key usage is given")]
     NoKeyUsage(String),
     /// A key usage that only CA certificates have.
-    #[error("template {0}: keyCertSign and cRLSign are for CA certificates")]
+    #[error("template {0}: keyCertSign and cRLSign are for CA certificates, which need ca = true")]
     CaKeyUsage(String),
+    /// CAs that may not sign certificates.
+    #[error("template {0}: a CA needs the key usage keyCertSign")]
+    CaWithoutCertSign(String),
+    /// Nobody would have looked at who becomes a CA.
+    #[error("template {0}: who becomes a CA is an officer's decision; it needs issue = \"hold\"")]
+    CaAtOnce(String),
     /// Nothing identifies the holder.
     #[error("template {0}: the requester may give neither subject nor subject alternative name")]
     Nameless(String),
@@ -179,10 +200,18 @@ impl Template {
         if self.key_usage.is_empty() {
             return Err(TemplateError::NoKeyUsage(name));
         }
-        if self.key_usage.contains(KeyUsage::KEY_CERT_SIGN)
-            || self.key_usage.contains(KeyUsage::CRL_SIGN)
-        {
-            return Err(TemplateError::CaKeyUsage(name));
+        let signs = |it| self.key_usage.contains(it);
+        match self.holder {
+            Holder::EndEntity if signs(KeyUsage::KEY_CERT_SIGN) || signs(KeyUsage::CRL_SIGN) => {
+                return Err(TemplateError::CaKeyUsage(name));
+            }
+            Holder::Ca { .. } if !signs(KeyUsage::KEY_CERT_SIGN) => {
+                return Err(TemplateError::CaWithoutCertSign(name));
+            }
+            Holder::Ca { .. } if self.issuance == Issuance::AtOnce => {
+                return Err(TemplateError::CaAtOnce(name));
+            }
+            Holder::EndEntity | Holder::Ca { .. } => (),
         }
         if self.subject_allowed.is_empty() && self.names_allowed.is_empty() {
             return Err(TemplateError::Nameless(name));

@@ -10,6 +10,7 @@ mod doors;
 mod examples;
 mod examples_native;
 mod exits;
+mod hierarchy;
 mod import;
 mod issuing;
 mod life;

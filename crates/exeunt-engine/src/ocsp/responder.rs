@@ -199,6 +199,7 @@ impl Engine {
             extended_key_usage: vec![OCSP_SIGNING],
             validity: self.ocsp.settings.responder_validity,
             backdate: BACKDATE,
+            path_length: None,
         };
         let no_check = Extension::ocsp_no_check();
         let no_check =

@@ -322,6 +322,7 @@ pub fn template(name: &str) -> Template {
         callers: Callers::Authenticated,
         renewal: Renewal::SameNames,
         on_behalf: OnBehalf::Refuse,
+        holder: exeunt_policy::Holder::EndEntity,
     }
 }
 

@@ -374,5 +374,6 @@ fn template(name: &str, issuance: Issuance) -> Template {
         callers: Callers::Authenticated,
         renewal: exeunt_policy::Renewal::SameNames,
         on_behalf: exeunt_policy::OnBehalf::Refuse,
+        holder: exeunt_policy::Holder::EndEntity,
     }
 }

@@ -27,6 +27,7 @@ pub fn template(name: &str) -> Template {
         callers: Callers::Local,
         renewal: Renewal::SameNames,
         on_behalf: OnBehalf::Refuse,
+        holder: exeunt_policy::Holder::EndEntity,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use exeunt_policy::{NameKind, Template, TemplateError, TemplatePolicy, UsageName};
+use exeunt_policy::{
+    Holder, Issuance, NameKind, Template, TemplateError, TemplatePolicy, UsageName,
+};
 use exeunt_types::StatusCode;
 use exeunt_x509::KeyUsage;
 use expect_test::{Expect, expect};
@@ -96,6 +98,29 @@ fn the_name_of_a_template_is_plain() {
     for bad in ["", " ", "a b", "a/b", "a:b", "ä", "a\n", &"x".repeat(65)] {
         let expected = TemplateError::Name(bad.to_owned());
         check_template(|it| it.name = bad.to_owned(), &Err(expected));
+    }
+}
+
+#[test]
+fn a_template_of_cas_signs_certificates_and_waits_for_an_officer() {
+    let name = || "tls".to_owned();
+    let check = |usage, issuance, holder, expected| {
+        let change = |it: &mut Template| {
+            (it.key_usage, it.issuance, it.holder) = (usage, issuance, holder);
+        };
+        check_template(change, &expected);
+    };
+    let (signs, lists) = (KeyUsage::KEY_CERT_SIGN, KeyUsage::CRL_SIGN);
+    for path_length in [None, Some(0), Some(255)] {
+        let ca = Holder::Ca { path_length };
+        check(signs, Issuance::Hold, ca, Ok(()));
+        check(signs | lists, Issuance::Hold, ca, Ok(()));
+        check(signs, Issuance::AtOnce, ca, Err(TemplateError::CaAtOnce(name())));
+        check(lists, Issuance::Hold, ca, Err(TemplateError::CaWithoutCertSign(name())));
+    }
+    for usage in [signs, lists] {
+        let refused = Err(TemplateError::CaKeyUsage(name()));
+        check(usage, Issuance::Hold, Holder::EndEntity, refused);
     }
 }
 

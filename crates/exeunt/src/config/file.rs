@@ -181,6 +181,9 @@ pub struct TemplateTable {
     pub renewal: String,
     #[serde(default = "TemplateTable::on_behalf_default")]
     pub on_behalf: String,
+    #[serde(default)]
+    pub ca: bool,
+    pub path_length: Option<u8>,
 }
 
 impl TemplateTable {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exeunt_policy::{Callers, Issuance, NameKind, OnBehalf, Renewal, Template, UsageName};
+use exeunt_policy::{Callers, Holder, Issuance, NameKind, OnBehalf, Renewal, Template, UsageName};
 use exeunt_x509::{KeyUsage, ObjectIdentifier};
 
 use super::file::TemplateTable;
@@ -40,6 +40,8 @@ pub fn checked(table: TemplateTable) -> Result<Template, ConfigError> {
         callers,
         renewal,
         on_behalf,
+        ca,
+        path_length,
     } = table;
     let key = |field: &str| format!("template {name:?}: {field}");
     let mut usage = KeyUsage::default();
@@ -91,6 +93,14 @@ pub fn checked(table: TemplateTable) -> Result<Template, ConfigError> {
         "refuse" => OnBehalf::Refuse,
         _ => return Err(unknown(key("on_behalf"), &on_behalf, "allow, refuse")),
     };
+    let holder = match (ca, path_length) {
+        (true, path_length) => Holder::Ca { path_length },
+        (false, None) => Holder::EndEntity,
+        (false, Some(_)) => {
+            let why = "it is for templates of CAs, which need ca = true".to_owned();
+            return Err(value_error(key("path_length"), why));
+        }
+    };
     Ok(Template {
         validity: Duration::from_hours(24 * u64::from(validity_days)),
         backdate: Duration::from_secs(backdate_s),
@@ -103,6 +113,7 @@ pub fn checked(table: TemplateTable) -> Result<Template, ConfigError> {
         callers,
         renewal,
         on_behalf,
+        holder,
         name,
     })
 }
