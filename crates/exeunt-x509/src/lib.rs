@@ -40,7 +40,10 @@ pub use cmc::{
     SUBMISSION_PEM_BYTES_MAX, SignedLayer, SubmissionError, SubmittedRequest, build_full_response,
     parse_submission,
 };
-pub use cms::bag::{CERTIFICATE_FILE_BYTES_MAX, certificates_in};
+pub use cms::bag::{
+    CERTIFICATE_BAG_BYTES_MAX, CERTIFICATE_BAG_COUNT_MAX, CERTIFICATE_FILE_BYTES_MAX, certificates_in,
+    many_certificates_in,
+};
 pub use cms::build::{UnsignedMessage, build_certs_only};
 pub use cms::{
     DigestAlgorithm, MESSAGE_CERTIFICATE_COUNT_MAX, SIGNED_ATTRIBUTE_COUNT_MAX, SIGNER_COUNT_MAX,

@@ -16,6 +16,12 @@ const CERTIFICATE_LABELS: [&str; 2] = ["CERTIFICATE", "X509 CERTIFICATE"];
 /// RFC 7468, sections 8 and 9.
 const MESSAGE_LABELS: [&str; 2] = ["PKCS7", "CMS"];
 
+/// Most certificates in a file that [`many_certificates_in`] reads: what a CA may have issued in years,
+/// in one file.
+pub const CERTIFICATE_BAG_COUNT_MAX: usize = 65_536;
+/// Largest file that [`many_certificates_in`] reads, in octets: that many of usual size, in PEM.
+pub const CERTIFICATE_BAG_BYTES_MAX: usize = 128 << 20;
+
 /// The certificates in a file, DER, in its order: a certificate or a PKCS #7 message in DER, or any
 /// number of them in PEM. What they say is not looked at.
 ///
@@ -27,7 +33,24 @@ const MESSAGE_LABELS: [&str; 2] = ["PKCS7", "CMS"];
 /// [`MESSAGE_CERTIFICATE_COUNT_MAX`] certificates, [`CertificateError::Malformed`] for anything else
 /// than certificates, and where there are none.
 pub fn certificates_in(input: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
-    if CERTIFICATE_FILE_BYTES_MAX < input.len() {
+    read(input, CERTIFICATE_FILE_BYTES_MAX, MESSAGE_CERTIFICATE_COUNT_MAX)
+}
+
+/// [`certificates_in`] for a file that holds not a chain but all that somebody has: an operator's own.
+///
+/// # Errors
+///
+/// The same, with the limits [`CERTIFICATE_BAG_BYTES_MAX`] and [`CERTIFICATE_BAG_COUNT_MAX`].
+pub fn many_certificates_in(input: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
+    read(input, CERTIFICATE_BAG_BYTES_MAX, CERTIFICATE_BAG_COUNT_MAX)
+}
+
+fn read(
+    input: &[u8],
+    bytes_max: usize,
+    count_max: usize,
+) -> Result<Vec<Vec<u8>>, CertificateError> {
+    if bytes_max < input.len() {
         return Err(CertificateError::TooLarge);
     }
     let mut found = Vec::new();
@@ -48,7 +71,7 @@ pub fn certificates_in(input: &[u8]) -> Result<Vec<Vec<u8>>, CertificateError> {
     if found.is_empty() {
         return Err(NotDer("there is no certificate in it").into());
     }
-    if MESSAGE_CERTIFICATE_COUNT_MAX < found.len() {
+    if count_max < found.len() {
         return Err(CertificateError::TooLarge);
     }
     Ok(found)
@@ -144,5 +167,19 @@ mod tests {
         ] {
             assert_eq!(certificates_in(&input).unwrap_err().code(), code);
         }
+        assert_eq!(many_certificates_in(&build_certs_only(&many)).unwrap().len(), 33);
+    }
+
+    #[test]
+    fn a_bag_holds_what_a_ca_may_have_issued_and_no_more() {
+        let one = |it: usize| {
+            let [.., a, b, c] = it.to_be_bytes();
+            vec![0x30, 6, 2, 4, 1, a, b, c]
+        };
+        let mut many: Vec<Vec<u8>> = (0..CERTIFICATE_BAG_COUNT_MAX).map(one).collect();
+        assert_eq!(many_certificates_in(&build_certs_only(&many)).unwrap().len(), many.len());
+        many.push(TWO.to_vec());
+        let refused = many_certificates_in(&build_certs_only(&many)).unwrap_err();
+        assert_eq!(refused.code(), "certificate-too-large");
     }
 }
