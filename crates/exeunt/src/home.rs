@@ -91,6 +91,11 @@ impl Home {
         self.root.join("crls")
     }
 
+    /// Locked by commands that make or change the CA's certificates.
+    pub fn lock_path(&self) -> PathBuf {
+        self.root.join("init.lock")
+    }
+
     /// The Unix socket of a running server.
     pub fn socket_path(&self) -> PathBuf {
         self.root.join("exeunt.sock")
@@ -121,7 +126,7 @@ impl Home {
                 .map_err(|err| not_made(&folder, &err))?;
         }
         self.close_to_others()?;
-        let path = self.root.join("init.lock");
+        let path = self.lock_path();
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(&path).map_err(|err| not_made(&path, &err))?;
@@ -137,18 +142,21 @@ impl Home {
     }
 
     /// Waits until no command is at work on the files of the CA, and keeps others out until the answer is
-    /// dropped.
+    /// dropped. Nothing is written: who takes a backup may be somebody else than the owner.
     ///
     /// # Errors
     ///
     /// `home-busy` when that takes longer than [`HOLD_WAIT`]; the file system refused.
-    pub fn hold_when_free(&self) -> Result<fs::File, Failure> {
-        let path = self.root.join("init.lock");
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let lock = options.open(&path).map_err(|err| not_made(&path, &err))?;
+    pub fn hold_when_free(&self) -> Result<Option<fs::File>, Failure> {
+        let path = self.lock_path();
+        let lock = match fs::File::open(&path) {
+            Ok(lock) => lock,
+            // No command has ever been at work.
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(not_made(&path, &err)),
+        };
         let until = Instant::now() + HOLD_WAIT;
-        while lock.try_lock().is_err() {
+        while lock.try_lock_shared().is_err() {
             if until <= Instant::now() {
                 let message =
                     format!("another command is at work on the CA in {}", self.root.display());
@@ -156,7 +164,7 @@ impl Home {
             }
             std::thread::sleep(HOLD_POLL);
         }
-        Ok(lock)
+        Ok(Some(lock))
     }
 
     /// A folder that was there keeps its mode: an empty one gets ours, any other is the operator's

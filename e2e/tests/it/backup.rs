@@ -330,6 +330,48 @@ fn a_backup_holds_every_state_of_a_subordinate_and_of_its_renewal() {
     assert_eq!(keys, [0, 1, 1]);
 }
 
+#[test]
+fn a_root_with_a_new_key_is_restored_with_the_lists_of_both_and_vouches_for_itself_again() {
+    let ca = Ca::init(&[]);
+    let word = word(&ca, "one word");
+    let server = ca.serve();
+    let leaf = issue(&ca, "old");
+    server.stop();
+    ca.ok(&["ca", "renew", "--new-key"]);
+    let server = ca.serve();
+    ca.ok(&["crl", "publish"]);
+    let backup = ca.scratch().join("ca.backup");
+    ca.ok(&["backup", path(&backup), "--passphrase-file", path(&word)]);
+    server.kill();
+    let away = ca.scratch().join("original");
+    fs::rename(ca.home(), &away).unwrap();
+    ca.ok(&["restore", path(&backup), "--passphrase-file", path(&word)]);
+    for word in ["secrets/passphrase", "secrets/ca(1).passphrase"] {
+        fs::copy(away.join(word), ca.home().join(word)).unwrap();
+    }
+
+    let server = ca.serve();
+    for name in ["ca(0-1).cert.pem", "ca(1-0).cert.pem"] {
+        let again = wait_for(name, || fs::read(ca.home().join(name)).ok());
+        assert_eq!(again, fs::read(away.join(name)).unwrap(), "{name}");
+    }
+    let numbers = |folder: &Path| -> Vec<u64> {
+        let names = fs::read_dir(folder.join("crls")).unwrap();
+        let names = names.map(|it| it.unwrap().file_name().into_string().unwrap());
+        names.map(|it| it.split('-').next().unwrap().parse().unwrap()).collect()
+    };
+    let before = numbers(&away);
+    ca.ok(&["crl", "publish"]);
+    let new: Vec<u64> = numbers(&ca.home()).into_iter().filter(|it| !before.contains(it)).collect();
+    // One run, a list for each key, beyond every number of before.
+    assert_eq!(new.len(), 2);
+    assert!(before.iter().max() < new.iter().min(), "{before:?} {new:?}");
+    let list = fs::read(ca.home().join(format!("crls/{}-0-0-base.crl", new[0]))).unwrap();
+    let list = encode_pem("X509 CRL", &list);
+    foreign::openssl_verify_with_crl(&leaf, &ca.certificate(), &list).unwrap();
+    server.stop();
+}
+
 /// Starts a command, and kills it after a while.
 fn kill_after(ca: &Ca, args: &[&str], delay: Duration) {
     let mut child = ca.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

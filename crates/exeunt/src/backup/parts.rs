@@ -32,6 +32,9 @@ const KEY_TABLES: [&str; 2] = ["key", "renewal"];
 /// Keys that are always files, so that one outside of the home is worth a word.
 const FILES: [&str; 5] = ["certificate", "file", "tls_certificate", "tls_key", "token_files"];
 
+/// Permission bits of the group and of everybody.
+const OTHERS: u32 = 0o077;
+
 /// A file that the configuration names.
 #[derive(Debug)]
 pub struct Named {
@@ -222,7 +225,7 @@ fn kind_of(home: &Home, entry: &Entry) -> Kind {
         let in_secrets = path.starts_with(home.path().join("secrets"));
         let is_closed = || {
             let mode = fs::metadata(&path).map(|it| (it.is_file(), it.permissions().mode()));
-            has(&["settings"]) && mode.is_ok_and(|(is_file, mode)| is_file && mode & 0o077 == 0)
+            has(&["settings"]) && mode.is_ok_and(|(is_file, mode)| is_file && mode & OTHERS == 0)
         };
         let is_inside = inside(home, value).is_some();
         return if is_inside && (in_secrets || is_closed()) { Kind::Secret } else { Kind::Perhaps };

@@ -16,7 +16,7 @@ use crate::backup::archive::{self, Content, Opened};
 use crate::backup::manifest::{BACKUP_FORMAT, Manifest, Part};
 use crate::backup::partial::{Partial, around, sync_folder};
 use crate::backup::{damaged, not_read, not_written, parts, passphrase};
-use crate::cli::{Backup, Restore, VerifyBackup};
+use crate::cli::{Backup, BackupPassphrase, Restore, VerifyBackup};
 use crate::client::ApiClient;
 use crate::clock::now;
 use crate::config::Config;
@@ -62,10 +62,19 @@ pub fn backup(options: &Backup) -> Result<u8, Failure> {
         return Ok(0);
     }
     output::line(&format!("The backup is in {}.", out.display()))?;
-    show(&manifest)?;
+    show(&manifest, &[])?;
     output::line("Keep it and the passphrases in different places. Look whether it is good:")?;
-    output::line(&format!("  exeunt verify-backup {}", out.display()))?;
+    output::line(&format!("  exeunt verify-backup {}{}", out.display(), same_words(from)))?;
     Ok(0)
+}
+
+/// The options that name a passphrase, as they were typed.
+fn same_words(from: &BackupPassphrase) -> String {
+    match (&from.passphrase_file, &from.passphrase_env) {
+        (Some(file), _) => format!(" --passphrase-file {}", file.display()),
+        (None, Some(name)) => format!(" --passphrase-env {name}"),
+        (None, None) => String::new(),
+    }
 }
 
 /// A store of an older version is not migrated for a backup, and one of a newer is not read.
@@ -222,7 +231,7 @@ pub fn verify(options: &VerifyBackup) -> Result<u8, Failure> {
     }
     let sealed = if sealed { "sealed with a passphrase" } else { "not sealed" };
     output::line(&format!("{} is good, and {sealed}.", file.display()))?;
-    show(&manifest)?;
+    show(&manifest, &[])?;
     for part in &manifest.parts {
         output::line(&format!("  {:>12}  {}", part.length, crate::failure::plain(&part.path)))?;
     }
@@ -296,7 +305,7 @@ pub fn restore(options: &Restore) -> Result<u8, Failure> {
         return Ok(0);
     }
     output::line(&format!("The CA {:?} is restored in {}.", manifest.ca, target.display()))?;
-    show(&manifest)?;
+    show(&manifest, &missing)?;
     output::fields(&[
         ("Next event", event.next().to_string()),
         ("Next request", (request.0 + 1).to_string()),
@@ -344,7 +353,11 @@ fn unpack(file: &Path, opened: Opened, partial: &Partial) -> Result<(Manifest, R
         }
         create(&path, part.safe_mode()).map(|it| Some((path, it)))
     })?;
-    let path = root.join(STORE);
+    let unpacked = Home::at(&root)?;
+    if !unpacked.lock_path().exists() {
+        create(&unpacked.lock_path(), 0o600)?;
+    }
+    let path = unpacked.store_path();
     check_copy(file, &path, &manifest)?;
     let restored = go_on(file, &path, &manifest, started)?;
     for folder in &folders {
@@ -385,7 +398,10 @@ fn missing(home: &Home) -> Result<Vec<String>, Failure> {
     parts::missing(home, &text)
 }
 
-fn show(manifest: &Manifest) -> Result<(), Failure> {
+/// What is in it, and what is not but for what is `told` elsewhere.
+fn show(manifest: &Manifest, told: &[String]) -> Result<(), Failure> {
+    // A key in a token is in no backup.
+    let keys = if manifest.keys { "in it, as far as they are in files" } else { "not in it" };
     let total: u64 = manifest.parts.iter().map(|it| it.length).sum();
     output::fields(&[
         ("CA", manifest.ca.clone()),
@@ -394,10 +410,10 @@ fn show(manifest: &Manifest) -> Result<(), Failure> {
         ("Last request", manifest.last_request.to_string()),
         ("Last event", manifest.last_event.to_string()),
         ("Last revocation list", manifest.crl_number.to_string()),
-        ("Keys", if manifest.keys { "in it" } else { "not in it" }.to_owned()),
+        ("Keys", keys.to_owned()),
         ("Files", format!("{}, {total} bytes", manifest.parts.len())),
     ])?;
-    for left in &manifest.left_out {
+    for left in manifest.left_out.iter().filter(|it| !told.contains(&it.path)) {
         let path = crate::failure::plain(&left.path);
         output::line(&format!("Not in it: {path}: {}", left.why))?;
     }
