@@ -1,25 +1,39 @@
-//! The crash test: certificates are issued under load, an officer approves, denies and revokes, and lists
-//! are made, while the server is killed with SIGKILL at random moments and started again. Then everything
-//! that was promised is looked for.
+//! The crash test: the whole life of certificates under load, while the server is killed with SIGKILL at
+//! random moments and started again. Then everything that was promised is looked for.
+//!
+//! Clients submit ([`clients`]), an officer revokes and has lists made ([`officer`]), another decides on
+//! requests that wait ([`desk`]), a third imports certificates and revokes many at once ([`registrar`]), and
+//! somebody takes backups and renews the CA's certificate ([`keeper`]). What they order and what is confirmed
+//! to them is counted ([`tally`]) and held against what the store says ([`truth`]).
 //!
 //! `cargo xtask crash --trials N [--seed S]` runs it. The seed is printed first; it fixes the
 //! moments, not the interleaving of threads, so a failure may take some runs to come back.
 
+mod clients;
+mod desk;
+mod keeper;
 mod officer;
+mod registrar;
+mod tally;
+mod truth;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use clients::{Pool, Received};
+use desk::{Desk, HELD};
 use exeunt_e2e::ca::{Ca, Served, wait_for};
-use exeunt_e2e::{program, record, wire};
+use exeunt_e2e::program;
 use exeunt_store::Store;
-use exeunt_testkit::{foreign, requests};
-use exeunt_types::{Disposition, EventKind, EventSeq, RequestId, Serial, UnixMillis};
+use exeunt_testkit::requests;
+use exeunt_types::UnixMillis;
 use fastrand::Rng;
-use officer::Confirmed;
+use keeper::Keeper;
+use officer::Officer;
+use registrar::Registrar;
+use tally::{About, Deed, Tally};
+use truth::{Rows, Written};
 
 /// Options of the crash test.
 #[derive(Debug, Parser)]
@@ -42,16 +56,161 @@ const LIFE_MS_MAX: u64 = 250;
 /// Rows that a look-up takes at a time.
 const PAGE: usize = 1000;
 
-/// A certificate as a client received it.
-type Received = BTreeMap<Serial, String>;
+/// Everybody who wants something of the CA, and what they know.
+struct Cast {
+    ca: Ca,
+    heard: PathBuf,
+    pool: Pool,
+    waiting: String,
+    received: Received,
+    tally: Tally,
+    officer: Officer,
+    desk: Desk,
+    registrar: Registrar,
+    keeper: Keeper,
+}
 
 fn main() {
     let options = Options::parse();
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("crash: {} trials, seed {seed}", options.trials);
     let mut rng = Rng::with_seed(seed);
-    let ca = Ca::init(&[]);
-    let heard = ca.scratch().join("heard");
+    let mut cast = Cast::make();
+    for trial in 1..=options.trials {
+        // What is imported has no part: so it comes to an end for the last quarter.
+        if trial == options.trials * 3 / 4 {
+            cast.ca.configure("[crl]", "[crl]\npartitions = 2");
+        }
+        cast.one_trial(&mut rng);
+        if trial % CHECK_EVERY == 0 || trial == options.trials {
+            let checked = cast.check();
+            println!("crash: {trial} kills survived: {checked}");
+        }
+    }
+    println!("crash: every promise kept");
+}
+
+impl Cast {
+    fn make() -> Self {
+        let ca = Ca::init(&[]);
+        let heard = ca.scratch().join("heard");
+        configure(&ca, &heard);
+        let pool = Pool::make(&ca);
+        let host = "host.example.test";
+        let waiting =
+            requests::openssl_request("ec:P-256", &format!("/CN={host}"), &[host], ca.scratch());
+        let stranger = Ca::init(&[]);
+        Self {
+            heard,
+            pool,
+            waiting: waiting.to_str().expect("a plain path").to_owned(),
+            received: Received::default(),
+            tally: Tally::default(),
+            officer: Officer::default(),
+            desk: Desk::default(),
+            registrar: Registrar::of(&ca, &stranger),
+            keeper: Keeper::default(),
+            ca,
+        }
+    }
+
+    /// Starts, loads, kills.
+    fn one_trial(&mut self, rng: &mut Rng) {
+        let Self { ca, pool, waiting, received, tally, officer, desk, registrar, keeper, .. } =
+            self;
+        let server = ca.serve();
+        let token = ca.token();
+        // Most lives are long enough for load; some end while the server is still recovering.
+        let life = Duration::from_millis(match rng.u8(..10) {
+            0 | 1 => rng.u64(..15),
+            _ => rng.u64(15..LIFE_MS_MAX),
+        });
+        let kill_module_first = rng.u8(..8) == 0;
+        let [first, second, third, fourth] = [(); 4].map(|()| Rng::with_seed(rng.u64(..)));
+        let seeds: Vec<u64> = (0..CLIENTS).map(|_| rng.u64(..)).collect();
+        let (ca, pool, received, tally) = (&*ca, &*pool, &*received, &*tally);
+        std::thread::scope(|scope| {
+            for seed in seeds {
+                let (server, token) = (&server, &token);
+                scope.spawn(move || received.submit(server, token, pool, seed));
+            }
+            scope.spawn(move || officer.act(ca, received, tally, first));
+            scope.spawn(move || desk.act(ca, waiting, tally, second));
+            scope.spawn(move || registrar.act(ca, tally, third));
+            scope.spawn(move || keeper.act(ca, received, tally, fourth));
+            if kill_module_first {
+                std::thread::sleep(life / 2);
+                kill_modules(&server);
+                std::thread::sleep(life / 2);
+            } else {
+                std::thread::sleep(life);
+            }
+            kill_now(&server);
+        });
+    }
+
+    /// Starts once more, waits until everything is told, stops in order, and reads everything back.
+    fn check(&mut self) -> String {
+        let Self { ca, heard, pool, received, tally, .. } = self;
+        let started = now();
+        let server = ca.serve();
+        let made: serde_json::Value =
+            serde_json::from_str(&ca.ok(&["crl", "publish", "--json"])).expect("JSON");
+        tally.done(Deed::PublishLists, About::Object(format!("crl:{}", made["crls"][0]["number"])));
+        let path = ca.home().join("exeunt.db");
+        wait_for("certificates that run out to be told of", || {
+            let store = Store::open_read_only(&path).expect("the store opens");
+            let (rows, written) = (Rows::read(&store), Written::read(&store));
+            self.registrar.all_told(&rows, &written, started).then_some(())
+        });
+        wait_for("every event to be accepted", || {
+            let list: serde_json::Value =
+                serde_json::from_str(&ca.ok(&["exit", "list", "--json"])).expect("JSON");
+            let exits = list["exits"].as_array().expect("a list");
+            let done = |it: &serde_json::Value| {
+                assert_eq!(it["held_parked"], 0, "an event was parked: {it}");
+                it["lag"] == 0 && it["held_retry"] == 0
+            };
+            exits.iter().all(done).then_some(())
+        });
+        server.stop();
+
+        let store = Store::open(&path).expect("the store opens");
+        let left = store.recover(UnixMillis(0)).expect("recovery");
+        assert!(left.is_empty(), "intents without a certificate were left: {left:?}");
+        let rows = Rows::read(&store);
+        let written = Written::read(&store);
+        rows.are_settled(&written);
+        rows.are_published(ca, &written);
+        written.are_whole();
+        let counts = tally.now();
+        written.have_confirmed(&counts, &rows);
+        written.have_nothing_else(&counts, &rows);
+        let repeats = truth::every_event_was_heard(&store, heard);
+        let received = received.check(pool, &rows);
+        self.officer.check(ca, &store, &rows);
+        self.desk.check(&rows);
+        let (imported, told) = self.registrar.check(&rows, &written);
+        let certificates = self.keeper.check_renewals(&store, &written);
+        let roots: Vec<String> = (0..certificates).map(|index| root(ca, index)).collect();
+        let lists = rows.newest_lists_are_true(ca, &store, &roots);
+        rows.please_strangers(&roots, &written);
+        let (issued, abandoned) = rows.counts();
+        let head = store.head();
+        drop(store);
+        let backups = self.keeper.check_backups(ca);
+        let orders: u32 = counts.values().map(|it| it.confirmed).sum();
+        format!(
+            "{received} received, {imported} imported, {told} told before they run out, {issued} \
+             on record, {abandoned} abandoned, {orders} orders, {head} events, {repeats} told \
+             again, {certificates} CA certificates, {lists} lists, {backups} backups"
+        )
+    }
+}
+
+/// A module that writes down what it hears, a template whose requests wait, deltas, and addresses that
+/// lists in parts need.
+fn configure(ca: &Ca, heard: &Path) {
     ca.configure_more(&format!(
         "[[exit]]\nname = \"record\"\ncommand = ['{}']\nretry_first_s = 1\n\
          [exit.settings]\nfile = '{}'",
@@ -59,70 +218,28 @@ fn main() {
         heard.display()
     ));
     ca.configure_more(&format!(
-        "[[template]]\nname = \"{}\"\nissue = \"hold\"\n{}",
-        officer::HELD,
-        "validity_days = 90\nkey_usage = [\"digitalSignature\"]\nsubject_from_request = [\"CN\"]\nsan_from_request = [\"dns\"]"
+        "[[template]]\nname = \"{HELD}\"\nissue = \"hold\"\nvalidity_days = 90\n\
+         key_usage = [\"digitalSignature\"]\nsubject_from_request = [\"CN\"]\n\
+         san_from_request = [\"dns\"]"
     ));
-    let pool = request_pool(&ca);
-    let waiting = ca.scratch().join("waiting.pem");
-    std::fs::write(&waiting, &pool[1]).expect("a file");
-    let waiting = waiting.to_str().expect("a plain path").to_owned();
-    let received = Mutex::new(Received::new());
-    let mut confirmed = Confirmed::default();
-    for trial in 1..=options.trials {
-        one_trial(&ca, (&pool, &waiting), (&received, &mut confirmed), &mut rng);
-        if trial % CHECK_EVERY == 0 || trial == options.trials {
-            let received = received.lock().expect("BUG: no client panics");
-            let checked = check(&ca, &heard, &received, &confirmed);
-            println!("crash: {trial} kills survived: {checked}");
-        }
-    }
-    println!("crash: every promise kept");
+    ca.configure_more(clients::TEMPLATES);
+    ca.configure("[crl]", "[crl]\ndelta_period_s = 86400");
+    let point = "http://pki.example/crl/ca%8<CRLPartitionIndex>%9.crl";
+    ca.configure("crl_distribution_points = []", &format!("crl_distribution_points = [{point:?}]"));
 }
 
-/// Requests made by somebody else's tool.
-fn request_pool(ca: &Ca) -> Vec<Vec<u8>> {
-    let make = |index: u32| {
-        let host = format!("host-{index}.example.test");
-        let key = if index.is_multiple_of(4) { "rsa:2048" } else { "ec:P-256" };
-        let path = requests::openssl_request(key, &format!("/CN={host}"), &[&host], ca.scratch());
-        std::fs::read(path).expect("a request")
+/// A certificate of the CA, PEM.
+fn root(ca: &Ca, index: usize) -> String {
+    let name = match index {
+        0 => "ca.cert.pem".to_owned(),
+        _ => format!("ca({index}).cert.pem"),
     };
-    (0..8).map(make).collect()
+    std::fs::read_to_string(ca.home().join(name)).expect("a certificate of the CA")
 }
 
-/// Starts, loads, kills.
-fn one_trial(
-    ca: &Ca,
-    (pool, waiting): (&[Vec<u8>], &str),
-    (received, confirmed): (&Mutex<Received>, &mut Confirmed),
-    rng: &mut Rng,
-) {
-    let server = ca.serve();
-    let token = ca.token();
-    // Most lives are long enough for load; some end while the server is still recovering.
-    let life = Duration::from_millis(match rng.u8(..10) {
-        0 | 1 => rng.u64(..15),
-        _ => rng.u64(15..LIFE_MS_MAX),
-    });
-    let kill_module_first = rng.u8(..8) == 0;
-    let officer = Rng::with_seed(rng.u64(..));
-    let seeds: Vec<u64> = (0..CLIENTS).map(|_| rng.u64(..)).collect();
-    std::thread::scope(|scope| {
-        for seed in seeds {
-            let (server, token) = (&server, &token);
-            scope.spawn(move || client(server, token, pool, received, seed));
-        }
-        scope.spawn(move || confirmed.act(ca, waiting, received, officer));
-        if kill_module_first {
-            std::thread::sleep(life / 2);
-            kill_modules(&server);
-            std::thread::sleep(life / 2);
-        } else {
-            std::thread::sleep(life);
-        }
-        kill_now(&server);
-    });
+fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    UnixMillis(i64::try_from(since.as_millis()).expect("BUG: before 292 million"))
 }
 
 /// SIGKILL, while clients still hold the server.
@@ -136,172 +253,4 @@ fn kill_now(server: &Served) {
 fn kill_modules(server: &Served) {
     let pid = server.pid().to_string();
     let _ = std::process::Command::new("pkill").args(["-KILL", "-P", &pid]).status();
-}
-
-/// Submits until the server is gone. What it received counts from the moment the answer is whole.
-fn client(server: &Served, token: &str, pool: &[Vec<u8>], received: &Mutex<Received>, seed: u64) {
-    let mut rng = Rng::with_seed(seed);
-    let Ok(mut connection) = wire::Connection::open(server.address(), token) else { return };
-    loop {
-        let request = &pool[rng.usize(..pool.len())];
-        let Ok(answer) = connection.submit(request) else { return };
-        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-        let answer: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
-        let text = |name: &str| answer[name].as_str().expect("a text").to_owned();
-        let serial = Serial::from_hex(&text("serial")).expect("a serial");
-        let before =
-            received.lock().expect("BUG: no client panics").insert(serial, text("certificate"));
-        assert!(before.is_none(), "serial {serial} was handed out twice");
-    }
-}
-
-/// Starts once more, waits until everything is told, stops in order, and reads everything back.
-fn check(ca: &Ca, heard: &Path, received: &Received, confirmed: &Confirmed) -> String {
-    let server = ca.serve();
-    ca.ok(&["crl", "publish"]);
-    wait_for("every event to be accepted", || {
-        let list: serde_json::Value =
-            serde_json::from_str(&ca.ok(&["exit", "list", "--json"])).expect("JSON");
-        let exits = list["exits"].as_array().expect("a list");
-        let done = |it: &serde_json::Value| {
-            assert_eq!(it["held_parked"], 0, "an event was parked: {it}");
-            it["lag"] == 0 && it["held_retry"] == 0
-        };
-        exits.iter().all(done).then_some(())
-    });
-    server.stop();
-
-    let store = Store::open(&ca.home().join("exeunt.db")).expect("the store opens");
-    let left = store.recover(UnixMillis(0)).expect("recovery");
-    assert!(left.is_empty(), "intents without a certificate were left: {left:?}");
-    let issued = issued(&store);
-    for (serial, certificate) in received {
-        let stored = issued.get(serial).unwrap_or_else(|| panic!("{serial} is not in the store"));
-        assert_eq!(stored, certificate, "{serial} is another certificate in the store");
-    }
-    for (serial, certificate) in &issued {
-        let path = ca.published().join(format!("{serial}.pem"));
-        let published = std::fs::read_to_string(&path)
-            .unwrap_or_else(|err| panic!("{} is not published: {err}", path.display()));
-        assert_eq!(&published, certificate, "{serial} is published wrongly");
-    }
-    let abandoned = abandoned(&store);
-    assert!(abandoned.iter().all(|it| !issued.contains_key(it)), "a serial lives twice");
-    let requests = all_requests_are_settled(&store);
-    assert_eq!(requests.certificates, issued.len(), "a request ended without an outcome");
-    // A resubmission that was broken off is no failure: the request is what it was before.
-    assert!(requests.failed <= abandoned.len(), "a request failed without a serial");
-    let orders = confirmed.check(ca, &store);
-    officer::newest_list_is_true(ca, &store, &abandoned);
-    let repeats = every_event_was_heard(&store, heard);
-    foreign_tools_agree(ca, &issued);
-    format!(
-        "{} received, {} issued, {} abandoned, {orders} orders, {} events, {repeats} told \
-         again",
-        received.len(),
-        issued.len(),
-        abandoned.len(),
-        store.head()
-    )
-}
-
-fn issued(store: &Store) -> Received {
-    let mut issued = Received::new();
-    let mut before = None;
-    loop {
-        let page = store.certificates(before, PAGE).expect("certificates");
-        let Some(last) = page.last() else { return issued };
-        before = Some(last.request);
-        for row in page {
-            let pem = exeunt_x509::encode_pem("CERTIFICATE", &row.certificate.raw);
-            let twice = issued.insert(row.certificate.serial, pem);
-            assert!(twice.is_none(), "serial {} is in the store twice", row.certificate.serial);
-        }
-    }
-}
-
-fn abandoned(store: &Store) -> BTreeSet<Serial> {
-    let mut abandoned = BTreeSet::new();
-    loop {
-        let page = store.abandoned_serials(abandoned.last(), PAGE).expect("abandoned serials");
-        if page.is_empty() {
-            return abandoned;
-        }
-        abandoned.extend(page.into_iter().map(|it| it.serial));
-    }
-}
-
-/// What became of the requests.
-#[derive(Default)]
-struct Settled {
-    certificates: usize,
-    failed: usize,
-}
-
-fn all_requests_are_settled(store: &Store) -> Settled {
-    let mut count = Settled::default();
-    let mut before: Option<RequestId> = None;
-    loop {
-        let page = store.requests(before, PAGE).expect("requests");
-        let Some(last) = page.last() else { return count };
-        before = Some(last.id);
-        for row in page {
-            match row.disposition {
-                Disposition::Issued | Disposition::Revoked => count.certificates += 1,
-                Disposition::Error => count.failed += 1,
-                Disposition::Pending | Disposition::Denied => (),
-                other => panic!("request {} is {}", row.id, other.word()),
-            }
-        }
-    }
-}
-
-/// Every event, in order for each request; repeats only of the same event.
-fn every_event_was_heard(store: &Store, heard: &Path) -> usize {
-    let heard = record::read(heard).expect("the record");
-    let mut ids: BTreeMap<u64, String> = BTreeMap::new();
-    let mut last_of_subject: BTreeMap<String, u64> = BTreeMap::new();
-    let mut repeats = 0;
-    for it in &heard {
-        if let Some(id) = ids.get(&it.seq) {
-            assert_eq!(id, &it.id, "event {} came back under another id", it.seq);
-            repeats += 1;
-        } else {
-            let last = last_of_subject.insert(it.subject.clone(), it.seq);
-            assert!(last < Some(it.seq), "{} was told out of order: {it:?}", it.subject);
-            ids.insert(it.seq, it.id.clone());
-        }
-    }
-    let distinct: BTreeSet<&String> = ids.values().collect();
-    assert_eq!(distinct.len(), ids.len(), "two events have one id");
-    let mut place = EventSeq(0);
-    loop {
-        let events = store.events_after(place, PAGE).expect("the event log");
-        if events.is_empty() {
-            break;
-        }
-        for event in events {
-            assert_eq!(event.seq, place.next(), "the event log has a gap");
-            place = event.seq;
-            assert!(
-                ids.contains_key(&place.0),
-                "event {place} ({}) was not heard",
-                event.kind.word()
-            );
-            if event.kind == EventKind::REQUEST_FAILED {
-                assert!(event.request.is_some(), "event {place} has lost its request");
-            }
-        }
-    }
-    assert_eq!(ids.len() as u64, place.0, "the module heard of events that are not in the log");
-    repeats
-}
-
-/// A few certificates, verified by strangers.
-fn foreign_tools_agree(ca: &Ca, issued: &Received) {
-    let root = ca.certificate();
-    for certificate in issued.values().step_by(issued.len().div_ceil(3).max(1)) {
-        foreign::openssl_verify(certificate, &root).expect("openssl");
-        foreign::certtool_verify(certificate, &root).expect("certtool");
-    }
 }

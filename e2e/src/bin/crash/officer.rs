@@ -1,44 +1,41 @@
-//! The officer of the crash test: approves, denies, revokes, releases and has lists made, by the
-//! command line, until the server is gone; and what was confirmed to that officer is looked for.
+//! The officer of the crash test: revokes what clients received, releases it, keeps it in lists and has
+//! lists made, by the command line, until the server is gone; and what was confirmed is looked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
-use std::sync::Mutex;
 
-use exeunt_e2e::ca::{Ca, text};
+use exeunt_e2e::ca::Ca;
 use exeunt_store::Store;
-use exeunt_types::{CrlKind, CrlNumber, Disposition, RequestId, RevocationReason, Serial};
+use exeunt_types::{CrlKind, CrlNumber, Disposition, Serial};
 use exeunt_x509::parse_crl;
 use fastrand::Rng;
-use serde_json::Value;
 
-use super::{PAGE, Received};
-
-/// Template whose requests wait.
-pub(crate) const HELD: &str = "held";
+use super::PAGE;
+use super::clients::Received;
+use super::tally::{About, Answer, Deed, Tally, order};
+use super::truth::Rows;
 
 /// What was confirmed. What was under way when the server died may have happened or not: the next
 /// confirmation for the same thing settles it.
 #[derive(Debug, Default)]
-pub(crate) struct Confirmed {
+pub(crate) struct Officer {
     certificates: BTreeMap<Serial, Option<Disposition>>,
-    requests: BTreeMap<u64, Option<Disposition>>,
-    lists: u64,
-    count: usize,
+    stays: BTreeMap<Serial, Option<bool>>,
+    /// The last complete lists that were confirmed, and what was known for sure when they were ordered.
+    listed: Option<(CrlNumber, BTreeMap<Serial, Disposition>)>,
+    number: u64,
 }
 
-impl Confirmed {
+impl Officer {
     /// Acts until the server is gone.
-    pub(crate) fn act(&mut self, ca: &Ca, request: &str, received: &Mutex<Received>, mut rng: Rng) {
+    pub(crate) fn act(&mut self, ca: &Ca, received: &Received, tally: &Tally, mut rng: Rng) {
         loop {
-            let went_on = match rng.u8(..8) {
-                0 => self.publish(ca),
-                1 | 2 => self.decide(ca, request, rng.bool()),
-                choice => match any(received, &mut rng) {
-                    Some(serial) => self.revoke(ca, serial, choice),
-                    None => true,
-                },
+            let choice = rng.u8(..8);
+            let some = received.any(&mut rng);
+            let went_on = match (choice, some) {
+                (0, _) | (_, None) => self.publish(ca, tally, rng.u8(..4) == 0),
+                (1, Some(serial)) => self.keep(ca, tally, serial, rng.bool()),
+                (choice, Some(serial)) => self.revoke(ca, tally, serial, choice),
             };
             if !went_on {
                 return;
@@ -46,70 +43,82 @@ impl Confirmed {
         }
     }
 
-    fn publish(&mut self, ca: &Ca) -> bool {
-        let Some(made) = order(ca, &["crl", "publish"]) else { return false };
+    fn publish(&mut self, ca: &Ca, tally: &Tally, delta: bool) -> bool {
+        let known: BTreeMap<Serial, Disposition> =
+            self.certificates.iter().filter_map(|(serial, it)| Some((*serial, (*it)?))).collect();
+        let args: &[&str] =
+            if delta { &["crl", "publish", "--delta"] } else { &["crl", "publish"] };
+        // A delta needs a complete list, which a young server may not have made.
+        let made = match order(ca, args, &["crl-no-base"]) {
+            Answer::Done(made) => made,
+            Answer::Refused => return true,
+            Answer::Gone => return false,
+        };
         let number = made["crls"][0]["number"].as_u64().expect("a number");
-        assert!(self.lists < number, "list {number} came after list {}", self.lists);
-        self.lists = number;
-        self.count += 1;
+        assert!(self.number < number, "list {number} came after list {}", self.number);
+        self.number = number;
+        tally.done(Deed::PublishLists, About::Object(format!("crl:{number}")));
+        if !delta {
+            self.listed = Some((CrlNumber(number), known));
+        }
         true
     }
 
-    /// Hands in a request that waits, and decides on it.
-    fn decide(&mut self, ca: &Ca, request: &str, approve: bool) -> bool {
-        let output = ca.run(&["submit", request, "--template", HELD, "--json"]);
-        let Ok(asked) = serde_json::from_slice::<Value>(&output.stdout) else { return false };
-        let id = asked["request_id"].as_u64().expect("a number");
-        self.requests.insert(id, None);
-        let word = if approve { "approve" } else { "deny" };
-        let Some(_) = order(ca, &["request", word, &id.to_string()]) else { return false };
-        let state = if approve { Disposition::Issued } else { Disposition::Denied };
-        self.requests.insert(id, Some(state));
-        self.count += 1;
+    /// Says whether it stays in lists after its validity.
+    fn keep(&mut self, ca: &Ca, tally: &Tally, serial: Serial, stays: bool) -> bool {
+        let about = About::Certificate(serial);
+        tally.tried(Deed::PublishExpired, about.clone());
+        self.stays.insert(serial, None);
+        let word = if stays { "on" } else { "off" };
+        let name = serial.to_string();
+        let Answer::Done(_) = order(ca, &["cert", "publish-expired", &name, word], &[]) else {
+            return false;
+        };
+        tally.confirmed(Deed::PublishExpired, about);
+        self.stays.insert(serial, Some(stays));
         true
     }
 
-    fn revoke(&mut self, ca: &Ca, serial: Serial, choice: u8) -> bool {
+    fn revoke(&mut self, ca: &Ca, tally: &Tally, serial: Serial, choice: u8) -> bool {
         let name = serial.to_string();
         let before = self.certificates.insert(serial, None).flatten();
-        let (args, after) = match choice {
-            3 | 4 => {
-                (vec!["cert", "revoke", &name, "--reason", "superseded"], Disposition::Revoked)
+        let revoke = |reason| vec!["cert", "revoke", &name, "--reason", reason];
+        let (args, deed, after) = match choice {
+            2..=4 => (revoke("superseded"), Deed::Revoke, Disposition::Revoked),
+            5 => (vec!["cert", "unrevoke", &name], Deed::Release, Disposition::Issued),
+            _ => (revoke("certificate-hold"), Deed::Revoke, Disposition::Revoked),
+        };
+        let about = About::Certificate(serial);
+        tally.tried(deed, about.clone());
+        match order(ca, &args, &["hold-of-revoked", "not-on-hold"]) {
+            Answer::Done(_) => {
+                tally.confirmed(deed, about);
+                self.certificates.insert(serial, Some(after));
             }
-            5 => (vec!["cert", "unrevoke", &name], Disposition::Issued),
-            _ => (
-                vec!["cert", "revoke", &name, "--reason", "certificate-hold"],
-                Disposition::Revoked,
-            ),
-        };
-        let output = ca.run(&[&args[..], &["--json"]].concat());
-        let refused = text(&output.stderr);
-        let refused = ["hold-of-revoked", "not-on-hold"].iter().any(|it| refused.contains(it));
-        match (output.status.success(), refused) {
-            (true, _) => self.certificates.insert(serial, Some(after)),
             // It is as it was; if that was known, it still is.
-            (false, true) => self.certificates.insert(serial, before),
-            (false, false) => return false,
-        };
-        self.count += 1;
+            Answer::Refused => {
+                self.certificates.insert(serial, before);
+            }
+            Answer::Gone => return false,
+        }
         true
     }
 
-    /// What was confirmed is so in the store, and the lists that were made are there and in order.
-    pub(crate) fn check(&self, ca: &Ca, store: &Store) -> usize {
-        for (id, expected) in &self.requests {
-            let row = store.request(RequestId(*id)).expect("a request").expect("its row");
-            if let Some(expected) = expected {
-                assert_eq!(row.disposition, *expected, "request {id}");
-            }
-        }
+    /// What was confirmed is so in the store, and the lists that were made are there, in order, and
+    /// true of what was confirmed before.
+    pub(crate) fn check(&self, ca: &Ca, store: &Store, rows: &Rows) {
         for (serial, expected) in &self.certificates {
-            let row = store.certificate(serial).expect("a certificate").expect("its row");
-            let row = store.request(row.request).expect("a request").expect("its row");
+            let row = rows.of(serial);
             if let Some(expected) = expected {
                 assert_eq!(row.disposition, *expected, "certificate {serial}");
             }
         }
+        for (serial, stays) in &self.stays {
+            if let Some(stays) = stays {
+                assert_eq!(rows.of(serial).publish_expired, *stays, "certificate {serial}");
+            }
+        }
+        let mut named = Vec::new();
         let mut before: Option<CrlNumber> = None;
         loop {
             let page = store.crls(before, PAGE).expect("revocation lists");
@@ -117,56 +126,20 @@ impl Confirmed {
             for record in &page {
                 assert!(before.is_none_or(|it| record.number < it), "{record:?} is out of order");
                 let path = ca.home().join("crls").join(record.file_name());
-                let octets = fs::metadata(&path).expect("the list's file").len();
-                assert_eq!(octets, record.length, "{} is cut", path.display());
+                let octets = fs::read(&path).expect("the list's file");
+                let length = octets.len() as u64;
+                assert_eq!(length, record.length, "{} is cut", path.display());
+                let is_listed = self.listed.as_ref().is_some_and(|it| it.0 == record.number);
+                if is_listed && record.line.kind == CrlKind::Base {
+                    let parsed = parse_crl(&octets).expect("a list");
+                    named.extend(parsed.entries().map(|it| it.serial));
+                }
             }
             before = Some(last.number);
         }
-        self.count
-    }
-}
-
-/// One of the certificates that clients have.
-fn any(received: &Mutex<Received>, rng: &mut Rng) -> Option<Serial> {
-    let received = received.lock().expect("BUG: no client panics");
-    received.keys().nth(rng.usize(..received.len().max(1))).copied()
-}
-
-/// Orders something with `--json`; none when the server is gone.
-fn order(ca: &Ca, args: &[&str]) -> Option<Value> {
-    let output = ca.run(&[args, &["--json"]].concat());
-    if !output.status.success() {
-        return None;
-    }
-    Some(serde_json::from_slice(&output.stdout).expect("JSON"))
-}
-
-/// A list that is made now names what is revoked, and openssl takes it.
-pub(crate) fn newest_list_is_true(ca: &Ca, store: &Store, abandoned: &BTreeSet<Serial>) {
-    let current = store.current_crls().expect("revocation lists");
-    let edition = current.iter().find(|it| it.line.kind == CrlKind::Base).expect("a base");
-    let path = ca.home().join("crls").join(edition.file_name());
-    let octets = fs::read(&path).expect("the list's file");
-    let parsed = parse_crl(&octets).expect("a list");
-    let named: BTreeMap<Serial, Option<RevocationReason>> =
-        parsed.entries().map(|it| (it.serial, it.reason)).collect();
-    let mut expected: BTreeMap<_, _> =
-        abandoned.iter().map(|it| (*it, Some(RevocationReason::Unspecified))).collect();
-    let mut before = None;
-    loop {
-        let page = store.requests(before, PAGE).expect("requests");
-        let Some(last) = page.last() else { break };
-        before = Some(last.id);
-        for row in page.iter().filter(|it| it.disposition == Disposition::Revoked) {
-            let reason = row.revocation.expect("a revocation").reason;
-            expected.insert(row.serial.expect("a serial"), reason);
+        for (serial, state) in self.listed.iter().flat_map(|it| &it.1) {
+            let is_named = named.contains(serial);
+            assert_eq!(is_named, *state == Disposition::Revoked, "{serial} in {:?}", self.number);
         }
     }
-    assert_eq!(named, expected, "list {} against the rows", edition.number);
-    let root = ca.scratch().join("root.pem");
-    fs::write(&root, ca.certificate()).expect("a file");
-    let mut openssl = Command::new("openssl");
-    let openssl = openssl.args(["crl", "-inform", "DER", "-noout", "-in"]).arg(&path);
-    let told = openssl.arg("-CAfile").arg(&root).output().expect("openssl runs");
-    assert!(text(&told.stderr).contains("verify OK"), "openssl: {}", text(&told.stderr));
 }
