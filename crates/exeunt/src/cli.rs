@@ -70,9 +70,11 @@ pub enum Command {
     /// never leaves.
     #[command(after_help = "Examples:
   exeunt init --home ca --name 'Example Root'
-  exeunt init --home ca --name 'Example Root' --key-type rsa-4096 --subject 'CN=Example Root,O=Example,C=DE'
+  exeunt init --home ca --name 'Example Root' --key-type rsa-4096 \\
+    --subject 'CN=Example Root,O=Example,C=DE'
   exeunt init --home sub --name 'Example Issuing CA' --kind subordinate
-  exeunt init --home ca --name 'Example Root' --key pkcs11 --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --token CA --pin-file pin
+  exeunt init --home ca --name 'Example Root' --key pkcs11 --token CA --pin-file pin \\
+    --pkcs11-module /usr/lib/softhsm/libsofthsm2.so
   exeunt init --home ca --name 'Example Root' --key-type rsa-3072 --signature-scheme pss")]
     Init(Init),
 
@@ -237,13 +239,27 @@ pub struct Init {
     #[arg(long, value_name = "DN")]
     pub subject: Option<String>,
 
-    /// How long its certificate is valid: years (10y) or days (3650d); for a root only
-    #[arg(long, value_name = "TIME", default_value = "10y", value_parser = validity_days)]
-    pub validity: ValidityDays,
+    /// How long its certificate is valid: years (10y) or days (3650d); for a root only, whose
+    /// certificate is valid for ten years if not given
+    #[arg(long, value_name = "TIME", value_parser = validity_days)]
+    pub validity: Option<ValidityDays>,
 
     /// Its private key
     #[command(flatten)]
     pub key: KeyOptions,
+}
+
+/// The number of a request.
+fn request_id(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not the number of a request"))
+}
+
+/// A moment, as the server reads it.
+fn moment(text: &str) -> Result<String, String> {
+    match exeunt_http::from_rfc3339(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write a moment such as 2027-01-31T12:00:00Z".to_owned()),
+    }
 }
 
 /// Kind of a CA.
@@ -410,6 +426,16 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_and_the_number_of_a_request_are_read_before_anything_is_sent() {
+        assert_eq!(moment("2027-01-31T12:00:00Z").as_deref(), Ok("2027-01-31T12:00:00Z"));
+        for bad in ["", "now", "tomorrow", "2027-01-31", "30d"] {
+            assert!(moment(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert_eq!(request_id("17"), Ok(17));
+        assert!(request_id("x").is_err());
+    }
+
+    #[test]
     fn a_validity_is_whole_years_or_days() {
         assert_eq!(validity_days("10y"), Ok(ValidityDays(3650)));
         assert_eq!(validity_days("90d"), Ok(ValidityDays(90)));
@@ -454,6 +480,8 @@ mod tests {
         assert_eq!(parse("cert revoke 5c --file c.pem").unwrap_err(), ArgumentConflict);
         assert_eq!(parse("cert unrevoke 5c --request 7").unwrap_err(), ArgumentConflict);
         assert_eq!(parse("cert revoke 5c --reason theft").unwrap_err(), ValueValidation);
+        assert_eq!(parse("cert revoke 5c --effective soon").unwrap_err(), ValueValidation);
+        assert!(parse("cert revoke 5c --effective now").is_ok());
     }
 
     #[test]
@@ -470,6 +498,7 @@ mod tests {
     fn an_extension_is_set_with_its_value() {
         assert!(parse("request set-extension 7 1.2.3 --value 0500 --critical").is_ok());
         assert!(parse("request set-extension 7 1.2.3").is_err());
+        assert!(parse("request set-extension 7 1.2.3 --disable").is_ok());
         assert!(parse("request set-attribute 7 A:b C:d").is_ok());
         assert!(parse("request set-attribute 7").is_err());
     }
@@ -478,5 +507,8 @@ mod tests {
     fn check_example(command: &clap::Command) {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.contains("exeunt "), "{} has no example", command.get_name());
+        // A line that is broken is another command when it is copied.
+        let long = help.lines().find(|it| 100 < it.len());
+        assert_eq!(long, None, "an example of {} is broken", command.get_name());
     }
 }

@@ -85,7 +85,7 @@ pub fn new_key(
     label: &str,
     files: KeyFiles<'_>,
 ) -> Result<NewKey, Failure> {
-    let scheme = options.signature_scheme;
+    let scheme = options.scheme();
     if let Some(algorithm) =
         options.key_type.or((!options.existing_key).then_some(ALGORITHM_DEFAULT))
         && !scheme.of(algorithm).fits(algorithm)
@@ -98,8 +98,8 @@ pub fn new_key(
         return Err(Failure::usage("usage-scheme", message).hint("give --key-type rsa-3072"));
     }
     match options.place {
-        KeyPlace::File => in_file(home, options, files),
-        KeyPlace::Pkcs11 => in_token(home, options, label),
+        None | Some(KeyPlace::File) => in_file(home, options, files),
+        Some(KeyPlace::Pkcs11) => in_token(home, options, label),
     }
 }
 
@@ -110,7 +110,7 @@ fn in_file(home: &Home, options: &KeyOptions, files: KeyFiles<'_>) -> Result<New
     }
     let algorithm = options.key_type.unwrap_or(ALGORITHM_DEFAULT);
     let key = output::with_progress("making the key", || SoftwareKey::generate(algorithm))?
-        .with_scheme(options.signature_scheme.of(algorithm))?;
+        .with_scheme(options.scheme().of(algorithm))?;
     let passphrase = Passphrase::generate()?;
     let pem = key.to_encrypted_pem(&passphrase)?;
     let KeyFiles { key: key_file, passphrase: passphrase_file } = files;
@@ -119,7 +119,7 @@ fn in_file(home: &Home, options: &KeyOptions, files: KeyFiles<'_>) -> Result<New
     secret_file::write_new(&home.path().join(key_file), pem.as_bytes())?;
     let mut entries =
         vec![("file", key_file.to_owned()), ("passphrase_file", passphrase_file.to_owned())];
-    entries.push(("scheme", options.signature_scheme.word().to_owned()));
+    entries.push(("scheme", options.scheme().word().to_owned()));
     Ok(NewKey { key: Box::new(key), entries, is_left_in_token: false })
 }
 
@@ -179,7 +179,7 @@ fn table(options: &KeyOptions, label: &str) -> Result<KeyTable, Failure> {
     let KeyOptions {
         place: _,
         key_type: _,
-        signature_scheme,
+        signature_scheme: _,
         pkcs11_module,
         token,
         token_serial,
@@ -209,7 +209,7 @@ fn table(options: &KeyOptions, label: &str) -> Result<KeyTable, Failure> {
         key_id: key_id.clone(),
         pin_file: pin_file.as_deref().map(absolute).transpose()?,
         pin_env: pin_env.clone(),
-        scheme: Some(signature_scheme.word().to_owned()),
+        scheme: Some(options.scheme().word().to_owned()),
         ..KeyTable::default()
     })
 }

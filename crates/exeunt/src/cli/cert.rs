@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use exeunt_types::RevocationReason;
 
-use super::{CertificateList, Door};
+use super::{CertificateList, Door, moment, request_id};
 
 /// `exeunt cert …`.
 #[derive(Debug, Subcommand)]
@@ -88,7 +88,7 @@ pub struct WhichCertificate {
     pub file: Option<PathBuf>,
 
     /// Number of the request that it came from
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = request_id)]
     pub request: Option<u64>,
 }
 
@@ -167,9 +167,9 @@ pub struct PublishExpired {
 /// Yes or no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnOff {
-    /// Yes.
+    /// It stays.
     On,
-    /// No.
+    /// It leaves them.
     Off,
 }
 
@@ -189,7 +189,7 @@ pub struct Revoke {
     pub reason: RevocationReason,
 
     /// From when on it counts, also in the past or in the future: a moment as in RFC 3339, or `now`
-    #[arg(long, value_name = "TIME", default_value = "now")]
+    #[arg(long, value_name = "TIME", default_value = "now", value_parser = now_or_moment)]
     pub effective: String,
 
     /// Print JSON
@@ -219,6 +219,10 @@ pub struct Unrevoke {
     /// Which server
     #[command(flatten)]
     pub door: Door,
+}
+
+fn now_or_moment(text: &str) -> Result<String, String> {
+    if text == "now" { Ok(text.to_owned()) } else { moment(text) }
 }
 
 fn reason(text: &str) -> Result<RevocationReason, String> {

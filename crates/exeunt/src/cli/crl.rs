@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Door;
+use super::{Door, moment};
 
 /// `exeunt crl …`.
 #[derive(Debug, Subcommand)]
@@ -20,7 +20,7 @@ pub enum Crl {
     /// List the revocation lists that were made, newest first
     #[command(after_help = "Examples:\n  exeunt crl list --home ca --limit 5")]
     List {
-        /// Most rows, newest first
+        /// Most numbers, newest first; all lists of a number are shown
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         /// Only lists before this number, for the next page
@@ -54,7 +54,7 @@ pub struct Publish {
     pub delta: bool,
 
     /// When the next one is due, instead of what exeunt.toml says: a moment as in RFC 3339
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub next: Option<String>,
 
     /// Print JSON

@@ -41,7 +41,8 @@ pub enum Exit {
   exeunt exit add copies --use file --set directory=certificates --home ca
   exeunt exit add mail --command '/usr/local/bin/mail --quiet' --set to=ca@example.test --home ca
   exeunt exit add register --command register --from-start --events issued,denied --home ca
-  exeunt exit add old --library /usr/lib/old.so --class Old.Exit --where 'event.kind == \"issued\"' --home ca")]
+  exeunt exit add old --library /usr/lib/old.so --class Old.Exit --home ca \\
+    --where 'event.kind == \"issued\"'")]
     Add(Add),
 
     /// Check whether an exit module keeps the contract; needs no server

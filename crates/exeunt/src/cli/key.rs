@@ -10,17 +10,20 @@ use crate::config::SchemeConfig;
 /// Where a private key of the CA is, and how it signs.
 #[derive(Clone, Debug, Default, Args)]
 pub struct KeyOptions {
-    /// Where the private key is kept
-    #[arg(long = "key", value_name = "WHERE", value_enum, default_value_t)]
-    pub place: KeyPlace,
+    /// Where the private key is kept; a first one in a file, a later one where the last one is, if
+    /// not given
+    #[arg(long = "key", value_name = "WHERE", value_enum)]
+    pub place: Option<KeyPlace>,
 
-    /// Algorithm and size of the key [default: ecdsa-p256]
+    /// Algorithm and size of the key; ecdsa-p256 for a first one, those of the last one for a later
+    /// one, if not given
     #[arg(long, value_name = "TYPE", value_parser = key_type)]
     pub key_type: Option<KeyAlgorithm>,
 
-    /// How the key signs: `pss` has an RSA key sign by RSASSA-PSS, for everything that it signs
-    #[arg(long, value_name = "SCHEME", default_value = "default", value_parser = scheme)]
-    pub signature_scheme: SchemeConfig,
+    /// How the key signs: `default`, or `pss`, which has an RSA key sign by RSASSA-PSS, for everything
+    /// that it signs; a later one as the last one, if not given
+    #[arg(long, value_name = "SCHEME", value_parser = scheme)]
+    pub signature_scheme: Option<SchemeConfig>,
 
     /// The library of the token's maker, for --key pkcs11
     #[arg(long, value_name = "FILE", required_if_eq("place", "pkcs11"))]
@@ -56,13 +59,19 @@ pub struct KeyOptions {
 }
 
 /// Where a private key is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum KeyPlace {
     /// In an encrypted file of the home.
-    #[default]
     File,
     /// In a PKCS #11 token, which it never leaves.
     Pkcs11,
+}
+
+impl KeyOptions {
+    /// How the key signs, where nothing is said as its type does.
+    pub fn scheme(&self) -> SchemeConfig {
+        self.signature_scheme.unwrap_or(SchemeConfig::Default)
+    }
 }
 
 fn key_type(text: &str) -> Result<KeyAlgorithm, String> {

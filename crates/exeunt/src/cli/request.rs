@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Door, RequestList};
+use super::{Door, RequestList, request_id};
 
 /// `exeunt request …`.
 #[derive(Debug, Subcommand)]
@@ -24,7 +24,7 @@ pub enum Request {
     #[command(after_help = "Examples:\n  exeunt request show 17 --home ca --json")]
     Show {
         /// Its number
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = request_id)]
         id: u64,
         /// Print JSON
         #[arg(long)]
@@ -45,7 +45,7 @@ pub enum Request {
     #[command(after_help = "Examples:\n  exeunt request deny 17 --reason 'no such host' --home ca")]
     Deny {
         /// Its number
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = request_id)]
         id: u64,
         /// Why, one line for the row and for modules
         #[arg(long, value_name = "TEXT")]
@@ -75,7 +75,7 @@ pub enum Request {
     )]
     SetAttribute {
         /// Its number
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = request_id)]
         id: u64,
         /// The attributes; one that is there already gets the new value
         #[arg(value_name = "NAME:VALUE", required = true)]
@@ -92,7 +92,7 @@ pub enum Request {
     #[command(after_help = "Examples:
   exeunt request set-extension 17 1.2.3.4 --value 0c026869 --home ca
   exeunt request set-extension 17 1.2.3.4 --value @extension.der --critical --home ca
-  exeunt request set-extension 17 2.5.29.37 --value 3000 --disable --home ca")]
+  exeunt request set-extension 17 2.5.29.37 --disable --home ca")]
     SetExtension(SetExtension),
 }
 
@@ -100,7 +100,7 @@ pub enum Request {
 #[derive(Debug, Args)]
 pub struct Decide {
     /// Number of the request
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = request_id)]
     pub id: u64,
 
     /// Where the certificate goes, PEM; standard output if not given
@@ -120,16 +120,16 @@ pub struct Decide {
 #[derive(Debug, Args)]
 pub struct SetExtension {
     /// Number of the request
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = request_id)]
     pub id: u64,
 
     /// Object identifier of the extension, for example 1.2.3.4
     #[arg(value_name = "OID")]
     pub oid: String,
 
-    /// DER of its value, in hexadecimal, or from a file
-    #[arg(long, value_name = "HEX|@FILE")]
-    pub value: String,
+    /// DER of its value, in hexadecimal, or from a file; none is needed to leave it out
+    #[arg(long, value_name = "HEX|@FILE", required_unless_present = "disable")]
+    pub value: Option<String>,
 
     /// Whoever does not know the extension must refuse the certificate
     #[arg(long)]

@@ -90,7 +90,7 @@ impl Waiting {
 }
 
 /// Where the key of a certificate is.
-fn key_of<'a>(config: &'a Config, own: &OwnCertificate) -> &'a KeyConfig {
+pub(super) fn key_of<'a>(config: &'a Config, own: &OwnCertificate) -> &'a KeyConfig {
     let renewal = usize::from(own.key_index).checked_sub(1);
     let renewed = renewal.and_then(|at| config.renewals.get(at)).and_then(|it| it.key.as_ref());
     renewed.unwrap_or(&config.key)
@@ -255,8 +255,10 @@ fn export_chain(
         None => own.last(),
     };
     let Some(OwnCertificate { path, issuer, .. }) = found else {
-        let message = format!("the CA has {} certificates, counted from 0", own.len());
-        return Err(Failure::usage("usage-index", message).hint("exeunt ca show"));
+        let last = own.len().saturating_sub(1);
+        let message = format!("the last certificate of the CA has the index {last}");
+        return Err(Failure::usage("usage-index", message)
+            .hint(format!("which there are: exeunt ca show --home {}", home.path().display())));
     };
     let mut all = vec![issuer.der().to_vec()];
     let above = chain_path(path);

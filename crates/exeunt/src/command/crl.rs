@@ -195,7 +195,9 @@ fn newest(options: &ShowCrl) -> Result<CrlSummary, Failure> {
     let found = find(options, &page).cloned();
     found.ok_or_else(|| {
         let message = format!("no such {} revocation list was made lately", kind(options));
-        Failure::new("crl-none", message).hint("make one: exeunt crl publish")
+        Failure::new("crl-none", message)
+            .hint("which keys, parts and kinds there are: exeunt crl list")
+            .hint("make new ones: exeunt crl publish")
     })
 }
 

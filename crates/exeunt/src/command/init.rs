@@ -22,6 +22,9 @@ const FRESH_CONFIG: &str = include_str!("../fresh.toml");
 /// How far a root's `notBefore` lies back: the original's `ClockSkewMinutes`.
 const BACKDATE: Duration = Duration::from_mins(10);
 
+/// Validity of a root where nothing is said, in days: ten years.
+const VALIDITY_DAYS: u32 = 3650;
+
 pub fn run(options: &Init) -> Result<u8, Failure> {
     let home = Home::at(&options.home)?;
     create(&home, options)?;
@@ -46,12 +49,12 @@ pub fn run(options: &Init) -> Result<u8, Failure> {
         }
     }
     match options.key.place {
-        KeyPlace::File => {
+        None | Some(KeyPlace::File) => {
             output::line(&format!("  private key: {} (encrypted)", home.key_path().display()))?;
             output::line(&format!("  its passphrase: {}", home.passphrase_path().display()))?;
             output::line("Keep a copy of the key and of the passphrase in different places.")?;
         }
-        KeyPlace::Pkcs11 => {
+        Some(KeyPlace::Pkcs11) => {
             if let KeyConfig::Pkcs11 { token, .. } = home.config()?.key {
                 output::line(&format!("  private key: the {} in the {}", token.key, token.token))?;
             }
@@ -60,7 +63,11 @@ pub fn run(options: &Init) -> Result<u8, Failure> {
             )?;
         }
     }
-    output::line(&format!("Start it: exeunt serve --home {shown}"))?;
+    let start = match options.kind {
+        Kind::Root => "Start it",
+        Kind::Subordinate => "Start it then",
+    };
+    output::line(&format!("{start}: exeunt serve --home {shown}"))?;
     Ok(0)
 }
 
@@ -86,6 +93,10 @@ pub fn create(home: &Home, options: &Init) -> Result<(), Failure> {
     })?;
     if subject.is_empty() {
         return Err(Failure::usage("usage-subject", "a CA needs a subject"));
+    }
+    if options.kind == Kind::Subordinate && options.validity.is_some() {
+        let message = "how long the certificate is valid, says the parent that signs it";
+        return Err(Failure::usage("usage-validity", message).hint("leave out --validity"));
     }
     let lock = home.create()?;
     for path in made_by_init(home) {
@@ -162,7 +173,8 @@ pub fn fresh_config(name: &str, key: &str) -> String {
 
 fn root(key: &dyn SigningKey, subject: &Name, options: &Init) -> Result<Vec<u8>, Failure> {
     let start = now();
-    let validity = Duration::from_hours(24 * u64::from(options.validity.0));
+    let days = options.validity.map_or(VALIDITY_DAYS, |it| it.0);
+    let validity = Duration::from_hours(24 * u64::from(days));
     let octets = random_bytes::<16>()?;
     let profile = CaProfile {
         subject: subject.clone(),

@@ -9,7 +9,7 @@ use exeunt_keys::{SigningKey as _, SoftwareKey};
 use exeunt_types::KeyAlgorithm;
 use exeunt_x509::{Extension, GeneralName, Name, assemble_request, build_request_info, encode_pem};
 
-use crate::cli::{Init, KeyOptions, Kind, Quickstart, ValidityDays};
+use crate::cli::{Init, KeyOptions, Kind, Quickstart};
 use crate::client::ApiClient;
 use crate::command::serve::Signals;
 use crate::command::{init, run_module};
@@ -57,7 +57,7 @@ fn first_ca(options: &Quickstart) -> Init {
         name: "Exeunt Quickstart Root".to_owned(),
         kind: Kind::Root,
         subject: None,
-        validity: ValidityDays(3650),
+        validity: None,
         key: KeyOptions::default(),
     }
 }

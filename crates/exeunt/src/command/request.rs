@@ -128,7 +128,10 @@ fn deny(id: u64, reason: Option<String>, json: bool, door: &Door) -> Result<u8, 
 
 fn set_extension(options: &SetExtension) -> Result<u8, Failure> {
     let SetExtension { id, oid, value, critical, disable, json, door } = options;
-    let value = extension_value(value)?;
+    let value = match value {
+        Some(value) => extension_value(value)?,
+        None => String::new(),
+    };
     let order = ExtensionOrder { value, critical: *critical, disabled: *disable };
     let plain = |it: char| it.is_ascii_digit() || it == '.';
     if oid.is_empty() || !oid.chars().all(plain) {

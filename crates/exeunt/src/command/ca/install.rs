@@ -69,7 +69,7 @@ pub fn run(home: &Home, file: &Path) -> Result<u8, Failure> {
 
 /// The certificate for the key.
 fn find_own(bag: &[Vec<u8>], spki: &[u8], file: &Path) -> Result<Issuer, Failure> {
-    let mut why = None;
+    let (mut why, mut unreadable) = (None, None);
     for der in bag {
         match read_issuer(der) {
             Ok(issuer) if issuer.spki_der() == spki => return Ok(issuer),
@@ -77,8 +77,23 @@ fn find_own(bag: &[Vec<u8>], spki: &[u8], file: &Path) -> Result<Issuer, Failure
             Err(err) if parse_certificate(der).is_ok_and(|it| it.spki_der() == spki) => {
                 why = Some(err);
             }
-            Err(_other) => (),
+            Err(_other) => {
+                // Perhaps the one: openssl x509 -req without extensions makes one of version 1.
+                if let Err(err) = parse_certificate(der) {
+                    unreadable.get_or_insert(err);
+                }
+            }
         }
+    }
+    if let (None, Some(err)) = (&why, unreadable) {
+        let message = format!(
+            "no certificate in {} is for the key that waits for one, and one cannot be read: {}",
+            file.display(),
+            chain(&err)
+        );
+        return Err(Failure::new(err.code(), message).hint(
+            "a certificate of a CA is of version 3, with the extensions that the request asks for",
+        ));
     }
     Err(why.unwrap_or_else(|| {
         let message =

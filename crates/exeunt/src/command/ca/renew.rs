@@ -11,7 +11,7 @@ use exeunt_x509::{CaVersion, encode_pem};
 use super::{CERTIFICATE_LABEL, REQUEST_LABEL, Waiting, hold, key_of};
 use crate::cli::{KeyOptions, KeyPlace, RenewCa};
 use crate::clock::now;
-use crate::config::{Config, KeyConfig, RENEWAL_COUNT_MAX, SchemeConfig};
+use crate::config::{Config, KeyConfig, RENEWAL_COUNT_MAX};
 use crate::failure::Failure;
 use crate::home::{Home, open_key};
 use crate::manage::{ConfigFile, add_renewal};
@@ -82,10 +82,7 @@ fn check(home: &Home, options: &RenewCa, config: &Config, is_root: bool) -> Resu
 
 fn says_something(options: &KeyOptions) -> bool {
     let KeyOptions { place, key_type, signature_scheme, pkcs11_module, .. } = options;
-    *place != KeyPlace::File
-        || key_type.is_some()
-        || *signature_scheme != SchemeConfig::Default
-        || pkcs11_module.is_some()
+    place.is_some() || key_type.is_some() || signature_scheme.is_some() || pkcs11_module.is_some()
 }
 
 /// What an earlier renewal left that broke off, or that somebody gave up, is not written over: a key may
@@ -135,15 +132,19 @@ fn key(
 /// What is not said of a new key is as with the old one.
 fn like(options: &KeyOptions, old: &KeyConfig, algorithm: KeyAlgorithm) -> KeyOptions {
     let mut options = options.clone();
-    if !options.existing_key && options.key_type.is_none() {
-        options.key_type = Some(algorithm);
-        options.signature_scheme = old.scheme();
+    if !options.existing_key {
+        let algorithm = *options.key_type.get_or_insert(algorithm);
+        // One of another type may not know the scheme of the last one.
+        let scheme = old.scheme();
+        if scheme.of(algorithm).fits(algorithm) {
+            options.signature_scheme.get_or_insert(scheme);
+        }
     }
-    // A key that is to leave its token for a file would have to be asked for with more words than none.
     if let KeyConfig::Pkcs11 { token, .. } = old
-        && options.place == KeyPlace::File
+        && options.place.is_none()
+        && options.pkcs11_module.is_none()
     {
-        options.place = KeyPlace::Pkcs11;
+        options.place = Some(KeyPlace::Pkcs11);
         options.pkcs11_module = Some(token.module.clone());
         match &token.token {
             TokenName::Label(label) => options.token = Some(label.clone()),
@@ -167,12 +168,11 @@ fn sign_root(
     file: &ConfigFile,
 ) -> Result<(), Failure> {
     let start = now();
-    let seconds = match options.validity {
-        Some(validity) => 86_400 * u64::from(validity.0),
-        None => {
-            let lasted = last.issuer.not_after().abs_diff(last.issuer.not_before()) + 1;
-            lasted.saturating_sub(BACKDATE.as_secs())
-        }
+    let seconds = if let Some(validity) = options.validity {
+        86_400 * u64::from(validity.0)
+    } else {
+        let lasted = last.issuer.not_after().abs_diff(last.issuer.not_before()) + 1;
+        lasted.saturating_sub(BACKDATE.as_secs())
     };
     let end = start.plus(Duration::from_secs(seconds)).unix_seconds();
     let backdate = i64::try_from(BACKDATE.as_secs()).expect("BUG: ten minutes");
@@ -251,5 +251,62 @@ fn tell(
         )
     } else {
         output::line(&format!("Then: exeunt ca install FILE --home {shown}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use exeunt_keys::{KeyName, TokenSettings};
+
+    use super::*;
+    use crate::config::{PassphraseSource, SchemeConfig};
+
+    const RSA: KeyAlgorithm = KeyAlgorithm::Rsa { bits: 3072 };
+
+    fn in_file(scheme: SchemeConfig) -> KeyConfig {
+        let passphrase = PassphraseSource::Environment("X".to_owned());
+        KeyConfig::File { path: "/home/k.pem".into(), passphrase, scheme }
+    }
+
+    #[test]
+    fn a_new_key_is_like_the_old_one_in_what_is_not_said() {
+        use SchemeConfig::{Default as Usual, Pss};
+        let p256 = KeyAlgorithm::EcdsaP256;
+        for (old, old_type, said_type, said_scheme, made_type, made_scheme) in [
+            (Usual, RSA, None, None, RSA, Usual),
+            (Pss, RSA, None, None, RSA, Pss),
+            (Pss, RSA, Some(RSA), None, RSA, Pss),
+            (Pss, RSA, None, Some(Usual), RSA, Usual),
+            (Usual, RSA, None, Some(Pss), RSA, Pss),
+            (Pss, RSA, Some(p256), None, p256, Usual),
+            (Usual, p256, Some(RSA), None, RSA, Usual),
+        ] {
+            let said = KeyOptions {
+                key_type: said_type,
+                signature_scheme: said_scheme,
+                ..KeyOptions::default()
+            };
+            let made = like(&said, &in_file(old), old_type);
+            assert_eq!((made.key_type, made.scheme()), (Some(made_type), made_scheme), "{said:?}");
+            assert_eq!(made.place, None);
+        }
+    }
+
+    #[test]
+    fn a_key_stays_in_its_token_if_nothing_else_is_said() {
+        let token = TokenSettings {
+            module: "/lib/p11.so".into(),
+            token: TokenName::Label("CA".to_owned()),
+            key: KeyName::Label("old".to_owned()),
+            pin: PinSource::Variable("PIN".to_owned()),
+        };
+        let old = KeyConfig::Pkcs11 { token, scheme: SchemeConfig::Default };
+        let made = like(&KeyOptions::default(), &old, RSA);
+        assert_eq!(made.place, Some(KeyPlace::Pkcs11));
+        assert_eq!(made.token.as_deref(), Some("CA"));
+        assert_eq!(made.key_label, None);
+        let said = KeyOptions { place: Some(KeyPlace::File), ..KeyOptions::default() };
+        let made = like(&said, &old, RSA);
+        assert_eq!((made.place, made.token), (Some(KeyPlace::File), None));
     }
 }
