@@ -4,6 +4,7 @@
 //! this process's memory, [`Pkcs11Key`] in a token. Nothing here knows what a certificate is. The crate draws its own randomness, because
 //! a caller who could supply it could also spoil it.
 
+mod absent;
 mod encrypted;
 mod error;
 mod passphrase;
@@ -18,6 +19,7 @@ use std::{fmt, io};
 
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
+pub use absent::AbsentKey;
 pub use encrypted::{PBKDF2_ITERATIONS_MAX, SCRYPT_LANES_MAX, SCRYPT_MEMORY_BYTES_MAX};
 pub use error::{KeyError, SignError, VerifyError};
 pub use passphrase::Passphrase;

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use exeunt_engine::{
     CaEntry, Engine, key_indexes, suffix, tells_certificates_apart, tells_keys_apart,
 };
+use exeunt_keys::{AbsentKey, SigningKey};
 use exeunt_x509::{Issuer, decode_pem_or_der, encode_pem};
 
+use crate::clock::now;
 use crate::config::{Config, KeyConfig};
 use crate::failure::{Failure, chain};
 use crate::home::{Home, open_key};
@@ -135,16 +137,51 @@ pub fn read_certificate(home: &Home, path: &Path) -> Result<Issuer, Failure> {
 ///
 /// # Errors
 ///
-/// As [`read_certificates`], and when a key cannot be opened.
+/// As [`read_certificates`], and when a key cannot be opened that is still to sign lists.
 pub fn open_entries(home: &Home, config: &Config) -> Result<Vec<CaEntry>, Failure> {
     let certificates = read_certificates(home, config)?;
+    let keys = open_keys(config, &certificates)?;
+    let entry = |(own, key): (OwnCertificate, Option<Box<dyn SigningKey>>)| CaEntry {
+        certificate: own.issuer.der().to_vec(),
+        key,
+    };
+    Ok(certificates.into_iter().zip(keys).map(entry).collect())
+}
+
+/// The keys that the configuration declares, beside their certificates.
+///
+/// # Errors
+///
+/// When one cannot be opened. But one is not missed, only warned of, if an older one of the CA and all
+/// certificates with it have expired: it signs nothing any more, and may have been destroyed.
+pub fn open_keys(
+    config: &Config,
+    certificates: &[OwnCertificate],
+) -> Result<Vec<Option<Box<dyn SigningKey>>>, Failure> {
+    let newest = certificates.last().map(|it| it.key_index);
+    let at = now().unix_seconds();
+    let is_over = |own: &OwnCertificate| {
+        let mut same = certificates.iter().filter(|it| it.key_index == own.key_index);
+        newest != Some(own.key_index) && same.all(|it| it.issuer.not_after() < at)
+    };
     let later = config.renewals.iter().map(|it| it.key.as_ref());
     let keys = [Some(&config.key)].into_iter().chain(later);
-    let entry = |(own, key): (OwnCertificate, Option<&KeyConfig>)| {
-        let key = key.map(open_key).transpose()?;
-        Ok(CaEntry { certificate: own.issuer.der().to_vec(), key })
+    let open = |(own, key): (&OwnCertificate, Option<&KeyConfig>)| {
+        let Some(key) = key else { return Ok(None) };
+        let failure = match open_key(key) {
+            Ok(key) => return Ok(Some(key)),
+            Err(failure) => failure,
+        };
+        if !is_over(own) {
+            return Err(failure);
+        }
+        let Failure { code, message, .. } = failure;
+        let index = own.index;
+        tracing::warn!(code, error = message, index, "an expired key of the CA cannot be opened");
+        let absent = AbsentKey::new(own.issuer.key(), own.issuer.spki_der().to_vec());
+        Ok(Some(Box::new(absent) as Box<dyn SigningKey>))
     };
-    certificates.into_iter().zip(keys).map(entry).collect()
+    certificates.iter().zip(keys).map(open).collect()
 }
 
 /// What is said of configured addresses that are the same for all certificates of the CA, where it has
@@ -226,7 +263,58 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use exeunt_engine::{CaProfile, self_signed_root};
+    use exeunt_keys::{Passphrase, SoftwareKey, secret_file};
+    use exeunt_types::{KeyAlgorithm, Serial, UnixMillis};
+    use exeunt_x509::Name;
+
     use super::*;
+
+    #[test]
+    fn a_key_whose_certificates_have_all_expired_is_not_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let made = |days: u64, name: &str| {
+            let key = SoftwareKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+            let profile = CaProfile {
+                subject: Name::parse("CN=Test").unwrap(),
+                not_before: UnixMillis(0),
+                not_after: UnixMillis(0).plus(Duration::from_hours(24 * days)),
+            };
+            let der = self_signed_root(&key, &profile, Serial::from_random([1; 16])).unwrap();
+            fs::write(home.path().join(name), encode_pem("CERTIFICATE", &der)).unwrap();
+            let passphrase = Passphrase::new("0123456789abcdef".to_owned()).unwrap();
+            let pem = key.to_encrypted_pem(&passphrase).unwrap();
+            secret_file::write_new(&home.path().join("passphrase"), b"0123456789abcdef").ok();
+            secret_file::write_new(&home.path().join(format!("{name}.key")), pem.as_bytes())
+        };
+        // Of 1971 and of 2099.
+        made(365, "old.pem").unwrap();
+        made(130 * 365, "new.pem").unwrap();
+        let text = r#"
+            [ca]
+            name = "Test"
+            certificate = "old.pem"
+            [key]
+            file = "old.pem.key"
+            passphrase_file = "passphrase"
+            [[renewal]]
+            certificate = "new.pem"
+            [renewal.key]
+            file = "new.pem.key"
+            passphrase_file = "passphrase"
+        "#;
+        let config = Config::from_toml(text, home.path()).unwrap();
+        fs::remove_file(home.path().join("old.pem.key")).unwrap();
+        let entries = open_entries(&home, &config).unwrap();
+        let keys: Vec<_> = entries.iter().map(|it| it.key.as_ref().unwrap()).collect();
+        assert!(keys[0].sign(b"x").is_err() && keys[1].sign(b"x").is_ok());
+        // One that is needed is missed.
+        fs::remove_file(home.path().join("new.pem.key")).unwrap();
+        assert_eq!(open_entries(&home, &config).unwrap_err().code, "key-file-missing");
+    }
 
     #[test]
     fn addresses_that_a_renewal_makes_wrong_are_named_with_the_token_that_they_need() {

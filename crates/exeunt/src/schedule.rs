@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use exeunt_engine::Engine;
+use exeunt_engine::{CrlError, Engine};
 use exeunt_types::UnixMillis;
 
 use crate::clock::now;
@@ -135,11 +135,20 @@ fn look(engine: &Engine, failed: &mut u32, at: UnixMillis) -> Duration {
             tracing::error!(code = err.code(), "writing that down failed: {err}");
         }
         *failed = failed.saturating_add(1);
-        return after_failures(*failed);
+        let pause = after_failures(*failed);
+        if !matches!(err, CrlError::SomeKeys { .. }) {
+            return pause;
+        }
+        // A key that is away for days must not make the lists of the others late.
+        return pause.min(to_first(next_moments(engine).into_iter(), at).unwrap_or(pause));
     }
     *failed = 0;
+    until_next(next_moments(engine).into_iter(), at)
+}
+
+fn next_moments(engine: &Engine) -> Vec<UnixMillis> {
     let current = engine.current_crls().unwrap_or_default();
-    until_next(current.iter().map(|it| it.next_publish), at)
+    current.iter().map(|it| it.next_publish).collect()
 }
 
 /// The pause after so many failed runs in a row.
@@ -150,8 +159,13 @@ fn after_failures(failed: u32) -> Duration {
 /// The time to the first of the moments that lies ahead. What lies behind is of lists that are no longer
 /// made.
 fn until_next(moments: impl Iterator<Item = UnixMillis>, at: UnixMillis) -> Duration {
+    to_first(moments, at).map_or(LOOK, |it| it.min(LOOK))
+}
+
+/// The same without an end.
+fn to_first(moments: impl Iterator<Item = UnixMillis>, at: UnixMillis) -> Option<Duration> {
     let next = moments.filter(|it| at < *it).min();
-    next.map_or(LOOK, |next| Duration::from_millis(next.0.abs_diff(at.0)).min(LOOK))
+    next.map(|next| Duration::from_millis(next.0.abs_diff(at.0)))
 }
 
 #[cfg(test)]
@@ -178,5 +192,7 @@ mod tests {
         assert_eq!(next(&[9_000, 17_000, 30_000]), Duration::from_secs(7));
         assert_eq!(next(&[i64::MAX]), LOOK);
         assert_eq!(next(&[]), LOOK);
+        let far = to_first([9_000, 310_000].map(UnixMillis).into_iter(), UnixMillis(10_000));
+        assert_eq!(far, Some(Duration::from_secs(300)));
     }
 }

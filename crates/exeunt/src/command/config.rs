@@ -1,8 +1,10 @@
 //! `exeunt config check`: reads everything a start would read, and changes nothing.
 
+use exeunt_keys::SigningKey;
 use serde::Serialize;
 
 use crate::cli::Config as ConfigCommand;
+use crate::command::ca::key_of;
 use crate::config::{Config, ExitConfig, KeyConfig, ModuleConfig, file_of_word};
 use crate::failure::Failure;
 use crate::home::{Home, open_key};
@@ -65,19 +67,23 @@ pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
 }
 
 fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
-    let key = open_key(&config.key)?;
     let mut warnings = Vec::new();
-    let certificate = if config.certificate.exists() {
+    // The key is that of the newest certificate.
+    let (certificate, key, declared) = if config.certificate.exists() {
         let own = own::read_certificates(home, config)?;
-        check_keys(config, &own, key.public_key_der())?;
+        let mut keys = own::open_keys(config, &own)?;
+        check_keys(&own, &keys)?;
         warnings.extend(own::warnings_of(config, &own));
-        own.last().map(|it| it.issuer.name().to_string())
+        let last = own.last().expect("BUG: there is at least the first certificate");
+        let key = keys.swap_remove(usize::from(last.key_index));
+        let key = key.expect("BUG: the first certificate with a key has it");
+        (Some(last.issuer.name().to_string()), key, key_of(config, last))
     } else {
         warnings.push(format!(
             "{} is not there yet; serve refuses to start",
             config.certificate.display()
         ));
-        None
+        (None, open_key(&config.key)?, &config.key)
     };
     crate::server::read_tokens(config)?;
     warnings.extend(config.exits.iter().filter_map(|it| missing_program(home, it)));
@@ -115,7 +121,7 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         certificate,
         key_type: key.algorithm().name(),
         signature_scheme: key.scheme().name().to_owned(),
-        key_place: match &config.key {
+        key_place: match declared {
             KeyConfig::File { path, .. } => format!("in {}", path.display()),
             KeyConfig::Pkcs11 { token, .. } => format!("the {} in the {}", token.key, token.token),
         },
@@ -128,16 +134,12 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
 
 /// Whether each certificate is for the key that stands beside it, or for an earlier one.
 fn check_keys(
-    config: &Config,
     own: &[own::OwnCertificate],
-    first_key: &[u8],
+    keys: &[Option<Box<dyn SigningKey>>],
 ) -> Result<(), Failure> {
-    let later = config.renewals.iter().map(|it| it.key.as_ref().map(open_key).transpose());
-    let later = later.map(|it| it.map(|key| key.map(|key| key.public_key_der().to_vec())));
-    let keys = [Ok(Some(first_key.to_vec()))].into_iter().chain(later);
     for (own, key) in own.iter().zip(keys) {
-        let belongs = match key? {
-            Some(key) => own.issuer.spki_der() == key,
+        let belongs = match key {
+            Some(key) => own.issuer.spki_der() == key.public_key_der(),
             None => own.key_index < own.index,
         };
         if !belongs {
