@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -15,6 +15,9 @@ use crate::failure::Failure;
 
 /// The file that shows a folder to be one of ours, and is locked while it is worked on.
 const LOCK: &str = "exeunt-partial.lock";
+
+/// Permission bits with which the group or everybody can write.
+const WRITTEN_BY_OTHERS: u32 = 0o022;
 
 /// Unfinished work. It is removed when this is dropped.
 #[derive(Debug)]
@@ -103,11 +106,15 @@ impl Drop for Partial {
     }
 }
 
-/// A folder that a crash left behind has a lock in it, or nothing.
+/// A folder that a crash left behind has a lock in it, or nothing. In one of somebody else's, or one that
+/// they can write into, they could put another thing in the place of what is made there.
 fn check_ours(folder: &Path) -> Result<(), Failure> {
-    let is_folder = fs::symlink_metadata(folder).is_ok_and(|it| it.is_dir());
+    let is_our_folder = fs::symlink_metadata(folder).is_ok_and(|it| {
+        let is_ours = it.uid() == rustix::process::geteuid().as_raw();
+        it.is_dir() && is_ours && it.mode() & WRITTEN_BY_OTHERS == 0
+    });
     let is_empty = || fs::read_dir(folder).is_ok_and(|mut it| it.next().is_none());
-    if is_folder && (folder.join(LOCK).is_file() || is_empty()) {
+    if is_our_folder && (folder.join(LOCK).is_file() || is_empty()) {
         return Ok(());
     }
     let message = format!("{} is in the way", folder.display());
@@ -138,6 +145,8 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -161,6 +170,25 @@ mod tests {
         assert!(!left.join("home").exists() && !left.join("half").exists());
         drop(partial);
         assert!(!left.exists());
+    }
+
+    #[test]
+    fn a_folder_that_somebody_else_could_write_into_is_not_worked_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("ca.backup");
+        let left = folder.path().join("ca.backup.partial");
+        fs::create_dir(&left).unwrap();
+        for with_lock in [false, true] {
+            if with_lock {
+                fs::write(left.join(LOCK), "").unwrap();
+            }
+            for (mode, is_ours) in [(0o777, false), (0o720, false), (0o700, true)] {
+                fs::set_permissions(&left, fs::Permissions::from_mode(mode)).unwrap();
+                let checked = check_ours(&left);
+                assert_eq!(checked.is_ok(), is_ours, "{mode:o}");
+            }
+        }
+        drop(Partial::beside(&target).unwrap());
     }
 
     #[test]

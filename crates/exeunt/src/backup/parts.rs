@@ -103,7 +103,7 @@ fn choose_one(
         (Kind::Token, _) => leave("the key is in a token, which has backups of its own"),
         (Kind::Opener, _) => leave("it opens a key, and is kept elsewhere"),
         (Kind::Secret, _) if !keys => leave("it is a secret, and the backup is without"),
-        (Kind::Perhaps, None) => Ok(()),
+        (Kind::Perhaps, None) if !home.path().join(value).is_file() => Ok(()),
         (Kind::Perhaps, Some(inside))
             if !home.path().join(&inside).is_file() || is_of_the_store(&inside) =>
         {
@@ -445,12 +445,13 @@ mod tests {
             [key]
             file = "./secrets/./ca.key.pem"
             [[exit]]
-            command = ["hook//run.py", "hook/run.py", "./hook/run.py"]
+            command = ["/bin/sh", "/no/such", "hook//run.py", "hook/run.py", "./hook/run.py"]
         "#;
         let files = [("own/ca.cert.pem", ""), ("secrets/ca.key.pem", ""), ("hook/run.py", "")];
         let (named, left_out) = chosen_of(config, &files, true);
         assert_eq!(named, ["exeunt.toml", "hook/run.py", "own/ca.cert.pem", "secrets/ca.key.pem"]);
-        assert_eq!(left_out, [""; 0]);
+        // What is a file elsewhere is said.
+        assert_eq!(left_out, ["/bin/sh"]);
     }
 
     #[test]
