@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
-use exeunt_keys::verify_reader;
+use exeunt_keys::{Message, verify_message};
 use exeunt_store::{AuditEntry, RevokedView, StoreError};
 use exeunt_types::{CrlLine, CrlNumber, CrlRecord, UnixMillis};
 use exeunt_x509::{
@@ -237,13 +237,15 @@ impl Engine {
         let entries = (at, lengths.octets);
         let owner = self.crl_owner(line.key_index);
         let scheme = owner.key().scheme();
-        let signature = owner
-            .key()
-            .sign_reader(&mut scratch.reader(entries, &tbs)?)
-            .map_err(|source| CrlError::Sign { number, source })?;
+        let sign = |source| CrlError::Sign { number, source };
+        // Read and hashed once for the signature and its check.
+        let message = Message::read(scheme, &mut scratch.reader(entries, &tbs)?);
+        let message = message.map_err(|err| sign(err.into()))?;
+        let signature = owner.key().sign_message(&message).map_err(sign)?;
         let (spki, key) = (owner.issuer().spki_der(), owner.issuer().key());
-        verify_reader(spki, key, scheme, &mut scratch.reader(entries, &tbs)?, &signature)
+        verify_message(spki, key, &message, &signature)
             .map_err(|source| CrlError::Signature { number, source })?;
+        drop(message);
         let CrlTimes { this_update, next_update, this_publish, next_publish } = times;
         let mut record = CrlRecord {
             line,

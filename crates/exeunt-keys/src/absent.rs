@@ -2,7 +2,7 @@
 
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
-use crate::{SignError, SigningKey};
+use crate::{Message, SignError, SigningKey};
 
 /// Stands in the place of a private key that is gone, of which nothing is left but its public half. It
 /// signs nothing.
@@ -34,6 +34,16 @@ impl SigningKey for AbsentKey {
     }
 
     fn sign(&self, _tbs: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.refuse()
+    }
+
+    fn sign_message(&self, _message: &Message) -> Result<Vec<u8>, SignError> {
+        self.refuse()
+    }
+}
+
+impl AbsentKey {
+    fn refuse(&self) -> Result<Vec<u8>, SignError> {
         let source = "the key could not be opened at the start".into();
         Err(SignError::Module { algorithm: self.algorithm, source })
     }

@@ -7,6 +7,7 @@
 mod absent;
 mod encrypted;
 mod error;
+mod message;
 mod passphrase;
 mod pkcs11;
 mod sealed;
@@ -22,6 +23,7 @@ use exeunt_types::{KeyAlgorithm, SignatureScheme};
 pub use absent::AbsentKey;
 pub use encrypted::{PBKDF2_ITERATIONS_MAX, SCRYPT_LANES_MAX, SCRYPT_MEMORY_BYTES_MAX};
 pub use error::{KeyError, SignError, VerifyError};
+pub use message::Message;
 pub use passphrase::Passphrase;
 pub use pkcs11::{
     KeyName, PIN_BYTES_MAX, PinSource, Pkcs11Key, RESTART_PAUSE, SESSIONS_IDLE_MAX, TokenError,
@@ -31,8 +33,8 @@ pub use sealed::{
     OpeningReader, SEALED_LOG_N, SEALED_LOG_N_MAX, SEALED_MAGIC, SealedError, SealingWriter,
 };
 pub use software::SoftwareKey;
-pub use stream::WHOLE_MESSAGE_BYTES_MAX;
-pub use verify::{RSA_BITS_MAX, RSA_BITS_MIN, verify, verify_reader};
+pub use stream::{ReadError, WHOLE_MESSAGE_BYTES_MAX};
+pub use verify::{RSA_BITS_MAX, RSA_BITS_MIN, verify, verify_message, verify_reader};
 
 /// A private key that can be used but never seen.
 ///
@@ -60,19 +62,22 @@ pub trait SigningKey: fmt::Debug + Send + Sync {
     /// [`SignError`]: no signature exists.
     fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError>;
 
-    /// Signs what `tbs` gives to its end, as [`Self::sign`] does octets in memory.
+    /// Signs what was read of a message, as [`Self::sign`] does octets in memory. So a long revocation list is
+    /// never in memory.
     ///
-    /// Keys here hash it as it comes and hold 64 KiB of it, so that a long revocation list is never
-    /// in memory. Ed25519 and ML-DSA take the message itself, not a hash of it (RFC 8032, section
-    /// 4; RFC 9881, section 3), and so does an implementation without this method of its own: they
-    /// hold it whole, up to [`WHOLE_MESSAGE_BYTES_MAX`].
+    /// # Errors
+    ///
+    /// As [`Self::sign`]; [`SignError::Module`] for a message that was read for another scheme.
+    fn sign_message(&self, message: &Message) -> Result<Vec<u8>, SignError>;
+
+    /// Signs what `tbs` gives to its end: [`Message::read`] and [`Self::sign_message`].
     ///
     /// # Errors
     ///
     /// [`SignError::Read`] if the reader fails, [`SignError::TooLong`] for a message that would
     /// have to be held and is longer than that, otherwise as [`Self::sign`].
     fn sign_reader(&self, tbs: &mut dyn io::Read) -> Result<Vec<u8>, SignError> {
-        self.sign(&stream::whole(tbs, WHOLE_MESSAGE_BYTES_MAX)?)
+        self.sign_message(&Message::read(self.scheme(), tbs)?)
     }
 }
 

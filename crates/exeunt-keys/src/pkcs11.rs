@@ -13,7 +13,7 @@ mod settings;
 mod token;
 
 use std::{
-    fmt, io,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -35,10 +35,11 @@ pub use module::RESTART_PAUSE;
 pub use settings::{KeyName, PIN_BYTES_MAX, PinSource, TokenName, TokenSettings};
 
 use crate::{
-    SignError, SigningKey, random_bytes,
+    SignError, SigningKey,
+    message::{Message, Taken},
+    random_bytes,
     software::check_scheme,
-    stream::{self, ReadError, WHOLE_MESSAGE_BYTES_MAX},
-    verify,
+    stream, verify,
 };
 use module::Module;
 use settings::Pin;
@@ -376,12 +377,16 @@ impl SigningKey for Pkcs11Key {
         self.sign_in_token(&self.input(tbs)).map_err(|err| self.failed(err))
     }
 
-    fn sign_reader(&self, tbs: &mut dyn io::Read) -> Result<Vec<u8>, SignError> {
-        let input = match stream::hash_of(self.scheme) {
-            Some(hash) => self.input_of(&stream::hash(hash, tbs).map_err(ReadError::from)?),
-            None => stream::whole(tbs, WHOLE_MESSAGE_BYTES_MAX)?,
-        };
-        self.sign_in_token(&input).map_err(|err| self.failed(err))
+    fn sign_message(&self, message: &Message) -> Result<Vec<u8>, SignError> {
+        if message.scheme != self.scheme {
+            let source = "the message was read for another scheme".into();
+            return Err(SignError::Module { algorithm: self.algorithm, source });
+        }
+        match &message.taken {
+            Taken::Hash(digest) => self.sign_in_token(&self.input_of(digest)),
+            Taken::Whole(octets) => self.sign_in_token(octets),
+        }
+        .map_err(|err| self.failed(err))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keys in this process's memory, and their encoding at rest.
 
-use std::{fmt, io};
+use std::fmt;
 
 use aws_lc_rs::{
     encoding::AsDer as _,
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::{
     KeyError, Passphrase, SignError, SigningKey, encrypted,
     error::Source,
-    stream::{self, ReadError, WHOLE_MESSAGE_BYTES_MAX},
+    message::{Message, Taken},
     verify::RSA_ENCRYPTION,
 };
 
@@ -228,18 +228,19 @@ impl SigningKey for SoftwareKey {
         signature.map_err(|source| self.failed(source))
     }
 
-    fn sign_reader(&self, tbs: &mut dyn io::Read) -> Result<Vec<u8>, SignError> {
-        let Some(hash) = stream::hash_of(self.scheme) else {
-            return self.sign(&stream::whole(tbs, WHOLE_MESSAGE_BYTES_MAX)?);
+    fn sign_message(&self, message: &Message) -> Result<Vec<u8>, SignError> {
+        let digest = match &message.taken {
+            _ if message.scheme != self.scheme => return Err(self.failed(Unspecified)),
+            Taken::Whole(octets) => return self.sign(octets),
+            Taken::Hash(digest) => digest,
         };
-        let digest = stream::hash(hash, tbs).map_err(ReadError::from)?;
         let signature = match &self.pair {
-            Pair::Ecdsa(pair) => pair.sign_digest(&digest).map(|it| it.as_ref().to_vec()),
+            Pair::Ecdsa(pair) => pair.sign_digest(digest).map(|it| it.as_ref().to_vec()),
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign_digest(rsa(self.scheme), &digest, &mut signature).map(|()| signature)
+                pair.sign_digest(rsa(self.scheme), digest, &mut signature).map(|()| signature)
             }
-            // Their schemes have no hash, see above.
+            // Their schemes have no hash.
             Pair::Ed25519(_) | Pair::MlDsa(_) => Err(Unspecified),
         };
         signature.map_err(|source| self.failed(source))

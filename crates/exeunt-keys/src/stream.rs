@@ -14,11 +14,15 @@ pub const WHOLE_MESSAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Why a message was not read to its end.
-pub(crate) enum ReadError {
-    /// Longer than [`WHOLE_MESSAGE_BYTES_MAX`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// It would have to be held whole, and is longer than [`WHOLE_MESSAGE_BYTES_MAX`].
+    #[error("the message is too long to be held as a whole")]
     TooLong,
     /// What the reader said.
-    Io(io::Error),
+    #[error("reading the message failed")]
+    Io(#[source] io::Error),
 }
 
 impl From<io::Error> for ReadError {

@@ -7,7 +7,8 @@ use der::Decode as _;
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 use pkcs8::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-use crate::{VerifyError, stream, stream::WHOLE_MESSAGE_BYTES_MAX};
+use crate::VerifyError;
+use crate::message::{Message, Taken};
 
 /// Shortest RSA modulus whose signatures are verified, in bits.
 pub const RSA_BITS_MIN: u32 = 2048;
@@ -74,7 +75,7 @@ pub fn verify(
 /// Checks `signature` over what `message` gives to its end, as [`verify`] does octets in memory.
 ///
 /// It is hashed as it comes, 64 KiB at a time. Under Ed25519 and ML-DSA, which take the message
-/// itself, it is held whole, up to [`WHOLE_MESSAGE_BYTES_MAX`].
+/// itself, it is held whole, up to [`WHOLE_MESSAGE_BYTES_MAX`](crate::WHOLE_MESSAGE_BYTES_MAX).
 ///
 /// # Errors
 ///
@@ -86,13 +87,24 @@ pub fn verify_reader(
     message: &mut dyn io::Read,
     signature: &[u8],
 ) -> Result<(), VerifyError> {
-    let public_key = public_key(spki_der, key, scheme)?;
-    let verified = match stream::hash_of(scheme) {
-        Some(hash) => {
-            let digest = stream::hash(hash, message).map_err(stream::ReadError::from)?;
-            public_key.verify_digest(&digest, signature)
-        }
-        None => public_key.verify(&stream::whole(message, WHOLE_MESSAGE_BYTES_MAX)?, signature),
+    verify_message(spki_der, key, &Message::read(scheme, message)?, signature)
+}
+
+/// Checks `signature` over what was read of a message, by the scheme that it was read for.
+///
+/// # Errors
+///
+/// [`VerifyError`]; whatever the variant, the signature is worth nothing.
+pub fn verify_message(
+    spki_der: &[u8],
+    key: KeyAlgorithm,
+    message: &Message,
+    signature: &[u8],
+) -> Result<(), VerifyError> {
+    let public_key = public_key(spki_der, key, message.scheme)?;
+    let verified = match &message.taken {
+        Taken::Hash(digest) => public_key.verify_digest(digest, signature),
+        Taken::Whole(octets) => public_key.verify(octets, signature),
     };
     verified.map_err(|_| VerifyError::Signature)
 }

@@ -4,7 +4,6 @@ pub mod requests;
 
 use std::fmt;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -15,7 +14,7 @@ use exeunt_engine::{
     OcspSettings, Outcome, Parts, Publication, Submission, SubmitError, Submitted,
     self_signed_root,
 };
-use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey, random_bytes, verify};
+use exeunt_keys::{KeyError, Message, SignError, SigningKey, SoftwareKey, random_bytes, verify};
 use exeunt_policy::{
     Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplatePolicy, UsageName,
 };
@@ -171,9 +170,9 @@ impl SigningKey for TestKey {
         if self.is_honest()? { self.real.sign(tbs) } else { self.real.sign(b"something else") }
     }
 
-    fn sign_reader(&self, tbs: &mut dyn Read) -> Result<Vec<u8>, SignError> {
+    fn sign_message(&self, message: &Message) -> Result<Vec<u8>, SignError> {
         if self.is_honest()? {
-            self.real.sign_reader(tbs)
+            self.real.sign_message(message)
         } else {
             self.real.sign(b"something else")
         }

@@ -14,7 +14,7 @@ use exeunt_engine::{
     self_signed_root,
 };
 use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles, token_digest};
-use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey, random_bytes};
+use exeunt_keys::{KeyError, Message, SignError, SigningKey, SoftwareKey, random_bytes};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy};
 use exeunt_store::Store;
 use exeunt_testkit::requests::openssl_request;
@@ -90,13 +90,25 @@ impl SigningKey for DoorKey {
     }
 
     fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.pass()?;
+        self.key.sign(tbs)
+    }
+
+    fn sign_message(&self, message: &Message) -> Result<Vec<u8>, SignError> {
+        self.pass()?;
+        self.key.sign_message(message)
+    }
+}
+
+impl DoorKey {
+    fn pass(&self) -> Result<(), SignError> {
         let asked = self.door.asked.fetch_add(1, Ordering::Relaxed);
         let _open = self.door.open.lock();
         if self.door.whole.load(Ordering::Relaxed) <= asked {
             let source = "the token was pulled out".into();
             return Err(SignError::Module { algorithm: self.algorithm(), source });
         }
-        self.key.sign(tbs)
+        Ok(())
     }
 }
 

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use exeunt_keys::{SigningKey, SoftwareKey, VerifyError, verify, verify_reader};
+use exeunt_keys::{
+    Message, SigningKey, SoftwareKey, VerifyError, verify, verify_message, verify_reader,
+};
 use exeunt_testkit::{foreign, requests, tools};
 use exeunt_types::{KeyAlgorithm, SignatureScheme};
 use tempfile::TempDir;
@@ -104,11 +106,24 @@ fn what_is_signed_through_a_reader_verifies_here_and_abroad() {
             verify_reader(spki, algorithm, scheme, &mut message, &signature)
         };
         assert_eq!(check(&message), Ok(()));
+        // Read once for both.
+        let read = Message::read(key.scheme(), &mut &message[..]).unwrap();
+        let signature = key.sign_message(&read).unwrap();
+        verify_message(key.public_key_der(), algorithm, &read, &signature).unwrap();
         assert_eq!(check(&message[1..]), Err(VerifyError::Signature));
         verify(key.public_key_der(), algorithm, key.scheme(), &message, &signature).unwrap();
         if !is_ml_dsa(algorithm) {
             openssl_verifies(&key, &message, &signature);
         }
+    }
+}
+
+#[test]
+fn a_message_that_was_read_for_another_scheme_is_not_signed() {
+    let key = SoftwareKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    for scheme in [SignatureScheme::Ed25519, SignatureScheme::EcdsaSha384] {
+        let message = Message::read(scheme, &mut &MESSAGE[..]).unwrap();
+        assert_eq!(key.sign_message(&message).unwrap_err().code(), "sign-module");
     }
 }
 
