@@ -1,9 +1,13 @@
-//! Ctrl-C in the middle of long work: what is under way is finished, and no more is begun.
+//! Ctrl-C in the middle of long work: what is under way is finished, and no more is begun. A second one
+//! waits for nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::Failure;
+
+/// Exit status of what ends by SIGINT, as shells write it: 128 and the signal's number.
+const STATUS_INTERRUPTED: i32 = 130;
 
 /// Whether somebody has asked to stop, by SIGINT or SIGTERM.
 #[derive(Clone, Debug)]
@@ -38,7 +42,9 @@ impl Interrupt {
                             _ = interrupt.recv() => {}
                             _ = terminate.recv() => {}
                         }
-                        noted.store(true, Ordering::SeqCst);
+                        if noted.swap(true, Ordering::SeqCst) {
+                            end();
+                        }
                         eprintln!("exeunt: stopping after what is under way");
                     }
                 });
@@ -51,4 +57,10 @@ impl Interrupt {
     pub fn is_asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+/// Somebody does not want to wait. What the server was asked to do it does or does not, as a whole.
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "main waits, perhaps for ever")]
+fn end() {
+    std::process::exit(STATUS_INTERRUPTED);
 }

@@ -1,7 +1,8 @@
 //! Certificates that were made elsewhere, and orders about many certificates.
 
-use std::io::Write as _;
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use exeunt_e2e::ca::{Ca, text, wait_for};
 use exeunt_e2e::{program, record};
@@ -73,6 +74,10 @@ fn by_openssl(ca: &Ca, serial: &str) -> String {
 
 /// A certificate of another CA, PEM.
 fn of_another_ca(folder: &Path) -> String {
+    of_another_ca_with(folder, "0x7a7b7c")
+}
+
+fn of_another_ca_with(folder: &Path, serial: &str) -> String {
     let (key, out) = (folder.join("other.key"), folder.join("other.pem"));
     let args = [
         "req",
@@ -86,6 +91,8 @@ fn of_another_ca(folder: &Path) -> String {
         "/CN=Test Root",
         "-days",
         "30",
+        "-set_serial",
+        serial,
         "-keyout",
         key.to_str().unwrap(),
         "-out",
@@ -202,6 +209,146 @@ fn five_thousand_certificates_are_imported_and_what_is_bad_holds_up_nothing() {
 }
 
 #[test]
+fn all_that_a_ca_has_issued_comes_in_one_message() {
+    let ca = Ca::init(&[]);
+    let der =
+        |pem: &String| decode_pem_or_der(pem.as_bytes(), &["CERTIFICATE"]).unwrap().into_owned();
+    let ders: Vec<_> = forgotten(&ca, 600).iter().map(der).collect();
+    let message = build_certs_only(&ders);
+    let file = put(&ca, "all.p7b", &message);
+    let armoured = put(&ca, "all.pem", encode_pem("PKCS7", &message));
+    let single = put(&ca, "one.p7b", build_certs_only(&ders[..1]));
+    let server = ca.serve();
+    let told = ca.ok(&["cert", "import", &file]);
+    assert!(told.ends_with("600 imported, 0 refused\n"), "{told}");
+    let again = json(&ca, &["cert", "import", &armoured]);
+    assert_eq!((&again["imported"], &again["refused"]), (&0.into(), &600.into()));
+    // A message of one is a file like any.
+    let told = ca.ok(&["cert", "revoke", "--file", &single, "--reason", "superseded"]);
+    assert!(told.contains("is revoked: superseded"), "{told}");
+    server.stop();
+}
+
+/// Sends a signal, as Ctrl-C does.
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+}
+
+/// Whether a line of that stream has these words, before it ends.
+fn says(stream: &mut impl BufRead, words: &str) -> bool {
+    stream.lines().map_while(Result::ok).any(|it| it.contains(words))
+}
+
+#[test]
+fn ctrl_c_stops_an_import_after_what_is_under_way_and_the_same_command_goes_on() {
+    let ca = Ca::init(&[]);
+    let certificates = forgotten(&ca, 1_100);
+    let all = put(&ca, "all.pem", certificates.concat());
+    let pipe = ca.scratch().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let server = ca.serve();
+    let mut child = ca
+        .command(&["cert", "import", pipe.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    // So many that some are sent; the pipe stays open, so that this cannot be the end.
+    let mut file = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    file.write_all(certificates[..1_000].concat().as_bytes()).unwrap();
+    assert!(says(&mut out, "#512: imported"));
+    signal(&child, "-INT");
+    assert!(says(&mut err, "stopping after what is under way"));
+    // Whoever waits for the next line of the file sees it then.
+    let rest = certificates[1_000..].concat();
+    let _ = file.write_all(rest.as_bytes());
+    drop(file);
+    let mut told = String::new();
+    out.read_to_string(&mut told).unwrap();
+    assert!(told.contains("512 imported, 0 refused\nstopped before the end"), "{told}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    // What was not said to be done was not done.
+    let again = json(&ca, &["cert", "import", &all]);
+    assert_eq!((&again["imported"], &again["refused"]), (&588.into(), &512.into()));
+    server.stop();
+}
+
+#[test]
+fn ctrl_c_before_an_order_for_many_changes_nothing_and_a_second_one_waits_for_nobody() {
+    let ca = Ca::init(&[]);
+    let file = put(&ca, "all.pem", forgotten(&ca, 3).concat());
+    let server = ca.serve();
+    ca.ok(&["cert", "import", &file]);
+    let revoke = ["cert", "revoke", "--where", "subject=host", "--confirm", "3"];
+    let server_signal = |name: &str| {
+        let pid = server.pid().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    for second in [false, true] {
+        // The server does not answer the question what is meant.
+        server_signal("-STOP");
+        let mut child =
+            ca.command(&revoke).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        // Once its signals are its own.
+        let status = format!("/proc/{}/status", child.id());
+        wait_for("the command to listen", || {
+            let status = std::fs::read_to_string(&status).unwrap();
+            let caught = status.lines().find_map(|it| it.strip_prefix("SigCgt:"))?;
+            let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+            // SIGINT is number 2.
+            (caught & 2 != 0).then_some(())
+        });
+        signal(&child, "-INT");
+        assert!(says(&mut err, "stopping after what is under way"));
+        if second {
+            signal(&child, "-INT");
+            assert_eq!(child.wait().unwrap().code(), Some(130));
+            server_signal("-CONT");
+        } else {
+            server_signal("-CONT");
+            assert!(says(&mut err, "[interrupted]"));
+            assert_eq!(child.wait().unwrap().code(), Some(1));
+        }
+        assert_eq!(json(&ca, &["request", "show", "1"])["disposition"], "issued");
+    }
+    let told = ca.ok(&revoke);
+    assert!(told.contains("3 revoked"), "{told}");
+    server.stop();
+}
+
+#[test]
+fn a_number_that_two_certificates_have_means_this_cas_own() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    let own = by_openssl(&ca, "0x11223344");
+    let other = of_another_ca_with(ca.scratch(), "0x11223344");
+    ca.ok(&["cert", "import", &own]);
+    ca.ok(&["cert", "import", &other, "--allow-foreign"]);
+    for args in [&["cert", "revoke", "--request", "2"][..], &["cert", "unrevoke", "--request", "2"]]
+    {
+        refused(&ca, args, "wrong-state");
+    }
+    refused(&ca, &["cert", "revoke", "--file", &other], "certificate-differs");
+    let states =
+        |state: &str| json(&ca, &["cert", "list", "--state", state])["certificates"].clone();
+    assert_eq!(states("issued").as_array().unwrap().len(), 1);
+    assert_eq!(states("revoked"), serde_json::json!([]));
+    let shown = json(&ca, &["cert", "show", "11223344"]);
+    assert_eq!((&shown["request_id"], &shown["disposition"]), (&1.into(), &"issued".into()));
+    // By filter, by number and by file it is this CA's own.
+    let told = ca.ok(&["cert", "revoke", "--where", "serial=11223344", "--confirm", "1"]);
+    assert!(told.contains("1 revoked"), "{told}");
+    assert_eq!(states("foreign")[0]["request_id"], 2);
+    let rows = ca.ok(&["cert", "list", "--all", "--format", "csv"]);
+    assert_eq!(rows.matches("11223344").count(), 2, "{rows}");
+    server.stop();
+}
+
+#[test]
 fn another_cas_certificate_is_foreign_and_never_revoked_here() {
     let ca = Ca::init(&[]);
     let server = ca.serve();
@@ -211,7 +358,7 @@ fn another_cas_certificate_is_foreign_and_never_revoked_here() {
     assert!(told.contains("of another CA, request 1"), "{told}");
     assert_eq!(json(&ca, &["request", "show", "1"])["disposition"], "foreign");
     refused(&ca, &["cert", "import", &other, "--allow-foreign"], "import-exists");
-    refused(&ca, &["cert", "revoke", "--request", "1"], "certificate-not-found");
+    refused(&ca, &["cert", "revoke", "--request", "1"], "wrong-state");
     let own = ca.home().join("ca.cert.pem");
     refused(&ca, &["cert", "import", own.to_str().unwrap()], "import-exists");
     server.stop();

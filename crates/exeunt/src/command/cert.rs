@@ -1,11 +1,13 @@
 //! `exeunt cert …`: looking at certificates and revoking them.
 
+use std::path::Path;
+
 use exeunt_api::{
-    CERTIFICATES_PATH, CertificateDetail, PublishExpiredOrder, REQUESTS_PATH, RequestDetail,
-    RevokeOrder, Revoked,
+    CERTIFICATES_PATH, CertificateDetail, Disposition, PublishExpiredOrder, REQUESTS_PATH,
+    RequestDetail, RevokeOrder, Revoked,
 };
 use exeunt_types::Serial;
-use exeunt_x509::{CERTIFICATE_BYTES_MAX, decode_pem_or_der, parse_certificate};
+use exeunt_x509::{decode_pem_or_der, parse_certificate};
 use reqwest::Method;
 
 use crate::cli::{BulkOptions, Cert, OnOff, PublishExpired, Revoke, Unrevoke, WhichCertificate};
@@ -38,9 +40,11 @@ pub fn run(command: Cert) -> Result<u8, Failure> {
 }
 
 fn typed_serial(text: &str) -> Result<Serial, Failure> {
-    Serial::from_hex(text).map_err(|err| {
+    // openssl x509 -text puts colons between the octets.
+    Serial::from_hex(&text.replace(':', "")).map_err(|err| {
         Failure::usage("usage-serial", format!("{text:?}: {err}"))
             .hint("copy it from: exeunt cert list")
+            .hint("of its first digits alone: exeunt cert list --serial DIGITS")
     })
 }
 
@@ -123,50 +127,47 @@ fn one(
     }
     if let Some(path) = &which.file {
         let certificates = cert_import::certificates(path)?;
-        if 1 < certificates.len() {
-            let done = cert_bulk::by_file(client, &certificates, action, bulk, json);
-            return done.map(One::Done);
+        if let [der] = certificates.as_slice() {
+            return serial_of(client, path, der).map(One::Serial);
         }
+        let done = cert_bulk::by_file(client, &certificates, action, bulk, json);
+        return done.map(One::Done);
     }
     serial(client, which).map(One::Serial)
 }
 
-/// The serial number of the certificate that is meant.
+/// The serial number of the certificate that is named by itself or by its request.
 fn serial(client: &ApiClient, which: &WhichCertificate) -> Result<Serial, Failure> {
-    let WhichCertificate { serial, file, request } = which;
+    let WhichCertificate { serial, file: _, request } = which;
     if let Some(serial) = serial {
         return typed_serial(serial);
     }
-    if let Some(request) = request {
-        let detail: RequestDetail = client.get(&format!("{REQUESTS_PATH}/{request}"), &[])?;
-        let Some(serial) = detail.summary.serial else {
-            let state = detail.summary.disposition.word();
-            let message = format!("request {request} is {state} and has no certificate");
-            return Err(Failure::new("certificate-none", message)
-                .hint(format!("look at it: exeunt request show {request}")));
-        };
-        return typed_serial(&serial);
-    }
-    let path = file.as_ref().ok_or_else(|| {
-        Failure::usage("usage-serial", "no certificate is named").hint("give SERIAL or --file CERT")
-    })?;
-    let shown = path.display();
-    let unreadable = |reason: String| {
-        Failure::new("certificate-unreadable", format!("{shown} {reason}"))
-            .hint("give a certificate, PEM or DER")
+    let Some(request) = request else {
+        return Err(Failure::usage("usage-serial", "no certificate is named")
+            .hint("give SERIAL, --request ID or --file CERT"));
     };
-    // PEM is a third longer.
-    let most = 2 * CERTIFICATE_BYTES_MAX as u64;
-    let size =
-        std::fs::metadata(path).map_err(|err| unreadable(format!("cannot be read: {err}")))?;
-    if most < size.len() {
-        return Err(unreadable(format!("is larger than {most} bytes")));
+    let detail: RequestDetail = client.get(&format!("{REQUESTS_PATH}/{request}"), &[])?;
+    let state = detail.summary.disposition;
+    if state == Disposition::Foreign {
+        // Its number is its issuer's, and may be that of another certificate here.
+        let message = format!("request {request} is foreign: another CA issued its certificate");
+        return Err(Failure::new("wrong-state", message).hint("only its issuer can revoke it"));
     }
-    let octets = std::fs::read(path).map_err(|err| unreadable(format!("cannot be read: {err}")))?;
-    let der = decode_pem_or_der(&octets, &["CERTIFICATE"])
-        .map_err(|err| unreadable(format!("is no certificate: {err}")))?;
-    let certificate =
-        parse_certificate(&der).map_err(|err| unreadable(format!("is no certificate: {err}")))?;
+    let Some(serial) = detail.summary.serial else {
+        let message = format!("request {request} is {} and has no certificate", state.word());
+        return Err(Failure::new("certificate-none", message)
+            .hint(format!("look at it: exeunt request show {request}")));
+    };
+    typed_serial(&serial)
+}
+
+/// The serial number of a certificate in a file, if it is one of this CA.
+fn serial_of(client: &ApiClient, path: &Path, der: &[u8]) -> Result<Serial, Failure> {
+    let shown = path.display();
+    let certificate = parse_certificate(der).map_err(|err| {
+        let message = format!("{shown} is no certificate: {err}");
+        Failure::new("certificate-unreadable", message).hint("give a certificate, PEM or DER")
+    })?;
     let serial = certificate.serial();
     // Another CA may have used the same number.
     let ours: CertificateDetail = client.get(&format!("{CERTIFICATES_PATH}/{serial}"), &[])?;

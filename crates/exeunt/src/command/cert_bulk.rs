@@ -3,10 +3,12 @@
 //!
 //! What is shown is what is meant: certificates that are issued in between are not among them.
 
+use std::collections::HashSet;
+
 use exeunt_api::{
     BULK_COUNT_MAX, BulkAnswer, BulkOutcome, BulkReleaseOrder, BulkResult, BulkRevokeOrder,
     CERTIFICATES_PATH, CertificateDetail, CertificatePage, CertificateSummary, Disposition,
-    PAGE_ROWS_MAX,
+    PAGE_ROWS_MAX, Revocation,
 };
 use exeunt_types::RevocationReason;
 use exeunt_x509::{decode_pem_or_der, parse_certificate};
@@ -55,14 +57,25 @@ impl Action {
     }
 
     /// Whether there is something to do about a certificate in that state. The server judges anew.
-    fn wants(&self, disposition: Disposition, reason: Option<&str>) -> bool {
+    fn wants(&self, disposition: Disposition, revocation: Option<&Revocation>) -> bool {
         let hold = RevocationReason::CertificateHold;
-        let on_hold = disposition == Disposition::Revoked && reason == Some(hold.word());
+        let present = revocation.filter(|_| disposition == Disposition::Revoked);
+        let on_hold = present.is_some_and(|it| it.reason.as_deref() == Some(hold.word()));
         match self {
             Self::Release => on_hold,
-            Self::Revoke(new, _) => disposition == Disposition::Issued || on_hold && *new != hold,
+            Self::Revoke(new, _) if on_hold && *new != hold => true,
+            Self::Revoke(new, _) => {
+                let may_be_sooner = on_hold || *new != hold;
+                disposition == Disposition::Issued || may_be_sooner && present.is_some_and(is_ahead)
+            }
         }
     }
+}
+
+/// Whether it does not count yet: then it can still be brought forward.
+fn is_ahead(revocation: &Revocation) -> bool {
+    let effective: Result<jiff::Timestamp, _> = revocation.effective.parse();
+    effective.is_ok_and(|it| jiff::Timestamp::now() < it)
 }
 
 /// A certificate that is meant.
@@ -116,11 +129,9 @@ pub fn by_filter(
         let mut query = vec![("limit", PAGE_ROWS_MAX.to_string())];
         query.extend(filters_given.iter().map(|(key, value)| (key.as_str(), value.clone())));
         query.extend(place.take().map(|it| ("after", it)));
-        // Newest first: what is issued from now on stands before the first page.
         let page: CertificatePage = client.get(CERTIFICATES_PATH, &query)?;
         for row in page.certificates {
-            let reason = row.revocation.as_ref().and_then(|it| it.reason.as_deref());
-            if action.wants(row.disposition, reason) {
+            if action.wants(row.disposition, row.revocation.as_ref()) {
                 let CertificateSummary { serial, request_id: request, subject, .. } = row.summary;
                 meant.push(Meant { serial, request, subject });
             }
@@ -151,14 +162,16 @@ pub fn by_file(
         return Err(too_many());
     }
     let interrupt = Interrupt::listen()?;
-    let (mut meant, mut refused) = (Vec::new(), Vec::new());
+    let (mut meant, mut refused, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for der in certificates {
         if interrupt.is_asked() {
             return Err(Failure::new("interrupted", "stopped before anything was changed"));
         }
         match ours(client, der) {
-            Ok((found, disposition, reason)) => {
-                if action.wants(disposition, reason.as_deref()) && !meant.contains(&found) {
+            Ok((found, disposition, revocation)) => {
+                if action.wants(disposition, revocation.as_ref())
+                    && seen.insert(found.serial.clone())
+                {
                     meant.push(found);
                 }
             }
@@ -168,11 +181,11 @@ pub fn by_file(
     carry_out(client, &interrupt, &meant, refused, (action, options, json))
 }
 
-/// The CA's own copy of a certificate, its state, and why it is revoked.
+/// The CA's own copy of a certificate, its state, and its revocation.
 fn ours(
     client: &ApiClient,
     der: &[u8],
-) -> Result<(Meant, Disposition, Option<String>), Box<BulkResult>> {
+) -> Result<(Meant, Disposition, Option<Revocation>), Box<BulkResult>> {
     let refused = |serial: Option<String>, failure: Failure| BulkResult {
         serial,
         code: Some(failure.code),
@@ -191,9 +204,8 @@ fn ours(
         return Err(Box::new(refused(Some(serial), Failure::new("certificate-differs", message))));
     }
     let disposition = detail.disposition.unwrap_or(Disposition::Issued);
-    let reason = detail.revocation.and_then(|it| it.reason);
     let (request, subject) = (detail.summary.request_id, detail.summary.subject);
-    Ok((Meant { serial, request, subject }, disposition, reason))
+    Ok((Meant { serial, request, subject }, disposition, detail.revocation))
 }
 
 fn too_many() -> Failure {
@@ -223,7 +235,9 @@ fn carry_out(
         stopped: false,
         results: refused,
     };
-    if !meant.is_empty() {
+    let before = summary.refused;
+    // That nothing is meant is another number than the one that was to be confirmed.
+    if !meant.is_empty() || options.confirm.is_some() {
         confirm(meant.len(), action, options)?;
     }
     let progress = Progress::start("certificates");
@@ -231,7 +245,7 @@ fn carry_out(
     if json {
         output::json(&summary)?;
     } else {
-        tell(&summary, action)?;
+        tell(&summary, before, action)?;
     }
     done?;
     let whole = summary.refused == 0 && !summary.stopped;
@@ -261,9 +275,15 @@ fn confirm(count: usize, action: &Action, options: &BulkOptions) -> Result<(), F
     match confirm {
         Some(confirmed) if *confirmed == count => return Ok(()),
         Some(confirmed) => {
-            let message = format!("{count} certificates are meant, not {confirmed}");
-            return Err(Failure::new("bulk-confirm", message)
-                .hint(format!("nothing was changed; to {word} them: --confirm {count}")));
+            let nouns = if count == 1 { "certificate is" } else { "certificates are" };
+            let failure =
+                Failure::new("bulk-confirm", format!("{count} {nouns} meant, not {confirmed}"));
+            return Err(match count {
+                0 => failure.hint("nothing was changed; look what there is: exeunt cert list"),
+                _ => {
+                    failure.hint(format!("nothing was changed; to {word} them: --confirm {count}"))
+                }
+            });
         }
         None => {}
     }
@@ -334,12 +354,12 @@ fn complain(result: &BulkResult) {
     eprintln!("exeunt: {}", plain(&words));
 }
 
-fn tell(summary: &Summary, action: &Action) -> Result<(), Failure> {
+fn tell(summary: &Summary, before: usize, action: &Action) -> Result<(), Failure> {
     let Summary { selected, changed, already, refused, stopped, results: _ } = summary;
     let done = action.participle();
     output::line(&format!("{changed} {done}, {already} were so already, {refused} refused"))?;
     if *stopped {
-        let left = selected.saturating_sub(changed + already + refused);
+        let left = (selected + before).saturating_sub(changed + already + refused);
         let again = "give the same command again to go on";
         output::line(&format!("stopped with {left} left; {again}"))?;
     }
@@ -374,6 +394,7 @@ mod tests {
         assert_eq!(asked(101, 100, Some(101), false), "done");
         assert_eq!(asked(102, 100, Some(101), true), "other number");
         assert_eq!(asked(1, 0, Some(1), false), "done");
+        assert_eq!(asked(0, 100, Some(37), false), "other number");
     }
 
     #[test]
@@ -381,6 +402,12 @@ mod tests {
         let revoke = |reason| Action::Revoke(reason, None);
         let (issued, revoked) = (Disposition::Issued, Disposition::Revoked);
         let hold = Some("certificate-hold");
+        let dated = |reason: Option<&str>, effective: &str| Revocation {
+            reason: reason.map(str::to_owned),
+            reason_code: 0,
+            ordered: String::new(),
+            effective: effective.to_owned(),
+        };
         for (action, disposition, reason, wanted) in [
             (revoke(Reason::KeyCompromise), issued, None, true),
             (revoke(Reason::KeyCompromise), revoked, Some("superseded"), false),
@@ -391,7 +418,19 @@ mod tests {
             (Action::Release, revoked, Some("superseded"), false),
             (Action::Release, issued, None, false),
         ] {
-            assert_eq!(action.wants(disposition, reason), wanted, "{action:?} {disposition:?}");
+            let revocation = dated(reason, "2026-01-01T00:00:00Z");
+            let wants = action.wants(disposition, Some(&revocation));
+            assert_eq!(wants, wanted, "{action:?} {disposition:?}");
+        }
+        // What does not count yet can be brought forward.
+        for (new, reason, wanted) in [
+            (Reason::KeyCompromise, Some("superseded"), true),
+            (Reason::CertificateHold, hold, true),
+            (Reason::CertificateHold, Some("superseded"), false),
+        ] {
+            let later = dated(reason, "9999-01-01T00:00:00Z");
+            assert_eq!(revoke(new).wants(revoked, Some(&later)), wanted, "{new:?} {reason:?}");
+            assert!(!revoke(new).wants(Disposition::Foreign, Some(&later)));
         }
     }
 }

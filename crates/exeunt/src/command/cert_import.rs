@@ -8,8 +8,8 @@ use exeunt_api::{
     BulkOutcome, BulkResult, CERTIFICATES_PATH, IMPORT_COUNT_MAX, ImportAnswer, ImportOrder,
 };
 use exeunt_x509::{
-    CERTIFICATE_BYTES_MAX, CERTIFICATE_FILE_BYTES_MAX, certificates_in, decode_pem_or_der,
-    encode_pem,
+    CERTIFICATE_BAG_BYTES_MAX, CERTIFICATE_BAG_COUNT_MAX, CERTIFICATE_BYTES_MAX, CertificateError,
+    decode_pem_or_der, encode_pem, many_certificates_in,
 };
 use reqwest::Method;
 use serde::Serialize;
@@ -34,7 +34,7 @@ const DER_START: u8 = 0x30;
 struct Outcome {
     /// Where it stands.
     file: String,
-    /// Which one of its file; 1 for the first.
+    /// Which one of its file; 1 for the first, 0 for the file as a whole.
     number: u64,
     #[serde(flatten)]
     result: BulkResult,
@@ -129,6 +129,10 @@ impl Run<'_> {
     /// All certificates of a file. One that cannot be read is one more refusal.
     fn file(&mut self, path: &Path) -> Result<(), Failure> {
         let shown = path.display().to_string();
+        if path.is_dir() {
+            let endings = ENDINGS.map(|it| format!(".{it}")).join(", ");
+            return self.refuse(&shown, 0, &format!("no file in it ends in {endings}"));
+        }
         let mut number = 0;
         let found = match File::open(path) {
             Ok(file) => each_certificate(&mut BufReader::new(file), &mut |found| {
@@ -197,19 +201,21 @@ impl Run<'_> {
             self.summary.results.push(outcome);
             return Ok(());
         }
-        self.progress.aside(|| output::line(&line(&outcome)))
+        let is_trial = self.options.dry_run;
+        self.progress.aside(|| output::line(&line(&outcome, is_trial)))
     }
 }
 
 /// One line about one certificate.
-fn line(outcome: &Outcome) -> String {
+fn line(outcome: &Outcome, is_trial: bool) -> String {
     let Outcome { file, number, result } = outcome;
     let text = |it: &Option<String>| it.clone().unwrap_or_default();
     let row = result.request_id.map(|it| format!(", request {it}")).unwrap_or_default();
+    let would = if is_trial { "would be " } else { "" };
     let what = match result.outcome {
-        BulkOutcome::Imported => format!("imported {}{row}", text(&result.serial)),
+        BulkOutcome::Imported => format!("{would}imported {}{row}", text(&result.serial)),
         BulkOutcome::Foreign => {
-            format!("imported {} of another CA{row}", text(&result.serial))
+            format!("{would}imported {} of another CA{row}", text(&result.serial))
         }
         _ => {
             let status = result.status_code.as_ref().map(|it| format!(" ({it})"));
@@ -217,10 +223,13 @@ fn line(outcome: &Outcome) -> String {
             format!("refused[{}]: {}{status}", text(&result.code), text(&result.message))
         }
     };
-    crate::failure::plain(&format!("{file}#{number}: {what}"))
+    // What is wrong with a file as a whole has no number.
+    let number = if *number == 0 { String::new() } else { format!("#{number}") };
+    crate::failure::plain(&format!("{file}{number}: {what}"))
 }
 
-/// The files that are meant: those named, and those in a folder that is named, by name.
+/// The files that are meant: those named, and those in a folder that is named, by name. A folder
+/// without any stands for itself.
 fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in named {
@@ -241,6 +250,10 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
             }
         }
         inside.sort();
+        if inside.is_empty() {
+            // Named once more, to be told of.
+            inside.push(path.clone());
+        }
         files.append(&mut inside);
     }
     Ok(files)
@@ -293,7 +306,7 @@ fn each_certificate(
     };
     if first == Some(DER_START) {
         let mut der = Vec::new();
-        let most = CERTIFICATE_FILE_BYTES_MAX as u64 + 1;
+        let most = CERTIFICATE_BAG_BYTES_MAX as u64 + 1;
         if let Err(err) = file.take(most).read_to_end(&mut der) {
             return Ok(Err(err));
         }
@@ -330,11 +343,18 @@ fn each_in(
     input: &[u8],
     each: &mut dyn FnMut(Found) -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {
-    let found = match certificates_in(input) {
+    let found = match many_certificates_in(input) {
         Ok(found) => found,
         // The server says what is wrong with it, with the original's number.
         Err(_) if input.len() <= CERTIFICATE_BYTES_MAX && input.first() == Some(&DER_START) => {
             vec![input.to_vec()]
+        }
+        Err(CertificateError::TooLarge) => {
+            let why = format!(
+                "it has more than {CERTIFICATE_BAG_COUNT_MAX} certificates or \
+                 {CERTIFICATE_BAG_BYTES_MAX} bytes: split it, or turn it into PEM"
+            );
+            return each(Found::Unreadable(why));
         }
         Err(err) => return each(Found::Unreadable(crate::failure::chain(&err))),
     };
@@ -388,7 +408,7 @@ impl Block {
         }
         let most = match self.kind {
             Kind::Certificate => 2 * CERTIFICATE_BYTES_MAX,
-            Kind::Message => CERTIFICATE_FILE_BYTES_MAX,
+            Kind::Message => CERTIFICATE_BAG_BYTES_MAX,
             _ => usize::MAX,
         };
         if matches!(self.kind, Kind::Certificate | Kind::Message) {
