@@ -182,24 +182,31 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`CrossError`]. What was made before is in force; the next start tries the rest again.
+    /// [`CrossError`], the first one. What could be made is in force; the next start tries the rest again.
     pub fn cross_certify(&self) -> Result<(), CrossError> {
         let trouble = |source| CrossError::Store { source };
         let now = self.clock.now();
         let rows = self.store.ca_cross_certificates().map_err(trouble)?;
-        let mut found = Vec::new();
+        let (mut found, mut failed) = (Vec::new(), None);
         for (signer, subject) in self.pairs(now) {
             let is_it =
                 |it: &&CrossRow| (it.signer, it.subject) == (signer.index(), subject.index());
             let made = match rows.iter().find(is_it) {
                 Some(row) => self.recorded(*row).map_err(trouble)?,
-                None => Some(self.cross(signer, subject, now)?),
+                // A key that is away keeps no others from vouching.
+                None => match self.cross(signer, subject, now) {
+                    Ok(made) => Some(made),
+                    Err(err) => {
+                        failed.get_or_insert(err);
+                        None
+                    }
+                },
             };
             found.extend(made.map(Arc::new));
             // What has come so far counts, whatever becomes of the next one.
             self.crosses.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// The cross certificates that count, by signer and subject.

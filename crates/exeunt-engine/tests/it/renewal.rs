@@ -14,7 +14,7 @@ use exeunt_types::{
 use exeunt_x509::{CaVersion, Name, encode_pem, parse_certificate};
 
 use crate::crls::{BASE, publish};
-use crate::support::{DAY_S, HOUR_S, House, TestKey, plain_request};
+use crate::support::{Ca, DAY_S, HOUR_S, Habit, House, TestKey, plain_request};
 
 /// A root certificate of the house's name, as a renewal makes it.
 fn renewed(house: &House, key: &TestKey, index: u16, key_index: u16) -> Vec<u8> {
@@ -223,6 +223,21 @@ fn a_key_that_has_expired_vouches_for_nobody() {
     ca.engine.cross_certify().unwrap();
     assert_eq!(ca.engine.cross_certificates(), []);
     assert_eq!(ca.counts(), (0, 0, 0));
+}
+
+#[test]
+fn a_key_that_is_away_keeps_no_others_from_vouching() {
+    let house = house_with(&[Some(new_key()), Some(new_key())]);
+    house.key.shall(Habit::Fail);
+    let ca = house.open();
+    assert!(ca.engine.cross_certify().is_err());
+    let names = |ca: &Ca| -> Vec<_> {
+        ca.engine.cross_certificates().iter().map(|it| it.suffix()).collect()
+    };
+    assert_eq!(names(&ca), ["(1-2)", "(2-1)"]);
+    house.key.shall(Habit::Sign);
+    ca.engine.cross_certify().unwrap();
+    assert_eq!(names(&ca), ["(0-1)", "(1-0)", "(1-2)", "(2-1)"]);
 }
 
 #[test]
