@@ -190,6 +190,13 @@ impl Engine {
         check_crl_addresses(&crls).map_err(|source| EngineError::Publication { source })?;
         crls.check(&publication.crl_distribution_points)
             .map_err(|rule| EngineError::Crl { rule })?;
+        // Found out now, and not when the next list is due.
+        let parts = store.crl_partitions().map_err(|source| EngineError::Recovery { source })?;
+        let now = clock.now();
+        if parts.iter().any(|it| now <= it.not_after) {
+            crls.check_older_parts(&publication.crl_distribution_points)
+                .map_err(|rule| EngineError::Crl { rule })?;
+        }
         ocsp.check().map_err(|rule| EngineError::Ocsp { rule })?;
         Ok(Self {
             store,

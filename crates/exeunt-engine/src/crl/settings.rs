@@ -109,6 +109,20 @@ impl CrlSettings {
         Ok(())
     }
 
+    /// The same where certificates belong to parts from before, also if new ones do not.
+    pub(crate) fn check_older_parts(&self, points: &[String]) -> Result<(), &'static str> {
+        if !points.iter().chain(&self.issuing_distribution_point).any(|it| names_part(it)) {
+            return Err("certificates belong to parts of the lists, and no address of \
+                        crl_distribution_points or issuing_distribution_point has \
+                        <CRLPartitionIndex>");
+        }
+        if self.has_deltas() && !self.freshest_crl.iter().all(|it| names_part(it)) {
+            return Err("certificates belong to parts of the lists, and an address of freshest has \
+                        no <CRLPartitionIndex>");
+        }
+        Ok(())
+    }
+
     pub(super) fn period_of(&self, kind: CrlKind) -> Duration {
         match kind {
             CrlKind::Base => self.period,

@@ -348,10 +348,21 @@ fn parts_without_addresses_of_their_own_are_refused() {
     ca.issue(plain_request());
     drop(ca);
     house.crls.partitions = 1;
+    // Certificates are in parts still: their lists would have no place, and no others would be made.
+    let try_open = |house: &House| {
+        let store = Store::open(&house.folder.path().join("store.db")).unwrap();
+        house.try_open(store, Box::new(house.entropy.clone())).map(|_| ())
+    };
+    house.crls.issuing_distribution_point = vec![POINT.to_owned()];
     house.publication.crl_distribution_points.clear();
-    let ca = house.open();
-    let err = ca.engine.publish_crls(BASE, None).unwrap_err();
-    assert_eq!(err.code(), "crl-part-without-address");
+    try_open(&house).unwrap();
+    house.crls.issuing_distribution_point.clear();
+    assert_eq!(try_open(&house).unwrap_err().code(), "ca-crl-invalid");
+    house.publication.crl_distribution_points = vec![POINT.to_owned()];
+    house.crls.freshest_crl = vec!["http://crl.example/ca+.crl".to_owned()];
+    assert_eq!(try_open(&house).unwrap_err().code(), "ca-crl-invalid");
+    house.clock.set(house.clock.seconds() + 365 * DAY_S);
+    try_open(&house).unwrap();
 }
 
 #[test]
