@@ -70,12 +70,13 @@ impl Engine {
     ) -> Result<Begun, OfficerError> {
         let row = self.row_of(which)?;
         let (request, was) = (row.id, (row.disposition, row.revocation));
-        let serial = row.serial.ok_or(OfficerError::CertificateUnknown(which))?;
+        let unknown = || OfficerError::CertificateUnknown(which);
         let at = self.clock.now();
         if is_so(&row, order, at) {
-            return Ok(Begun::Already(request, serial));
+            return Ok(Begun::Already(request, row.serial.ok_or_else(unknown)?));
         }
         let change = judge((request, row.disposition, row.revocation), order, at)?;
+        let serial = row.serial.ok_or_else(unknown)?;
         let audit = audit_entry(at, by, action(change), request, detail(serial, change));
         let message = format!("Revoked by {}", by.name);
         let pending = self

@@ -21,4 +21,5 @@ mod renewal;
 mod revocation;
 mod serials;
 mod support;
+mod tables;
 mod threads;

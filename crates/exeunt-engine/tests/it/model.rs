@@ -4,18 +4,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use exeunt_engine::{CrlOrder, CrlSettings, Outcome, RevokeOrder, Which};
+use exeunt_engine::{
+    BulkOutcome, CrlOrder, CrlSettings, ImportOrder, Imported, Outcome, RevokeOrder, Which,
+};
 use exeunt_policy::Issuance;
+use exeunt_store::Store;
 use exeunt_types::{
-    CrlKind, Disposition, EventKind, EventSeq, RequestId, RevocationReason as Reason, Serial,
-    UnixMillis,
+    CrlKind, Disposition, EventKind, EventSeq, KeyAlgorithm, RequestId, RevocationReason as Reason,
+    Serial, UnixMillis,
 };
 use exeunt_x509::parse_crl;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::support::{Ca, House, officer, plain_request, submission, template};
+use crate::crl_lines;
+use crate::support::{
+    Ca, House, Issued, TestKey, create_store, officer, plain_request, submission, template,
+};
 
 /// What is done, to the request of that place where there is one.
 #[derive(Clone, Debug)]
@@ -31,7 +37,17 @@ enum Step {
     Fetch(usize),
     Publish(CrlKind),
     Wait(i64),
+    /// Of what the CA has made before with its first key, and its store has never seen; one with the key
+    /// of a request that waits is put under it, if the flag says so.
+    Import(usize, bool),
+    /// Of another CA; the flag allows it.
+    ImportForeign(usize, bool),
+    /// One order for many: a reason, or a release.
+    Bulk(Vec<usize>, Option<Reason>),
 }
+
+/// Certificates of either kind that there are to be imported.
+const IMPORTS: usize = 3;
 
 fn step() -> impl Strategy<Value = Step> {
     let place = 0_usize..8;
@@ -47,6 +63,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (place.clone(), Just(Reason::CertificateHold), Just(0))
             .prop_map(|(place, reason, from)| Step::Revoke(place, reason, from)),
         3 => place.clone().prop_map(Step::Release),
+        2 => (0..IMPORTS, any::<bool>()).prop_map(|(it, row)| Step::Import(it, row)),
+        1 => (0..IMPORTS, any::<bool>()).prop_map(|(it, allow)| Step::ImportForeign(it, allow)),
+        2 => (vec(place.clone(), 1..5), proptest::option::of(select(Reason::ALL.to_vec())))
+            .prop_map(|(places, reason)| Step::Bulk(places, reason)),
         1 => place.prop_map(Step::Fetch),
         2 => Just(Step::Publish(CrlKind::Base)),
         3 => Just(Step::Publish(CrlKind::Delta)),
@@ -59,11 +79,16 @@ fn step() -> impl Strategy<Value = Step> {
 struct Known {
     id: RequestId,
     serial: Option<Serial>,
+    /// Index of the CA's key that has signed its certificate.
+    key: u16,
     state: Disposition,
     was_pending: bool,
     /// Reason and moment, while it is revoked.
     revoked: Option<(Reason, UnixMillis)>,
 }
+
+/// Index of the key that issues; the one before has signed what is imported.
+const NEWEST_KEY: u16 = 1;
 
 struct Model {
     ca: Ca,
@@ -72,6 +97,11 @@ struct Model {
     events: Vec<(EventKind, Option<RequestId>)>,
     lists: u64,
     has_base: bool,
+    own: Vec<Issued>,
+    foreign: Vec<Issued>,
+    /// SHA-256 is not the model's: the places of those that were imported.
+    imported: Vec<usize>,
+    imported_foreign: Vec<usize>,
 }
 
 impl Model {
@@ -79,8 +109,30 @@ impl Model {
         let held = exeunt_policy::Template { issuance: Issuance::Hold, ..template("held") };
         let day = Duration::from_hours(24);
         let crls = CrlSettings { period: day, delta_period: Some(day), ..CrlSettings::default() };
-        let ca = House { templates: vec![template("tls"), held], crls, ..House::new() }.open();
-        Self { ca, requests: Vec::new(), events: Vec::new(), lists: 0, has_base: false }
+        let (mut house, other) = (House::new(), House::new());
+        let made = |house: &House| {
+            let ca = house.open();
+            (0..IMPORTS).map(|_| ca.issue(plain_request())).collect()
+        };
+        let (own, foreign) = (made(&house), made(&other));
+        // Since then the store was lost, and the CA has a new key.
+        let key = TestKey::new(KeyAlgorithm::EcdsaP256);
+        crl_lines::renew(&mut house, Some(&key), 3000);
+        let path = house.folder.path().join("other.db");
+        create_store(&path);
+        house = House { templates: vec![template("tls"), held], crls, ..house };
+        let ca = house.open_with(Store::open(&path).unwrap());
+        Self {
+            ca,
+            requests: Vec::new(),
+            events: Vec::new(),
+            lists: 0,
+            has_base: false,
+            own,
+            foreign,
+            imported: Vec::new(),
+            imported_foreign: Vec::new(),
+        }
     }
 
     fn now(&self) -> UnixMillis {
@@ -107,7 +159,14 @@ impl Model {
         let was_pending = template == "held";
         assert_eq!(state == Disposition::Pending, was_pending);
         let id = submitted.request;
-        self.requests.push(Known { id, serial, state, was_pending, revoked: None });
+        self.requests.push(Known {
+            id,
+            serial,
+            key: NEWEST_KEY,
+            state,
+            was_pending,
+            revoked: None,
+        });
         self.told(kind, Some(id));
     }
 
@@ -129,6 +188,127 @@ impl Model {
         (known.state, known.serial) = (Disposition::Issued, Some(serial));
         let id = known.id;
         self.told(EventKind::CERT_ISSUED, Some(id));
+    }
+
+    fn import(&mut self, at: usize, existing_row: bool) {
+        let order = ImportOrder { existing_row, ..ImportOrder::default() };
+        let der = self.own[at].der.clone();
+        let result = self.ca.engine.import_all(&[der], order, &officer()).pop().unwrap();
+        // All requests have the same key: the first one that waits is meant.
+        let waits = self.requests.iter().position(|it| it.state == Disposition::Pending);
+        let expected = match waits {
+            None if existing_row => Some("import-not-awaited"),
+            _ if self.imported.contains(&at) => Some("import-exists"),
+            _ => None,
+        };
+        if let Some(code) = expected {
+            assert_eq!(result.unwrap_err().code(), code, "{at} {existing_row}");
+            return;
+        }
+        self.imported.push(at);
+        let Imported { serial, disposition, request, .. } = result.unwrap();
+        assert_eq!((serial, disposition), (self.own[at].serial, Disposition::Issued));
+        let id = request.unwrap();
+        match waits.filter(|_| existing_row) {
+            Some(place) => {
+                let known = &mut self.requests[place];
+                assert_eq!(known.id, id);
+                (known.state, known.serial, known.key) = (disposition, Some(serial), 0);
+            }
+            None => self.requests.push(Known {
+                id,
+                serial: Some(serial),
+                key: 0,
+                state: disposition,
+                was_pending: false,
+                revoked: None,
+            }),
+        }
+        self.told(EventKind::CERT_IMPORTED, Some(id));
+    }
+
+    fn import_foreign(&mut self, at: usize, allow_foreign: bool) {
+        let order = ImportOrder { allow_foreign, ..ImportOrder::default() };
+        let der = self.foreign[at].der.clone();
+        let result = self.ca.engine.import_all(&[der], order, &officer()).pop().unwrap();
+        let expected = match () {
+            () if !allow_foreign => Some("import-foreign"),
+            () if self.imported_foreign.contains(&at) => Some("import-exists"),
+            () => None,
+        };
+        if let Some(code) = expected {
+            assert_eq!(result.unwrap_err().code(), code);
+            return;
+        }
+        self.imported_foreign.push(at);
+        let id = result.unwrap().request.unwrap();
+        let (serial, state) = (Some(self.foreign[at].serial), Disposition::Foreign);
+        self.requests.push(Known { id, serial, key: 0, state, was_pending: false, revoked: None });
+        self.told(EventKind::CERT_IMPORTED, Some(id));
+    }
+
+    /// What becomes of each, in its order; one may be named twice.
+    fn bulk(&mut self, places: &[usize], reason: Option<Reason>) {
+        let now = self.now();
+        let places: Vec<usize> =
+            places.iter().copied().filter(|it| *it < self.requests.len()).collect();
+        let which: Vec<_> = places.iter().map(|it| Which::Request(self.requests[*it].id)).collect();
+        let order = match reason {
+            Some(reason) => RevokeOrder::Revoke { reason, effective: None },
+            None => RevokeOrder::Release,
+        };
+        let results = self.ca.engine.revoke_all(&which, order, &officer());
+        assert_eq!(results.len(), places.len());
+        let mut told = Vec::new();
+        for (place, result) in places.into_iter().zip(results) {
+            let known = &mut self.requests[place];
+            let result = match &result {
+                Ok(BulkOutcome::Changed(it)) => {
+                    told.push((it.event.unwrap(), known.id));
+                    "changed"
+                }
+                Ok(BulkOutcome::Already { .. }) => "already",
+                Err(err) => err.code(),
+            };
+            let hold = Reason::CertificateHold;
+            let counts = known.revoked.is_some_and(|(_, from)| from <= now);
+            let on_hold = known.revoked.is_some_and(|(it, _)| it == hold);
+            let expected = match (known.state, reason) {
+                (Disposition::Issued, None) => "already",
+                (Disposition::Revoked, None) if on_hold => "changed",
+                (Disposition::Revoked, None) => "not-on-hold",
+                (Disposition::Revoked, Some(new)) if on_hold != (new == hold) => {
+                    if on_hold {
+                        "changed"
+                    } else {
+                        "hold-of-revoked"
+                    }
+                }
+                (Disposition::Revoked, Some(_)) if counts => "already",
+                (Disposition::Issued | Disposition::Revoked, Some(_)) => "changed",
+                _ => "wrong-state",
+            };
+            assert_eq!(result, expected, "{known:?} {reason:?}");
+            if expected != "changed" {
+                continue;
+            }
+            match reason {
+                None => (known.state, known.revoked) = (Disposition::Issued, None),
+                Some(new) => {
+                    let since = known.revoked.filter(|_| counts).map_or(now, |(_, from)| from);
+                    (known.state, known.revoked) = (Disposition::Revoked, Some((new, since)));
+                }
+            }
+        }
+        let kind = match reason {
+            Some(_) => EventKind::CERT_REVOKED,
+            None => EventKind::CERT_UNREVOKED,
+        };
+        // One that was named twice may have gone after the others.
+        told.sort_unstable();
+        for (_, id) in told {
+            self.told(kind, Some(id));
+        }
     }
 
     fn deny(&mut self, place: usize) {
@@ -216,15 +396,15 @@ impl Model {
         self.has_base = true;
         self.told(EventKind::CRL_ISSUED, None);
         assert!(made.iter().all(|it| it.number.0 == self.lists), "{made:?}");
-        self.check_lists();
+        (0..=NEWEST_KEY).for_each(|key| self.check_lists(key));
     }
 
     /// What a verifier who has the newest base and the newest delta takes for revoked.
-    fn check_lists(&self) {
+    fn check_lists(&self, key: u16) {
         let engine = &self.ca.engine;
         let read = |kind| {
-            let current = engine.current_crls().unwrap();
-            let record = current.into_iter().find(|it| it.line.kind == kind)?;
+            let mut current = engine.current_crls().unwrap().into_iter();
+            let record = current.find(|it| (it.line.kind, it.line.key_index) == (kind, key))?;
             Some((std::fs::read(engine.crl_file(&record)).unwrap(), record))
         };
         let (base, base_record) = read(CrlKind::Base).unwrap();
@@ -249,6 +429,7 @@ impl Model {
         let expected: BTreeMap<_, _> = self
             .requests
             .iter()
+            .filter(|it| it.key == key)
             .filter_map(|it| it.serial.zip(it.revoked))
             .filter(|(_, (_, effective))| *effective <= now)
             .map(|(serial, (reason, _))| (serial, written(reason)))
@@ -269,6 +450,9 @@ impl Model {
             Step::Release(place) => self.release(place),
             Step::Fetch(place) => self.fetch(place),
             Step::Publish(kind) => self.publish(kind),
+            Step::Import(at, existing_row) => self.import(at, existing_row),
+            Step::ImportForeign(at, allow) => self.import_foreign(at, allow),
+            Step::Bulk(ref places, reason) => self.bulk(places, reason),
             Step::Wait(minutes) => self.ca.clock.set(self.ca.clock.seconds() + minutes * 60),
         }
         for known in &self.requests {
