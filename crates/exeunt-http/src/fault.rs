@@ -16,6 +16,7 @@ const RETRY_AFTER_S: &str = "1";
 const ATTRIBUTE_HINT: &str =
     "an attribute is NAME:VALUE, for example CertificateTemplate:tls-server";
 const LOG_HINT: &str = "the CA's administrator finds the reason in the server's log";
+const MESSAGE_HINT: &str = "docs/manual/cmc.md says what a message around a request has to be";
 const REQUEST_HINT: &str = "is it a certificate request? look: openssl req -in FILE -noout -text";
 
 /// What whoever sent a submission can do about its failure.
@@ -28,6 +29,7 @@ fn submit_hint(err: &SubmitError) -> &'static str {
             "request-name-invalid" | "request-san-invalid" => {
                 "look at the names: openssl req -in FILE -noout -text"
             }
+            code if code.starts_with("request-message") => MESSAGE_HINT,
             _ => REQUEST_HINT,
         },
         SubmitError::Attributes { .. } => ATTRIBUTE_HINT,

@@ -283,7 +283,8 @@ fn build_engine(
     .map_err(|err| engine_failure(&err))
 }
 
-fn engine_failure(err: &EngineError) -> Failure {
+/// What the engine refused at a start, and what helps.
+pub fn engine_failure(err: &EngineError) -> Failure {
     let failure = Failure::from_error(err.code(), err);
     match err.code() {
         "ca-key-mismatch" => {

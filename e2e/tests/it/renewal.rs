@@ -238,6 +238,7 @@ fn a_server_does_not_start_with_another_past_of_its_certificates() {
 
     let before = text.find("\n[[renewal]]").unwrap();
     std::fs::write(&config, &text[..before]).unwrap();
+    refused(&ca, &["config", "check"], "ca-certificate-removed");
     refused(&ca, &["serve"], "ca-certificate-removed");
     std::fs::write(&config, &text).unwrap();
 
@@ -245,6 +246,7 @@ fn a_server_does_not_start_with_another_past_of_its_certificates() {
     ca.ok(&["ca", "renew"]);
     std::fs::rename(ca.home().join("ca(2).cert.pem"), &second).unwrap();
     std::fs::write(&config, &text).unwrap();
+    refused(&ca, &["config", "check"], "ca-certificate-changed");
     refused(&ca, &["serve"], "ca-certificate-changed");
     std::fs::write(&second, pem).unwrap();
     ca.serve().stop();

@@ -36,7 +36,7 @@ pub struct Rows {
     #[arg(long, value_name = "ID", conflicts_with = "after")]
     pub before: Option<u64>,
 
-    /// Column to sort by
+    /// Column to sort by: id; of certificates not-after as well
     #[arg(long, value_name = "COLUMN")]
     pub sort: Option<String>,
 

@@ -1,6 +1,8 @@
 //! `exeunt config check`: reads everything a start would read, and changes nothing.
 
-use exeunt_keys::SigningKey;
+use exeunt_engine::EngineError;
+use exeunt_keys::{SigningKey, sha256};
+use exeunt_store::Store;
 use serde::Serialize;
 
 use crate::cli::Config as ConfigCommand;
@@ -10,6 +12,7 @@ use crate::failure::Failure;
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;
 use crate::manage::ManageError;
+use crate::server::engine_failure;
 use crate::{output, own};
 
 /// What was checked, for programs.
@@ -73,6 +76,7 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         let own = own::read_certificates(home, config)?;
         let mut keys = own::open_keys(config, &own)?;
         check_keys(&own, &keys)?;
+        check_past(home, &own)?;
         warnings.extend(own::warnings_of(config, &own));
         let last = own.last().expect("BUG: there is at least the first certificate");
         let key = keys.swap_remove(usize::from(last.key_index));
@@ -148,6 +152,23 @@ fn check_keys(
             return Err(Failure::new("ca-key-mismatch", message)
                 .hint("look at [ca], [key] and [[renewal]] in exeunt.toml: which key is whose"));
         }
+    }
+    Ok(())
+}
+
+/// Whether the CA has all certificates that it had, in their places: a start refuses anything else.
+fn check_past(home: &Home, own: &[own::OwnCertificate]) -> Result<(), Failure> {
+    // A store of another version is the start's business: it migrates it, or says why not.
+    let known = Store::open_read_only(&home.store_path()).and_then(|it| it.ca_certificates());
+    for (index, hash) in (0_u16..).zip(known.unwrap_or_default()) {
+        let err = match own.get(usize::from(index)) {
+            None => EngineError::CertificateRemoved { index },
+            Some(it) if sha256(it.issuer.der()) != hash => {
+                EngineError::CertificateChanged { index }
+            }
+            Some(_) => continue,
+        };
+        return Err(engine_failure(&err));
     }
     Ok(())
 }
