@@ -413,3 +413,57 @@ fn who_signed_around_a_request_is_told_where_the_engine_believed_it() {
     let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false, NOW);
     assert_eq!(event.request.iter().filter(|(it, _)| *it == "RawRequest").count(), 1);
 }
+
+/// A certificate without a request, also when later events tell of it.
+#[test]
+fn of_an_imported_certificate_everything_is_read_and_of_a_request_nothing() {
+    let made = make("ec:P-256");
+    let origins = |event: &exeunt_module::Event| -> Vec<(String, u32)> {
+        event.extensions.iter().map(|(oid, it)| (oid.to_owned(), it.flags)).collect()
+    };
+    let imported: Vec<_> = made.read["extensions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            let flags = 0x6_0000 | u32::from(it[1].as_bool().unwrap());
+            (it[0].as_str().unwrap().to_owned(), flags)
+        })
+        .collect();
+    for (number, disposition) in [(12, Disposition::Foreign), (20, Disposition::Issued)] {
+        for kind in [EventKind::CERT_IMPORTED, EventKind::CERT_EXPIRING] {
+            let mut logged = logged(&made);
+            logged.kind = kind;
+            logged.state.as_mut().unwrap().disposition = disposition;
+            logged.certificate.as_mut().unwrap().template = String::new();
+            let row = &mut logged.request.as_mut().unwrap().request;
+            (row.raw, row.template, row.attributes) = (Vec::new(), String::new(), Vec::new());
+            (row.requester, row.caller) = ("olga".to_owned(), "olga".to_owned());
+            // What was made for an event is kept by its number.
+            let snapshots = Snapshots::new("store".to_owned(), &facts());
+            for lean in [false, true] {
+                let event = snapshots.event(&logged, 1, lean, NOW);
+                let view = View::of(&event);
+                for name in
+                    ["RawRequest", "RequestType", "RequestAttributes", "CertificateTemplate"]
+                {
+                    assert!(view.request_property(name, None).is_err(), "{name}");
+                }
+                for name in ["RequesterName", "CallerName"] {
+                    assert_eq!(event.request.string(name).unwrap(), "olga");
+                }
+                assert_eq!(event.request.long("Disposition").unwrap(), number);
+                assert_eq!(event.certificate.binary("RawCertificate").unwrap(), made.certificate);
+                assert_eq!(event.certificate.string("CertificateHash").unwrap(), made.read["hash"]);
+                assert!(event.certificate.string("CertificateTemplate").is_err());
+                assert_eq!(origins(&event), imported);
+            }
+        }
+    }
+    // Under a row that waited, the request is there, and the certificate is what was imported.
+    let mut logged = logged(&made);
+    logged.kind = EventKind::CERT_IMPORTED;
+    let event = Snapshots::new("store".to_owned(), &facts()).event(&logged, 1, false, NOW);
+    assert_eq!(event.request.binary("RawRequest").unwrap(), made.request);
+    assert_eq!(origins(&event), imported);
+}
