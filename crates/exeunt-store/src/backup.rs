@@ -23,9 +23,11 @@ use crate::watch::with_suffix;
 use crate::writer::Tx;
 use crate::{Store, StoreError, file, schema};
 
-/// By how much the write-ahead log may grow while a copy is taken, in octets; the copy is given up then.
-/// The log cannot begin anew as long as somebody reads it, and a copy onto a disk that hangs would have
-/// it fill the store's disk. 4 GiB are about three minutes of issuing at full speed.
+/// How large the write-ahead log may become while a copy is taken, in octets; the copy is given up then.
+/// The log cannot begin anew as long as somebody reads it, and a copy onto a slow disk would have it fill
+/// the store's disk. 4 GiB are about three minutes of issuing at full speed. The file keeps its size until
+/// the server ends, so the limit is one of size: by growth, each slow copy would begin where the last one
+/// was given up.
 pub const COPY_LOG_OCTETS_MAX: u64 = 4 << 30;
 /// Pages that are copied between two looks at the log: 8 MiB, brought to the disk each time, so that the
 /// server's own commits never wait behind more than that.
@@ -90,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::CopyTooSlow`] when the log has grown by [`COPY_LOG_OCTETS_MAX`];
+    /// [`StoreError::CopyTooSlow`] when the log has grown beyond [`COPY_LOG_OCTETS_MAX`];
     /// [`StoreError::Exists`] for `to`; otherwise as [`Store::open_read_only`]. What was written is
     /// removed again.
     pub fn copy(from: &Path, to: &Path) -> Result<Contents, StoreError> {
@@ -230,7 +232,7 @@ fn copy_into(from: &Path, to: &Path, copy: &File) -> Result<Contents, StoreError
     let contents = contents(&source)?;
     let log = with_suffix(from, "-wal");
     let log_octets = || std::fs::metadata(&log).map_or(0, |it| it.len());
-    let limit = log_octets().saturating_add(COPY_LOG_OCTETS_MAX);
+    let limit = log_octets().max(COPY_LOG_OCTETS_MAX);
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(to, flags).during(action)?;

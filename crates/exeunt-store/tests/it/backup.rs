@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use exeunt_store::{
-    AuditEntry, CRL_NUMBERS_LEFT_OUT, EVENTS_LEFT_OUT, EVENTS_LEFT_OUT_PER_S, REQUEST_ID_MAX,
-    REQUESTS_LEFT_OUT, REQUESTS_LEFT_OUT_PER_S, Restored, Store,
+    AuditEntry, COPY_LOG_OCTETS_MAX, CRL_NUMBERS_LEFT_OUT, EVENTS_LEFT_OUT, EVENTS_LEFT_OUT_PER_S,
+    REQUEST_ID_MAX, REQUESTS_LEFT_OUT, REQUESTS_LEFT_OUT_PER_S, Restored, Store,
 };
-use exeunt_types::{CrlNumber, Disposition, EventKind, EventSeq, RequestId, StartAt, UnixMillis};
+use exeunt_types::{
+    CrlNumber, Disposition, EventKind, EventSeq, NewRequest, RequestId, StartAt, UnixMillis,
+};
 
 use super::support::{DEADLINE, Place, at, certificate, exit, intent, request};
 
@@ -95,6 +97,46 @@ fn a_copy_is_of_one_moment_and_holds_up_nobody() {
         assert_eq!((event.corrupt, event.certificate.is_some()), (None, true));
     }
     assert!(1010 <= written);
+}
+
+#[test]
+fn a_copy_is_given_up_when_the_log_grows_beyond_its_limit_however_long_it_was_before() {
+    let place = Place::new();
+    let store = place.open();
+    // More than is copied between two looks.
+    let large = NewRequest { raw: vec![7; 48 << 20], ..request(1) };
+    store.admit_intend(large, intent(1)).unwrap();
+    // As an earlier copy left it; what is no frame of the log is passed over.
+    let log = place.folder.path().join("store.db-wal");
+    let log = std::fs::OpenOptions::new().write(true).open(log).unwrap();
+    log.set_len(COPY_LOG_OCTETS_MAX).unwrap();
+    let to = place.folder.path().join("copy.db");
+    let before = Store::copy(&place.path, &to).unwrap();
+    assert_eq!(Store::inspect(&to).unwrap(), before);
+    std::fs::remove_file(&to).unwrap();
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _ends = Stop(&stop);
+        let (log, stop) = (&log, &stop);
+        scope.spawn(move || {
+            let mut length = COPY_LOG_OCTETS_MAX;
+            while !stop.load(Ordering::Relaxed) {
+                length += 1;
+                log.set_len(length).unwrap();
+            }
+        });
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            assert!(Instant::now() < deadline, "it is never given up");
+            match Store::copy(&place.path, &to) {
+                Err(err) => break assert_eq!(err.code(), "store-copy-too-slow"),
+                // It was quicker than what grows.
+                Ok(_) => std::fs::remove_file(&to).unwrap(),
+            }
+        }
+    });
+    assert!(!to.exists());
 }
 
 #[test]
