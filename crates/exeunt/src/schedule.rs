@@ -193,6 +193,6 @@ mod tests {
         assert_eq!(next(&[i64::MAX]), LOOK);
         assert_eq!(next(&[]), LOOK);
         let far = to_first([9_000, 310_000].map(UnixMillis).into_iter(), UnixMillis(10_000));
-        assert_eq!(far, Some(Duration::from_secs(300)));
+        assert_eq!(far, Some(Duration::from_mins(5)));
     }
 }
