@@ -15,8 +15,8 @@ use exeunt_types::{
     Disposition, EventSeq, NewCertificate, RequestId, Serial, StatusCode, UnixMillis,
 };
 use exeunt_x509::{
-    Certificate, CertificateError, CertificationRequest, key_identifier, parse_certificate,
-    parse_submission,
+    Certificate, CertificateError, CertificationRequest, ObjectIdentifier, key_identifier,
+    parse_certificate, parse_submission,
 };
 
 use crate::engine::Engine;
@@ -36,6 +36,11 @@ const OBJECT_EXISTS: StatusCode = StatusCode(0x8007_1392);
 const NO_MATCH: StatusCode = StatusCode(0x8009_2009);
 /// `E_NOTIMPL`.
 const NOT_IMPLEMENTED: StatusCode = StatusCode(0x8000_4001);
+
+/// `id-ce-cRLDistributionPoints` (RFC 5280, section 4.2.1.13).
+const CRL_DISTRIBUTION_POINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.31");
+/// What `<CRLPartitionIndex>` becomes in an address, before its five digits.
+const PART_NAME: &[u8] = b"_Partition";
 
 /// How certificates are imported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,8 +116,10 @@ pub enum ImportError {
     /// No request waits for it.
     #[error("no request waits for it")]
     NotAwaited,
-    /// Lists are in parts, and which one it belongs to is not known.
-    #[error("nothing is imported while revocation lists are in parts")]
+    /// Lists are in parts, or were when it was made.
+    #[error(
+        "nothing is imported while revocation lists are in parts, and nothing that is of a part"
+    )]
     Partitioned,
     /// The store refused or lost a read or write.
     #[error("{action} failed")]
@@ -202,8 +209,8 @@ impl Engine {
     /// A certificate is this CA's own if it bears the CA's name as its issuer's and its signature
     /// verifies with one of the CA's keys. Its row is then as good as one that was issued here: it can
     /// be revoked, stands in lists, and OCSP knows it. One of another CA is kept as what it is, and
-    /// nothing else follows. While lists are in parts nothing is imported, as in the original: which
-    /// part a certificate belongs to is drawn when it is made.
+    /// nothing else follows. While lists are in parts nothing is imported, as in the original, and
+    /// nothing of this CA that is of a part: which one that is, is drawn when it is made.
     pub fn import_all(
         &self,
         certificates: &[Vec<u8>],
@@ -247,6 +254,9 @@ impl Engine {
         let key_index = self.own_key(&certificate);
         if key_index.is_none() && !order.allow_foreign {
             return Err(ImportError::Foreign { issuer: certificate.issuer().to_string() });
+        }
+        if key_index.is_some() && names_part(&certificate) {
+            return Err(ImportError::Partitioned);
         }
         let request = if order.existing_row {
             Some(waiting.find(&certificate)?.ok_or(ImportError::NotAwaited)?)
@@ -327,6 +337,16 @@ impl Waiting {
         let found = self.0.get(&identifier).map_or(&[][..], Vec::as_slice);
         Ok(found.iter().find(|(_, spki)| spki == certificate.spki_der()).map(|(id, _)| *id))
     }
+}
+
+/// Whether it says that it belongs to a part of the lists. Its row would not, and its revocation would
+/// stand where nobody looks who goes by the certificate.
+fn names_part(certificate: &Certificate) -> bool {
+    let points = certificate.extensions().iter().filter(|it| it.oid == CRL_DISTRIBUTION_POINTS);
+    points.flat_map(|it| it.value.windows(PART_NAME.len() + 5)).any(|window| {
+        let (name, number) = window.split_at(PART_NAME.len());
+        name == PART_NAME && number.iter().all(u8::is_ascii_digit)
+    })
 }
 
 fn new_import(

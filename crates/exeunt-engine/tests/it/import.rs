@@ -355,3 +355,21 @@ fn a_foreign_certificate_with_a_number_of_ours_is_never_taken_for_ours() {
     let found: Vec<_> = found.rows.iter().map(|it| it.record.request).collect();
     assert_eq!(found, [own.request]);
 }
+
+/// Its revocation would stand in the whole list, and whoever looks where the certificate says would
+/// never see it.
+#[test]
+fn a_certificate_that_names_its_part_is_not_imported_into_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut house = crl_lines::house(1);
+    let whole = house.open().issue(plain_request());
+    house.crls.partitions = 3;
+    let part = house.open().issue(plain_request());
+    house.crls.partitions = 1;
+    let ca = forgetful(&house, &folder);
+    refused(one(&ca, OWN, &part.der), "import-partitioned", 0x8000_4001);
+    assert_eq!(one(&ca, OWN, &whole.der).unwrap().disposition, Disposition::Issued);
+    // What another CA means by its names is its own affair.
+    let stranger = crl_lines::house(3).open().issue(plain_request());
+    assert_eq!(one(&ca, FOREIGN, &stranger.der).unwrap().disposition, Disposition::Foreign);
+}
