@@ -53,8 +53,8 @@ impl Desk {
         match (self.requests[&id].state, rng.u8(..6)) {
             (Some(Disposition::Pending), 0) => self.attribute(ca, id, tally),
             (Some(Disposition::Pending), 1) => self.extension(ca, id, tally, rng),
-            (Some(Disposition::Pending), 2 | 3) => self.decide(ca, id, tally, Deed::Approve),
-            (Some(Disposition::Pending), 4) => self.decide(ca, id, tally, Deed::Deny),
+            (Some(Disposition::Pending), 2) => self.decide(ca, id, tally, Deed::Approve),
+            (Some(Disposition::Pending), 3 | 4) => self.decide(ca, id, tally, Deed::Deny),
             (Some(Disposition::Pending | Disposition::Denied), _) => {
                 self.decide(ca, id, tally, Deed::Resubmit)
             }

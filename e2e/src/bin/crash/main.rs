@@ -51,8 +51,12 @@ struct Options {
 const CLIENTS: usize = 8;
 /// Trials between two full checks.
 const CHECK_EVERY: u32 = 50;
-/// Longest life of a server under load.
+/// Trials of a run in which everything happens at least once.
+const LONG_RUN: u32 = 150;
+/// Longest life of most servers under load.
 const LIFE_MS_MAX: u64 = 250;
+/// Longest life of the others.
+const LONG_LIFE_MS_MAX: u64 = 1000;
 /// Rows that a look-up takes at a time.
 const PAGE: usize = 1000;
 
@@ -87,6 +91,14 @@ fn main() {
             println!("crash: {trial} kills survived: {checked}");
         }
     }
+    let counts = cast.tally.now();
+    let confirmed = Deed::ALL.map(|deed| {
+        let of = counts.iter().filter(|(it, _)| it.0 == deed);
+        (deed, of.map(|(_, count)| count.confirmed).sum::<u32>())
+    });
+    println!("crash: confirmed: {confirmed:?}");
+    let never = confirmed.iter().find(|it| it.1 == 0 && LONG_RUN <= options.trials);
+    assert_eq!(never, None, "what was never confirmed was not tried");
     println!("crash: every promise kept");
 }
 
@@ -120,9 +132,11 @@ impl Cast {
             self;
         let server = ca.serve();
         let token = ca.token();
-        // Most lives are long enough for load; some end while the server is still recovering.
+        // Most lives are long enough for load; some end while the server is still recovering, and some go
+        // on until there is much to lose.
         let life = Duration::from_millis(match rng.u8(..10) {
             0 | 1 => rng.u64(..15),
+            2 => rng.u64(LIFE_MS_MAX..LONG_LIFE_MS_MAX),
             _ => rng.u64(15..LIFE_MS_MAX),
         });
         let kill_module_first = rng.u8(..8) == 0;
