@@ -15,7 +15,8 @@ impl Engine {
     /// Call it until it says that there is no more.
     ///
     /// A certificate that has come within several at once is told of at the nearest. None is told of
-    /// twice at the same distance, also not after a restart.
+    /// twice at the same distance, also not after a restart; but where the clock is put back by more than
+    /// a day.
     ///
     /// # Errors
     ///

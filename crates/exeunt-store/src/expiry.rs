@@ -19,6 +19,10 @@ pub const EXPIRY_STEP_MAX: usize = 256;
 /// A day, in milliseconds.
 const DAY_MILLIS: i64 = 86_400_000;
 
+/// How far the clock may be put back for nothing to be told twice; a clock that was wrong by more has
+/// told of certificates whose time had not come, and passed over others.
+const CLOCK_BACK_MILLIS_MAX: i64 = DAY_MILLIS;
+
 /// Name of the value that says the distance, in an event's detail.
 const DISTANCE: &str = "ExpiresWithinDays";
 
@@ -62,7 +66,8 @@ impl Store {
     ///
     /// What runs out within `nearer` days is left to that distance; 0 leaves out what has run out. So
     /// is what is revoked, and a certificate that was issued within the distance: whoever got it knows.
-    /// A certificate that appears behind the place where the walk is, is not told of.
+    /// A certificate that appears behind the place where the walk is, is not told of. A clock that is
+    /// put back by more than a day takes the walk back with it.
     ///
     /// # Errors
     ///
@@ -92,6 +97,10 @@ fn step(
         [days],
         |row| Ok(Place { not_after: row.get(0)?, request: row.get(1)? }),
     )?;
+    // The walk went by a clock that was far ahead. What it has passed over is told when its time comes.
+    let farthest = Place::end_of(until.saturating_add(CLOCK_BACK_MILLIS_MAX));
+    let was_ahead = told.is_some_and(|it| farthest < it);
+    let told = if was_ahead { Some(Place::end_of(until)) } else { told };
     let least = Place::end_of(now.0.saturating_add(millis(nearer)));
     let from = told.map_or(least, |it| it.max(least));
     let found = running_out(tx, from, until)?;
@@ -109,8 +118,8 @@ fn step(
         }
         _ => Place::end_of(until),
     };
-    // The clock may have been put back: what was told stays told.
-    if told.is_none_or(|told| told < reached) {
+    // The clock may have been put back a little: what was told stays told.
+    if was_ahead || told.is_none_or(|told| told < reached) {
         tx.execute(
             action,
             "INSERT INTO expiry (days, not_after, request) VALUES (?1, ?2, ?3)
