@@ -321,6 +321,48 @@ fn ctrl_c_before_an_order_for_many_changes_nothing_and_a_second_one_waits_for_no
 }
 
 #[test]
+fn ctrl_c_in_the_middle_of_an_order_for_many_finishes_what_is_under_way_and_counts_it() {
+    let ca = Ca::init(&[]);
+    let file = put(&ca, "all.pem", forgotten(&ca, 2_000).concat());
+    let server = ca.serve();
+    ca.ok(&["cert", "import", &file]);
+    let mut child = ca
+        .command(&["cert", "revoke", "--where", "subject=host", "--confirm", "2000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    assert!(says(&mut out, "2000 certificates to revoke"));
+    // Sixteen pieces are to come; the server stands still at one of the first.
+    let pid = server.pid().to_string();
+    let server_signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    server_signal("-STOP");
+    signal(&child, "-INT");
+    assert!(says(&mut err, "stopping after what is under way"));
+    server_signal("-CONT");
+    let mut told = String::new();
+    out.read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{told}");
+    let number = |after: &str, before: &str| -> usize {
+        let (words, _) = told.split_once(before).unwrap_or_else(|| panic!("{told}"));
+        let words = words.rsplit_once(after).map_or(words, |(_, it)| it);
+        words.trim().parse().unwrap_or_else(|_| panic!("{told}"))
+    };
+    let (revoked, left) = (number("\n", " revoked, 0 were so"), number("stopped with ", " left;"));
+    assert_eq!((revoked + left, revoked % 128), (2_000, 0), "{told}");
+    assert!(0 < left, "{told}");
+    // That many and no more, and the same order goes on with what is left.
+    let again = ["cert", "revoke", "--where", "subject=host", "--confirm", &left.to_string()];
+    let told = ca.ok(&again);
+    assert!(told.contains(&format!("{left} revoked, 0 were so already, 0 refused")), "{told}");
+    server.stop();
+}
+
+#[test]
 fn a_number_that_two_certificates_have_means_this_cas_own() {
     let ca = Ca::init(&[]);
     let server = ca.serve();
@@ -357,6 +399,7 @@ fn another_cas_certificate_is_foreign_and_never_revoked_here() {
     let told = ca.ok(&["cert", "import", &other, "--allow-foreign"]);
     assert!(told.contains("of another CA, request 1"), "{told}");
     assert_eq!(json(&ca, &["request", "show", "1"])["disposition"], "foreign");
+    refused(&ca, &["request", "retrieve", "1"], "wrong-state");
     refused(&ca, &["cert", "import", &other, "--allow-foreign"], "import-exists");
     refused(&ca, &["cert", "revoke", "--request", "1"], "wrong-state");
     let own = ca.home().join("ca.cert.pem");
