@@ -118,7 +118,7 @@ impl Fault {
         Self::new(StatusCode::NOT_FOUND, code, detail).hinted(match code {
             "request-not-found" => "see what there is: exeunt request list",
             "crl-not-found" => "see what there is: exeunt crl list",
-            _ => "see what there is: exeunt cert list",
+            _ => "see what there is: exeunt cert list; one of another CA is named by its request",
         })
     }
 

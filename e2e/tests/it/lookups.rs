@@ -66,7 +66,8 @@ fn a_list_shows_what_was_asked_for() {
 
     let serial = lines[1].split_whitespace().next().unwrap();
     ca.ok(&["cert", "revoke", serial, "--reason", "superseded"]);
-    for filter in [["--state", "revoked"], ["--reason", "superseded"], ["--serial", &serial[..9]]] {
+    for filter in [["--state", "revoked"], ["--reason", "superseded"], ["--serial", &serial[..20]]]
+    {
         let listed = ca.ok(&[&["cert", "list", "--json"], &filter[..]].concat());
         let listed: Value = serde_json::from_str(&listed).unwrap();
         let rows = listed["certificates"].as_array().unwrap();

@@ -139,6 +139,12 @@ fn tell(out: Option<&Path>, answer: SubmitAnswer) -> Result<u8, Failure> {
             output::line(&format!("look at it: exeunt request show {request}"))?;
             Ok(STATUS_PENDING)
         }
+        Disposition::Foreign => {
+            let message =
+                format!("request {request} is foreign: another CA issued its certificate");
+            Err(Failure::new("wrong-state", message)
+                .hint(format!("look at it: exeunt request show {request}")))
+        }
         state => {
             let code = answer.code.unwrap_or_else(|| "request-denied".to_owned());
             let what = match state {
