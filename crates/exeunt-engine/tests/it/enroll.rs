@@ -5,16 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use exeunt_engine::{
-    Caller, CmsResponse, Door, Outcome, RevokeOrder, Submission, SubmitError, Submitted, Which,
+    Caller, CmsResponse, Door, ImportOrder, Outcome, RevokeOrder, Submission, SubmitError,
+    Submitted, Which,
 };
 use exeunt_policy::{Issuance, OnBehalf, Renewal, Template, UsageName};
+use exeunt_store::Store;
 use exeunt_testkit::messages::{DATA, MessageSigner, PKI_DATA, cmc, sign, verified};
 use exeunt_testkit::requests::{openssl_key, openssl_request};
 use exeunt_types::{Disposition, EventKind, RequestFlags, RequestType, RevocationReason, Serial};
 use exeunt_x509::{encode_pem, parse_certificate, parse_submission};
 use tempfile::TempDir;
 
-use crate::support::{Ca, DAY_S, House, officer, submission, template};
+use crate::support::{Ca, DAY_S, House, create_store, officer, submission, template};
 
 const AGENT: &str = "1.3.6.1.4.1.311.20.2.1";
 
@@ -39,6 +41,10 @@ impl Person {
 }
 
 fn desk() -> Desk {
+    Desk { ca: house().open(), folder: tempfile::tempdir().unwrap() }
+}
+
+fn house() -> House {
     let mut house = House::new();
     let agents = Template {
         extended_key_usage: vec![UsageName::parse(AGENT).unwrap()],
@@ -52,7 +58,7 @@ fn desk() -> Desk {
         Template { renewal: Renewal::AnyNames, ..template("any") },
         Template { renewal: Renewal::Refuse, ..template("never") },
     ];
-    Desk { ca: house.open(), folder: tempfile::tempdir().unwrap() }
+    house
 }
 
 impl Desk {
@@ -183,6 +189,27 @@ fn a_renewal_is_of_the_template_of_the_old_certificate_unless_it_names_another()
     assert_eq!(template(None), "any");
     assert_eq!(template(Some("tls")), "tls");
     desk.check_denied(desk.submit(&message, Some("never")), "renewal-not-allowed");
+}
+
+#[test]
+fn a_renewal_of_what_was_imported_is_of_the_default_template() {
+    let house = house();
+    let desk = Desk { ca: house.open(), folder: tempfile::tempdir().unwrap() };
+    let alice = desk.alice();
+    let message = desk.renewal(&alice, "ec:P-256#new");
+    let Desk { ca, folder } = desk;
+    drop(ca);
+    // As after a restore of a backup from before.
+    let path = folder.path().join("other.db");
+    create_store(&path);
+    let ca = house.open_with(Store::open(&path).unwrap());
+    let order = ImportOrder { allow_foreign: false, existing_row: false, dry_run: false };
+    for imported in ca.engine.import_all(&[alice.der()], order, &officer()) {
+        imported.unwrap();
+    }
+    let issued = ca.issued(ca.engine.submit(submission(&message)));
+    let row = ca.row(issued.request).request;
+    assert_eq!((row.template.as_str(), row.flags), ("tls", RequestFlags::RENEWAL));
 }
 
 #[test]
