@@ -100,7 +100,11 @@ impl Policy for TemplatePolicy {
             // An officer has seen what is taken up again; holding it once more would hold it for ever.
             Ok(_) if template.issuance == Issuance::Hold && asked.new_request => Decision::Hold {
                 template: template.name.clone(),
-                message: "taken under submission".to_owned(),
+                message: match template.holder {
+                    Holder::EndEntity => "taken under submission".to_owned(),
+                    // For the officer, who sees a request like any other.
+                    Holder::Ca { .. } => "taken under submission; it makes a CA".to_owned(),
+                },
             },
             Ok(plan) => Decision::Issue(Box::new(plan)),
         }

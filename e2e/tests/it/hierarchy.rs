@@ -14,6 +14,8 @@ fn sign(root: &Ca, csr: &str) -> String {
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     let asked: Value = serde_json::from_slice(&output.stdout).unwrap();
     let id = asked["request_id"].as_u64().unwrap().to_string();
+    let shown = root.ok(&["request", "show", &id]);
+    assert!(shown.contains("it makes a CA"), "{shown}");
     root.ok(&["request", "approve", &id]);
     let signed = root.scratch().join("signed.pem").to_str().unwrap().to_owned();
     root.ok(&["request", "retrieve", &id, "--out", &signed]);
