@@ -41,8 +41,8 @@ pub use cmc::{
     parse_submission,
 };
 pub use cms::bag::{
-    CERTIFICATE_BAG_BYTES_MAX, CERTIFICATE_BAG_COUNT_MAX, CERTIFICATE_FILE_BYTES_MAX, certificates_in,
-    many_certificates_in,
+    CERTIFICATE_BAG_BYTES_MAX, CERTIFICATE_BAG_COUNT_MAX, CERTIFICATE_FILE_BYTES_MAX,
+    certificates_in, many_certificates_in,
 };
 pub use cms::build::{UnsignedMessage, build_certs_only};
 pub use cms::{

@@ -117,8 +117,10 @@ impl CrlSettings {
                         <CRLPartitionIndex>");
         }
         if self.has_deltas() && !self.freshest_crl.iter().all(|it| names_part(it)) {
-            return Err("certificates belong to parts of the lists, and an address of freshest has \
-                        no <CRLPartitionIndex>");
+            return Err(
+                "certificates belong to parts of the lists, and an address of freshest has \
+                        no <CRLPartitionIndex>",
+            );
         }
         Ok(())
     }
