@@ -167,7 +167,7 @@ pub fn by_file(
         if interrupt.is_asked() {
             return Err(Failure::new("interrupted", "stopped before anything was changed"));
         }
-        match ours(client, der) {
+        match ours(client, der)? {
             Ok((found, disposition, revocation)) => {
                 if action.wants(disposition, revocation.as_ref())
                     && seen.insert(found.serial.clone())
@@ -181,31 +181,40 @@ pub fn by_file(
     carry_out(client, &interrupt, &meant, refused, (action, options, json))
 }
 
-/// The CA's own copy of a certificate, its state, and its revocation.
-fn ours(
-    client: &ApiClient,
-    der: &[u8],
-) -> Result<(Meant, Disposition, Option<Revocation>), Box<BulkResult>> {
-    let refused = |serial: Option<String>, failure: Failure| BulkResult {
-        serial,
-        code: Some(failure.code),
-        message: Some(failure.message),
-        ..BulkResult::of(BulkOutcome::Refused)
+/// What is known of a certificate: the CA's own copy, its state, its revocation; or why it is refused.
+type Known = Result<(Meant, Disposition, Option<Revocation>), Box<BulkResult>>;
+
+/// Looks a certificate up. A server that cannot answer says nothing about the certificate: that is the
+/// failure of the whole order, and nothing was changed.
+fn ours(client: &ApiClient, der: &[u8]) -> Result<Known, Failure> {
+    let refused = |serial: Option<String>, failure: Failure| {
+        Ok(Err(Box::new(BulkResult {
+            serial,
+            code: Some(failure.code),
+            message: Some(failure.message),
+            ..BulkResult::of(BulkOutcome::Refused)
+        })))
     };
-    let certificate = parse_certificate(der)
-        .map_err(|err| refused(None, Failure::from_error("certificate-unreadable", &err)))?;
+    let certificate = match parse_certificate(der) {
+        Ok(certificate) => certificate,
+        Err(err) => return refused(None, Failure::from_error("certificate-unreadable", &err)),
+    };
     let serial = certificate.serial().to_string();
-    let detail: CertificateDetail = client
-        .get(&format!("{CERTIFICATES_PATH}/{serial}"), &[])
-        .map_err(|failure| refused(Some(serial.clone()), failure))?;
+    let found = client.get(&format!("{CERTIFICATES_PATH}/{serial}"), &[]);
+    let detail: CertificateDetail = match found {
+        Err(failure) if failure.code == "certificate-not-found" => {
+            return refused(Some(serial), failure);
+        }
+        found => found?,
+    };
     let copy = decode_pem_or_der(detail.certificate.as_bytes(), &["CERTIFICATE"]);
     if !copy.is_ok_and(|it| it == der) {
         let message = "another certificate of this CA has its serial number";
-        return Err(Box::new(refused(Some(serial), Failure::new("certificate-differs", message))));
+        return refused(Some(serial), Failure::new("certificate-differs", message));
     }
     let disposition = detail.disposition.unwrap_or(Disposition::Issued);
     let (request, subject) = (detail.summary.request_id, detail.summary.subject);
-    Ok((Meant { serial, request, subject }, disposition, detail.revocation))
+    Ok(Ok((Meant { serial, request, subject }, disposition, detail.revocation)))
 }
 
 fn too_many() -> Failure {

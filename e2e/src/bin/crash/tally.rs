@@ -175,8 +175,9 @@ pub(crate) fn order(ca: &Ca, args: &[&str], refusals: &[&str]) -> Answer {
             let answer: Result<Value, _> = serde_json::from_slice(&output.stdout);
             let answer = answer.unwrap_or_else(|_| panic!("{args:?}: {said}"));
             let results = answer["results"].as_array().map_or(&[][..], Vec::as_slice);
-            let is_gone = |it: &Value| it["code"].as_str().is_some_and(|it| GONE.contains(&it));
-            if results.iter().any(is_gone) { Answer::Gone } else { Answer::Done(answer) }
+            let is_gone = |it: &&Value| it["code"].as_str().is_some_and(|it| GONE.contains(&it));
+            assert_eq!(results.iter().find(is_gone), None, "that is no refusal: {args:?}");
+            Answer::Done(answer)
         }
     }
 }
