@@ -44,7 +44,7 @@ pub(crate) async fn read_within(
         // Bodies that say how long they are are refused before they are read.
         let announced = body.size_hint().lower();
         if u64::try_from(most).is_ok_and(|most| most < announced) {
-            drain(&mut body, 0).await;
+            drain(&mut body, most).await;
             return Err(too_large());
         }
         let mut octets = Vec::new();
@@ -53,7 +53,7 @@ pub(crate) async fn read_within(
             // Trailers mean nothing here.
             let Ok(data) = frame.into_data() else { continue };
             if most - octets.len() < data.len() {
-                drain(&mut body, octets.len() + data.len()).await;
+                drain(&mut body, most - octets.len()).await;
                 return Err(too_large());
             }
             octets.extend_from_slice(&data);
@@ -67,11 +67,13 @@ pub(crate) async fn read_within(
 }
 
 /// Throws away what is left of a body that is too large, up to a limit: an answer to a sender that
-/// is still sending is lost when the connection is closed under it.
-async fn drain(body: &mut Incoming, mut seen: usize) {
-    while seen < Limits::DRAIN_BYTES_MAX
+/// is still sending is lost when the connection is closed under it. `wanted` is what would have been
+/// read, had it ended there; the limit is for what comes beyond it.
+async fn drain(body: &mut Incoming, wanted: usize) {
+    let mut left = wanted + Limits::DRAIN_BYTES_MAX;
+    while 0 < left
         && let Some(Ok(frame)) = body.frame().await
     {
-        seen += frame.data_ref().map_or(1, |data| data.len().max(1));
+        left = left.saturating_sub(frame.data_ref().map_or(1, |data| data.len().max(1)));
     }
 }

@@ -105,8 +105,8 @@ impl Limits {
     /// Longest path and query, in bytes; longer ones are answered 414. The attributes of a request
     /// may be 32 kB (the original's column) and are then sent as headers.
     pub const URL_BYTES_MAX: usize = 8 * 1024;
-    /// What is read and thrown away of a body that is too large, in bytes, so that the sender gets
-    /// to read the answer instead of a reset connection.
+    /// What is read and thrown away of a body that is too large, in bytes beyond what its path takes, so
+    /// that the sender gets to read the answer instead of a reset connection.
     pub const DRAIN_BYTES_MAX: usize = 1024 * 1024;
 }
 
