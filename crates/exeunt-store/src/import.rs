@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use crate::audit::{AuditEntry, write_entry};
 use crate::current::Current;
 use crate::error::During as _;
-use crate::journey::{end, insert_request};
+use crate::journey::{end, insert_certificate, insert_request};
 use crate::reader::{corrupt, rows, sql_limit};
 use crate::row::{Why, read, read_id, sql_int};
 use crate::writer::{About, Tx};
@@ -233,27 +233,8 @@ fn write_certificate(
 ) -> Result<(), StoreError> {
     let action = "recording a certificate";
     let NewImport { certificate, origin, at, .. } = import;
+    insert_certificate(tx, request, certificate, key, (event, *at))?;
     let serial = certificate.serial.as_be_bytes();
-    tx.execute(
-        action,
-        "INSERT INTO certificate (request, event, issued, not_before, not_after, serial,
-                                  key, subject, sans, raw, ca_key, crl_partition)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        (
-            sql_int(request.0),
-            sql_int(event.0),
-            at.0,
-            certificate.not_before.0,
-            certificate.not_after.0,
-            serial,
-            key,
-            &certificate.subject,
-            &certificate.subject_alternative_names,
-            &certificate.raw,
-            certificate.ca_key,
-            certificate.crl_partition,
-        ),
-    )?;
     match origin {
         ImportOrigin::Own => tx.execute(
             action,

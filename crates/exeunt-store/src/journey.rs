@@ -133,26 +133,7 @@ impl Store {
             }
             let state = (Disposition::Issued, StatusCode::OK, ISSUED);
             let seq = end(tx, request, Disposition::Active, EventKind::CERT_ISSUED, state, at)?;
-            tx.execute(
-                "recording a certificate",
-                "INSERT INTO certificate (request, event, issued, not_before, not_after, serial,
-                                          key, subject, sans, raw, ca_key, crl_partition)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-                (
-                    sql_int(request.0),
-                    sql_int(seq.0),
-                    at.0,
-                    certificate.not_before.0,
-                    certificate.not_after.0,
-                    serial,
-                    &key,
-                    &certificate.subject,
-                    &certificate.subject_alternative_names,
-                    &certificate.raw,
-                    certificate.ca_key,
-                    certificate.crl_partition,
-                ),
-            )?;
+            insert_certificate(tx, request, &certificate, &key, (seq, at))?;
             Ok(seq)
         })
     }
@@ -229,6 +210,37 @@ pub(crate) fn resolved(resolution: &Resolution) -> (EventKind, State<'_>) {
 /// The end of processing, where the state is one.
 fn ended(disposition: Disposition, at: UnixMillis) -> Option<UnixMillis> {
     (!matches!(disposition, Disposition::Active | Disposition::Pending)).then_some(at)
+}
+
+/// A certificate's row. `key` is the name of its key's algorithm; the event is the one that tells of it.
+pub(crate) fn insert_certificate(
+    tx: &Tx<'_>,
+    request: RequestId,
+    certificate: &NewCertificate,
+    key: &str,
+    (event, at): (EventSeq, UnixMillis),
+) -> Result<(), StoreError> {
+    tx.execute(
+        "recording a certificate",
+        "INSERT INTO certificate (request, event, issued, not_before, not_after, serial,
+                                  key, subject, sans, raw, ca_key, crl_partition)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        (
+            sql_int(request.0),
+            sql_int(event.0),
+            at.0,
+            certificate.not_before.0,
+            certificate.not_after.0,
+            certificate.serial.as_be_bytes(),
+            key,
+            &certificate.subject,
+            &certificate.subject_alternative_names,
+            &certificate.raw,
+            certificate.ca_key,
+            certificate.crl_partition,
+        ),
+    )?;
+    Ok(())
 }
 
 pub(crate) fn insert_request(
