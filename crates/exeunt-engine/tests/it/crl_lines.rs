@@ -90,7 +90,7 @@ fn root_of(ca: &Ca, index: u16) -> String {
 }
 
 /// What openssl thinks of a certificate at the CA's time, with all of the CA's roots and these lists.
-fn judged(ca: &Ca, issued: &Issued, lists: &[&CrlRecord]) -> &'static str {
+pub(crate) fn judged(ca: &Ca, issued: &Issued, lists: &[&CrlRecord]) -> &'static str {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         fs::write(folder.path().join(name), text).unwrap();

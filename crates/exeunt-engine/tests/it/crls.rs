@@ -8,13 +8,13 @@ use exeunt_keys::sha256;
 use exeunt_testkit::foreign::{
     openssl_crl_text, openssl_crl_verify, pkilint_many, python_crl_issued_by,
 };
-use exeunt_testkit::tools;
 use exeunt_types::{
     CrlKind, CrlNumber, CrlRecord, EventKind, KeyAlgorithm, RevocationReason as Reason, Serial,
     SubjectKey, UnixMillis,
 };
 use exeunt_x509::{CRL_PEM_LABEL, encode_pem, parse_crl};
 
+use crate::crl_lines::judged;
 use crate::support::{
     Ca, DAY_S, HOUR_S, Habit, House, Issued, TestKey, officer, plain_request, root,
 };
@@ -80,24 +80,11 @@ fn release(ca: &Ca, issued: &Issued) {
 /// Whether openssl takes the certificate, at the CA's time, with these lists.
 #[track_caller]
 fn accepted(ca: &Ca, issued: &Issued, lists: &[&CrlRecord]) -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| {
-        fs::write(folder.path().join(name), text).unwrap();
-        folder.path().join(name).display().to_string()
-    };
-    let words = "verify -x509_strict -no-CApath -no-CAstore -crl_check -use_deltas -attime";
-    let mut args: Vec<String> = words.split(' ').map(str::to_owned).collect();
-    args.extend([ca.clock.seconds().to_string(), "-CAfile".to_owned()]);
-    args.push(write("root.pem", &ca.root_pem()));
-    for (at, list) in lists.iter().enumerate() {
-        args.extend(["-CRLfile".to_owned(), write(&format!("{at}.crl"), &pem(ca, list))]);
+    match judged(ca, issued, lists) {
+        "good" => true,
+        "revoked" => false,
+        other => panic!("{other}"),
     }
-    args.push(write("leaf.pem", &issued.pem));
-    let output = tools::run(tools::openssl(), args, b"");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success() || said.contains("certificate revoked"), "{said}");
-    output.status.success()
 }
 
 fn wait(ca: &Ca, seconds: i64) {
