@@ -14,7 +14,7 @@ use exeunt_host::{HostLimits, ModuleCommand};
 use exeunt_keys::{KeyError, Passphrase, SoftwareKey, random_bytes};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
 use exeunt_store::Store;
-use exeunt_types::{EventSeq, ExitName, Serial, StartAt, UnixMillis};
+use exeunt_types::{EventSeq, ExitName, Roles, Serial, StartAt, UnixMillis};
 use exeunt_x509::{KeyUsage, parse_certificate};
 
 use crate::ca::Ca;
@@ -95,7 +95,7 @@ impl Inside {
             request: requests[(first + place) % requests.len()].clone(),
             attributes: Vec::new(),
             template: None,
-            caller: Caller { name: "bench".to_owned(), door: Door::Local },
+            caller: Caller::new("bench", Door::Local, Roles::ENROLLEE),
         };
         let results = self.engine.submit_all((0..count).map(submission).collect());
         let serial = |outcome| match outcome {

@@ -52,6 +52,7 @@ impl Engine {
         if crl_partition != 0 {
             self.name_part(&mut extensions, ca, crl_partition);
         }
+        officer_extension::apply(&mut extensions, &plan.extensions);
         officer_extension::apply(&mut extensions, officers);
         let tbs = build_tbs(&CertificateFields {
             serial,
@@ -104,7 +105,9 @@ fn validity(issuer: &Issuer, plan: &Plan, now: UnixMillis) -> Result<(i64, i64),
         return Err(SubmitError::CaNotValid);
     }
     let not_before = now.saturating_sub(seconds(plan.backdate)).max(issuer.not_before());
+    let not_before = plan.not_before.map_or(not_before, |it| it.unix_seconds().max(not_before));
     let not_after = now.saturating_add(seconds(plan.validity)).saturating_sub(1);
+    let not_after = plan.not_after.map_or(not_after, |it| it.unix_seconds().min(not_after));
     Ok((not_before, not_after.min(issuer.not_after())))
 }
 

@@ -8,7 +8,7 @@ use exeunt_keys::{SignError, verify};
 use exeunt_store::{AsRead, AuditEntry, Pending, StoreError};
 use exeunt_types::{
     EventSeq, NewCertificate, NewIntent, NewRequest, OfficerExtension, RequestFlags, RequestId,
-    RequestRecord, Resolution, Serial, StatusCode, UnixMillis,
+    RequestRecord, Resolution, Roles, Serial, StatusCode, UnixMillis,
 };
 use exeunt_x509::{
     CertificationRequest, assemble_certificate, parse_certificate, parse_request, parse_submission,
@@ -390,7 +390,7 @@ impl Engine {
         let named = choose_template(None, &row.attributes)?;
         let template = named.or(Some(row.template)).filter(|it| !it.is_empty());
         // The certificate is for whoever asked; the officer's door is the one they came in by now.
-        let caller = Caller { name: row.caller, door: by.door };
+        let caller = Caller::new(row.caller, by.door, Roles::ENROLLEE);
         let entry = Entry::Again { request: id, from, audit };
         let attributes = row.attributes;
         let now = self.clock.now();

@@ -56,7 +56,7 @@ pub use officer_error::OfficerError;
 pub use officer_extension::{
     ExtensionRefusal, OFFICER_EXTENSION_BYTES_MAX, OFFICER_EXTENSION_COUNT_MAX,
 };
-pub use policy::{Asked, Caller, Decision, Door, Plan, Policy};
+pub use policy::{Asked, Caller, Decision, Door, Plan, Policy, RuleVerdict, Verdict};
 pub use renewal::{CrossCertificate, CrossError, OwnState, key_indexes, own_states};
 pub use respond::{CmsResponse, ResponseError};
 pub use revoke::{RevokeOrder, Revoked, Which};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use exeunt_types::{StatusCode, UnixMillis};
+use exeunt_types::{OfficerExtension, Roles, StatusCode, UnixMillis};
 use exeunt_x509::{
     Certificate, CertificationRequest, GeneralName, KeyUsage, Name, ObjectIdentifier,
 };
@@ -15,6 +15,18 @@ pub struct Caller {
     pub name: String,
     /// How the caller was let in.
     pub door: Door,
+    /// What the caller may do.
+    pub roles: Roles,
+    /// Groups that the configuration puts the caller in; templates may ask for them.
+    pub groups: Vec<String>,
+}
+
+impl Caller {
+    /// A caller with these rights, in no group.
+    #[must_use]
+    pub fn new(name: impl Into<String>, door: Door, roles: Roles) -> Self {
+        Self { name: name.into(), door, roles, groups: Vec::new() }
+    }
 }
 
 /// How a caller was let in.
@@ -103,6 +115,38 @@ pub struct Plan {
     pub backdate: Duration,
     /// Of a CA, how many CAs may stand between it and an end entity; none sets no limit.
     pub path_length: Option<u8>,
+    /// The first moment of validity, where it is not [`Plan::backdate`] before issuance; never earlier
+    /// than that.
+    pub not_before: Option<UnixMillis>,
+    /// The last moment of validity, where that is earlier than [`Plan::validity`] says.
+    pub not_after: Option<UnixMillis>,
+    /// Extensions beyond those above: one takes the place of that with its OID, or is added, or, where
+    /// it is disabled, takes that out. What officers set comes after them.
+    pub extensions: Vec<OfficerExtension>,
+}
+
+/// What one rule said about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleVerdict {
+    /// Stable name of the rule, for example `key-size`.
+    pub rule: String,
+    /// What it said.
+    pub verdict: Verdict,
+    /// One line for people: what was asked, what is allowed.
+    pub message: String,
+}
+
+/// What a rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request keeps the rule.
+    Pass,
+    /// The request is refused.
+    Refuse,
+    /// The request waits for officers.
+    Hold,
+    /// The rule does not apply to the request, or was not reached.
+    NotApplied,
 }
 
 /// Decides what becomes of a request. Exactly one is active.
@@ -111,4 +155,15 @@ pub struct Plan {
 pub trait Policy: fmt::Debug + Send + Sync {
     /// Decides. The same question may be asked again after a crash.
     fn decide(&self, asked: &Asked<'_>) -> Decision;
+
+    /// Says what each rule makes of a request, without counting it. A policy that has no rules of its
+    /// own to name gives its one decision.
+    fn explain(&self, asked: &Asked<'_>) -> Vec<RuleVerdict> {
+        let (verdict, message) = match self.decide(asked) {
+            Decision::Issue(plan) => (Verdict::Pass, format!("template {}", plan.template)),
+            Decision::Hold { message, .. } => (Verdict::Hold, message),
+            Decision::Refuse { message, .. } => (Verdict::Refuse, message),
+        };
+        vec![RuleVerdict { rule: "policy".to_owned(), verdict, message }]
+    }
 }

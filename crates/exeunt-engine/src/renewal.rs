@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use exeunt_keys::{SignError, sha256};
 use exeunt_store::{AuditEntry, CrossRow, NewCaCertificate, StoreError};
-use exeunt_types::{RequestFlags, UnixMillis};
+use exeunt_types::{RequestFlags, Roles, UnixMillis};
 use exeunt_x509::{BuildError, KeyUsage, assemble_request, build_request_info};
 
 use crate::address::suffix;
@@ -265,6 +265,9 @@ impl Engine {
             validity: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
             backdate: BACKDATE,
             path_length: None,
+            not_before: None,
+            not_after: None,
+            extensions: Vec::new(),
         };
         let own = Own {
             request: own_request(subject)?,
@@ -273,7 +276,7 @@ impl Engine {
             flags: RequestFlags::CA_CROSS_CERT,
             ca: Arc::clone(signer),
         };
-        let caller = Caller { name: CA_CALLER.to_owned(), door: Door::Local };
+        let caller = Caller::new(CA_CALLER, Door::Local, Roles::NONE);
         let Submitted { request, outcome } =
             self.issue_own(own, caller).map_err(|source| CrossError::Issue { source })?;
         let der = match outcome {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use exeunt_engine::{Caller, Door};
+use exeunt_types::Roles;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
@@ -35,7 +36,7 @@ impl Peer {
     /// Judges the user behind a Unix socket.
     pub(crate) fn local(uid: u32, own_uid: u32) -> Self {
         if uid == own_uid || uid == 0 {
-            Self::Local(Caller { name: format!("local:{uid}"), door: Door::Local })
+            Self::Local(Caller::new(format!("local:{uid}"), Door::Local, Roles::ALL))
         } else {
             Self::Stranger
         }
@@ -65,7 +66,7 @@ impl Tokens {
             Peer::Stranger => Err(Fault::stranger()),
             Peer::Tcp(door) => bearer(headers)
                 .and_then(|token| self.find(&token_digest(token)))
-                .map(|name| Caller { name: name.to_owned(), door: *door })
+                .map(|name| Caller::new(name, *door, Roles::READER | Roles::ENROLLEE))
                 .ok_or_else(Fault::unauthorized),
         }
     }

@@ -148,6 +148,9 @@ fn plan(template: &Template, asked: &Asked<'_>) -> Result<Plan, Refusal> {
         validity: template.validity,
         backdate: template.backdate,
         path_length,
+        not_before: None,
+        not_after: None,
+        extensions: Vec::new(),
     })
 }
 

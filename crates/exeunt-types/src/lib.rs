@@ -10,6 +10,7 @@ mod id;
 mod key;
 mod record;
 mod revocation;
+mod role;
 mod serial;
 mod status;
 mod time;
@@ -27,6 +28,7 @@ pub use record::{
     NewIntent, NewRequest, OfficerExtension, RequestRecord, Resolution,
 };
 pub use revocation::{Revocation, RevocationReason};
+pub use role::Roles;
 pub use serial::{Serial, SerialError};
 pub use status::{Disposition, RequestFlags, RequestType, StatusCode};
 pub use time::UnixMillis;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey};
-use exeunt_types::{KeyAlgorithm, OfficerExtension, RequestFlags, Serial, UnixMillis};
+use exeunt_types::{KeyAlgorithm, OfficerExtension, RequestFlags, Roles, Serial, UnixMillis};
 use exeunt_x509::{
     BuildError, Extension, KeyUsage, Name, NameError, ObjectIdentifier, OcspRefusal,
     assemble_request, build_request_info, key_identifier,
@@ -200,11 +200,14 @@ impl Engine {
             validity: self.ocsp.settings.responder_validity,
             backdate: BACKDATE,
             path_length: None,
+            not_before: None,
+            not_after: None,
+            extensions: Vec::new(),
         };
         let no_check = Extension::ocsp_no_check();
         let no_check =
             OfficerExtension { oid: no_check.oid.to_string(), flags: 0, value: no_check.value };
-        let caller = Caller { name: OCSP_CALLER.to_owned(), door: Door::Local };
+        let caller = Caller::new(OCSP_CALLER, Door::Local, Roles::NONE);
         let own = Own {
             request,
             plan,

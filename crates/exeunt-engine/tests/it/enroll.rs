@@ -12,7 +12,9 @@ use exeunt_policy::{Issuance, OnBehalf, Renewal, Template, UsageName};
 use exeunt_store::Store;
 use exeunt_testkit::messages::{DATA, MessageSigner, PKI_DATA, cmc, sign, verified};
 use exeunt_testkit::requests::{openssl_key, openssl_request};
-use exeunt_types::{Disposition, EventKind, RequestFlags, RequestType, RevocationReason, Serial};
+use exeunt_types::{
+    Disposition, EventKind, RequestFlags, RequestType, RevocationReason, Roles, Serial,
+};
 use exeunt_x509::{encode_pem, parse_certificate, parse_submission};
 use tempfile::TempDir;
 
@@ -584,7 +586,7 @@ fn who_asks_without_cmc_gets_certificates_alone() {
             assert!(der.windows(certificate.len()).any(|it| it == certificate));
         }
     }
-    let refused = Caller { name: "token:x".to_owned(), door: Door::Remote };
+    let refused = Caller::new("token:x", Door::Remote, Roles::ENROLLEE);
     assert!(parse_submission(b"").is_err());
     let result = desk.ca.engine.submit(Submission { caller: refused, ..submission(b"") });
     assert_eq!(desk.ca.engine.certs_only(&result), None);

@@ -3,7 +3,7 @@
 use exeunt_engine::{Blame, Caller, Door, Outcome, Submission, SubmitError, Submitted};
 use exeunt_policy::{Callers, Issuance, NameKind, Template};
 use exeunt_testkit::foreign::{openssl_request_text, openssl_text};
-use exeunt_types::{Disposition, EventKind, EventSeq, KeyAlgorithm, StatusCode};
+use exeunt_types::{Disposition, EventKind, EventSeq, KeyAlgorithm, Roles, StatusCode};
 use exeunt_x509::{GeneralName, KeyUsage, REQUEST_BYTES_MAX, encode_pem};
 
 use crate::support::{
@@ -79,7 +79,7 @@ fn each_refusal_has_its_code_its_row_and_its_event() {
 fn a_caller_from_elsewhere_is_refused_by_a_local_template() {
     let ca = ca();
     let from = |door| Submission {
-        caller: Caller { name: "token:admin".to_owned(), door },
+        caller: Caller::new("token:admin", door, Roles::ENROLLEE),
         ..asking("local", plain_request())
     };
     check_denied(&ca, from(Door::Remote), "caller-not-local", StatusCode::ENROLL_DENIED);

@@ -21,7 +21,7 @@ use exeunt_policy::{
 use exeunt_store::{LoggedEvent, Store};
 use exeunt_testkit::requests::openssl_request;
 use exeunt_types::{
-    Disposition, EventKind, EventSeq, KeyAlgorithm, RequestId, RequestRecord, Serial,
+    Disposition, EventKind, EventSeq, KeyAlgorithm, RequestId, RequestRecord, Roles, Serial,
     SignatureScheme, StatusCode, UnixMillis,
 };
 use exeunt_x509::{Certificate, KeyUsage, Name, decode_pem_or_der, encode_pem, parse_certificate};
@@ -430,7 +430,7 @@ pub fn submission(request: &[u8]) -> Submission {
         request: request.to_vec(),
         attributes: Vec::new(),
         template: None,
-        caller: Caller { name: "local:1000".to_owned(), door: Door::Local },
+        caller: Caller::new("local:1000", Door::Local, Roles::ENROLLEE),
     }
 }
 
@@ -462,7 +462,7 @@ pub fn check_fault_of_the_house(err: &SubmitError, code: &str) {
 
 /// An officer at the socket.
 pub fn officer() -> Caller {
-    Caller { name: "local:0".to_owned(), door: Door::Local }
+    Caller::new("local:0", Door::Local, Roles::ALL)
 }
 
 impl Ca {

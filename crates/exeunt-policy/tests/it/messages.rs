@@ -4,7 +4,7 @@ use exeunt_engine::{Asked, Caller, Decision, Door, Policy as _};
 use exeunt_policy::{OnBehalf, Renewal, Template, TemplatePolicy};
 use exeunt_testkit::requests::openssl_key;
 use exeunt_testkit::tools;
-use exeunt_types::{StatusCode, UnixMillis};
+use exeunt_types::{Roles, StatusCode, UnixMillis};
 use exeunt_x509::{Certificate, CertificationRequest, parse_certificate};
 
 use crate::support::{check_refused, plan, request, template};
@@ -28,7 +28,7 @@ fn ask(
         request,
         attributes: &[],
         template: None,
-        caller: &Caller { name: "somebody".to_owned(), door: Door::Local },
+        caller: &Caller::new("somebody", Door::Local, Roles::ENROLLEE),
         on_behalf_of,
         renewed,
         new_request: true,

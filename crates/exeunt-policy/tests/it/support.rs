@@ -8,7 +8,7 @@ use exeunt_policy::{
     Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplatePolicy, UsageName,
 };
 use exeunt_testkit::requests::openssl_request;
-use exeunt_types::{StatusCode, UnixMillis};
+use exeunt_types::{Roles, StatusCode, UnixMillis};
 use exeunt_x509::{CertificationRequest, KeyUsage, parse_request};
 
 /// A template of a TLS server that takes what is usual.
@@ -63,7 +63,7 @@ pub fn ask_anew(
     template: Option<&str>,
     request: &CertificationRequest,
 ) -> Decision {
-    let caller = Caller { name: "somebody".to_owned(), door };
+    let caller = Caller::new("somebody", door, Roles::ENROLLEE);
     let attributes = [("san".to_owned(), "dns=evil.example".to_owned())];
     policy.decide(&Asked {
         request,

@@ -1,0 +1,1 @@
+-- Schema version 5: who may ask, who decides, who saw it.
