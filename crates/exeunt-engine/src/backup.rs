@@ -47,13 +47,8 @@ impl Engine {
         file: &str,
         by: &Caller,
     ) -> Result<u64, OfficerError> {
-        let entry = AuditEntry {
-            at: self.clock.now(),
-            actor: by.name.clone(),
-            action: stage.word().to_owned(),
-            object: format!("file:{file}"),
-            detail: String::new(),
-        };
+        let object = format!("file:{file}");
+        let entry = AuditEntry::new(self.clock.now(), &by.name, stage.word(), object);
         let action = "writing the audit trail";
         self.store.audit(entry).map_err(|source| OfficerError::Store { action, source })
     }

@@ -292,11 +292,6 @@ fn store(number: Option<CrlNumber>, action: &'static str) -> impl Fn(StoreError)
 fn published(by: &Caller, records: &[CrlRecord], at: UnixMillis) -> AuditEntry {
     let kinds: Vec<&str> = records.iter().map(|it| it.line.kind.word()).collect();
     let number = records.first().map(|it| it.number.to_string());
-    AuditEntry {
-        at,
-        actor: by.name.clone(),
-        action: "crl-publish".to_owned(),
-        object: format!("crl:{}", number.unwrap_or_default()),
-        detail: kinds.join(", "),
-    }
+    let object = format!("crl:{}", number.unwrap_or_default());
+    AuditEntry::new(at, &by.name, "crl-publish", object).detail(kinds.join(", "))
 }

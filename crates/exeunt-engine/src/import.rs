@@ -396,14 +396,9 @@ fn audit(import: &NewImport, by: &Caller) -> AuditEntry {
         ImportOrigin::Own => "issued by this CA".to_owned(),
         ImportOrigin::Foreign(_) => "issued by another CA".to_owned(),
     };
-    AuditEntry {
-        at: import.at,
-        actor: by.name.clone(),
-        action: "certificate-import".to_owned(),
-        // The store writes which request it became.
-        object: String::new(),
-        detail: format!("serial {}, {whose}", import.certificate.serial),
-    }
+    // The store writes which request it became.
+    AuditEntry::new(import.at, &by.name, "certificate-import", "")
+        .detail(format!("serial {}, {whose}", import.certificate.serial))
 }
 
 fn finish(begun: Begun) -> Result<Imported, ImportError> {

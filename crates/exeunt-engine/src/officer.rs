@@ -74,6 +74,7 @@ impl Engine {
         loop {
             attempts += 1;
             let row = self.row_in(request, allowed)?;
+            by.check_scope(&row, &row.request.attributes)?;
             allowed = if row.disposition == Disposition::Denied { DENIED } else { PENDING };
             let audit = audit_entry(self.clock.now(), by, action, request, String::new());
             let result = self.resume(row, by, audit).map_err(|source| match source {
@@ -101,6 +102,10 @@ impl Engine {
         let reason = reason.map(str::trim).filter(|it| !it.is_empty());
         if reason.is_some_and(|it| REASON_BYTES_MAX < it.len() || it.contains(is_deceptive)) {
             return Err(OfficerError::Reason);
+        }
+        if by.scope.is_some() {
+            let row = self.row_in(request, PENDING)?;
+            by.check_scope(&row, &row.request.attributes)?;
         }
         let message = match reason {
             Some(reason) => format!("Denied by {}: {reason}", by.name),
@@ -132,7 +137,10 @@ impl Engine {
         // One at a time, so that nobody's lines exceed a limit together with another's.
         let _amending = self.amending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let row = self.row_in(request, PENDING)?;
+        by.check_scope(&row, &row.request.attributes)?;
         let merged = merge_attributes(&row.request.attributes, &set).map_err(unacceptable)?;
+        // Another template may be another manager's.
+        by.check_scope(&row, &merged)?;
         let names: Vec<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
         let detail = names.join(", ");
         let audit = audit_entry(self.clock.now(), by, "request-attributes", request, detail);
@@ -156,6 +164,7 @@ impl Engine {
     ) -> Result<(), OfficerError> {
         let _amending = self.amending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let row = self.row_in(request, PENDING)?;
+        by.check_scope(&row, &row.request.attributes)?;
         officer_extension::check(&extension, &row.officer_extensions)
             .map_err(|source| OfficerError::Extension { oid: extension.oid.clone(), source })?;
         let detail = format!("{}, flags {:#x}", extension.oid, extension.flags);
@@ -207,8 +216,7 @@ pub(crate) fn audit_entry(
     request: RequestId,
     detail: String,
 ) -> AuditEntry {
-    let object = format!("request:{request}");
-    AuditEntry { at, actor: by.name.clone(), action: action.to_owned(), object, detail }
+    AuditEntry::new(at, &by.name, action, format!("request:{request}")).detail(detail)
 }
 
 /// What the store says in the officer's words.

@@ -312,13 +312,8 @@ fn new_certificate(it: &CaCertificate, at: UnixMillis) -> NewCaCertificate {
         ("CRLIndex".to_owned(), it.key_index().to_string()),
         ("SHA256".to_owned(), hex.clone()),
     ];
-    let by = AuditEntry {
-        at,
-        actor: CA_CALLER.to_owned(),
-        action: "ca-certificate".to_owned(),
-        object: format!("ca:{index}"),
-        detail: format!("key {}, sha256 {hex}", it.key_index()),
-    };
+    let by = AuditEntry::new(at, CA_CALLER, "ca-certificate", format!("ca:{index}"))
+        .detail(format!("key {}, sha256 {hex}", it.key_index()));
     NewCaCertificate { index, sha256, tell: (0 < index).then_some(detail), by }
 }
 

@@ -33,7 +33,9 @@ mod store;
 mod watch;
 mod writer;
 
-pub use audit::{AUDIT_DETAIL_OCTETS_MAX, AUDIT_NAME_OCTETS_MAX, AuditEntry, AuditRow};
+pub use audit::{
+    AUDIT_DETAIL_OCTETS_MAX, AUDIT_NAME_OCTETS_MAX, AUDIT_STATE_OCTETS_MAX, AuditEntry, AuditRow,
+};
 pub use backup::{
     COPY_LOG_OCTETS_MAX, CRL_NUMBERS_LEFT_OUT, CRL_NUMBERS_LEFT_OUT_PER_S, Contents,
     EVENTS_LEFT_OUT, EVENTS_LEFT_OUT_PER_S, REQUEST_ID_MAX, REQUESTS_LEFT_OUT,

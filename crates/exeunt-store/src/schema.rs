@@ -26,6 +26,7 @@ const TABLES: &[&str] = &[
     "abandoned_serial",
     "amendment",
     "audit",
+    "audit_checkpoint",
     "ca_certificate",
     "ca_cross",
     "certificate",

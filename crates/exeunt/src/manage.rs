@@ -367,14 +367,7 @@ impl Manager {
         detail: String,
     ) -> Result<(), ManageError> {
         tracing::info!(actor, action, object, detail, "a change by the operator");
-        let entry = AuditEntry {
-            at: now(),
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            object: object.to_owned(),
-            detail,
-        };
-        self.store.audit(entry)?;
+        self.store.audit(AuditEntry::new(now(), actor, action, object).detail(detail))?;
         Ok(())
     }
 

@@ -7,13 +7,8 @@ use exeunt_store::{
 use crate::support::{Place, assert_whole, at};
 
 fn entry(number: i64) -> AuditEntry {
-    AuditEntry {
-        at: at(number),
-        actor: "root (unix socket)".to_owned(),
-        action: "exit-replay".to_owned(),
-        object: "file".to_owned(),
-        detail: format!("from {number}\nto the end"),
-    }
+    AuditEntry::new(at(number), "root (unix socket)", "exit-replay", "file")
+        .detail(format!("from {number}\nto the end"))
 }
 
 #[test]
@@ -42,15 +37,7 @@ fn long_texts_are_cut_and_show_it() {
     let place = Place::new();
     let store = place.open();
     let long = "x".repeat(AUDIT_DETAIL_OCTETS_MAX + 1);
-    store
-        .audit(AuditEntry {
-            at: at(1),
-            actor: long.clone(),
-            action: long.clone(),
-            object: long.clone(),
-            detail: long,
-        })
-        .unwrap();
+    store.audit(AuditEntry::new(at(1), &long, &long, &long).detail(long.clone())).unwrap();
     let rows = store.audit_after(0, 1).unwrap();
     let kept = &rows[0].entry;
     for name in [&kept.actor, &kept.action, &kept.object] {

@@ -28,13 +28,7 @@ fn copy(place: &Place) -> std::path::PathBuf {
 }
 
 fn restored(path: &std::path::Path, elapsed_s: i64) -> Restored {
-    let by = AuditEntry {
-        at: at(0),
-        actor: "operator".to_owned(),
-        action: "restore-end".to_owned(),
-        object: String::new(),
-        detail: String::new(),
-    };
+    let by = AuditEntry::new(at(0), "operator", "restore-end", "");
     let store = Store::open(path).unwrap();
     let now = UnixMillis(elapsed_s * 1000);
     let taken = ("Taken".to_owned(), "then".to_owned());

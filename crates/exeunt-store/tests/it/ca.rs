@@ -10,13 +10,7 @@ fn new(index: u16, tell: Option<&str>) -> NewCaCertificate {
         index,
         sha256: [u8::try_from(index).unwrap(); 32],
         tell: tell.map(|it| vec![("CertSuffix".to_owned(), it.to_owned())]),
-        by: AuditEntry {
-            at: at(1),
-            actor: "exeunt:ca".to_owned(),
-            action: "ca-certificate".to_owned(),
-            object: format!("ca:{index}"),
-            detail: String::new(),
-        },
+        by: AuditEntry::new(at(1), "exeunt:ca", "ca-certificate", format!("ca:{index}")),
     }
 }
 

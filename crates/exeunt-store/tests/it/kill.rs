@@ -103,13 +103,7 @@ fn killed_orders_child() {
     // Ends by itself, should nobody kill it.
     for step in 0..2000_i64 {
         let text = step.to_string();
-        let entry = AuditEntry {
-            at: at(step),
-            actor: "test".to_owned(),
-            action: "order".to_owned(),
-            object: "file".to_owned(),
-            detail: text.clone(),
-        };
+        let entry = AuditEntry::new(at(step), "test", "order", "file").detail(text.clone());
         store.audit(entry).unwrap();
         match step % 4 {
             0 => store.start_replay(&file, &lease, EventSeq(2), EventSeq(4)),

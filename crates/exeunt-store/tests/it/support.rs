@@ -146,13 +146,7 @@ pub fn pend(store: &Store, number: u64) -> (RequestId, EventSeq) {
 
 /// What an officer does, for the audit trail.
 pub fn by(action: &str) -> AuditEntry {
-    AuditEntry {
-        at: at(77),
-        actor: "olga".to_owned(),
-        action: action.to_owned(),
-        object: "a request".to_owned(),
-        detail: String::new(),
-    }
+    AuditEntry::new(at(77), "olga", action, "a request")
 }
 
 /// Changes a revocation, whatever it is now.

@@ -183,7 +183,7 @@ impl Audit {
                 noted.map(|_| ())
             }
             Self::Command(file) => {
-                let entry = entry(action, file, String::new());
+                let entry = entry(now(), action, file, String::new());
                 let noted = Store::open(&home.store_path()).and_then(|it| it.audit(entry));
                 noted.map(|_| ()).map_err(|err| {
                     store_failure(&err).hint("if a server is just starting or stopping, try again")
@@ -193,15 +193,10 @@ impl Audit {
     }
 }
 
-fn entry(action: &str, file: &str, detail: String) -> AuditEntry {
-    AuditEntry {
-        at: now(),
-        // As a server names whoever comes through its socket.
-        actor: format!("local:{}", rustix::process::geteuid().as_raw()),
-        action: action.to_owned(),
-        object: format!("file:{file}"),
-        detail,
-    }
+fn entry(at: UnixMillis, action: &str, file: &str, detail: String) -> AuditEntry {
+    // As a server names whoever comes through its socket.
+    let actor = format!("local:{}", rustix::process::geteuid().as_raw());
+    AuditEntry::new(at, actor, action, format!("file:{file}")).detail(detail)
 }
 
 /// `exeunt verify-backup`.
@@ -376,9 +371,8 @@ fn go_on(
     let failed = |err: StoreError| store_failure(&err);
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let detail = format!("taken {}, last event {}", manifest.taken, manifest.last_event);
-    let begun =
-        AuditEntry { at: started, ..entry("restore-start", &path_text(&file), detail.clone()) };
-    let ended = entry("restore-end", &path_text(&file), detail);
+    let begun = entry(started, "restore-start", &path_text(&file), detail.clone());
+    let ended = entry(now(), "restore-end", &path_text(&file), detail);
     let told = [("Taken".to_owned(), manifest.taken.clone())];
     let store = Store::open(path).map_err(failed)?;
     let taken = UnixMillis(manifest.taken_unix_ms);

@@ -201,12 +201,8 @@ mod tests {
 
     #[test]
     fn the_audit_trail_knows_who_has_dropped_an_event() {
-        let entry = |action: &str, detail: &str| AuditEntry {
-            at: UnixMillis(0),
-            actor: "local:0".to_owned(),
-            action: action.to_owned(),
-            object: "flaky".to_owned(),
-            detail: detail.to_owned(),
+        let entry = |action: &str, detail: &str| {
+            AuditEntry::new(UnixMillis(0), "local:0", action, "flaky").detail(detail)
         };
         let drop = || entry("exit-drop", "events 7, 16: obsolete: no such host");
         let by = Some("local:0: obsolete: no such host");
