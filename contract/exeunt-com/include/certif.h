@@ -1,4 +1,4 @@
-/* ICertServerExit and ICertServerPolicy: what a module reads from. */
+/* ICertServerExit and ICertServerPolicy: what a module reads from, and a policy module writes to. */
 #ifndef EXEUNT_CERTIF_H
 #define EXEUNT_CERTIF_H
 
@@ -83,6 +83,38 @@ EXEUNT_INTERFACE(ICertServerPolicy, IDispatch, EXEUNT_SLOTS_IDISPATCH,
 #define ICertServerExit_EnumerateAttributes(This, name)                                            \
     ((This)->lpVtbl->EnumerateAttributes(This, name))
 #define ICertServerExit_EnumerateAttributesClose(This)                                             \
+    ((This)->lpVtbl->EnumerateAttributesClose(This))
+
+#define ICertServerPolicy_QueryInterface(This, riid, ppv)                                          \
+    ((This)->lpVtbl->QueryInterface(This, riid, ppv))
+#define ICertServerPolicy_AddRef(This) ((This)->lpVtbl->AddRef(This))
+#define ICertServerPolicy_Release(This) ((This)->lpVtbl->Release(This))
+#define ICertServerPolicy_SetContext(This, context) ((This)->lpVtbl->SetContext(This, context))
+#define ICertServerPolicy_GetRequestProperty(This, name, type, value)                              \
+    ((This)->lpVtbl->GetRequestProperty(This, name, type, value))
+#define ICertServerPolicy_GetRequestAttribute(This, name, value)                                   \
+    ((This)->lpVtbl->GetRequestAttribute(This, name, value))
+#define ICertServerPolicy_GetCertificateProperty(This, name, type, value)                          \
+    ((This)->lpVtbl->GetCertificateProperty(This, name, type, value))
+#define ICertServerPolicy_SetCertificateProperty(This, name, type, value)                          \
+    ((This)->lpVtbl->SetCertificateProperty(This, name, type, value))
+#define ICertServerPolicy_GetCertificateExtension(This, name, type, value)                         \
+    ((This)->lpVtbl->GetCertificateExtension(This, name, type, value))
+#define ICertServerPolicy_GetCertificateExtensionFlags(This, flags)                                \
+    ((This)->lpVtbl->GetCertificateExtensionFlags(This, flags))
+#define ICertServerPolicy_SetCertificateExtension(This, name, type, flags, value)                  \
+    ((This)->lpVtbl->SetCertificateExtension(This, name, type, flags, value))
+#define ICertServerPolicy_EnumerateExtensionsSetup(This, flags)                                    \
+    ((This)->lpVtbl->EnumerateExtensionsSetup(This, flags))
+#define ICertServerPolicy_EnumerateExtensions(This, name)                                          \
+    ((This)->lpVtbl->EnumerateExtensions(This, name))
+#define ICertServerPolicy_EnumerateExtensionsClose(This)                                           \
+    ((This)->lpVtbl->EnumerateExtensionsClose(This))
+#define ICertServerPolicy_EnumerateAttributesSetup(This, flags)                                    \
+    ((This)->lpVtbl->EnumerateAttributesSetup(This, flags))
+#define ICertServerPolicy_EnumerateAttributes(This, name)                                          \
+    ((This)->lpVtbl->EnumerateAttributes(This, name))
+#define ICertServerPolicy_EnumerateAttributesClose(This)                                           \
     ((This)->lpVtbl->EnumerateAttributesClose(This))
 #endif
 

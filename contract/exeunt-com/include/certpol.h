@@ -1,4 +1,4 @@
-/* ICertPolicy and ICertPolicy2. Declared for later: nothing loads a policy module yet. */
+/* ICertPolicy and ICertPolicy2: what a policy module implements. */
 #ifndef EXEUNT_CERTPOL_H
 #define EXEUNT_CERTPOL_H
 
@@ -21,5 +21,26 @@ EXEUNT_INTERFACE(ICertPolicy, IDispatch, EXEUNT_SLOTS_IDISPATCH, EXEUNT_OWN_ICER
 #define EXEUNT_OWN_ICERTPOLICY2(I)                                                                 \
     EXEUNT_SLOT(I, HRESULT, GetManageModule, ICertManageModule **ppManageModule)
 EXEUNT_INTERFACE(ICertPolicy2, ICertPolicy, EXEUNT_SLOTS_ICERTPOLICY, EXEUNT_OWN_ICERTPOLICY2);
+
+#ifndef EXEUNT_CLASSES
+#define ICertPolicy_QueryInterface(This, riid, ppv)                                                \
+    ((This)->lpVtbl->QueryInterface(This, riid, ppv))
+#define ICertPolicy_AddRef(This) ((This)->lpVtbl->AddRef(This))
+#define ICertPolicy_Release(This) ((This)->lpVtbl->Release(This))
+#define ICertPolicy_Initialize(This, config) ((This)->lpVtbl->Initialize(This, config))
+#define ICertPolicy_VerifyRequest(This, config, context, is_new, flags, disposition)               \
+    ((This)->lpVtbl->VerifyRequest(This, config, context, is_new, flags, disposition))
+#define ICertPolicy_GetDescription(This, text) ((This)->lpVtbl->GetDescription(This, text))
+#define ICertPolicy_ShutDown(This) ((This)->lpVtbl->ShutDown(This))
+#define ICertPolicy2_QueryInterface(This, riid, ppv) ICertPolicy_QueryInterface(This, riid, ppv)
+#define ICertPolicy2_AddRef(This) ICertPolicy_AddRef(This)
+#define ICertPolicy2_Release(This) ICertPolicy_Release(This)
+#define ICertPolicy2_Initialize(This, config) ICertPolicy_Initialize(This, config)
+#define ICertPolicy2_VerifyRequest(This, config, context, is_new, flags, disposition)              \
+    ICertPolicy_VerifyRequest(This, config, context, is_new, flags, disposition)
+#define ICertPolicy2_GetDescription(This, text) ICertPolicy_GetDescription(This, text)
+#define ICertPolicy2_ShutDown(This) ICertPolicy_ShutDown(This)
+#define ICertPolicy2_GetManageModule(This, module) ((This)->lpVtbl->GetManageModule(This, module))
+#endif
 
 #endif

@@ -137,6 +137,26 @@ longs! {
     /// Database: refused.
     DB_DISP_DENIED = 31;
 
+    /// Disposition by a policy: wait for an officer.
+    VR_PENDING = 0;
+    /// Disposition by a policy: issue.
+    VR_INSTANT_OK = 1;
+    /// Disposition by a policy: refuse.
+    VR_INSTANT_BAD = 2;
+
+    /// The original's default policy: wait for an officer.
+    REQDISP_PENDING = 0x0;
+    /// The original's default policy: issue.
+    REQDISP_ISSUE = 0x1;
+    /// The original's default policy: refuse.
+    REQDISP_DENY = 0x2;
+    /// The original's default policy: as the request's attribute `Disposition` says.
+    REQDISP_USEREQUESTATTRIBUTE = 0x3;
+    /// The bits that hold one of these.
+    REQDISP_MASK = 0xFF;
+    /// The original's default policy: wait for an officer the first time.
+    REQDISP_PENDINGFIRST = 0x100;
+
     /// Answer to a client: not finished.
     CR_DISP_INCOMPLETE = 0;
     /// Answer to a client: failed.

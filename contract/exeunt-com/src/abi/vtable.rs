@@ -329,7 +329,7 @@ pub struct ICertServerExitVtbl {
 }
 
 interface! {
-    /// A policy module. Declared for later; nothing loads one yet.
+    /// A policy module.
     ICertPolicy, ICertPolicyVtbl, IID_ICertPolicy
 }
 

@@ -50,6 +50,36 @@ fn interfaces_are_tables_in_cpp_too_where_that_is_asked_for() {
     compile(CPP, &source, &["-fsyntax-only"]);
 }
 
+#[test]
+fn every_call_of_a_policy_can_be_written_in_c() {
+    let folder = TempDir::new().unwrap();
+    let source = folder.path().join("policy.c");
+    let text = "#include <certsrv.h>\n\
+        HRESULT all(ICertPolicy2 *policy, ICertServerPolicy *server, BSTR text, VARIANT *value)\n\
+        {\n    LONG it = 0;\n    BSTR out = 0;\n    ICertManageModule *manage = 0;\n\
+        ICertPolicy2_AddRef(policy);\n    ICertPolicy2_Initialize(policy, text);\n\
+        ICertPolicy2_GetDescription(policy, &out);\n    ICertPolicy2_ShutDown(policy);\n\
+        ICertPolicy2_GetManageModule(policy, &manage);\n    ICertPolicy2_Release(policy);\n\
+        ICertServerPolicy_SetContext(server, 1);\n\
+        ICertServerPolicy_GetRequestProperty(server, text, PROPTYPE_LONG, value);\n\
+        ICertServerPolicy_GetRequestAttribute(server, text, &out);\n\
+        ICertServerPolicy_GetCertificateProperty(server, text, PROPTYPE_LONG, value);\n\
+        ICertServerPolicy_SetCertificateProperty(server, text, PROPTYPE_LONG, value);\n\
+        ICertServerPolicy_GetCertificateExtension(server, text, PROPTYPE_LONG, value);\n\
+        ICertServerPolicy_GetCertificateExtensionFlags(server, &it);\n\
+        ICertServerPolicy_SetCertificateExtension(server, text, PROPTYPE_LONG, 0, value);\n\
+        ICertServerPolicy_EnumerateExtensionsSetup(server, 0);\n\
+        ICertServerPolicy_EnumerateExtensions(server, &out);\n\
+        ICertServerPolicy_EnumerateExtensionsClose(server);\n\
+        ICertServerPolicy_EnumerateAttributesSetup(server, 0);\n\
+        ICertServerPolicy_EnumerateAttributes(server, &out);\n\
+        ICertServerPolicy_EnumerateAttributesClose(server);\n\
+        ICertServerPolicy_Release(server);\n\
+        return ICertPolicy2_VerifyRequest(policy, text, 1, 1, 0, &it);\n}\n";
+    std::fs::write(&source, text).unwrap();
+    compile(C, &source, &["-fsyntax-only"]);
+}
+
 /// The module in `README.md` is compiled with the command that stands there, and strictly.
 #[test]
 fn the_module_of_the_manual_compiles() {

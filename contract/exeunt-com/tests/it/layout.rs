@@ -136,6 +136,10 @@ fn functions_of_interfaces_stand_in_the_same_order() {
     questions.ask("offsetof(ICertExit2Vtbl, GetManageModule) / sizeof(void *)", 10);
     questions.ask("offsetof(ICertServerExitVtbl, EnumerateAttributesClose) / sizeof(void *)", 18);
     questions.ask("offsetof(ICertServerPolicyVtbl, EnumerateAttributesClose) / sizeof(void *)", 20);
+    questions.ask("offsetof(ICertPolicyVtbl, ShutDown) / sizeof(void *)", 10);
+    questions.ask("offsetof(ICertPolicy2Vtbl, GetManageModule) / sizeof(void *)", 11);
+    questions.ask("offsetof(ICertServerPolicyVtbl, SetCertificateProperty) / sizeof(void *)", 11);
+    questions.ask("offsetof(ICertServerPolicyVtbl, SetCertificateExtension) / sizeof(void *)", 14);
     check(&questions);
 }
 
@@ -179,12 +183,19 @@ fn numbers_are_the_same_in_both() {
         DB_DISP_ACTIVE DB_DISP_PENDING DB_DISP_QUEUE_MAX DB_DISP_FOREIGN DB_DISP_CA_CERT
         DB_DISP_CA_CERT_CHAIN DB_DISP_KRA_CERT DB_DISP_ISSUED DB_DISP_LOG_MIN DB_DISP_REVOKED
         DB_DISP_LOG_FAILED_MIN DB_DISP_ERROR DB_DISP_DENIED
+        VR_PENDING VR_INSTANT_OK VR_INSTANT_BAD
+        REQDISP_PENDING REQDISP_ISSUE REQDISP_DENY REQDISP_USEREQUESTATTRIBUTE REQDISP_MASK
+        REQDISP_PENDINGFIRST
         CR_DISP_INCOMPLETE CR_DISP_ERROR CR_DISP_DENIED CR_DISP_ISSUED CR_DISP_ISSUED_OUT_OF_BAND
         CR_DISP_UNDER_SUBMISSION CR_DISP_REVOKED
         CA_DISP_INCOMPLETE CA_DISP_ERROR CA_DISP_REVOKED CA_DISP_VALID CA_DISP_INVALID
         CA_DISP_UNDER_SUBMISSION
     );
     questions.ask("HRESULT_FROM_WIN32(ERROR_FILE_NOT_FOUND)", HRESULT_FILE_NOT_FOUND.into());
+    // The sums that are published for the defaults.
+    questions.ask("EDITF_DEFAULT_STANDALONE", 0x83EE);
+    questions.ask("EDITF_DEFAULT_ENTERPRISE", 0x11_014E);
+    questions.ask("REQDISP_DEFAULT_STANDALONE", 0x101);
     questions.ask("HRESULT_FROM_WIN32(0)", HRESULT_FROM_WIN32(0).into());
     questions.ask("HRESULT_FROM_WIN32(E_FAIL)", HRESULT_FROM_WIN32(0x8000_4005).into());
     check(&questions);
