@@ -1,4 +1,4 @@
-//! The COM face of Exeunt's contract, for exit modules that are shared libraries.
+//! The COM face of Exeunt's contract, for modules that are shared libraries.
 //!
 //! - [`abi`]: the binary interface, named as in the Windows SDK. No behaviour.
 //! - The functions that code written for that interface expects, exported by their published names:
@@ -7,6 +7,8 @@
 //! - [`ComPtr`]: a counted reference.
 //! - [`ExitClass`] and [`export_exit_module!`]: an exit module in Rust as a shared library.
 //!   [`ServerExit`] is what it reads from.
+//! - [`PolicyClass`] and [`export_policy_module!`]: the same for a policy module. [`ServerPolicy`] is
+//!   what it reads from and writes to.
 //!
 //! The headers in `include/` declare all of it for C and C++.
 
@@ -25,11 +27,13 @@ pub mod object;
 mod pointer;
 pub mod safearray;
 mod server_exit;
+mod server_policy;
 pub mod variant;
 
 pub use bstr::Bstr;
 pub use exeunt_module::manage::{SettingInfo, SettingType};
-pub use module::{ExitClass, ModuleError};
+pub use module::{Decision, ExitClass, ModuleError, PolicyClass};
 pub use pointer::ComPtr;
 pub use server_exit::{Extension, Names, ServerExit};
+pub use server_policy::ServerPolicy;
 pub use variant::Variant;

@@ -1,4 +1,4 @@
-//! An exit module in Rust as a shared library.
+//! An exit module or a policy module in Rust as a shared library.
 //!
 //! ```
 //! use exeunt_com::{ExitClass, ModuleError, ServerExit, abi::EXITEVENT_CERTISSUED};
@@ -28,11 +28,16 @@
 //! );
 //! ```
 //!
-//! The crate is a `cdylib`. What the macro makes is in `object` and `manage`; which copy of this
-//! code the module's calls reach is in `host.rs`.
+//! The crate is a `cdylib`. A policy module is the same with [`PolicyClass`] and
+//! [`export_policy_module!`](crate::export_policy_module). What the macros make is in `object`,
+//! `policy_object` and `manage`; which copy of this code the module's calls reach is in `host.rs`.
 
 mod manage;
 mod object;
+mod policy;
+mod policy_object;
+
+pub use policy::{Decision, PolicyClass};
 
 use std::{
     any::Any,
@@ -51,10 +56,11 @@ use crate::{
     Variant,
     abi::{
         CLASS_E_CLASSNOTAVAILABLE, E_FAIL, E_INVALIDARG, E_NOTIMPL, E_POINTER, E_UNEXPECTED,
-        FAILED, GUID, HRESULT, LPCOLESTR, S_FALSE, S_OK, ULONG,
+        FAILED, GUID, HRESULT, IUnknown, LPCOLESTR, S_FALSE, S_OK, ULONG,
     },
     class::{class_factory, query_interface},
     error_info::{self, ErrorText},
+    pointer::ComPtr,
     server_exit::ServerExit,
 };
 
@@ -248,7 +254,7 @@ pub unsafe fn tell_class(
     S_OK
 }
 
-/// What the macro's `DllGetClassObject` answers.
+/// What the macro's `DllGetClassObject` answers for an exit module.
 ///
 /// # Safety
 ///
@@ -258,6 +264,42 @@ pub unsafe fn get_class_object<T: ExitClass>(
     rclsid: *const GUID,
     riid: *const GUID,
     ppv: *mut *mut c_void,
+) -> HRESULT {
+    let make = move || Ok(object::create(Shared::new(class, || object::Exit(T::default()))?));
+    // SAFETY: the caller vouches for the pointers.
+    unsafe { give_factory(class, rclsid, riid, ppv, make) }
+}
+
+/// The same for a policy module.
+///
+/// # Safety
+///
+/// As [`get_class_object`].
+pub unsafe fn get_policy_class_object<T: PolicyClass>(
+    class: &'static ClassInfo,
+    rclsid: *const GUID,
+    riid: *const GUID,
+    ppv: *mut *mut c_void,
+) -> HRESULT {
+    let make = move || {
+        let shared = Shared::new(class, || policy_object::Policy(T::default()))?;
+        Ok(policy_object::create(shared))
+    };
+    // SAFETY: the caller vouches for the pointers.
+    unsafe { give_factory(class, rclsid, riid, ppv, make) }
+}
+
+/// Gives a factory whose objects come from `make`.
+///
+/// # Safety
+///
+/// As [`get_class_object`].
+unsafe fn give_factory(
+    class: &'static ClassInfo,
+    rclsid: *const GUID,
+    riid: *const GUID,
+    ppv: *mut *mut c_void,
+    make: impl Fn() -> Result<ComPtr<IUnknown>, HRESULT> + Send + Sync + 'static,
 ) -> HRESULT {
     if ppv.is_null() {
         return E_POINTER;
@@ -274,9 +316,7 @@ pub unsafe fn get_class_object<T: ExitClass>(
     let alive = Alive::new();
     let factory = class_factory(move || {
         let _ = &alive;
-        // `T::default` is the author's, and a panic must not pass through the caller.
-        let module = catch_unwind(T::default).map_err(|_| E_UNEXPECTED)?;
-        Ok(object::create(Shared { class, module: Mutex::new(module), _alive: Alive::new() }))
+        make()
     });
     match factory.query() {
         // SAFETY: the caller vouches for both.
@@ -285,14 +325,21 @@ pub unsafe fn get_class_object<T: ExitClass>(
     }
 }
 
-/// What an exit object and its manage object share.
+/// What a module's object and its manage object share.
 struct Shared<T> {
     class: &'static ClassInfo,
     module: Mutex<T>,
     _alive: Alive,
 }
 
-impl<T: ExitClass> Shared<T> {
+impl<T> Shared<T> {
+    /// The state of a new object.
+    fn new(class: &'static ClassInfo, make: impl FnOnce() -> T) -> Result<Self, HRESULT> {
+        // Making it is the author's, and a panic must not pass through the caller.
+        let module = catch_unwind(AssertUnwindSafe(make)).map_err(|_| E_UNEXPECTED)?;
+        Ok(Self { class, module: Mutex::new(module), _alive: Alive::new() })
+    }
+
     /// The author's code, for one call. After a panic it is used on, as the trait says.
     fn module(&self) -> MutexGuard<'_, T> {
         self.module.lock().unwrap_or_else(PoisonError::into_inner)
@@ -333,6 +380,25 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 #[macro_export]
 macro_rules! export_exit_module {
     ($class:ty, progid = $progid:literal, clsid = $clsid:literal $(,)?) => {
+        $crate::__export_class!($crate::module::get_class_object::<$class>, $progid, $clsid);
+    };
+}
+
+/// Exports a type as the policy module of this shared library, under its `ProgID` and class.
+///
+/// The `ProgID` ends in `.Policy`, as in the original; otherwise as [`export_exit_module!`].
+#[macro_export]
+macro_rules! export_policy_module {
+    ($class:ty, progid = $progid:literal, clsid = $clsid:literal $(,)?) => {
+        $crate::__export_class!($crate::module::get_policy_class_object::<$class>, $progid, $clsid);
+    };
+}
+
+/// What both macros come to: the library's three exports.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_class {
+    ($get_class_object:expr, $progid:literal, $clsid:literal) => {
         const _: () = {
             static PROGID: [u16; $progid.len() + 1] = $crate::module::progid_units($progid);
             static CLASS: $crate::module::ClassInfo = $crate::module::ClassInfo::new(
@@ -350,7 +416,7 @@ macro_rules! export_exit_module {
                 ppv: *mut *mut ::core::ffi::c_void,
             ) -> $crate::abi::HRESULT {
                 // SAFETY: the caller vouches for the arguments, as the interface demands.
-                unsafe { $crate::module::get_class_object::<$class>(&CLASS, rclsid, riid, ppv) }
+                unsafe { $get_class_object(&CLASS, rclsid, riid, ppv) }
             }
 
             // SAFETY: as above.

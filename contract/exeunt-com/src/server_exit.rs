@@ -1,13 +1,13 @@
-//! What a module in Rust reads from: `ICertServerExit`, made safe.
+//! What a module in Rust reads from: `ICertServerExit`, made safe, and the reading half of
+//! `ICertServerPolicy`.
 
 use std::{ffi::c_void, marker::PhantomData, ptr};
 
 use crate::{
     abi::{
-        BSTR, CERTSRV_E_PROPERTY_EMPTY, CLSCTX_INPROC_SERVER, CLSID_CCertServerExit, DATE,
-        DISP_E_TYPEMISMATCH, E_NOINTERFACE, FAILED, HRESULT, ICertServerExit, ICertServerExitVtbl,
-        IID_ICertServerExit, LONG, PROPTYPE_BINARY, PROPTYPE_DATE, PROPTYPE_LONG, PROPTYPE_STRING,
-        S_FALSE, VARIANT,
+        BSTR, CERTSRV_E_PROPERTY_EMPTY, CLSCTX_INPROC_SERVER, CLSID, CLSID_CCertServerExit, DATE,
+        DISP_E_TYPEMISMATCH, E_NOINTERFACE, FAILED, HRESULT, ICertServerExit, IUnknown, Interface,
+        LONG, PROPTYPE_BINARY, PROPTYPE_DATE, PROPTYPE_LONG, PROPTYPE_STRING, S_FALSE, VARIANT,
     },
     bstr::Bstr,
     host,
@@ -24,7 +24,12 @@ const SETTING_PREFIX: &str = "Setting.";
 /// A property without a value is `None`. Names compare in any case. It is good for as long as the call
 /// runs that it was given to.
 #[derive(Debug)]
-pub struct ServerExit(ComPtr<ICertServerExit>);
+pub struct ServerExit {
+    object: ComPtr<IUnknown>,
+    calls: Calls,
+    /// Opens the same class under context 0.
+    system: fn() -> Result<ServerExit, ModuleError>,
+}
 
 /// An extension of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +40,76 @@ pub struct Extension {
     pub value: Vec<u8>,
 }
 
-/// One of the two functions that read a property.
+/// One of the two functions that read a property, or that for extensions.
 type GetProperty = unsafe extern "C" fn(*mut c_void, BSTR, LONG, *mut VARIANT) -> HRESULT;
+
+/// The calls that read, which an exit module's object and a policy module's have in different slots.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calls {
+    pub(crate) get_request_property: GetProperty,
+    pub(crate) get_request_attribute: unsafe extern "C" fn(*mut c_void, BSTR, *mut BSTR) -> HRESULT,
+    pub(crate) get_certificate_property: GetProperty,
+    pub(crate) get_certificate_extension: GetProperty,
+    pub(crate) get_certificate_extension_flags:
+        unsafe extern "C" fn(*mut c_void, *mut LONG) -> HRESULT,
+    pub(crate) extensions: Enumeration,
+    pub(crate) attributes: Enumeration,
+}
+
+/// Reads the functions out of a table that has them under their published names.
+macro_rules! calls {
+    ($table:expr) => {{
+        let table = $table;
+        $crate::server_exit::Calls {
+            get_request_property: table.GetRequestProperty,
+            get_request_attribute: table.GetRequestAttribute,
+            get_certificate_property: table.GetCertificateProperty,
+            get_certificate_extension: table.GetCertificateExtension,
+            get_certificate_extension_flags: table.GetCertificateExtensionFlags,
+            extensions: $crate::server_exit::Enumeration {
+                what: "EnumerateExtensions",
+                setup: table.EnumerateExtensionsSetup,
+                next: table.EnumerateExtensions,
+                close: table.EnumerateExtensionsClose,
+            },
+            attributes: $crate::server_exit::Enumeration {
+                what: "EnumerateAttributes",
+                setup: table.EnumerateAttributesSetup,
+                next: table.EnumerateAttributes,
+                close: table.EnumerateAttributesClose,
+            },
+        }
+    }};
+}
+pub(crate) use calls;
+
+/// An object of one of the server's classes.
+///
+/// # Errors
+///
+/// The process has no such class.
+pub(crate) fn instance<T: Interface>(
+    clsid: &CLSID,
+    class: &'static str,
+) -> Result<ComPtr<T>, ModuleError> {
+    let mut raw = ptr::null_mut();
+    // SAFETY: all arguments can be read or written; a success is a new reference to the interface
+    // that was asked for.
+    let object = unsafe {
+        let hr = (host::functions().co_create_instance)(
+            clsid,
+            ptr::null_mut(),
+            CLSCTX_INPROC_SERVER,
+            &T::IID,
+            &raw mut raw,
+        );
+        check(hr, || format!("CoCreateInstance({class})"))?;
+        ComPtr::from_raw(raw.cast())
+    };
+    object.ok_or_else(|| {
+        ModuleError::new(E_NOINTERFACE, format!("CoCreateInstance({class}) gave no object"))
+    })
+}
 
 impl ServerExit {
     /// A view of the event that the context stands for; 0 is the CA itself.
@@ -45,27 +118,34 @@ impl ServerExit {
     ///
     /// The process has no such class, or the context is of no event in hand.
     pub fn open(context: LONG) -> Result<Self, ModuleError> {
-        let mut raw = ptr::null_mut();
-        // SAFETY: all arguments can be read or written; a success is a new reference to the interface
-        // that was asked for.
-        let object = unsafe {
-            let hr = (host::functions().co_create_instance)(
-                &CLSID_CCertServerExit,
-                ptr::null_mut(),
-                CLSCTX_INPROC_SERVER,
-                &IID_ICertServerExit,
-                &raw mut raw,
-            );
-            check(hr, || "CoCreateInstance(CCertServerExit)".to_owned())?;
-            ComPtr::from_raw(raw.cast())
-        };
-        let server = Self(object.ok_or_else(|| {
-            ModuleError::new(E_NOINTERFACE, "CoCreateInstance(CCertServerExit) gave no object")
-        })?);
+        let object = instance::<ICertServerExit>(&CLSID_CCertServerExit, "CCertServerExit")?;
+        // SAFETY: the object lives as long as our reference, and its table as long.
+        let table = unsafe { &*(*object.as_raw()).lpVtbl };
         // SAFETY: the object is live.
-        let hr = unsafe { (server.table().SetContext)(server.0.this(), context) };
+        let hr = unsafe { (table.SetContext)(object.this(), context) };
         check(hr, || format!("SetContext({context})"))?;
-        Ok(server)
+        // SAFETY: the calls are those of the object.
+        Ok(unsafe { Self::of(object, calls!(table), || Self::open(0)) })
+    }
+
+    /// The same of an object whose context is set.
+    ///
+    /// # Safety
+    ///
+    /// The calls are those of the table behind `object`.
+    pub(crate) unsafe fn of<T: Interface>(
+        object: ComPtr<T>,
+        calls: Calls,
+        system: fn() -> Result<ServerExit, ModuleError>,
+    ) -> Self {
+        // SAFETY: every table begins with that of `IUnknown`, and the reference stays the same one.
+        let object = unsafe { ComPtr::from_raw(object.into_raw().cast::<IUnknown>()) };
+        Self { object: object.expect("BUG: a reference is not null"), calls, system }
+    }
+
+    /// First argument of the object's calls.
+    pub(crate) fn this(&self) -> *mut c_void {
+        self.object.this()
     }
 
     /// The CA itself.
@@ -74,7 +154,7 @@ impl ServerExit {
     ///
     /// As [`open`](Self::open).
     pub fn system(&self) -> Result<Self, ModuleError> {
-        Self::open(0)
+        (self.system)()
     }
 
     /// An integer of the request.
@@ -83,7 +163,7 @@ impl ServerExit {
     ///
     /// The property is of another type, or the server failed; so with all that follow.
     pub fn request_long(&self, name: &str) -> Result<Option<i32>, ModuleError> {
-        self.property(self.table().GetRequestProperty, name, PROPTYPE_LONG, Variant::as_i32)
+        self.property(self.calls.get_request_property, name, PROPTYPE_LONG, Variant::as_i32)
     }
 
     /// A text of the request.
@@ -92,7 +172,7 @@ impl ServerExit {
     ///
     /// As [`request_long`](Self::request_long).
     pub fn request_string(&self, name: &str) -> Result<Option<String>, ModuleError> {
-        self.property(self.table().GetRequestProperty, name, PROPTYPE_STRING, text)
+        self.property(self.calls.get_request_property, name, PROPTYPE_STRING, text)
     }
 
     /// Bytes of the request.
@@ -101,7 +181,7 @@ impl ServerExit {
     ///
     /// As [`request_long`](Self::request_long).
     pub fn request_binary(&self, name: &str) -> Result<Option<Vec<u8>>, ModuleError> {
-        self.property(self.table().GetRequestProperty, name, PROPTYPE_BINARY, bytes)
+        self.property(self.calls.get_request_property, name, PROPTYPE_BINARY, bytes)
     }
 
     /// A moment of the request, in UTC; [`date`](crate::date) converts it.
@@ -110,7 +190,7 @@ impl ServerExit {
     ///
     /// As [`request_long`](Self::request_long).
     pub fn request_date(&self, name: &str) -> Result<Option<DATE>, ModuleError> {
-        self.property(self.table().GetRequestProperty, name, PROPTYPE_DATE, Variant::as_date)
+        self.property(self.calls.get_request_property, name, PROPTYPE_DATE, Variant::as_date)
     }
 
     /// An integer of the certificate, or of the CA itself.
@@ -119,7 +199,7 @@ impl ServerExit {
     ///
     /// As [`request_long`](Self::request_long).
     pub fn certificate_long(&self, name: &str) -> Result<Option<i32>, ModuleError> {
-        self.property(self.table().GetCertificateProperty, name, PROPTYPE_LONG, Variant::as_i32)
+        self.property(self.calls.get_certificate_property, name, PROPTYPE_LONG, Variant::as_i32)
     }
 
     /// A text of the certificate, or of the CA itself.
@@ -128,7 +208,7 @@ impl ServerExit {
     ///
     /// As [`request_long`](Self::request_long).
     pub fn certificate_string(&self, name: &str) -> Result<Option<String>, ModuleError> {
-        self.property(self.table().GetCertificateProperty, name, PROPTYPE_STRING, text)
+        self.property(self.calls.get_certificate_property, name, PROPTYPE_STRING, text)
     }
 
     /// Bytes of the certificate, or of the CA itself.
@@ -137,7 +217,7 @@ impl ServerExit {
     ///
     /// As [`request_long`](Self::request_long).
     pub fn certificate_binary(&self, name: &str) -> Result<Option<Vec<u8>>, ModuleError> {
-        self.property(self.table().GetCertificateProperty, name, PROPTYPE_BINARY, bytes)
+        self.property(self.calls.get_certificate_property, name, PROPTYPE_BINARY, bytes)
     }
 
     /// A moment of the certificate, or of the CA itself, in UTC.
@@ -146,7 +226,7 @@ impl ServerExit {
     ///
     /// As [`request_long`](Self::request_long).
     pub fn certificate_date(&self, name: &str) -> Result<Option<DATE>, ModuleError> {
-        self.property(self.table().GetCertificateProperty, name, PROPTYPE_DATE, Variant::as_date)
+        self.property(self.calls.get_certificate_property, name, PROPTYPE_DATE, Variant::as_date)
     }
 
     /// A text among the module's settings.
@@ -176,8 +256,8 @@ impl ServerExit {
         let (wanted, mut value) = (Bstr::from(name), Bstr::empty());
         // SAFETY: the object is live; the name stays ours, and the value is ours to free.
         let hr = unsafe {
-            let get = self.table().GetRequestAttribute;
-            get(self.0.this(), wanted.as_raw(), value.receive())
+            let get = self.calls.get_request_attribute;
+            get(self.this(), wanted.as_raw(), value.receive())
         };
         let there = check_value(hr, || format!("GetRequestAttribute({name})"))?;
         Ok(there.then(|| value.to_text_lossy()))
@@ -189,14 +269,14 @@ impl ServerExit {
     ///
     /// The server failed.
     pub fn extension(&self, oid: &str) -> Result<Option<Extension>, ModuleError> {
-        let get = self.table().GetCertificateExtension;
+        let get = self.calls.get_certificate_extension;
         let Some(value) = self.property(get, oid, PROPTYPE_BINARY, bytes)? else {
             return Ok(None);
         };
         let mut flags = 0;
         // SAFETY: the object is live, and the flags can be written.
         let hr =
-            unsafe { (self.table().GetCertificateExtensionFlags)(self.0.this(), &raw mut flags) };
+            unsafe { (self.calls.get_certificate_extension_flags)(self.this(), &raw mut flags) };
         check(hr, || format!("GetCertificateExtensionFlags of {oid}"))?;
         Ok(Some(Extension { flags, value }))
     }
@@ -208,13 +288,7 @@ impl ServerExit {
     ///
     /// The server failed.
     pub fn extensions(&self) -> Result<Names<'_>, ModuleError> {
-        let table = self.table();
-        self.names(Enumeration {
-            what: "EnumerateExtensions",
-            setup: table.EnumerateExtensionsSetup,
-            next: table.EnumerateExtensions,
-            close: table.EnumerateExtensionsClose,
-        })
+        self.names(self.calls.extensions)
     }
 
     /// The names of all attributes of the request.
@@ -223,18 +297,7 @@ impl ServerExit {
     ///
     /// The server failed.
     pub fn attributes(&self) -> Result<Names<'_>, ModuleError> {
-        let table = self.table();
-        self.names(Enumeration {
-            what: "EnumerateAttributes",
-            setup: table.EnumerateAttributesSetup,
-            next: table.EnumerateAttributes,
-            close: table.EnumerateAttributesClose,
-        })
-    }
-
-    fn table(&self) -> &ICertServerExitVtbl {
-        // SAFETY: the object lives as long as our reference, and its table as long.
-        unsafe { &*(*self.0.as_raw()).lpVtbl }
+        self.names(self.calls.attributes)
     }
 
     fn property<T>(
@@ -246,7 +309,7 @@ impl ServerExit {
     ) -> Result<Option<T>, ModuleError> {
         let (wanted, mut value) = (Bstr::from(name), Variant::empty());
         // SAFETY: the object is live; the name stays ours, and the value is ours to clear.
-        let hr = unsafe { get(self.0.this(), wanted.as_raw(), kind, value.receive()) };
+        let hr = unsafe { get(self.this(), wanted.as_raw(), kind, value.receive()) };
         if !check_value(hr, || format!("reading {name}"))? {
             return Ok(None);
         }
@@ -256,25 +319,25 @@ impl ServerExit {
 
     fn names(&self, enumeration: Enumeration) -> Result<Names<'_>, ModuleError> {
         // SAFETY: the object is live.
-        let hr = unsafe { (enumeration.setup)(self.0.this(), 0) };
+        let hr = unsafe { (enumeration.setup)(self.this(), 0) };
         check(hr, || format!("{}Setup", enumeration.what))?;
-        Ok(Names { object: self.0.clone(), enumeration, is_over: false, server: PhantomData })
+        Ok(Names { object: self.object.clone(), enumeration, is_over: false, server: PhantomData })
     }
 }
 
 /// The three functions of an enumeration.
 #[derive(Clone, Copy, Debug)]
-struct Enumeration {
-    what: &'static str,
-    setup: unsafe extern "C" fn(*mut c_void, LONG) -> HRESULT,
-    next: unsafe extern "C" fn(*mut c_void, *mut BSTR) -> HRESULT,
-    close: unsafe extern "C" fn(*mut c_void) -> HRESULT,
+pub(crate) struct Enumeration {
+    pub(crate) what: &'static str,
+    pub(crate) setup: unsafe extern "C" fn(*mut c_void, LONG) -> HRESULT,
+    pub(crate) next: unsafe extern "C" fn(*mut c_void, *mut BSTR) -> HRESULT,
+    pub(crate) close: unsafe extern "C" fn(*mut c_void) -> HRESULT,
 }
 
 /// Names, one after the other; nothing comes after an error.
 #[derive(Debug)]
 pub struct Names<'a> {
-    object: ComPtr<ICertServerExit>,
+    object: ComPtr<IUnknown>,
     enumeration: Enumeration,
     is_over: bool,
     server: PhantomData<&'a ServerExit>,
@@ -316,7 +379,7 @@ fn bytes(value: &Variant) -> Option<Vec<u8>> {
 }
 
 /// A failure as an error, with what the server has to say of it.
-fn check(hr: HRESULT, what: impl FnOnce() -> String) -> Result<(), ModuleError> {
+pub(crate) fn check(hr: HRESULT, what: impl FnOnce() -> String) -> Result<(), ModuleError> {
     if FAILED(hr) { Err(ModuleError::of_call(hr, &what())) } else { Ok(()) }
 }
 

@@ -254,6 +254,12 @@ impl Variant {
         Self(EMPTY)
     }
 
+    /// The value that says that there is none: to a property that is set, it clears it.
+    #[must_use]
+    pub const fn null() -> Self {
+        Self(VARIANT { vt: VT_NULL, ..EMPTY })
+    }
+
     /// A value of a type that owns nothing.
     fn plain(vt: VARTYPE, value: VARIANT_VALUE) -> Self {
         Self(VARIANT { vt, value, ..EMPTY })

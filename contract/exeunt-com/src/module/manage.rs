@@ -7,7 +7,9 @@
 
 use std::{ffi::c_void, ptr, sync::Arc};
 
-use super::{ExitClass, ModuleError, Shared};
+use exeunt_module::manage::SettingInfo;
+
+use super::{ModuleError, Shared};
 use crate::{
     abi::{
         BSTR, DISP_E_MEMBERNOTFOUND, DISPID, DISPID_ICertManageModule_Configure,
@@ -26,8 +28,16 @@ use crate::{
 /// The property that tells which settings there are, as `exeunt.h` says.
 const SETTINGS: &str = "Settings";
 
+/// What a manage module tells of, whether it is a module of one kind or the other.
+pub(super) trait Managed: Send + 'static {
+    fn description(&self) -> String;
+    fn settings() -> Vec<SettingInfo>;
+    fn set(&mut self, name: &str, value: &Variant) -> Result<(), ModuleError>;
+    fn check(&self) -> Result<(), ModuleError>;
+}
+
 /// A new manage module.
-pub(super) fn create<T: ExitClass>(shared: Arc<Shared<T>>) -> ComPtr<ICertManageModule> {
+pub(super) fn create<T: Managed>(shared: Arc<Shared<T>>) -> ComPtr<ICertManageModule> {
     // SAFETY: the first part's table is that of the interface.
     unsafe { Object::create(ManageState { shared }) }
 }
@@ -37,7 +47,7 @@ struct ManageState<T> {
     shared: Arc<Shared<T>>,
 }
 
-impl<T: ExitClass> State for ManageState<T> {
+impl<T: Managed> State for ManageState<T> {
     const PARTS: [Part; 2] = [
         Part {
             ids: &[IID_IUnknown, IID_IDispatch, IID_ICertManageModule],
@@ -54,7 +64,7 @@ const MEMBERS: &[(&str, DISPID)] = &[
     ("Configure", DISPID_ICertManageModule_Configure),
 ];
 
-impl<T: ExitClass> ManageState<T> {
+impl<T: Managed> ManageState<T> {
     const TABLE: &'static ICertManageModuleVtbl = &ICertManageModuleVtbl {
         base: IDispatchVtbl {
             base: Object::<Self>::unknown::<0>(),

@@ -11,7 +11,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{ExitClass, Shared, manage};
+use super::{ExitClass, ModuleError, Shared, manage};
+use exeunt_module::manage::SettingInfo;
+
 use crate::{
     abi::{
         BSTR, DISP_E_MEMBERNOTFOUND, DISPID, DISPID_ICertExit_GetDescription,
@@ -29,21 +31,39 @@ use crate::{
     variant::Variant,
 };
 
+/// A module that is an exit module.
+pub(super) struct Exit<T>(pub(super) T);
+
+impl<T: ExitClass> manage::Managed for Exit<T> {
+    fn description(&self) -> String {
+        self.0.description()
+    }
+    fn settings() -> Vec<SettingInfo> {
+        T::settings()
+    }
+    fn set(&mut self, name: &str, value: &Variant) -> Result<(), ModuleError> {
+        self.0.set(name, value)
+    }
+    fn check(&self) -> Result<(), ModuleError> {
+        self.0.check()
+    }
+}
+
 /// A new exit module.
-pub(super) fn create<T: ExitClass>(shared: Shared<T>) -> ComPtr<IUnknown> {
+pub(super) fn create<T: ExitClass>(shared: Shared<Exit<T>>) -> ComPtr<IUnknown> {
     // SAFETY: the first part's table begins with that of `IUnknown`.
     unsafe { Object::create(ExitState { shared: Arc::new(shared), manage: OnceLock::new() }) }
 }
 
 /// The state of an exit module.
 struct ExitState<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<Shared<Exit<T>>>,
     /// The manage module, once somebody has asked for it.
     manage: OnceLock<Manage>,
 }
 
 /// The manage module, which any thread may use: its state is behind a lock.
-struct Manage(ComPtr<ICertManageModule>);
+pub(super) struct Manage(pub(super) ComPtr<ICertManageModule>);
 
 // SAFETY: the object is ours, counts with atomics and locks what it holds.
 unsafe impl Send for Manage {}
@@ -111,7 +131,7 @@ impl<T: ExitClass> ExitState<T> {
             let config = Bstr::lend(strConfig);
             shared.call(IID_ICertExit, || {
                 let server = ServerExit::open(0)?;
-                let mask = shared.module().initialize(&config.to_text_lossy(), &server)?;
+                let mask = shared.module().0.initialize(&config.to_text_lossy(), &server)?;
                 pEventMask.write(mask.cast_signed());
                 Ok(())
             })
@@ -123,7 +143,7 @@ impl<T: ExitClass> ExitState<T> {
         let shared = unsafe { &Self::of(this).shared };
         shared.call(IID_ICertExit, || {
             let server = ServerExit::open(Context)?;
-            shared.module().notify(ExitEvent.cast_unsigned(), &server)
+            shared.module().0.notify(ExitEvent.cast_unsigned(), &server)
         })
     }
 
@@ -136,7 +156,7 @@ impl<T: ExitClass> ExitState<T> {
             pstrDescription.write(ptr::null_mut());
             let shared = &Self::of(this).shared;
             shared.call(IID_ICertExit, || {
-                let description = shared.module().description();
+                let description = shared.module().0.description();
                 pstrDescription.write(Bstr::from(description.as_str()).into_raw());
                 Ok(())
             })
