@@ -48,7 +48,7 @@ impl Engine {
         by: &Caller,
     ) -> Result<u64, OfficerError> {
         let object = format!("file:{file}");
-        let entry = AuditEntry::new(self.clock.now(), &by.name, stage.word(), object);
+        let entry = AuditEntry::new(self.clock.now(), by.actor(), stage.word(), object);
         let action = "writing the audit trail";
         self.store.audit(entry).map_err(|source| OfficerError::Store { action, source })
     }

@@ -69,6 +69,7 @@ impl Engine {
         by: &Caller,
     ) -> Result<Begun, OfficerError> {
         let row = self.row_of(which)?;
+        by.check_scope(&row, &[])?;
         let (request, was) = (row.id, (row.disposition, row.revocation));
         let unknown = || OfficerError::CertificateUnknown(which);
         let at = self.clock.now();

@@ -293,5 +293,5 @@ fn published(by: &Caller, records: &[CrlRecord], at: UnixMillis) -> AuditEntry {
     let kinds: Vec<&str> = records.iter().map(|it| it.line.kind.word()).collect();
     let number = records.first().map(|it| it.number.to_string());
     let object = format!("crl:{}", number.unwrap_or_default());
-    AuditEntry::new(at, &by.name, "crl-publish", object).detail(kinds.join(", "))
+    AuditEntry::new(at, by.actor(), "crl-publish", object).detail(kinds.join(", "))
 }

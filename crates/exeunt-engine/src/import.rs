@@ -397,7 +397,7 @@ fn audit(import: &NewImport, by: &Caller) -> AuditEntry {
         ImportOrigin::Foreign(_) => "issued by another CA".to_owned(),
     };
     // The store writes which request it became.
-    AuditEntry::new(import.at, &by.name, "certificate-import", "")
+    AuditEntry::new(import.at, by.actor(), "certificate-import", "")
         .detail(format!("serial {}, {whose}", import.certificate.serial))
 }
 

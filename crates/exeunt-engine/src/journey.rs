@@ -627,7 +627,7 @@ fn recording(source: StoreError) -> SubmitError {
 
 /// The template that was named, directly or by attribute. Two different ones are a mistake that
 /// must not be decided by guessing.
-fn choose_template(
+pub(crate) fn choose_template(
     option: Option<String>,
     attributes: &[(String, String)],
 ) -> Result<Option<String>, SubmitError> {

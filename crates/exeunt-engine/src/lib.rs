@@ -5,6 +5,7 @@
 //! and randomness are given to it. Enter at [`Engine::submit`]; `journey.rs` is the story, and
 //! `officer.rs`, `revoke.rs`, `crl.rs` and `ocsp.rs` go on with it.
 
+mod access;
 mod address;
 mod attributes;
 mod authority;
@@ -28,6 +29,7 @@ mod renewal;
 mod respond;
 mod revoke;
 
+pub use access::ManagerScope;
 pub use address::{suffix, tells_certificates_apart, tells_keys_apart};
 pub use attributes::{
     ATTRIBUTE_COUNT_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, parse_attributes,

@@ -216,7 +216,7 @@ pub(crate) fn audit_entry(
     request: RequestId,
     detail: String,
 ) -> AuditEntry {
-    AuditEntry::new(at, &by.name, action, format!("request:{request}")).detail(detail)
+    AuditEntry::new(at, by.actor(), action, format!("request:{request}")).detail(detail)
 }
 
 /// What the store says in the officer's words.

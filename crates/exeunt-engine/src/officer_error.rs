@@ -18,6 +18,10 @@ pub enum OfficerError {
     #[error("there is no request {0}")]
     RequestUnknown(RequestId),
 
+    /// A certificate manager is limited to others.
+    #[error("this certificate manager does not decide about request {0}")]
+    Restricted(RequestId),
+
     /// There is no such certificate.
     #[error("there is no certificate with {0}")]
     CertificateUnknown(Which),
@@ -90,6 +94,8 @@ pub enum OfficerError {
 const INVALID_DATA: StatusCode = StatusCode(0x8007_000d);
 /// `E_INVALIDARG`.
 const INVALID_ARGUMENT: StatusCode = StatusCode(0x8007_0057);
+/// `CERTSRV_E_RESTRICTEDOFFICER`: a restricted officer asked for what is outside of the limits.
+const RESTRICTED_OFFICER: StatusCode = StatusCode(0x8009_4009);
 /// `CERTSRV_E_PROPERTY_EMPTY`: there is no such row.
 const PROPERTY_EMPTY: StatusCode = StatusCode(0x8009_4004);
 
@@ -99,6 +105,7 @@ impl OfficerError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::RequestUnknown(_) => "request-unknown",
+            Self::Restricted(_) => "manager-restricted",
             Self::CertificateUnknown(_) => "certificate-unknown",
             Self::WrongState { .. } => "wrong-state",
             Self::NotOnHold(_) => "not-on-hold",
@@ -118,6 +125,7 @@ impl OfficerError {
     pub fn hresult(&self) -> Option<StatusCode> {
         match self {
             Self::RequestUnknown(_) => Some(PROPERTY_EMPTY),
+            Self::Restricted(_) => Some(RESTRICTED_OFFICER),
             Self::CertificateUnknown(_) | Self::EffectiveDate | Self::Extension { .. } => {
                 Some(INVALID_ARGUMENT)
             }

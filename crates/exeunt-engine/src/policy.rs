@@ -1,6 +1,7 @@
 //! Step 1 as the engine sees it: a question, and a decision with a plan.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use exeunt_types::{OfficerExtension, Roles, StatusCode, UnixMillis};
@@ -8,35 +9,52 @@ use exeunt_x509::{
     Certificate, CertificationRequest, GeneralName, KeyUsage, Name, ObjectIdentifier,
 };
 
+use crate::access::ManagerScope;
+
 /// Who asks, and by which door they came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Name for the record, for example `local:1000` or `token:admin`.
+    /// Name for the record, for example `local:1000`, `token:admin` or `principal:alice`. Whoever comes
+    /// in by different means has one name all the same.
     pub name: String,
+    /// By what the caller was recognized, for example `token:laptop`; empty where the name says it.
+    pub means: String,
     /// How the caller was let in.
     pub door: Door,
     /// What the caller may do.
     pub roles: Roles,
     /// Groups that the configuration puts the caller in; templates may ask for them.
     pub groups: Vec<String>,
+    /// About whom a certificate manager decides; none for everybody.
+    pub scope: Option<Arc<ManagerScope>>,
 }
 
 impl Caller {
-    /// A caller with these rights, in no group.
+    /// A caller with these rights, in no group and without limits.
     #[must_use]
     pub fn new(name: impl Into<String>, door: Door, roles: Roles) -> Self {
-        Self { name: name.into(), door, roles, groups: Vec::new() }
+        let (means, groups) = (String::new(), Vec::new());
+        Self { name: name.into(), means, door, roles, groups, scope: None }
+    }
+
+    /// Who, and by what: what the audit trail says.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        if self.means.is_empty() {
+            return self.name.clone();
+        }
+        format!("{} by {}", self.name, self.means)
     }
 }
 
 /// How a caller was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// The Unix socket in the CA's home, with the server's own user or root behind it.
+    /// A Unix socket of the server, with a user behind it whom the system vouches for.
     Local,
-    /// A bearer token over TCP from an address of this machine (127.0.0.0/8, `::1`).
+    /// TCP from an address of this machine (127.0.0.0/8, `::1`).
     Loopback,
-    /// A bearer token over TCP from elsewhere.
+    /// TCP from elsewhere.
     Remote,
 }
 

@@ -97,6 +97,7 @@ impl Engine {
         by: &Caller,
     ) -> Result<Revoked, OfficerError> {
         let request = row.id;
+        by.check_scope(row, &[])?;
         let now = self.clock.now();
         let change = judge((request, row.disposition, row.revocation), order, now)?;
         let serial = row.serial.ok_or(OfficerError::CertificateUnknown(Which::Request(request)))?;
