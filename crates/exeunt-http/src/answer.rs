@@ -24,8 +24,9 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
 /// A fault as a problem document.
 pub(crate) fn problem(fault: &Fault) -> Answer {
     let mut answer = answer(fault.status, PROBLEM_MEDIA_TYPE, &fault.problem());
-    if let Some((name, value)) = fault.header {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    if let Some((name, value)) = &fault.header {
+        let value = HeaderValue::from_str(value).expect("BUG: our words are plain");
+        answer.headers_mut().insert(*name, value);
     }
     answer
 }

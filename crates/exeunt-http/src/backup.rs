@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use crate::answer::{Answer, json};
 use crate::fault::Fault;
 use crate::handler::Edge;
-use crate::manage::local;
 use crate::officer::{read, without_key};
 
 pub(crate) async fn note(
@@ -19,7 +18,6 @@ pub(crate) async fn note(
     caller: Caller,
     body: Incoming,
 ) -> Result<Answer, Fault> {
-    local(&caller)?;
     let BackupOrder { action, file } = read(edge, body).await?;
     let stage = BackupStage::from_word(&action)
         .ok_or_else(|| Fault::order("action is neither backup-start nor backup-end"))?;

@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use crate::answer::{Answer, json};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
-use crate::manage::local;
 use crate::{officer, rows, submit};
 
 /// What is done to all of them.
@@ -23,17 +22,6 @@ pub(crate) enum BulkPart {
     Release,
 }
 
-impl BulkPart {
-    /// What stands in the place of a serial number. No serial number reads like that.
-    pub(crate) fn find(path: &str) -> Option<Self> {
-        match path {
-            "revoke" => Some(Self::Revoke),
-            "unrevoke" => Some(Self::Release),
-            _ => None,
-        }
-    }
-}
-
 /// Carries the order out for each.
 pub(crate) async fn change(
     edge: &Arc<Edge>,
@@ -41,7 +29,6 @@ pub(crate) async fn change(
     part: BulkPart,
     body: Incoming,
 ) -> Result<Answer, Fault> {
-    local(&caller)?;
     let (serials, order) = match part {
         BulkPart::Revoke => {
             let BulkRevokeOrder { serials, reason, effective } = officer::read(edge, body).await?;

@@ -55,7 +55,7 @@ pub(crate) struct Fault {
     hint: Option<Cow<'static, str>>,
     request: Option<RequestId>,
     /// Name (lower case) and value of a header that belongs to the status.
-    pub(crate) header: Option<(&'static str, &'static str)>,
+    pub(crate) header: Option<(&'static str, Box<str>)>,
 }
 
 impl Fault {
@@ -68,8 +68,8 @@ impl Fault {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    fn with(self, name: &'static str, value: &'static str) -> Self {
-        Self { header: Some((name, value)), ..self }
+    fn with(self, name: &'static str, value: impl Into<Box<str>>) -> Self {
+        Self { header: Some((name, value.into())), ..self }
     }
 
     pub(crate) fn unauthorized() -> Self {
@@ -89,7 +89,7 @@ impl Fault {
             .hinted("every path of this version starts with /v1/")
     }
 
-    pub(crate) fn method(allowed: &'static str) -> Self {
+    pub(crate) fn method(allowed: String) -> Self {
         let detail = format!("this path takes {allowed} only");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
             .hinted("the header 'Allow' names what it takes")

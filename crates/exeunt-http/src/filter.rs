@@ -10,62 +10,9 @@ use exeunt_types::{
     UnixMillis,
 };
 
+use crate::endpoint::{CERTIFICATE_QUERY, Parameter, REQUEST_QUERY};
 use crate::fault::Fault;
 use crate::query::Keys;
-
-const REQUEST_KEYS: [&str; 22] = [
-    "after",
-    "before",
-    "caller",
-    "caller_is",
-    "format",
-    "id_from",
-    "id_to",
-    "limit",
-    "order",
-    "requester",
-    "requester_is",
-    "resolved_from",
-    "resolved_to",
-    "serial",
-    "sort",
-    "state",
-    "status_code",
-    "subject",
-    "subject_is",
-    "submitted_from",
-    "submitted_to",
-    "template",
-];
-const CERTIFICATE_KEYS: [&str; 27] = [
-    "after",
-    "before",
-    "ca_key",
-    "expiring_within",
-    "format",
-    "id_from",
-    "id_to",
-    "issued_from",
-    "issued_to",
-    "key",
-    "limit",
-    "not_after_from",
-    "not_after_to",
-    "not_before_from",
-    "not_before_to",
-    "order",
-    "reason",
-    "requester",
-    "requester_is",
-    "san",
-    "san_is",
-    "serial",
-    "sort",
-    "state",
-    "subject",
-    "subject_is",
-    "template",
-];
 
 /// How rows go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +42,7 @@ pub(crate) type CertificateQuery = ListQuery<CertificateFilter, CertificateSort,
 
 impl RequestQuery {
     pub(crate) fn parse(query: &str, now: UnixMillis) -> Result<Self, Fault> {
-        let keys = Keys::parse(query, &REQUEST_KEYS)?;
+        let keys = Keys::parse(query, &names(REQUEST_QUERY))?;
         let filter = RequestFilter {
             ids: ids(&keys)?,
             dispositions: states(&keys, &Disposition::ALL)?,
@@ -124,7 +71,7 @@ impl RequestQuery {
 
 impl CertificateQuery {
     pub(crate) fn parse(query: &str, now: UnixMillis) -> Result<Self, Fault> {
-        let keys = Keys::parse(query, &CERTIFICATE_KEYS)?;
+        let keys = Keys::parse(query, &names(CERTIFICATE_QUERY))?;
         let mut not_after = times(&keys, ["not_after_from", "not_after_to"], (now, Side::Future))?;
         if let Some(within) = keys.value("expiring_within") {
             if !not_after.is_open() {
@@ -181,6 +128,10 @@ impl CertificateQuery {
         let format = format(&keys)?;
         Ok(Self { filter, sort, descending, after, limit: limit(&keys, format)?, format })
     }
+}
+
+fn names<const N: usize>(parameters: &[Parameter; N]) -> [&'static str; N] {
+    parameters.each_ref().map(|it| it.name)
 }
 
 /// Where a time without a sign lies.

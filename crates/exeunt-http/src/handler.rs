@@ -1,21 +1,22 @@
 //! From a request to its answer: who asks, for what, by which method.
 //!
-//! Routes are matched by hand: there are few, and every answer, also the refusals, is a document
-//! of ours.
+//! What there is stands in the table of `endpoint.rs`; every answer, also the refusals, is a document of
+//! ours.
 
 use std::sync::Arc;
 
 use exeunt_api::Health;
-use exeunt_engine::Engine;
+use exeunt_engine::{Caller, Engine};
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Request, StatusCode};
 use tokio::sync::watch;
 
 use crate::answer::{Answer, json, problem};
 use crate::auth::{Peer, Tokens};
 use crate::bulk::{self, BulkPart};
 use crate::cms::Wanted;
+use crate::endpoint::{self, Operation, Place};
 use crate::exits::{BeforeReply, Exits};
 use crate::fault::Fault;
 use crate::filter::{CertificateQuery, RequestQuery};
@@ -45,114 +46,6 @@ pub(crate) struct Edge {
     pub(crate) closing: watch::Receiver<bool>,
 }
 
-/// What is at a path.
-enum Route<'a> {
-    Requests,
-    Request(&'a str),
-    RequestPart(&'a str, RequestPart<'a>),
-    Certificates,
-    Certificate(&'a str),
-    CertificatePart(&'a str, CertificatePart),
-    /// An order about many certificates.
-    Bulk(BulkPart),
-    Crls,
-    CrlsOf(&'a str),
-    CrlDer(&'a str, ListOfRun),
-    /// The newest list of a name, for relying parties.
-    NewestList(ListName),
-    /// A certificate of the CA, for relying parties.
-    CaFile(CertificateName),
-    /// Where clients of CMC send requests.
-    Cmc,
-    /// Where relying parties send OCSP requests.
-    Ocsp,
-    /// An OCSP request in the path.
-    OcspRequest(&'a str),
-    Exits,
-    Exit(&'a str),
-    ExitPart(&'a str, Part),
-    Backups,
-    Reload,
-    Ca,
-    Health,
-}
-
-impl<'a> Route<'a> {
-    fn find(path: &'a str) -> Option<Self> {
-        if let Some(name) = path.strip_prefix(exeunt_api::CRL_FILES_PATH) {
-            return ListName::parse(name.strip_prefix('/')?).map(Self::NewestList);
-        }
-        if let Some(name) = path.strip_prefix(exeunt_api::CA_FILES_PATH) {
-            return CertificateName::parse(name.strip_prefix('/')?).map(Self::CaFile);
-        }
-        if path == exeunt_api::CMC_PATH {
-            return Some(Self::Cmc);
-        }
-        if let Some(rest) = path.strip_prefix(exeunt_api::OCSP_PATH) {
-            return match rest.strip_prefix('/') {
-                None => Some(Self::Ocsp).filter(|_| rest.is_empty()),
-                // The address in the certificate ended in a slash.
-                Some("") => Some(Self::Ocsp),
-                Some(request) => Some(Self::OcspRequest(request)),
-            };
-        }
-        let rest = path.strip_prefix(exeunt_api::VERSION_PREFIX)?.strip_prefix('/')?;
-        let (collection, item) = match rest.split_once('/') {
-            Some((_, "")) => return None,
-            Some((collection, item)) => (collection, Some(item)),
-            None => (rest, None),
-        };
-        match (collection, item) {
-            ("exits", Some(item)) => match item.split_once('/') {
-                Some((name, part)) => Some(Self::ExitPart(name, Part::find(part)?)),
-                None => Some(Self::Exit(item)),
-            },
-            ("requests", Some(item)) => match item.split_once('/') {
-                Some((id, part)) => Some(Self::RequestPart(id, RequestPart::find(part)?)),
-                None => Some(Self::Request(item)),
-            },
-            ("certificates", Some(item)) => match item.split_once('/') {
-                Some((serial, part)) => {
-                    Some(Self::CertificatePart(serial, CertificatePart::find(part)?))
-                }
-                None => BulkPart::find(item)
-                    .map_or(Some(Self::Certificate(item)), |it| Some(Self::Bulk(it))),
-            },
-            ("crls", Some(item)) => match item.split_once('/') {
-                Some((number, kind)) => Some(Self::CrlDer(number, ListOfRun::find(kind)?)),
-                None => Some(Self::CrlsOf(item)),
-            },
-            (_, Some(item)) if item.contains('/') => None,
-            ("requests", None) => Some(Self::Requests),
-            ("certificates", None) => Some(Self::Certificates),
-            ("crls", None) => Some(Self::Crls),
-            ("exits", None) => Some(Self::Exits),
-            ("backups", None) => Some(Self::Backups),
-            ("reload", None) => Some(Self::Reload),
-            ("ca", None) => Some(Self::Ca),
-            ("health", None) => Some(Self::Health),
-            _ => None,
-        }
-    }
-
-    /// The methods of a path, as the header `Allow` lists them.
-    fn allowed(&self) -> &'static str {
-        match self {
-            Self::Requests | Self::Certificates | Self::Exits | Self::Crls => "GET, HEAD, POST",
-            Self::RequestPart(_, part) => part.allowed(),
-            Self::Exit(_) => "DELETE, GET, HEAD",
-            Self::ExitPart(_, part) => part.allowed(),
-            Self::Bulk(_)
-            | Self::Backups
-            | Self::CertificatePart(..)
-            | Self::Reload
-            | Self::Ocsp
-            | Self::Cmc => "POST",
-            _ => "GET, HEAD",
-        }
-    }
-}
-
 /// Answers a request. Never fails: whatever goes wrong is an answer.
 pub(crate) async fn handle(edge: &Arc<Edge>, peer: &Peer, request: Request<Incoming>) -> Answer {
     match answer(edge, peer, request).await {
@@ -175,134 +68,141 @@ async fn answer(
     if Limits::URL_BYTES_MAX < path.len() + query.len() {
         return Err(Fault::url_too_long());
     }
-    let route = Route::find(path);
     // Before the caller is known, nothing but the health and what is public is told: not even which
     // paths exist.
-    let caller = match route {
-        Some(
-            Route::Health
-            | Route::NewestList(_)
-            | Route::CaFile(_)
-            | Route::Ocsp
-            | Route::OcspRequest(_),
-        ) => None,
+    let place = Place::find(path);
+    let caller = match &place {
+        Some(place) if place.is_public() => None,
         _ => Some(edge.tokens.caller(peer, &head.headers)?),
     };
-    let route = route.ok_or_else(Fault::unknown_path)?;
+    let place = place.ok_or_else(Fault::unknown_path)?;
     // The methods are told apart by their names, as the header `Allow` has them.
-    if !route.allowed().split(", ").any(|it| it == head.method.as_str()) {
-        return Err(Fault::method(route.allowed()));
+    let endpoint = place.endpoint(head.method.as_str())?;
+    if let Some(caller) = &caller {
+        endpoint::allow(endpoint, caller)?;
     }
-    let reads = matches!(head.method, Method::GET | Method::HEAD);
-    match (route, caller) {
-        (Route::Requests, Some(caller)) if !reads => {
-            let wanted = Wanted::of(&head.headers);
-            submit::submit(edge, caller, &head.headers, query, wanted, body).await
+    if endpoint.query.is_empty() {
+        query::nothing(query)?;
+    }
+    let operation = endpoint.operation;
+    let asked = Asked { operation, parts: place.parts, headers: &head.headers, query, body };
+    match caller {
+        None => public(edge, asked).await,
+        Some(caller) => known(edge, caller, asked).await,
+    }
+}
+
+/// What is asked for.
+struct Asked<'a> {
+    operation: Operation,
+    /// What stands in the path where its pattern has braces.
+    parts: [&'a str; 2],
+    headers: &'a HeaderMap,
+    query: &'a str,
+    body: Incoming,
+}
+
+/// What anybody may ask.
+async fn public(edge: &Arc<Edge>, asked: Asked<'_>) -> Result<Answer, Fault> {
+    let Asked { operation, parts: [part, _], headers, body, .. } = asked;
+    match operation {
+        Operation::AskOcsp => ocsp::post(edge, body).await,
+        Operation::AskOcspInPath => ocsp::get(edge, part, headers).await,
+        Operation::FetchNewestList => {
+            let name = ListName::parse(part).ok_or_else(Fault::unknown_path)?;
+            relying::newest_list(edge, name, headers).await
         }
-        (Route::Cmc, Some(caller)) => {
-            submit::submit(edge, caller, &head.headers, query, Wanted::ByKind, body).await
+        Operation::FetchCaCertificate => {
+            let name = CertificateName::parse(part).ok_or_else(Fault::unknown_path)?;
+            own::certificate(edge, name, headers)
         }
-        (Route::ExitPart(name, part), Some(caller)) => {
-            manage::part(edge, caller, (name, part), &head.method, query, body).await
+        Operation::Health => Ok(json(
+            StatusCode::OK,
+            &Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        )),
+        _ => Err(Fault::unknown_path()),
+    }
+}
+
+/// What somebody may ask who has said who he is, and may.
+async fn known(edge: &Arc<Edge>, caller: Caller, asked: Asked<'_>) -> Result<Answer, Fault> {
+    let Asked { operation, parts: [part, second], headers, query, body } = asked;
+    match operation {
+        Operation::SubmitRequest => {
+            submit::submit(edge, caller, headers, query, Wanted::of(headers), body).await
         }
-        (Route::RequestPart(id, part), Some(caller)) => {
-            query::nothing(query)?;
-            officer::request(edge, caller, (id, part), body).await
+        Operation::SubmitCmc => {
+            submit::submit(edge, caller, headers, query, Wanted::ByKind, body).await
         }
-        (Route::Certificates, Some(caller)) if !reads => {
-            query::nothing(query)?;
-            import::import(edge, caller, body).await
-        }
-        (Route::Bulk(part), Some(caller)) => {
-            query::nothing(query)?;
-            bulk::change(edge, caller, part, body).await
-        }
-        (Route::CertificatePart(serial, part), Some(caller)) => {
-            query::nothing(query)?;
-            officer::certificate(edge, caller, (serial, part), body).await
-        }
-        (Route::Crls, Some(caller)) if !reads => {
-            query::nothing(query)?;
-            officer::publish(edge, caller, body).await
-        }
-        (route @ (Route::Exits | Route::Exit(_) | Route::Reload), Some(caller)) if !reads => {
-            manage::local(&caller)?;
-            let actor = caller.name;
-            if let Route::Exit(name) = route {
-                return manage::remove(edge, actor, name, query).await;
-            }
-            query::nothing(query)?;
-            match route {
-                Route::Exits => manage::add(edge, actor, body).await,
-                _ => manage::reload(edge, actor).await,
-            }
-        }
-        (Route::Backups, Some(caller)) => {
-            query::nothing(query)?;
-            backup::note(edge, caller, body).await
-        }
-        (Route::Ocsp, _) => {
-            query::nothing(query)?;
-            ocsp::post(edge, body).await
-        }
-        (Route::Exit(name), _) => manage::show(edge, name, query).await,
-        (Route::Requests, _) => {
+        Operation::ListRequests => {
             export::requests(edge, RequestQuery::parse(query, (edge.now)())?).await
         }
-        (Route::Certificates, _) => {
+        Operation::ListCertificates => {
             export::certificates(edge, CertificateQuery::parse(query, (edge.now)())?).await
         }
-        (Route::Crls, _) => {
-            let page = PageQuery::parse(query)?;
-            look_up(edge, move |edge| rows::crls(&edge.engine, &page)).await
+        Operation::ImportCertificates => import::import(edge, caller, body).await,
+        Operation::RevokeMany => bulk::change(edge, caller, BulkPart::Revoke, body).await,
+        Operation::ReleaseMany => bulk::change(edge, caller, BulkPart::Release, body).await,
+        Operation::RevokeCertificate => {
+            officer::certificate(edge, caller, (part, CertificatePart::Revoke), body).await
         }
-        (route, _) => {
-            query::nothing(query)?;
-            one(edge, route, &head.headers).await
+        Operation::ReleaseCertificate => {
+            officer::certificate(edge, caller, (part, CertificatePart::Unrevoke), body).await
+        }
+        Operation::PublishExpired => {
+            officer::certificate(edge, caller, (part, CertificatePart::PublishExpired), body).await
+        }
+        Operation::PublishLists => officer::publish(edge, caller, body).await,
+        Operation::NoteBackup => backup::note(edge, caller, body).await,
+        Operation::ListExits => manage::look_up(edge, |exits| exits.list()).await,
+        Operation::ShowExit => manage::show(edge, part, query).await,
+        Operation::AddExit => manage::add(edge, caller.name, body).await,
+        Operation::RemoveExit => manage::remove(edge, caller.name, part, query).await,
+        Operation::Reload => manage::reload(edge, caller.name).await,
+        Operation::DescribeCa => Ok(own::describe(edge)),
+        _ => {
+            if let Some(request) = RequestPart::of(operation, second) {
+                return officer::request(edge, caller, (part, request), body).await;
+            }
+            if let Some(of_module) = Part::of(operation) {
+                return manage::part(edge, caller.name, (part, of_module), query, body).await;
+            }
+            row(edge, operation, [part, second], query).await
         }
     }
 }
 
-/// The paths that take no query.
-async fn one(edge: &Arc<Edge>, route: Route<'_>, headers: &HeaderMap) -> Result<Answer, Fault> {
-    match route {
-        Route::NewestList(name) => relying::newest_list(edge, name, headers).await,
-        Route::CaFile(name) => own::certificate(edge, name, headers),
-        Route::OcspRequest(request) => ocsp::get(edge, request, headers).await,
-        Route::CrlsOf(number) => {
-            let number = rows::crl_number(number)?;
-            look_up(edge, move |edge| rows::crls_of(&edge.engine, number)).await
-        }
-        Route::CrlDer(number, kind) => {
-            let number = rows::crl_number(number)?;
-            look_up(edge, move |edge| rows::crl_der(edge, number, kind)).await
-        }
-        Route::Request(id) => {
-            let id = rows::request_id(id)?;
+/// Rows that are looked up by what stands in the path.
+async fn row(
+    edge: &Arc<Edge>,
+    operation: Operation,
+    [part, second]: [&str; 2],
+    query: &str,
+) -> Result<Answer, Fault> {
+    match operation {
+        Operation::ShowRequest => {
+            let id = rows::request_id(part)?;
             look_up(edge, move |edge| rows::request(&edge.engine, id)).await
         }
-        Route::Certificate(serial) => {
-            let serial = rows::serial(serial)?;
+        Operation::ShowCertificate => {
+            let serial = rows::serial(part)?;
             look_up(edge, move |edge| rows::certificate(&edge.engine, &serial)).await
         }
-        Route::Exits => manage::look_up(edge, |exits| exits.list()).await,
-        Route::Ca => Ok(own::describe(edge)),
-        Route::Health => Ok(json(
-            StatusCode::OK,
-            &Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        )),
-        Route::Requests
-        | Route::RequestPart(..)
-        | Route::Certificates
-        | Route::CertificatePart(..)
-        | Route::Bulk(_)
-        | Route::Crls
-        | Route::Exit(_)
-        | Route::ExitPart(..)
-        | Route::Ocsp
-        | Route::Cmc
-        | Route::Backups
-        | Route::Reload => Err(Fault::unknown_path()),
+        Operation::ListLists => {
+            let page = PageQuery::parse(query)?;
+            look_up(edge, move |edge| rows::crls(&edge.engine, &page)).await
+        }
+        Operation::ListsOfNumber => {
+            let number = rows::crl_number(part)?;
+            look_up(edge, move |edge| rows::crls_of(&edge.engine, number)).await
+        }
+        Operation::FetchList => {
+            let list = ListOfRun::find(second).ok_or_else(Fault::unknown_path)?;
+            let number = rows::crl_number(part)?;
+            look_up(edge, move |edge| rows::crl_der(edge, number, list)).await
+        }
+        // The tests ask for every row of the table.
+        _ => Err(Fault::unknown_path()),
     }
 }
 

@@ -12,6 +12,7 @@ mod body;
 mod bulk;
 mod cms;
 mod connection;
+mod endpoint;
 mod error;
 mod exits;
 mod export;
@@ -36,6 +37,10 @@ mod workers;
 
 pub use answer::{from_rfc3339, rfc3339};
 pub use auth::token_digest;
+pub use endpoint::{
+    AnswerForm, BodyForm, ENDPOINTS, Endpoint, EndpointDoor, EndpointRoom, Kind, Operation,
+    Parameter,
+};
 pub use error::HttpError;
 pub use exits::{BeforeReply, Change, Changed, Exits, NoExits, Refusal, RefusalKind, WhichHeld};
 pub use server::Server;

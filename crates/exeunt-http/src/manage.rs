@@ -1,25 +1,25 @@
 //! The paths below `/v1/exits` and `/v1/reload`: the life of an exit module.
 //!
-//! Whoever may change a module may run any program as the server's user. So all of this is for the
-//! Unix socket, but for the two lists that show how modules stand.
+//! Whoever may set a module may run any program as the server's user. So that is for the Unix socket
+//! (`endpoint.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use exeunt_api::DELIVERIES_WAIT_S_MAX;
-use exeunt_engine::{Caller, Door};
+use hyper::StatusCode;
 use hyper::body::Incoming;
-use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, json};
 use crate::body;
 use crate::connection::closed;
+use crate::endpoint::Operation;
 use crate::exits::{Change, Changed, Exits, Refusal, WhichHeld};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
-use crate::query::{self, Keys};
+use crate::query::Keys;
 use crate::rooms::Room;
 
 /// How often a request that waits for deliveries looks whether there is one.
@@ -34,40 +34,29 @@ pub(crate) enum Part {
     Drop,
     Replay,
     Settings,
+    SetSettings,
     KnownSettings,
     Deliveries,
     Explain,
 }
 
 impl Part {
-    pub(crate) fn find(path: &str) -> Option<Self> {
-        Some(match path {
-            "enable" => Self::Enable,
-            "disable" => Self::Disable,
-            "retry" => Self::Retry,
-            "drop" => Self::Drop,
-            "replay" => Self::Replay,
-            "settings" => Self::Settings,
-            "settings/known" => Self::KnownSettings,
-            "deliveries" => Self::Deliveries,
-            "explain" => Self::Explain,
+    /// The operations of this module.
+    pub(crate) fn of(operation: Operation) -> Option<Self> {
+        Some(match operation {
+            Operation::EnableExit => Self::Enable,
+            Operation::DisableExit => Self::Disable,
+            Operation::RetryEvents => Self::Retry,
+            Operation::DropEvents => Self::Drop,
+            Operation::ReplayEvents => Self::Replay,
+            Operation::ExitSettings => Self::Settings,
+            Operation::SetExitSettings => Self::SetSettings,
+            Operation::KnownExitSettings => Self::KnownSettings,
+            Operation::Deliveries => Self::Deliveries,
+            Operation::ExplainExit => Self::Explain,
             _ => return None,
         })
     }
-
-    /// The methods, as the header `Allow` lists them.
-    pub(crate) fn allowed(self) -> &'static str {
-        match self {
-            Self::Enable | Self::Disable | Self::Retry | Self::Drop | Self::Replay => "POST",
-            Self::Settings => "GET, HEAD, PUT",
-            Self::KnownSettings | Self::Deliveries | Self::Explain => "GET, HEAD",
-        }
-    }
-}
-
-/// Only somebody at the Unix socket.
-pub(crate) fn local(caller: &Caller) -> Result<(), Fault> {
-    if caller.door == Door::Local { Ok(()) } else { Err(Fault::manage_local_only()) }
 }
 
 /// `POST /v1/exits`.
@@ -104,17 +93,11 @@ pub(crate) async fn reload(edge: &Arc<Edge>, actor: String) -> Result<Answer, Fa
 /// `/v1/exits/{name}/{part}`.
 pub(crate) async fn part(
     edge: &Arc<Edge>,
-    caller: Caller,
+    actor: String,
     (name, part): (&str, Part),
-    method: &Method,
     query: &str,
     body: Incoming,
 ) -> Result<Answer, Fault> {
-    local(&caller)?;
-    let actor = caller.name;
-    if !matches!(part, Part::Deliveries | Part::Explain) {
-        query::nothing(query)?;
-    }
     let name = name.to_owned();
     match part {
         Part::Enable => change(edge, actor, Change::Switch { name, on: true }).await,
@@ -131,7 +114,7 @@ pub(crate) async fn part(
             let order = read(edge, body).await?;
             change(edge, actor, Change::Replay { name, order }).await
         }
-        Part::Settings if method == Method::PUT => {
+        Part::SetSettings => {
             let settings = read(edge, body).await?;
             change(edge, actor, Change::Set { name, settings }).await
         }

@@ -1,6 +1,6 @@
 //! What officers do: deciding requests, revoking certificates, making revocation lists.
 //!
-//! All of it is for the Unix socket, but for fetching a request, which everybody may who may read it.
+//! Who may is in the table of `endpoint.rs`.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use crate::answer::{Answer, from_rfc3339, json};
+use crate::endpoint::Operation;
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking, look_up};
-use crate::manage::local;
 use crate::rooms::Room;
 use crate::submit::Telling;
 use crate::{body, rows, submit};
@@ -36,26 +36,17 @@ pub(crate) enum RequestPart<'a> {
 }
 
 impl<'a> RequestPart<'a> {
-    pub(crate) fn find(path: &'a str) -> Option<Self> {
-        Some(match path {
-            "approve" => Self::Approve,
-            "deny" => Self::Deny,
-            "resubmit" => Self::Resubmit,
-            "retrieve" => Self::Retrieve,
-            "attributes" => Self::Attributes,
-            _ => {
-                let oid = path.strip_prefix("extensions/")?;
-                Self::Extension(Some(oid).filter(|it| !it.is_empty() && !it.contains('/'))?)
-            }
+    /// The operations on a request. `second` is what else stands in the path.
+    pub(crate) fn of(operation: Operation, second: &'a str) -> Option<Self> {
+        Some(match operation {
+            Operation::ApproveRequest => Self::Approve,
+            Operation::DenyRequest => Self::Deny,
+            Operation::ResubmitRequest => Self::Resubmit,
+            Operation::RetrieveRequest => Self::Retrieve,
+            Operation::SetAttributes => Self::Attributes,
+            Operation::SetExtension => Self::Extension(second),
+            _ => return None,
         })
-    }
-
-    /// The methods, as the header `Allow` lists them.
-    pub(crate) fn allowed(self) -> &'static str {
-        match self {
-            Self::Approve | Self::Deny | Self::Resubmit | Self::Retrieve => "POST",
-            Self::Attributes | Self::Extension(_) => "PUT",
-        }
     }
 }
 
@@ -67,17 +58,6 @@ pub(crate) enum CertificatePart {
     PublishExpired,
 }
 
-impl CertificatePart {
-    pub(crate) fn find(path: &str) -> Option<Self> {
-        match path {
-            "revoke" => Some(Self::Revoke),
-            "unrevoke" => Some(Self::Unrevoke),
-            "publish-expired" => Some(Self::PublishExpired),
-            _ => None,
-        }
-    }
-}
-
 /// `/v1/requests/{id}/{part}`.
 pub(crate) async fn request(
     edge: &Arc<Edge>,
@@ -85,9 +65,6 @@ pub(crate) async fn request(
     (id, part): (&str, RequestPart<'_>),
     body: Incoming,
 ) -> Result<Answer, Fault> {
-    if part != RequestPart::Retrieve {
-        local(&caller)?;
-    }
     let id = rows::request_id(id)?;
     match part {
         RequestPart::Approve => decide(edge, id, move |engine| engine.approve(id, &caller)).await,
@@ -157,7 +134,6 @@ pub(crate) async fn certificate(
     (serial, part): (&str, CertificatePart),
     body: Incoming,
 ) -> Result<Answer, Fault> {
-    local(&caller)?;
     let serial: Serial = rows::serial(serial)?;
     let order = match part {
         CertificatePart::Unrevoke => exeunt_engine::RevokeOrder::Release,
@@ -207,7 +183,6 @@ pub(crate) async fn publish(
     caller: Caller,
     body: Incoming,
 ) -> Result<Answer, Fault> {
-    local(&caller)?;
     let PublishOrder { delta, next } = read_or_default(edge, body).await?;
     let next_publish = next.as_deref().map(|it| moment(it, "next")).transpose()?;
     let order = exeunt_engine::CrlOrder { base: !delta, delta, next_publish };
@@ -323,17 +298,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_below_a_request_names_an_operation() {
-        assert_eq!(RequestPart::find("approve"), Some(RequestPart::Approve));
-        let extension = RequestPart::find("extensions/1.2.3");
-        assert_eq!(extension, Some(RequestPart::Extension("1.2.3")));
-        for none in ["", "extensions", "extensions/", "extensions/1.2/3", "Approve", "attributes/"]
-        {
-            assert_eq!(RequestPart::find(none), None, "{none}");
-        }
-    }
 
     #[test]
     fn a_list_of_a_run_is_named_by_its_kind_or_as_its_file_is() {

@@ -69,6 +69,12 @@ impl Roles {
         Self(self.0 & other.0)
     }
 
+    /// Those that are in one set or the other; what `|` is, for tables that are constants.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The single rights of the set, in the order of [`Roles::NAMES`].
     pub fn iter(self) -> impl Iterator<Item = (&'static str, Self)> {
         Self::NAMES.into_iter().filter(move |(_, right)| self.contains(*right))
@@ -79,7 +85,7 @@ impl BitOr for Roles {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.or(other)
     }
 }
 
