@@ -1,4 +1,4 @@
-//! Writes an Exeunt exit module in Rust.
+//! Writes an Exeunt exit module or policy module in Rust.
 //!
 //! Implement [`ExitModule`], call [`serve()`] in `main`, and the process is a module: the kit reads
 //! calls from standard input, hands events over in batches and writes the answers to standard
@@ -30,14 +30,19 @@
 //! ```
 
 mod call_back;
+mod policy;
 mod serve;
 pub mod testing;
 
 pub use call_back::{CALL_BACK_WITHIN, CallBackError, CallBacks};
 pub use exeunt_module::{
-    CallError, Event, Extension, Extensions, Initialize, Initialized, Outcome, Properties,
-    PropertyError, Value, call_back::Refusal, exit_event, manage,
+    CallError, Event, Extension, Extensions, Initialize, Initialized, Outcome, PropType,
+    Properties, PropertyError, Value,
+    call_back::Refusal,
+    exit_event, manage,
+    policy::{DefaultRuling, Disposition, LogLevel, PolicyError, ServerPolicy, VerifyRequest},
 };
+pub use policy::{PolicyFailure, PolicyModule, Verdict, serve_policy, serve_policy_on};
 pub use serve::{serve, serve_on};
 
 /// The events that a module asks for: bits of [`exit_event`].
@@ -93,6 +98,13 @@ pub trait ExitModule {
     /// The part of the module that knows its settings; `None` where it does not manage itself. It is
     /// used before [`initialize`](Self::initialize), in a process that is never greeted.
     fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        None
+    }
+
+    /// The part of the module that decides about requests; `None` where it is an exit module alone.
+    /// It is used where the greeting has the role of a policy module. [`serve_policy`] is for those
+    /// that are nothing else.
+    fn policy(&mut self) -> Option<&mut dyn PolicyModule> {
         None
     }
 

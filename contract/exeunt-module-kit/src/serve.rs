@@ -19,6 +19,7 @@ use exeunt_module::{
     Request, Response, WINDOW_MAX,
     call_back::CALL_BACKS,
     line::{self, LineError},
+    policy::{ROLE, ServerPolicy, VerifyRequest},
 };
 
 use serde_json::Value as Json;
@@ -159,6 +160,7 @@ impl<M: ExitModule> Session<M> {
                         });
                     }
                     Call::Notify(event) => self.notify(id, *event),
+                    Call::VerifyRequest(asked) => self.verify_request(id, &asked),
                     Call::GetManageModule => {
                         self.manage(id, |it| it.manage_module().map(serde_json::to_value));
                     }
@@ -195,6 +197,9 @@ impl<M: ExitModule> Session<M> {
                 "the host speaks protocol {}, this module {PROTOCOL_VERSION}",
                 hello.protocol
             );
+            Some(CallError::new(CallError::REFUSED, text))
+        } else if hello.role.as_deref() == Some(ROLE) && self.module.policy().is_none() {
+            let text = "this is an exit module, and not a policy module";
             Some(CallError::new(CallError::REFUSED, text))
         } else {
             None
@@ -281,6 +286,32 @@ impl<M: ExitModule> Session<M> {
                     }
                 }
             }
+        }
+    }
+
+    /// Has a policy module decide.
+    fn verify_request(&mut self, id: u64, asked: &VerifyRequest) {
+        let greeted = self.window.is_some();
+        let ruled = guard(|| match self.module.policy() {
+            None => Err(CallError::new(
+                CallError::METHOD_NOT_FOUND,
+                "this is an exit module, and not a policy module",
+            )),
+            Some(_) if !greeted => {
+                Err(CallError::new(CallError::INVALID_REQUEST, "VerifyRequest before Initialize"))
+            }
+            Some(policy) => {
+                let mut server = ServerPolicy::new(asked);
+                let verdict = policy.verify_request(asked, &mut server)?;
+                Ok(verdict.into_ruling(server))
+            }
+        });
+        match ruled.and_then(|it| it) {
+            Ok(ruling) => {
+                let written = line::write_ruling(&mut self.out, id, &ruling);
+                self.or_refuse(id, written);
+            }
+            Err(refusal) => self.answer(&Response { id: Some(id), answer: Err(refusal) }),
         }
     }
 

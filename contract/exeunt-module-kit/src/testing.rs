@@ -181,6 +181,7 @@ impl Host {
             features: self.call_backs.iter().map(|_| CALL_BACKS.to_owned()).collect(),
             config: "Test CA".to_owned(),
             module: "under-test".to_owned(),
+            role: None,
             settings,
             window: WINDOW,
             deadline_ms: 30_000,

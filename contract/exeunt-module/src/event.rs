@@ -252,6 +252,15 @@ impl Extensions {
         self.0.push((oid.into(), extension));
     }
 
+    /// Puts an extension in the place of the one with its OID, or at the end.
+    pub fn set(&mut self, oid: impl Into<Cow<'static, str>>, extension: Extension) {
+        let oid = oid.into();
+        match self.0.iter_mut().find(|(it, _)| *it == oid) {
+            Some((_, there)) => *there = extension,
+            None => self.push(oid, extension),
+        }
+    }
+
     /// The extension with that OID.
     #[must_use]
     pub fn extension(&self, oid: &str) -> Option<&Extension> {

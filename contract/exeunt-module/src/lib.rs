@@ -12,6 +12,7 @@ mod event;
 pub mod line;
 pub mod manage;
 mod message;
+pub mod policy;
 mod property;
 #[cfg(feature = "schema")]
 pub mod schema;

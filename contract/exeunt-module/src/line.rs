@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::{
     Call, CallError, Event, Initialize, Initialized, LINE_BYTES_MAX, Outcome, Request, Response,
     method,
+    policy::{Ruling, VerifyRequest},
 };
 
 /// Why a line is not a message.
@@ -73,6 +74,7 @@ pub fn parse_request(line: &[u8]) -> Result<Request, LineError> {
         method::GET_DESCRIPTION => Ok(Call::GetDescription),
         method::NOTIFY => serde_json::from_str::<NotifyParams<Box<Event>>>(params)
             .map(|params| Call::Notify(params.event)),
+        method::VERIFY_REQUEST => serde_json::from_str(params).map(Call::VerifyRequest),
         method::SHUTDOWN => Ok(Call::Shutdown),
         method::GET_MANAGE_MODULE => Ok(Call::GetManageModule),
         method::GET_PROPERTY => serde_json::from_str(params).map(Call::GetProperty),
@@ -154,6 +156,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request) -> Result<(), LineErr
         Call::Initialize(initialize) => write_initialize(out, request.id, initialize),
         Call::GetDescription => write_call(out, request.id, method::GET_DESCRIPTION, &Empty {}),
         Call::Notify(event) => write_notify(out, request.id, event),
+        Call::VerifyRequest(asked) => write_verify_request(out, request.id, asked),
         Call::Shutdown => write_call(out, request.id, method::SHUTDOWN, &Empty {}),
         Call::GetManageModule => write_call(out, request.id, method::GET_MANAGE_MODULE, &Empty {}),
         Call::GetProperty(params) => write_call(out, request.id, method::GET_PROPERTY, params),
@@ -182,6 +185,28 @@ pub fn write_initialize(
 /// [`LineError::TooLong`]; the buffer is as it was.
 pub fn write_notify(out: &mut Vec<u8>, id: u64, event: &Event) -> Result<(), LineError> {
     write_call(out, id, method::NOTIFY, &NotifyParams { event })
+}
+
+/// Appends a call of `VerifyRequest` as a line, without copying what is asked.
+///
+/// # Errors
+///
+/// [`LineError::TooLong`]; the buffer is as it was.
+pub fn write_verify_request(
+    out: &mut Vec<u8>,
+    id: u64,
+    asked: &VerifyRequest,
+) -> Result<(), LineError> {
+    write_call(out, id, method::VERIFY_REQUEST, asked)
+}
+
+/// Appends the answer to `VerifyRequest` as a line.
+///
+/// # Errors
+///
+/// [`LineError::TooLong`]; the buffer is as it was.
+pub fn write_ruling(out: &mut Vec<u8>, id: u64, ruling: &Ruling) -> Result<(), LineError> {
+    write_result(out, Some(id), ruling)
 }
 
 /// Appends a module's answer as a line.

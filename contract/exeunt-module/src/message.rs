@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::{
     Event,
     manage::{Configure, GetProperty, SetProperty},
+    policy::{Ruling, VerifyRequest},
 };
 
 /// Names of the methods, as they stand in the messages.
@@ -15,6 +16,8 @@ pub mod method {
     pub const GET_DESCRIPTION: &str = "GetDescription";
     /// An event.
     pub const NOTIFY: &str = "Notify";
+    /// A request to decide about; to policy modules alone.
+    pub const VERIFY_REQUEST: &str = "VerifyRequest";
     /// The farewell; the last call.
     pub const SHUTDOWN: &str = "Shutdown";
     /// Which settings the module knows; before any greeting, like the three that follow.
@@ -45,6 +48,8 @@ pub enum Call {
     GetDescription,
     /// Hands over an event.
     Notify(Box<Event>),
+    /// Asks a policy module to decide about a request: [`Ruling`].
+    VerifyRequest(Box<VerifyRequest>),
     /// The farewell: the module answers and exits.
     Shutdown,
     /// Which settings the module knows: [`ManageModule`](crate::manage::ManageModule). A module
@@ -72,13 +77,17 @@ pub struct Initialize {
     pub config: String,
     /// Name under which the module is configured.
     pub module: String,
+    /// What the module is asked to be: [`policy::ROLE`](crate::policy::ROLE). Left out, it is an exit
+    /// module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// The module's settings from the configuration. The module refuses what it does not know.
     #[serde(default)]
     pub settings: serde_json::Map<String, serde_json::Value>,
-    /// How many calls of `Notify` the host is willing to leave unanswered at the same time;
+    /// How many calls of `Notify` or `VerifyRequest` the host is willing to leave unanswered at the same time;
     /// 1 to [`WINDOW_MAX`](crate::WINDOW_MAX).
     pub window: u32,
-    /// How long the host waits for the answer to one `Notify`, in milliseconds.
+    /// How long the host waits for the answer to one `Notify` or `VerifyRequest`, in milliseconds.
     pub deadline_ms: u64,
 }
 
@@ -199,6 +208,15 @@ impl Response {
     /// As [`Response::into_initialized`].
     pub fn into_outcome(self) -> Result<Outcome, CallError> {
         self.into_result("Notify")
+    }
+
+    /// Reads the result as the answer to `VerifyRequest`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Response::into_initialized`].
+    pub fn into_ruling(self) -> Result<Ruling, CallError> {
+        self.into_result("VerifyRequest")
     }
 
     fn into_result<T: serde::de::DeserializeOwned>(self, method: &str) -> Result<T, CallError> {

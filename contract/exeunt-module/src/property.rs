@@ -193,6 +193,17 @@ impl Properties {
         self.0.push((name.into(), value));
     }
 
+    /// Gives a property that value, in its place where it is there already; no value takes it out.
+    pub fn set(&mut self, name: &'static str, value: Option<Value>) {
+        let place = self.0.iter().position(|(it, _)| it.eq_ignore_ascii_case(name));
+        match (place, value) {
+            (Some(place), Some(value)) => self.0[place].1 = value,
+            (Some(place), None) => drop(self.0.remove(place)),
+            (None, Some(value)) => self.push(name, value),
+            (None, None) => (),
+        }
+    }
+
     /// The value of a property.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use crate::{
     call_back::{Asked, Found},
     manage::{Configure, GetProperty, ManageModule, SetProperty, SettingType},
     message::method,
+    policy::{Ruling, VerifyRequest},
 };
 
 /// Largest id of a call: 2^53 - 1, which every JSON reader keeps exactly.
@@ -40,6 +41,11 @@ pub fn protocol() -> Json {
         (method::INITIALIZE, reference::<Initialize>(&mut generator), initialized),
         (method::GET_DESCRIPTION, nothing(), json!({"type": "string"})),
         (method::NOTIFY, notify, reference::<Outcome>(&mut generator)),
+        (
+            method::VERIFY_REQUEST,
+            reference::<VerifyRequest>(&mut generator),
+            reference::<Ruling>(&mut generator),
+        ),
         (method::SHUTDOWN, nothing(), null.clone()),
         (method::GET_MANAGE_MODULE, nothing(), managed),
         (method::GET_PROPERTY, reference::<GetProperty>(&mut generator), property),

@@ -339,6 +339,14 @@ impl Reader {
         self.next_attribute = None;
     }
 
+    /// Takes a newer state of the event that the context is, as a policy module's own changes make
+    /// it. What one call leaves for the next stays; under context 0 nothing happens.
+    pub fn refresh(&mut self, event: Arc<Event>) {
+        if matches!(self.context, Context::Event(_)) {
+            self.context = Context::Event(event);
+        }
+    }
+
     /// The same without state.
     #[must_use]
     pub fn view(&self) -> View<'_> {
@@ -466,6 +474,19 @@ impl Reader {
     pub fn enumerate_attributes_close(&mut self) {
         self.next_attribute = None;
     }
+}
+
+/// The name property that a name means, also by an alias or with `Subject.` before it.
+pub(crate) fn name_part(name: &str) -> Option<&'static Property> {
+    name_property(name)
+}
+
+/// The row of any other name, of those that a policy might want to set first. An index is dropped.
+pub(crate) fn find_property(name: &str) -> Option<&'static Property> {
+    const ALL: [Class; 5] =
+        [Class::Certificate, Class::Policy, Class::RequestSystem, Class::System, Class::Request];
+    let of = |name: &str| ALL.iter().find_map(|class| find(name, &[*class]));
+    of(name).or_else(|| indexed_name(name).map(|(known, _)| known))
 }
 
 fn value<'a>(properties: &'a Properties, name: &str) -> Option<&'a Value> {

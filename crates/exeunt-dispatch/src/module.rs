@@ -66,6 +66,7 @@ impl Module {
             features: exeunt_host::FEATURES.iter().map(|it| (*it).to_owned()).collect(),
             config,
             module: settings.name.to_string(),
+            role: None,
             settings: settings.settings.clone(),
             window: settings.limits.window_max,
             deadline_ms: u64::try_from(settings.limits.event.as_millis()).unwrap_or(u64::MAX),

@@ -96,6 +96,7 @@ impl Stage {
             protocol: PROTOCOL_VERSION,
             config: "Test CA".to_owned(),
             module: "nasty".to_owned(),
+            role: None,
             window: 64,
             deadline_ms: 30_000,
             ..Initialize::default()
