@@ -310,6 +310,18 @@ impl Variant {
         unsafe { raw.cast::<Self>().as_ref() }
     }
 
+    /// A copy of the value, or of the value that it points to.
+    ///
+    /// # Errors
+    ///
+    /// `E_INVALIDARG` or `DISP_E_BADVARTYPE` where it points to none.
+    pub fn dereferenced(&self) -> Result<Self, HRESULT> {
+        let mut copy = Self::empty();
+        // SAFETY: both are valid variants.
+        let hr = unsafe { VariantCopyInd(copy.receive(), self.as_ptr()) };
+        if FAILED(hr) { Err(hr) } else { Ok(copy) }
+    }
+
     /// The raw variant, which stays ours.
     #[must_use]
     pub fn as_ptr(&self) -> *const VARIANT {

@@ -1,4 +1,5 @@
-//! What objects of the library may read right now: the CA always, an event while its Notify runs.
+//! What objects of the library may read right now: the CA always, an event while its Notify runs, a
+//! request while its `VerifyRequest` does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,6 +7,7 @@ use exeunt_com::abi::LONG;
 use exeunt_module::{
     Event, Properties, Value,
     call_back::{Asked, Found, Query},
+    policy::ServerPolicy,
     view::{Fetch, ViewError},
 };
 use exeunt_module_kit::{CallBackError, CallBacks};
@@ -16,10 +18,10 @@ pub(crate) struct Shared(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Handle of the last `Notify`; 0 before the first.
+    /// Handle of the last call; 0 before the first.
     last: LONG,
-    /// The event of the `Notify` that runs now.
-    running: Option<Arc<Event>>,
+    /// What the call that runs now is about.
+    running: Option<Subject>,
     /// What the runner itself answers: the settings, and where the original would keep them.
     own: Arc<Properties>,
     /// The CA's properties as the newest event told them, and our own.
@@ -27,9 +29,18 @@ struct State {
     /// Those of that event alone.
     of_event: Arc<Properties>,
     call_backs: Option<CallBacks>,
+    is_policy: bool,
 }
 
-/// A `Notify` that runs. Dropping it ends its context.
+/// What a call is about.
+enum Subject {
+    /// An event, which never changes.
+    Event(Arc<Event>),
+    /// A request, which a policy module may shape.
+    Request(ServerPolicy),
+}
+
+/// A call that runs. Dropping it ends its context.
 pub(crate) struct Running<'a> {
     shared: &'a Shared,
     /// What the module gets as its context.
@@ -37,23 +48,64 @@ pub(crate) struct Running<'a> {
 }
 
 impl Shared {
-    /// Makes an event readable. Its handle is one that no earlier `Notify` had, as long as there were
+    /// Makes an event readable. Its handle is one that no earlier call had, as long as there were
     /// fewer than 2^31 of them.
     pub(crate) fn enter(&self, event: &Event) -> Running<'_> {
+        self.run(event, Subject::Event(Arc::new(event.clone())))
+    }
+
+    /// Makes a request readable, and what may be set of it writable. The handle is as with
+    /// [`enter`](Self::enter).
+    pub(crate) fn enter_request(&self, event: &Event, policy: ServerPolicy) -> Running<'_> {
+        self.run(event, Subject::Request(policy))
+    }
+
+    fn run(&self, event: &Event, subject: Subject) -> Running<'_> {
         let mut state = self.state();
         state.last = state.last.checked_add(1).unwrap_or(1);
         if !Arc::ptr_eq(&state.of_event, &event.system) && state.of_event != event.system {
             state.of_event = Arc::clone(&event.system);
             state.system = Arc::new(merged(&state.own, &event.system));
         }
-        state.running = Some(Arc::new(event.clone()));
+        state.running = Some(subject);
         Running { shared: self, handle: state.last }
     }
 
-    /// The event behind a handle; `None` where its `Notify` does not run.
+    /// The event behind a handle, or the request as it is by now; `None` where its call does not run.
     pub(crate) fn event(&self, handle: LONG) -> Option<Arc<Event>> {
         let state = self.state();
-        state.running.as_ref().filter(|_| state.last == handle).map(Arc::clone)
+        Some(match state.running.as_ref().filter(|_| state.last == handle)? {
+            Subject::Event(event) => Arc::clone(event),
+            Subject::Request(policy) => Arc::clone(policy.event()),
+        })
+    }
+
+    /// Changes the request behind a handle; `None` where its `VerifyRequest` does not run.
+    pub(crate) fn change<T>(
+        &self,
+        handle: LONG,
+        change: impl FnOnce(&mut ServerPolicy) -> T,
+    ) -> Option<T> {
+        let mut state = self.state();
+        let is_running = state.last == handle;
+        match state.running.as_mut().filter(|_| is_running)? {
+            Subject::Event(_) => None,
+            Subject::Request(policy) => Some(change(policy)),
+        }
+    }
+
+    /// What an object says whose context has ended.
+    pub(crate) fn ended(&self) -> &'static str {
+        if self.state().is_policy {
+            "a context whose VerifyRequest has ended"
+        } else {
+            "a context whose Notify has ended"
+        }
+    }
+
+    /// The library holds a policy module.
+    pub(crate) fn set_policy(&self) {
+        self.state().is_policy = true;
     }
 
     /// Sets what the runner itself answers.
@@ -104,6 +156,16 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running<'_> {
+    /// Ends the context, and gives the request with all that was set; `None` for an event.
+    pub(crate) fn into_policy(self) -> Option<ServerPolicy> {
+        match self.shared.state().running.take()? {
+            Subject::Event(_) => None,
+            Subject::Request(policy) => Some(policy),
+        }
     }
 }
 

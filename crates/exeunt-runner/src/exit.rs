@@ -12,6 +12,7 @@ use exeunt_com::{
 use crate::{
     failure::CallFailure,
     late::{Late, failure},
+    library::NotAModule,
     manage::Manage,
     value::{long_of, text_of_variant},
 };
@@ -41,22 +42,13 @@ pub(crate) enum Exit {
     },
 }
 
-/// The object is no exit module: in neither way it can be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotAnExit {
-    /// It has neither `ICertExit` nor `IDispatch`.
-    Interface,
-    /// It has `IDispatch`, and not this member.
-    Member(&'static str),
-}
-
 impl Exit {
     /// Finds out how the object is called.
     ///
     /// # Errors
     ///
     /// It cannot be called.
-    pub(crate) fn of(object: &ComPtr<IUnknown>, automation: bool) -> Result<Self, NotAnExit> {
+    pub(crate) fn of(object: &ComPtr<IUnknown>, automation: bool) -> Result<Self, NotAModule> {
         if !automation {
             if let Ok(exit2) = object.query::<ICertExit2>() {
                 // An object that denies what its own interface extends is still called by the table
@@ -73,8 +65,8 @@ impl Exit {
                 return Ok(Self::Direct { exit, exit2: None });
             }
         }
-        let object = Late::new(object.query::<IDispatch>().map_err(|_| NotAnExit::Interface)?);
-        let needed = |name| object.member(name).map_err(|_| NotAnExit::Member(name));
+        let object = Late::new(object.query::<IDispatch>().map_err(|_| NotAModule::Interface)?);
+        let needed = |name| object.member(name).map_err(|_| NotAModule::Member(name));
         let (initialize, notify) = (needed("Initialize")?, needed("Notify")?);
         let get_description = object.member("GetDescription").ok();
         let get_manage_module = object.member("GetManageModule").ok();
@@ -177,7 +169,7 @@ impl Exit {
 }
 
 /// The object that a variant holds.
-fn object_of(variant: &Variant) -> Option<ComPtr<IUnknown>> {
+pub(crate) fn object_of(variant: &Variant) -> Option<ComPtr<IUnknown>> {
     if !matches!(variant.vt(), VT_DISPATCH | VT_UNKNOWN) {
         return None;
     }

@@ -1,8 +1,8 @@
-//! The process that a shared library with exit modules is loaded into.
+//! The process that a shared library with an exit module or a policy module is loaded into.
 //!
 //! To the host it is a module of the process tier: it speaks on its standard input and output. To the
 //! library it is the server: it creates the library's object and calls it, and it offers the class
-//! `CCertServerExit` to read from. Everything happens on one thread, which the library may take for
+//! `CCertServerExit` to read from or, to a policy module, `CCertServerPolicy`. Everything happens on one thread, which the library may take for
 //! an apartment of its own; what the library reads, it may read from any thread.
 //!
 //! A library that crashes takes the runner with it and nothing else. Enter here through [`run`], and
@@ -14,8 +14,11 @@ mod failure;
 mod late;
 mod library;
 mod manage;
+mod policy;
 mod runner;
+mod server;
 mod server_exit;
+mod server_policy;
 mod settings;
 mod stdio;
 mod value;
@@ -27,13 +30,14 @@ use std::{io, path::PathBuf};
 pub struct Options {
     /// Path of the shared library.
     pub library: PathBuf,
-    /// Class of the exit module: a `ProgID` that the library tells, or a CLSID in braces.
+    /// Class of the module: a `ProgID` that the library tells, or a CLSID in braces.
     pub class: String,
     /// Calls the module by the names of its members even where it has the binary interface.
     pub automation: bool,
     /// Name of the CA, for a process that is asked about settings and never greeted.
     pub ca: String,
-    /// Says on standard error what is called, before each call of `Notify`.
+    /// Says on standard error what is called, before each call of `Notify` or
+    /// `VerifyRequest`.
     pub debug: bool,
 }
 

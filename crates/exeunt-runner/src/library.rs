@@ -17,27 +17,105 @@ use exeunt_com::{
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-use crate::{
-    exit::{Exit, NotAnExit},
-    manage::Manage,
-};
+use crate::{exit::Exit, failure::CallFailure, manage::Manage, policy::Policy};
 
 /// Most classes that a library is asked for. Real ones have one or two.
 const CLASSES_MAX: u32 = 256;
 
-/// A library with its exit module.
+/// What kind of module is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An exit module.
+    Exit,
+    /// A policy module.
+    Policy,
+}
+
+impl Kind {
+    /// What operators call it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// The library's module.
+#[derive(Debug)]
+pub(crate) enum Module {
+    /// It is told.
+    Exit(Exit),
+    /// It is asked.
+    Policy(Policy),
+}
+
+/// The object is no module of the kind: in neither way it can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAModule {
+    /// It has neither the interface nor `IDispatch`.
+    Interface,
+    /// It has `IDispatch`, and not this member.
+    Member(&'static str),
+}
+
+impl Module {
+    /// Finds out how the object is called: as what is wanted, or as what it is.
+    fn of(
+        object: &ComPtr<IUnknown>,
+        kind: Option<Kind>,
+        automation: bool,
+    ) -> Result<Self, NotAModule> {
+        let exit = || Exit::of(object, automation).map(Self::Exit);
+        let policy = || Policy::of(object, automation).map(Self::Policy);
+        match kind {
+            Some(Kind::Exit) => exit(),
+            Some(Kind::Policy) => policy(),
+            None => exit().or_else(|err| policy().map_err(|_| err)),
+        }
+    }
+
+    /// What it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Exit(_) => Kind::Exit,
+            Self::Policy(_) => Kind::Policy,
+        }
+    }
+
+    /// `GetDescription`; `None` where there is no such member.
+    ///
+    /// # Errors
+    ///
+    /// What the module failed with.
+    pub(crate) fn description(&self) -> Result<Option<String>, CallFailure> {
+        match self {
+            Self::Exit(exit) => exit.description(),
+            Self::Policy(policy) => policy.description(),
+        }
+    }
+
+    fn manage_module(&self) -> Option<Manage> {
+        match self {
+            Self::Exit(exit) => exit.manage_module(),
+            Self::Policy(policy) => policy.manage_module(),
+        }
+    }
+}
+
+/// A library with its module.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     // Fields are dropped in this order.
     /// The manage module, if there is one.
     pub(crate) manage: Option<Manage>,
-    /// The exit module.
-    pub(crate) exit: Exit,
+    /// The module.
+    pub(crate) module: Module,
     /// `ProgID` of its class; the CLSID in braces where the library tells no `ProgID`.
     pub(crate) class: String,
 }
 
-/// Why there is no exit module. The texts are for the operator.
+/// Why there is no module. The texts are for the operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LoadError {
@@ -80,10 +158,12 @@ pub(crate) enum LoadError {
         text: String,
     },
     /// The object is something else.
-    #[error("{class} is no exit module: {reason}")]
-    NotAnExit {
+    #[error("{class} is no {} module: {reason}", kind.word())]
+    NotAModule {
         /// The class.
         class: String,
+        /// What it should be.
+        kind: Kind,
         /// What it lacks.
         reason: String,
     },
@@ -96,13 +176,18 @@ struct Class {
     clsid: GUID,
 }
 
-/// Loads a library and makes the object of its exit module. The library stays loaded for as long as
+/// Loads a library and makes the object of its module; of either kind where none is wanted. The library stays loaded for as long as
 /// the process lives, because threads of its own may still run in it.
 ///
 /// # Errors
 ///
 /// As the variants say.
-pub(crate) fn load(path: &Path, class: &str, automation: bool) -> Result<Loaded, LoadError> {
+pub(crate) fn load(
+    path: &Path,
+    class: &str,
+    automation: bool,
+    kind: Option<Kind>,
+) -> Result<Loaded, LoadError> {
     // A bare file name would be looked for in the system's folders.
     let path = absolute(path).unwrap_or_else(|_| path.to_owned());
     // SAFETY: loading runs the library's initialisers; that the operator named it is our warrant.
@@ -125,21 +210,25 @@ pub(crate) fn load(path: &Path, class: &str, automation: bool) -> Result<Loaded,
     let (clsid, progid) = find(&classes, class)?;
     let class = progid.clone().unwrap_or_else(|| clsid.to_string());
     let object = create(get_class_object, &clsid, &class)?;
-    let exit = Exit::of(&object, automation).map_err(|err| {
+    let module = Module::of(&object, kind, automation).map_err(|err| {
+        let kind = kind.unwrap_or(Kind::Exit);
         let reason = match err {
-            NotAnExit::Interface if automation => "it has no IDispatch".to_owned(),
-            NotAnExit::Interface => "it has neither ICertExit nor IDispatch".to_owned(),
-            NotAnExit::Member(name) => format!("it has no member {name}"),
+            NotAModule::Interface if automation => "it has no IDispatch".to_owned(),
+            NotAModule::Interface => match kind {
+                Kind::Exit => "it has neither ICertExit nor IDispatch".to_owned(),
+                Kind::Policy => "it has neither ICertPolicy nor IDispatch".to_owned(),
+            },
+            NotAModule::Member(name) => format!("it has no member {name}"),
         };
-        LoadError::NotAnExit { class: class.clone(), reason }
+        LoadError::NotAModule { class: class.clone(), kind, reason }
     })?;
-    let manage = exit.manage_module().or_else(|| {
+    let manage = module.manage_module().or_else(|| {
         // The older way: a class of the same name with an ending.
         let progid = format!("{}Manage", progid?);
         let class = classes.iter().find(|it| it.progid.eq_ignore_ascii_case(&progid))?;
         Manage::of(&create(get_class_object, &class.clsid, &progid).ok()?)
     });
-    Ok(Loaded { manage, exit, class })
+    Ok(Loaded { manage, module, class })
 }
 
 /// What the dynamic linker says, without our words around it.

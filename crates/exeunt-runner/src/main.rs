@@ -1,13 +1,13 @@
-//! `exeunt-runner`: loads a shared library with an exit module and lets the server talk to it.
+//! `exeunt-runner`: loads a shared library with a module and lets the server talk to it.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use exeunt_runner::Options;
 
-/// Load a shared library with an exit module
+/// Load a shared library with an exit module or a policy module
 ///
-/// The server starts this for a module that is a library. It speaks the contract of exit modules on
+/// The server starts this for a module that is a library. It speaks the contract of modules on
 /// standard input and output; it is of no use at a terminal.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -16,7 +16,7 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     library: PathBuf,
 
-    /// The class of the module: a name such as Example.Exit, or a CLSID in braces
+    /// The class of the module: a name such as Example.Exit or Example.Policy, or a CLSID in braces
     #[arg(long, value_name = "PROGID|{CLSID}")]
     class: String,
 

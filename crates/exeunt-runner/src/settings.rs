@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use exeunt_module::{Properties, Value, view::SETTING_PREFIX};
 
+use crate::library::Kind;
+
 /// Name of the system property that says where the original would keep the module's settings.
 pub(crate) const MODULE_REGISTRY_LOCATION: &str = "ModuleRegistryLocation";
 
@@ -40,9 +42,16 @@ pub(crate) fn value_of(setting: &serde_json::Value) -> Option<Value> {
 
 /// Where the original keeps the settings of a module, below `HKEY_LOCAL_MACHINE`. Nothing is there;
 /// it is a name that modules build on.
-pub(crate) fn registry_location(ca: &str, class: &str) -> String {
-    let ca = sanitized(ca);
-    format!(r"SYSTEM\CurrentControlSet\Services\CertSvc\Configuration\{ca}\ExitModules\{class}")
+pub(crate) fn registry_location(ca: &str, kind: Kind, class: &str) -> String {
+    const ALL: &str = r"SYSTEM\CurrentControlSet\Services\CertSvc\Configuration";
+    let (ca, modules) = (
+        sanitized(ca),
+        match kind {
+            Kind::Exit => "ExitModules",
+            Kind::Policy => "PolicyModules",
+        },
+    );
+    format!(r"{ALL}\{ca}\{modules}\{class}")
 }
 
 /// A CA's name in characters that paths and directories bear ([MS-WCCE] 3.1.1.4.1.1): each other unit
@@ -87,8 +96,13 @@ mod tests {
 
     #[test]
     fn a_registry_location_has_the_sanitized_name_of_the_ca() {
-        let location = registry_location("Zürich & Söhne", "Example.Exit");
+        let location = registry_location("Zürich & Söhne", Kind::Exit, "Example.Exit");
         let expected = r"SYSTEM\CurrentControlSet\Services\CertSvc\Configuration\Z!00fcrich !0026 S!00f6hne\ExitModules\Example.Exit";
         assert_eq!(location, expected);
+        let location = registry_location("CA", Kind::Policy, "Example.Policy");
+        assert!(
+            location.ends_with(r"\Configuration\CA\PolicyModules\Example.Policy"),
+            "{location}"
+        );
     }
 }

@@ -3,12 +3,12 @@
 use exeunt_com::{
     Bstr, Variant,
     abi::{
-        DISP_E_TYPEMISMATCH, E_FAIL, HRESULT, LONG, VT_BOOL, VT_BSTR, VT_DATE, VT_EMPTY, VT_I1,
-        VT_I2, VT_I4, VT_INT, VT_NULL, VT_UI1, VT_UI2,
+        DATE, DISP_E_TYPEMISMATCH, E_FAIL, HRESULT, LONG, VT_BOOL, VT_BSTR, VT_BYREF, VT_DATE,
+        VT_EMPTY, VT_I1, VT_I2, VT_I4, VT_INT, VT_NULL, VT_UI1, VT_UI2,
     },
     date,
 };
-use exeunt_module::{Value, view::ViewError};
+use exeunt_module::{PropType, Value, view::ViewError};
 
 /// Longest name that a module may ask for, in units of UTF-16. The longest known one has 31.
 const NAME_UNITS_MAX: usize = 1024;
@@ -42,6 +42,50 @@ pub(crate) fn value_of(variant: &Variant) -> Result<Option<Value>, HRESULT> {
         VT_I1 | VT_I2 | VT_I4 | VT_INT | VT_UI1 | VT_UI2 => Value::Long(long_of(variant)?),
         _ => Value::String(text_of_variant(variant)?.to_text_lossy()),
     }))
+}
+
+/// A value that a policy module sets as that type; `None` for an empty one, which clears. Nothing is
+/// converted: the variant has the type that the original takes for it.
+///
+/// # Errors
+///
+/// [`PolicyError::Type`](exeunt_module::policy::PolicyError::Type) is left to the rules of the contract
+/// where the variant is of another of the four types; [`ViewError::Argument`] for every other.
+pub(crate) fn value_to_set(variant: &Variant, kind: PropType) -> Result<Option<Value>, ViewError> {
+    const TYPE: ViewError = ViewError::Argument { what: "the type of the value" };
+    let own;
+    let variant = if variant.vt() & VT_BYREF == 0 {
+        variant
+    } else {
+        own = variant.dereferenced().map_err(|_| TYPE)?;
+        &own
+    };
+    Ok(Some(match variant.vt() {
+        VT_EMPTY | VT_NULL => return Ok(None),
+        VT_I4 => Value::Long(variant.as_i32().ok_or(TYPE)?),
+        VT_DATE => {
+            let text = variant.as_date().and_then(whole_second);
+            Value::Date(text.ok_or(ViewError::Argument { what: "the date" })?)
+        }
+        VT_BSTR => {
+            let text = variant.as_bstr().ok_or(TYPE)?;
+            match kind {
+                PropType::Binary => Value::Binary(text.as_bytes().to_owned()),
+                PropType::Long | PropType::Date | PropType::String => {
+                    let text = text.to_text();
+                    Value::String(text.map_err(|_| ViewError::Argument { what: "the text" })?)
+                }
+            }
+        }
+        _ => return Err(TYPE),
+    }))
+}
+
+/// A date in whole seconds, as certificates have them. A day's fraction is not exact, so it is rounded.
+fn whole_second(date: DATE) -> Option<String> {
+    let millis = date::unix_millis_from_date(date)?;
+    let whole = millis.checked_add(500)?.div_euclid(1000) * 1000;
+    date::date_from_unix_millis(whole).and_then(date::date_to_iso)
 }
 
 /// A whole number of 32 bits, if need be converted as Automation does it.
@@ -105,6 +149,30 @@ mod tests {
         let date = variant_of(&Value::Date("2026-11-21T06:00:00Z".to_owned())).unwrap();
         assert_eq!(date.as_date(), Some(46347.25));
         assert!(variant_of(&Value::Date("tomorrow".to_owned())).is_err());
+    }
+
+    #[test]
+    fn what_is_set_has_the_type_that_the_original_takes() {
+        let set = |variant: Variant, kind| value_to_set(&variant, kind).ok();
+        assert_eq!(set(Variant::empty(), PropType::String), Some(None));
+        assert_eq!(set(Variant::null(), PropType::Date), Some(None));
+        assert_eq!(set(Variant::from(7), PropType::Long), Some(Some(Value::Long(7))));
+        let bytes = Some(Some(Value::Binary(vec![5, 0, 1])));
+        assert_eq!(set(Variant::binary(&[5, 0, 1]), PropType::Binary), bytes);
+        // A text that is no UTF-16, and types that are none of the four.
+        assert_eq!(set(Variant::binary(&0xd800_u16.to_ne_bytes()), PropType::String), None);
+        assert_eq!(set(Variant::from(true), PropType::Long), None);
+        assert_eq!(set(Variant::from(2.5), PropType::Date), None);
+    }
+
+    #[test]
+    fn a_date_that_is_set_has_whole_seconds() {
+        // Day 46347 is 2026-11-21; a second is a 86400th of it.
+        for (second, expected) in [(0.4, "00"), (0.6, "01"), (59.0, "59")] {
+            let date = Variant::date(46347.25 + second / 86400.0);
+            let expected = Value::Date(format!("2026-11-21T06:00:{expected}Z"));
+            assert_eq!(value_to_set(&date, PropType::Date).unwrap(), Some(expected));
+        }
     }
 
     #[test]
