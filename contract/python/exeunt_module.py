@@ -90,6 +90,7 @@ ERROR_FILE_NOT_FOUND = 0x80070002
 PropertyValue = Union[int, datetime.datetime, bytes, str]
 
 _CALL_BACKS = "call-backs"
+_ROLE_POLICY = "policy"
 _ID_MAX = 2**53 - 1
 _READ_BYTES = 64 * 1024
 _MISSING: Any = object()
@@ -304,6 +305,8 @@ class Hello:
     config: str
     #: Name under which this module is configured.
     module: str
+    #: What the module is asked to be: ``policy``, or ``None`` for an exit module.
+    role: Optional[str]
     #: The module's settings, checked against :attr:`ExitModule.settings` and with its defaults.
     settings: Dict[str, Any]
     #: Most events that may be unanswered at the same time.
@@ -316,6 +319,7 @@ class Hello:
         self.features = [it for it in _member(params, "features", list, []) if isinstance(it, str)]
         self.config = _member(params, "config", str)
         self.module = _member(params, "module", str)
+        self.role = params.get("role")
         self.settings = dict(_member(params, "settings", dict, {}))
         self.window = _member(params, "window", int)
         self.deadline_ms = _member(params, "deadline_ms", int)
@@ -733,7 +737,7 @@ class _Session:
             raise
         except BaseException as err:
             traceback.print_exc()
-            self._fail(call, _Failure.INTERNAL, _described(err))
+            self._fail(call, _Failure.INTERNAL, _described(err), getattr(err, "hresult", None))
         else:
             self._send({"jsonrpc": "2.0", "id": call, "result": result}, call)
         return method == "Shutdown"
@@ -743,6 +747,7 @@ class _Session:
             "Initialize": self._initialize,
             "GetDescription": lambda _: _one_line(_text(self._module.description)),
             "Notify": self._notify,
+            "VerifyRequest": self._verify_request,
             "Shutdown": lambda _: self._shutdown(),
             "GetManageModule": self._manage_module,
             "GetProperty": self._property,
@@ -768,9 +773,15 @@ class _Session:
             text = f"the host speaks protocol {hello.protocol}, this module {PROTOCOL_VERSION}"
             raise _Failure(_Failure.REFUSED, text)
         call_backs = bool(self._module.call_backs) and _CALL_BACKS in hello.features
+        is_policy = hasattr(self._module, "_verify_request")
+        if is_policy != (hello.role == _ROLE_POLICY):
+            kinds = ("a policy module", "an exit module")
+            text = "this is {}, and not {}".format(*(kinds if is_policy else kinds[::-1]))
+            raise _Failure(_Failure.REFUSED, text)
         try:
             hello.settings = self._checked_settings(hello.settings)
-            mask = self._module.initialize(hello)
+            mask: Any = self._module.initialize(hello)
+            mask = 0 if is_policy else mask
         except Refused as err:
             raise _Failure(_Failure.REFUSED, str(err)) from err
         if not isinstance(mask, int) or not 0 <= mask < 2**32:
@@ -786,6 +797,8 @@ class _Session:
     def _notify(self, params: Mapping[str, Any]) -> Any:
         if self._mask is None:
             raise _Failure(_Failure.INVALID_REQUEST, "Notify before Initialize")
+        if hasattr(self._module, "_verify_request"):
+            raise _Failure(_Failure.METHOD_NOT_FOUND, "this is a policy module")
         event = Event(_member(params, "event", dict), self._ask if self._call_backs else None)
         if not event.event & self._mask:
             return Skip()._members()
@@ -802,6 +815,15 @@ class _Session:
         if not isinstance(outcome, Outcome):
             raise TypeError(f"notify returned {outcome!r} and no outcome")
         return outcome._members()
+
+    def _verify_request(self, params: Mapping[str, Any]) -> Any:
+        decide = getattr(self._module, "_verify_request", None)
+        if decide is None:
+            text = "this is an exit module, and not a policy module"
+            raise _Failure(_Failure.METHOD_NOT_FOUND, text)
+        if self._mask is None:
+            raise _Failure(_Failure.INVALID_REQUEST, "VerifyRequest before Initialize")
+        return decide(params, self._ask if self._call_backs else None)
 
     def _ask(self, method: str, params: Mapping[str, Any]) -> Any:
         """A call-back. What else comes in the meantime waits."""
@@ -895,8 +917,12 @@ class _Session:
         self._module.configure(checked)
         return checked
 
-    def _fail(self, call: Optional[int], code: int, message: str) -> None:
-        error = {"code": code, "message": _one_line(message)}
+    def _fail(
+        self, call: Optional[int], code: int, message: str, hresult: Optional[int] = None
+    ) -> None:
+        error: Dict[str, Any] = {"code": code, "message": _one_line(message)}
+        if hresult is not None:
+            error["data"] = {"hresult": hresult}
         self._send({"jsonrpc": "2.0", "id": call, "error": error}, None)
 
     def _send(self, message: Mapping[str, Any], call: Optional[int]) -> None:

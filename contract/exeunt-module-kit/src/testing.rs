@@ -17,15 +17,16 @@ use std::{
 };
 
 use exeunt_module::{
-    Call, CallError, Event, Initialize, Initialized, Outcome, PROTOCOL_VERSION, Properties,
-    Request, Response, Value,
+    Call, CallError, Event, Extension, Initialize, Initialized, Outcome, PROTOCOL_VERSION,
+    Properties, Request, Response, Value,
     call_back::{self, CALL_BACKS, Found, Query, Refusal},
     exit_event,
     line::{self, LineError},
     manage::{CMM_READONLY, Configure, GetProperty, ManageModule, SetProperty},
+    policy::{self, Ruling, ServerPolicy, VerifyRequest},
 };
 
-use crate::{ExitModule, serve_on};
+use crate::{ExitModule, PolicyModule, serve_on, serve_policy_on};
 
 /// How long a test waits for one answer, and for the end of a module after its farewell.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -131,6 +132,20 @@ impl Host {
         Ok(Self::new(to_module, from_module, Body::Thread(Some(thread))))
     }
 
+    /// Runs a policy module on a thread of the test.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Io`]: the system has no pipes left.
+    pub fn policy_in_memory<M: PolicyModule + Send + 'static>(
+        module: M,
+    ) -> Result<Self, HostError> {
+        let (module_reads, to_module) = io::pipe().map_err(HostError::Io)?;
+        let (from_module, module_writes) = io::pipe().map_err(HostError::Io)?;
+        let thread = thread::spawn(move || serve_policy_on(module_reads, module_writes, module));
+        Ok(Self::new(to_module, from_module, Body::Thread(Some(thread))))
+    }
+
     fn new(
         to_module: impl Write + Send + 'static,
         from_module: impl Read + Send + 'static,
@@ -186,6 +201,49 @@ impl Host {
             window: WINDOW,
             deadline_ms: 30_000,
         })
+    }
+
+    /// Greets a policy module with these settings, a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::initialize`].
+    pub fn initialize_policy(
+        &mut self,
+        settings: &serde_json::Value,
+    ) -> Result<Initialized, HostError> {
+        let settings = settings
+            .as_object()
+            .cloned()
+            .ok_or_else(|| HostError::Unexpected("settings that are no JSON object".to_owned()))?;
+        self.initialize_with(Initialize {
+            protocol: PROTOCOL_VERSION,
+            features: self.call_backs.iter().map(|_| CALL_BACKS.to_owned()).collect(),
+            config: "Test CA".to_owned(),
+            module: "under-test".to_owned(),
+            role: Some(policy::ROLE.to_owned()),
+            settings,
+            window: 1,
+            deadline_ms: 30_000,
+        })
+    }
+
+    /// Asks a policy module to decide, and judges what it sets as the CA does. Gives the ruling, and
+    /// the snapshot with everything that the ruling sets.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Refuse`] where the module failed at it, [`HostError::Unexpected`] where its
+    /// ruling is none, or sets what may not be set.
+    pub fn verify(&mut self, asked: &VerifyRequest) -> Result<(Ruling, ServerPolicy), HostError> {
+        let call = Call::VerifyRequest(Box::new(asked.clone()));
+        let ruling = self.call(call)?.into_ruling().map_err(HostError::Refuse)?;
+        if ruling.disposition().is_none() {
+            return Err(HostError::Unexpected(format!("disposition {}", ruling.disposition)));
+        }
+        let mut server = ServerPolicy::new(asked);
+        server.apply(&ruling).map_err(|err| HostError::Unexpected(err.to_string()))?;
+        Ok((ruling, server))
     }
 
     /// Greets the module with a greeting of the test's own.
@@ -480,4 +538,41 @@ pub fn issued_event(seq: u64, raw_certificate: &[u8]) -> Event {
         detail: Properties::default(),
         system: Arc::new(Properties::from_iter([("SanitizedCAName", text("Test CA"))])),
     }
+}
+
+/// A request for a certificate of 90 days for one host, as a policy module sees it, for tests to
+/// change as they like. Its subject alternative name is there and not enabled.
+#[must_use]
+pub fn request_for(host: &str) -> VerifyRequest {
+    let text = |text: &str| Value::String(text.to_owned());
+    let date = |text: &str| Value::Date(text.to_owned());
+    let mut extensions = exeunt_module::Extensions::default();
+    // SEQUENCE { [2] host }, short lengths alone.
+    let length = u8::try_from(host.len()).unwrap_or(0x7d).min(0x7d);
+    let mut names = vec![0x30, length + 2, 0x82, length];
+    names.extend(host.bytes().take(length.into()));
+    extensions.push("2.5.29.17", Extension { flags: 0x1_0002, value: names });
+    let event = Event {
+        id: "policy-1".to_owned(),
+        seq: 1,
+        event: 0,
+        context: 1,
+        subject: "request".to_owned(),
+        time: "2026-11-21T07:00:00.000Z".to_owned(),
+        attempt: 1,
+        request: Properties::from_iter([
+            ("RequesterName", text("test")),
+            ("RequestType", Value::Long(0x100)),
+            ("CommonName", text(host)),
+        ]),
+        certificate: Properties::from_iter([
+            ("CommonName", text(host)),
+            ("NotBefore", date("2026-11-21T06:50:00Z")),
+            ("NotAfter", date("2027-02-19T06:59:59Z")),
+        ]),
+        extensions,
+        system: Arc::new(Properties::from_iter([("SanitizedCAName", text("Test CA"))])),
+        ..Event::default()
+    };
+    VerifyRequest { event, new_request: true, flags: 0, default: None }
 }

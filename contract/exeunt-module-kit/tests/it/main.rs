@@ -20,6 +20,7 @@ use exeunt_module_kit::{
 };
 use serde_json::json;
 
+mod policy;
 mod python;
 
 /// What the module was told, in order.

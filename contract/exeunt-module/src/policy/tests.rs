@@ -314,6 +314,57 @@ fn what_the_engine_puts_in_by_itself_is_not_overridden() {
     }
 }
 
+/// The rules as data, which the kits of other languages keep too.
+#[test]
+fn every_case_of_the_rules_comes_out_as_it_stands_there() {
+    #[derive(serde::Deserialize)]
+    struct Rules {
+        event: Event,
+        cases: Vec<Case>,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct Case {
+        property: Option<String>,
+        extension: Option<String>,
+        #[serde(default)]
+        flags: u32,
+        value: Option<Value>,
+        expect: String,
+        reads: Option<bool>,
+        der: Option<String>,
+    }
+
+    let text = include_str!("../../rules/policy.json");
+    let Rules { event, cases } = serde_json::from_str(text).unwrap();
+    assert!(150 < cases.len());
+    for case in cases {
+        let mut server = ServerPolicy::over(event.clone().into());
+        let kind = case.value.as_ref().map_or(PropType::String, Value::kind);
+        let done = match (&case.property, &case.extension) {
+            (Some(name), None) => server.set_certificate_property(name, kind, case.value.clone()),
+            (None, Some(oid)) => {
+                server.set_certificate_extension(oid, kind, case.flags, case.value.as_ref())
+            }
+            _ => panic!("{case:?}"),
+        };
+        assert_eq!(done.map_or_else(|it| it.code(), |()| "set"), case.expect, "{case:?}");
+        if case.expect != "set" {
+            assert_eq!(**server.event(), event, "{case:?}");
+        } else if let Some(oid) = &case.extension {
+            let now = server.view().extension(oid).unwrap();
+            assert_eq!(now.flags, case.flags | 0x2_0000, "{case:?}");
+            if let Some(der) = &case.der {
+                let json = serde_json::to_value(now).unwrap();
+                assert_eq!(json["value"], **der, "{case:?}");
+            }
+        } else if case.reads != Some(false) {
+            let name = case.property.as_deref().unwrap();
+            let now = server.view().certificate_property(name, None).ok().map(Cow::into_owned);
+            assert_eq!(now, case.value, "{case:?}");
+        }
+    }
+}
+
 #[test]
 fn a_ruling_carries_everything_and_is_judged_alike() {
     let mut one = server();
