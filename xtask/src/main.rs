@@ -3,6 +3,7 @@
 //! It is no part of the product and no crate of the product depends on it. Enter at [`Command`].
 
 mod fuzz;
+mod openapi;
 mod process;
 mod schema;
 mod steps;
@@ -30,7 +31,7 @@ enum Command {
     TestTools,
     /// Check what the compiler does not: directions, file sizes, headers, documents
     Tidy {
-        /// Renew the table in docs/limits.md first
+        /// Renew the table in docs/limits.md and docs/openapi.json first
         #[arg(long)]
         write: bool,
     },
@@ -103,8 +104,10 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Test => steps::test(&root),
         Command::TestTools => tools::install(&root),
-        Command::Tidy { write: true } => tidy::write(&root).and_then(|()| tidy::run(&root)),
-        Command::Tidy { write: false } => tidy::run(&root),
+        Command::Tidy { write: true } => {
+            tidy::write(&root).and_then(|()| openapi::write(&root)).and_then(|()| tidy::run(&root))
+        }
+        Command::Tidy { write: false } => tidy::run(&root).and_then(|()| openapi::check(&root)),
         Command::Schema { write } => schema::run(&root, write),
         Command::Advisories => steps::advisories(&root),
         Command::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),

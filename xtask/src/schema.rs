@@ -37,7 +37,7 @@ fn made(root: &Path) -> Result<String, String> {
 }
 
 /// Whether two texts are the same JSON; in which order members stand does not matter.
-fn same(one: &str, other: &str) -> bool {
+pub(crate) fn same(one: &str, other: &str) -> bool {
     let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
     parse(one).is_some_and(|it| Some(it) == parse(other))
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Answer of `GET /v1/ca`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CaDescription {
     /// Name of the certificate authority.
     pub name: String,
@@ -16,6 +17,7 @@ pub struct CaDescription {
 
 /// A certificate of the certificate authority itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CaCertificate {
     /// Its place, from 0 on.
     pub index: u16,
@@ -40,6 +42,7 @@ pub struct CaCertificate {
 
 /// Answer of `GET /v1/health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     /// `ok` when the server answers at all.
     pub status: String,

@@ -6,6 +6,7 @@ use crate::{Disposition, Revocation};
 
 /// A certificate's row in a list. Moments are RFC 3339 text in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CertificateSummary {
     /// Serial number, lower-case hexadecimal.
     pub serial: String,
@@ -31,6 +32,7 @@ pub struct CertificateSummary {
 
 /// A certificate's row in a list, with how it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CertificateRow {
     /// What the certificate says.
     #[serde(flatten)]
@@ -46,6 +48,7 @@ pub struct CertificateRow {
 
 /// Answer of `GET /v1/certificates`, newest first if nothing else is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CertificatePage {
     /// The rows; with filters perhaps fewer than were asked for, though there are more.
     pub certificates: Vec<CertificateRow>,
@@ -59,6 +62,7 @@ pub struct CertificatePage {
 
 /// Answer of `GET /v1/certificates/{serial}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CertificateDetail {
     /// The row as lists show it.
     #[serde(flatten)]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Body of `POST /v1/crls`; may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PublishOrder {
     /// Only a delta; a base, and a delta where deltas are configured, when left out.
@@ -16,6 +17,7 @@ pub struct PublishOrder {
 
 /// A revocation list that was made. Moments are RFC 3339 text in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CrlSummary {
     /// Its number; base and delta of one run, and the lists of all keys, have the same.
     pub number: u64,
@@ -52,6 +54,7 @@ pub struct CrlSummary {
 /// Answer of `GET /v1/crls?before=NUMBER&limit=N`, newest first, of `GET /v1/crls/{number}`, and of
 /// `POST /v1/crls`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CrlPage {
     /// The lists.
     pub crls: Vec<CrlSummary>,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a module's process is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ExitState {
     /// Its process is being started or has not answered the greeting yet.
@@ -49,6 +50,7 @@ impl ExitState {
 
 /// How an exit module stands. Counters count since the server's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExitStatus {
     /// Configured name.
     pub name: String,
@@ -118,6 +120,7 @@ pub struct ExitStatus {
 
 /// Events that are told again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Replay {
     /// Last event that is told again.
     pub to: u64,
@@ -131,6 +134,7 @@ fn yes() -> bool {
 
 /// Answer of `GET /v1/exits`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExitList {
     /// The modules in the order of the configuration.
     pub exits: Vec<ExitStatus>,
@@ -138,6 +142,7 @@ pub struct ExitList {
 
 /// Answer of `GET /v1/exits/{name}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExitDetail {
     /// The module as lists show it.
     #[serde(flatten)]
@@ -148,6 +153,7 @@ pub struct ExitDetail {
 
 /// Why an event is on the shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum HeldState {
     /// It will be tried again.
@@ -176,6 +182,7 @@ impl HeldState {
 
 /// An event on a module's shelf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HeldEvent {
     /// Place in the event log.
     pub event: u64,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Body of `POST /v1/certificates`: certificates that were made elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImportOrder {
     /// The certificates in PEM, one a text; at most [`crate::IMPORT_COUNT_MAX`].
@@ -21,6 +22,7 @@ pub struct ImportOrder {
 
 /// Answer of `POST /v1/certificates`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ImportAnswer {
     /// What became of each, in the order of the certificates.
     pub results: Vec<BulkResult>,
@@ -28,6 +30,7 @@ pub struct ImportAnswer {
 
 /// Body of `POST /v1/certificates/revoke`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BulkRevokeOrder {
     /// Serial numbers in hexadecimal, at most [`crate::BULK_COUNT_MAX`].
@@ -42,6 +45,7 @@ pub struct BulkRevokeOrder {
 
 /// Body of `POST /v1/certificates/unrevoke`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BulkReleaseOrder {
     /// Serial numbers in hexadecimal, at most [`crate::BULK_COUNT_MAX`].
@@ -50,6 +54,7 @@ pub struct BulkReleaseOrder {
 
 /// Body of `POST /v1/certificates/{serial}/publish-expired`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PublishExpiredOrder {
     /// Whether the certificate, once revoked, stays in lists after its validity.
@@ -58,6 +63,7 @@ pub struct PublishExpiredOrder {
 
 /// Answer of `POST /v1/certificates/revoke` and `…/unrevoke`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BulkAnswer {
     /// What became of each, in the order of the serial numbers.
     pub results: Vec<BulkResult>,
@@ -65,6 +71,7 @@ pub struct BulkAnswer {
 
 /// What became of one of many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum BulkOutcome {
     /// Imported as a certificate of this CA.
@@ -86,6 +93,7 @@ pub enum BulkOutcome {
 
 /// What became of one of many certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BulkResult {
     /// What.
     pub outcome: BulkOutcome,

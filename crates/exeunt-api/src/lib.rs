@@ -13,6 +13,8 @@ mod list;
 mod officer;
 mod problem;
 mod request;
+#[cfg(feature = "schema")]
+pub mod schema;
 
 pub use backup::{BackupNoted, BackupOrder};
 pub use ca::{CaCertificate, CaDescription, Health};

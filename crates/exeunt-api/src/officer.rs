@@ -7,6 +7,7 @@ use crate::Disposition;
 
 /// Body of `POST /v1/requests/{id}/deny`; may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DenyOrder {
     /// Why, for the row and for modules, one line.
@@ -16,6 +17,7 @@ pub struct DenyOrder {
 
 /// Answer of `POST /v1/requests/{id}/deny`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Denied {
     /// Row of the request.
     pub request_id: u64,
@@ -27,6 +29,7 @@ pub struct Denied {
 
 /// Body of `PUT /v1/requests/{id}/attributes`: each replaces the one of its name, or is new.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttributesOrder {
     /// `Name:Value`, one each.
@@ -35,6 +38,7 @@ pub struct AttributesOrder {
 
 /// Body of `PUT /v1/requests/{id}/extensions/{oid}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExtensionOrder {
     /// DER of the extension's value, in hexadecimal.
@@ -50,6 +54,7 @@ pub struct ExtensionOrder {
 
 /// An extension that an officer set on a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OfficerExtension {
     /// Object identifier in dotted form.
     pub oid: String,
@@ -63,6 +68,7 @@ pub struct OfficerExtension {
 
 /// Body of `POST /v1/certificates/{serial}/revoke`; may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RevokeOrder {
     /// Why, a word such as `key-compromise`; `unspecified` when left out.
@@ -76,6 +82,7 @@ pub struct RevokeOrder {
 /// What a row says of a revocation. It stays after a release from hold: whether the certificate is
 /// revoked, the disposition says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Revocation {
     /// Why, a word; absent after a release from hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,6 +97,7 @@ pub struct Revocation {
 
 /// Answer of `POST /v1/certificates/{serial}/revoke` and `…/unrevoke`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Revoked {
     /// Serial number of the certificate, lower-case hexadecimal.
     pub serial: String,

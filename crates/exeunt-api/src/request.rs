@@ -6,6 +6,7 @@ use crate::{OfficerExtension, Revocation};
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Disposition {
     /// Being processed.
@@ -49,6 +50,7 @@ impl Disposition {
 ///
 /// Moments are RFC 3339 text in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubmitAnswer {
     /// Row of the request.
     pub request_id: u64,
@@ -82,6 +84,7 @@ pub struct SubmitAnswer {
 
 /// A request's row in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestSummary {
     /// Row number.
     pub id: u64,
@@ -111,6 +114,7 @@ pub struct RequestSummary {
 
 /// Answer of `GET /v1/requests`, newest first if nothing else is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestPage {
     /// The rows; with filters perhaps fewer than were asked for, though there are more.
     pub requests: Vec<RequestSummary>,
@@ -124,6 +128,7 @@ pub struct RequestPage {
 
 /// Answer of `GET /v1/requests/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestDetail {
     /// The row as lists show it.
     #[serde(flatten)]
@@ -151,6 +156,7 @@ pub struct RequestDetail {
 
 /// One request attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestAttribute {
     /// Its name.
     pub name: String,

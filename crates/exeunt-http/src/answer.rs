@@ -31,10 +31,19 @@ pub(crate) fn problem(fault: &Fault) -> Answer {
     answer
 }
 
+/// JSON that is at hand as text.
+pub(crate) fn json_text(text: &'static str) -> Answer {
+    of_bytes(StatusCode::OK, "application/json", Bytes::from_static(text.as_bytes()))
+}
+
 fn answer(status: StatusCode, media_type: &'static str, body: &impl Serialize) -> Answer {
     let bytes =
         serde_json::to_vec(body).expect("BUG: wire types have text keys and finite numbers");
-    let mut answer = Response::new(Reply::whole(Bytes::from(bytes)));
+    of_bytes(status, media_type, Bytes::from(bytes))
+}
+
+fn of_bytes(status: StatusCode, media_type: &'static str, bytes: Bytes) -> Answer {
+    let mut answer = Response::new(Reply::whole(bytes));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

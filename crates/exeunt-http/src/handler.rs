@@ -12,7 +12,7 @@ use hyper::header::HeaderMap;
 use hyper::{Request, StatusCode};
 use tokio::sync::watch;
 
-use crate::answer::{Answer, json, problem};
+use crate::answer::{self, Answer, json, problem};
 use crate::auth::{Peer, Tokens};
 use crate::bulk::{self, BulkPart};
 use crate::cms::Wanted;
@@ -30,6 +30,9 @@ use crate::settings::{Limits, NowFn};
 use crate::submit::Job;
 use crate::workers::Workers;
 use crate::{backup, export, import, ocsp, rows, submit};
+
+/// The document of the API, as it is committed.
+const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
 
 /// What all connections share.
 pub(crate) struct Edge {
@@ -160,6 +163,7 @@ async fn known(edge: &Arc<Edge>, caller: Caller, asked: Asked<'_>) -> Result<Ans
         Operation::RemoveExit => manage::remove(edge, caller.name, part, query).await,
         Operation::Reload => manage::reload(edge, caller.name).await,
         Operation::DescribeCa => Ok(own::describe(edge)),
+        Operation::OpenApi => Ok(answer::json_text(DOCUMENT)),
         _ => {
             if let Some(request) = RequestPart::of(operation, second) {
                 return officer::request(edge, caller, (part, request), body).await;

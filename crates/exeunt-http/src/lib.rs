@@ -24,6 +24,8 @@ mod listen;
 mod manage;
 mod ocsp;
 mod officer;
+#[cfg(feature = "schema")]
+pub mod openapi;
 mod own;
 mod query;
 mod relying;

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::endpoint::EndpointRoom;
 use crate::fault::Fault;
+use crate::settings::Limits;
+use crate::workers::BATCH_MAX;
 
 /// Threads for look-ups in the store, and for fetching requests.
 const LOOK_UP_THREADS: usize = 4;
@@ -43,6 +46,35 @@ const FILE_THREADS: usize = 2;
 /// Exports at a time; the next one is told to try later. Each holds two pieces of its rows while its
 /// client reads, and a thread for look-ups only while it reads the next ones.
 pub(crate) const EXPORTS_MAX: usize = 16;
+
+impl EndpointRoom {
+    /// How many are at work at a time; the others wait in line. None where nothing waits.
+    #[must_use]
+    pub fn at_a_time(self) -> Option<usize> {
+        Some(match self {
+            Self::None => return None,
+            Self::Workers => Limits::WORKERS * BATCH_MAX,
+            Self::LookUp => LOOK_UP_THREADS,
+            Self::Explain => EXPLANATIONS,
+            Self::Relying => RELYING_THREADS,
+            Self::Ocsp => OCSP_THREADS,
+            Self::Manage => MANAGE_THREADS,
+            Self::Order => ORDER_THREADS,
+            Self::Key => KEY_THREADS,
+        })
+    }
+
+    /// How many are at work or wait, at most; the next one is turned away. None where the number of
+    /// connections is the only bound.
+    #[must_use]
+    pub fn in_flight_max(self) -> Option<usize> {
+        match self {
+            Self::Workers => Some(Limits::SUBMISSIONS_IN_FLIGHT),
+            Self::Ocsp => Some(OCSP_IN_FLIGHT_MAX),
+            _ => None,
+        }
+    }
+}
 
 /// All rooms.
 pub(crate) struct Rooms {

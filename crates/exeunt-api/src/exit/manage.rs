@@ -12,6 +12,7 @@ pub type SettingsMap = serde_json::Map<String, serde_json::Value>;
 /// Body of `POST /v1/exits`: a module that is not there yet. Exactly one of `module`, `command` and
 /// `library` (with `class`) is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewExit {
     /// Its name.
@@ -47,6 +48,7 @@ pub struct NewExit {
 
 /// Where a module begins: `"head"`, `"first"`, or after the event of a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum ExitStart {
     /// After this event.
@@ -57,6 +59,7 @@ pub enum ExitStart {
 
 /// Answer to whatever changes a module or its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExitChanged {
     /// The module.
     pub name: String,
@@ -73,6 +76,7 @@ pub struct ExitChanged {
 
 /// Body of `POST /v1/exits/{name}/retry` and `…/drop`. Either `all` or `events`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ShelfOrder {
     /// Numbers of events on the shelf.
@@ -88,6 +92,7 @@ pub struct ShelfOrder {
 
 /// Body of `POST /v1/exits/{name}/replay`. Either `cancel` or both numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReplayOrder {
     /// First event to tell again.
@@ -103,6 +108,7 @@ pub struct ReplayOrder {
 
 /// Answer of `GET /v1/exits/{name}/settings`, and body of the `PUT`, which replaces them all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExitSettings {
     /// The settings.
@@ -111,6 +117,7 @@ pub struct ExitSettings {
 
 /// Answer of `GET /v1/exits/{name}/settings/known`: what the module says of its settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KnownSettings {
     /// In the order of the module.
     pub settings: Vec<KnownSetting>,
@@ -118,6 +125,7 @@ pub struct KnownSettings {
 
 /// One setting that a module knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KnownSetting {
     /// Its name.
     pub name: String,
@@ -136,6 +144,7 @@ pub struct KnownSetting {
 
 /// Answer of `GET /v1/exits/{name}/deliveries`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deliveries {
     /// Oldest first, at most [`crate::PAGE_ROWS_MAX`]. The server remembers the last thousand or so.
     pub deliveries: Vec<Delivery>,
@@ -145,6 +154,7 @@ pub struct Deliveries {
 
 /// One attempt to tell a module an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delivery {
     /// Number of the attempt among all of this module since the server's start.
     pub number: u64,
@@ -173,6 +183,7 @@ pub struct Delivery {
 
 /// Answer of `GET /v1/exits/{name}/explain?request=N`: why the module is told of a request, or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// The module.
     pub name: String,
@@ -184,6 +195,7 @@ pub struct Explanation {
 
 /// One event and the rules that decide about it, in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExplainedEvent {
     /// Place in the event log.
     pub event: u64,
@@ -197,6 +209,7 @@ pub struct ExplainedEvent {
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExplainedRule {
     /// What is asked, in words; the last one is the verdict.
     pub rule: String,
@@ -210,6 +223,7 @@ pub struct ExplainedRule {
 
 /// Whether an event gets past a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleAnswer {
     /// It does.
@@ -224,6 +238,7 @@ pub enum RuleAnswer {
 
 /// Answer of `DELETE /v1/exits/{name}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExitRemoved {
     /// How the module stood before.
     #[serde(flatten)]
@@ -234,6 +249,7 @@ pub struct ExitRemoved {
 
 /// Answer of `POST /v1/reload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reloaded {
     /// Modules that are new.
     pub added: Vec<String>,

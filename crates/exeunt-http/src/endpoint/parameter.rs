@@ -136,10 +136,8 @@ pub(super) const EXPLAIN_QUERY: &[Parameter] =
     &[Parameter { required: true, ..number("request", "number of the request") }];
 
 /// Of a submission.
-pub(super) const SUBMIT_HEADERS: &[Parameter] = &[
-    it(exeunt_api::ATTRIBUTE_HEADER, Kind::Texts, "a request attribute, Name:Value"),
-    text("accept", "application/pkcs7-mime has it answered in CMS"),
-];
+pub(super) const SUBMIT_HEADERS: &[Parameter] =
+    &[it(exeunt_api::ATTRIBUTE_HEADER, Kind::Texts, "a request attribute, Name:Value")];
 
 /// Of what others may keep.
 pub(super) const KEPT_HEADERS: &[Parameter] = &[

@@ -84,7 +84,9 @@ pub static ENDPOINTS: &[Endpoint] = &[
         .says(&[octets(CMS_MEDIA_TYPE)])
         .room(EndpointRoom::Workers),
     get("/v1/health", Operation::Health, "whether the server lives").says(&[json("Health")]),
-    get("/v1/openapi.json", Operation::OpenApi, "this document").says(&[octets(JSON)]),
+    get("/v1/openapi.json", Operation::OpenApi, "this document")
+        .needs(Roles::ALL)
+        .says(&[octets(JSON)]),
     get("/v1/ca", Operation::DescribeCa, "the CA and its certificates")
         .needs(Roles::ALL)
         .says(&[json("CaDescription")]),

@@ -200,3 +200,23 @@ fn health_needs_no_token() {
         ("ok", env!("CARGO_PKG_VERSION"))
     );
 }
+
+#[test]
+fn the_document_that_is_served_is_the_one_that_is_committed() {
+    let ca = Ca::start();
+    let committed: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../docs/openapi.json")).unwrap();
+    let served: serde_json::Value = ca.remote().get("/v1/openapi.json").json().unwrap();
+    assert_eq!(served, committed);
+    // Each row of the table is there, and nothing else.
+    let mut documented = 0;
+    for endpoint in exeunt_http::ENDPOINTS {
+        let path = endpoint.path.replace("{+", "{");
+        let operation = &committed["paths"][&path][endpoint.method.to_lowercase()];
+        assert_eq!(operation["operationId"], endpoint.operation.id(), "{path}");
+        documented += 1;
+    }
+    let paths = committed["paths"].as_object().unwrap();
+    let all: usize = paths.values().map(|it| it.as_object().unwrap().len()).sum();
+    assert_eq!(all, documented);
+}
