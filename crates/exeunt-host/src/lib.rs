@@ -19,6 +19,7 @@ mod manage;
 mod pipes;
 mod process;
 mod stderr;
+mod verify;
 
 pub use call_backs::{
     CALL_BACKS_PER_ATTEND_MAX, CALL_BACKS_PER_BATCH_MAX, CallBacks, FEATURES, NoCallBacks,
@@ -28,3 +29,4 @@ pub use error::{EXCERPT_CHARS_MAX, Fault, LAST_WORDS_CHARS_MAX, StartError};
 pub use limits::HostLimits;
 pub use manage::{ManageAnswer, ManageCall, manage};
 pub use process::{BatchReport, Delivery, ModuleProcess, TEXT_CHARS_MAX};
+pub use verify::VerifyError;

@@ -500,7 +500,12 @@ impl ModuleProcess {
     }
 
     /// Answers a call-back. One that is not to be answered is passed over.
-    fn answer(&mut self, line: &[u8], asked: &mut Asking<'_>, in_hand: impl Fn(u64) -> bool) {
+    pub(crate) fn answer(
+        &mut self,
+        line: &[u8],
+        asked: &mut Asking<'_>,
+        in_hand: impl Fn(u64) -> bool,
+    ) {
         // Nobody reads any more: the answers would only pile up.
         if self.pipes.is_draining() {
             return;
@@ -512,7 +517,7 @@ impl ModuleProcess {
 
     /// Waits for the next answer or, where somebody answers them, call-back. What is neither but
     /// does no harm is passed over.
-    fn next_message(
+    pub(crate) fn next_message(
         &mut self,
         wait: &mut Wait,
         asked: Option<&mut Asking<'_>>,
@@ -594,14 +599,39 @@ impl ModuleProcess {
         (fault, status)
     }
 
-    fn take_ids(&mut self, count: u64) -> u64 {
+    /// As [`Self::end`], where the deadline was not that of an event.
+    pub(crate) fn end_late(&mut self, broken: Broken, limit: Duration) -> Fault {
+        let late = matches!(broken, Broken::Deadline);
+        let fault = self.end(broken);
+        if late { Fault::Deadline { limit } } else { fault }
+    }
+
+    /// Why the process is no more, if that is known.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault.clone()
+    }
+
+    pub(crate) fn pipes(&mut self) -> &mut Pipes {
+        &mut self.pipes
+    }
+
+    pub(crate) fn line_bytes_max(&self) -> usize {
+        self.limits.line_bytes_max
+    }
+
+    /// Counts a line that nobody waits for.
+    pub(crate) fn pass_over(&mut self) {
+        self.ignored += 1;
+    }
+
+    pub(crate) fn take_ids(&mut self, count: u64) -> u64 {
         let first = self.next_id;
         self.next_id += count;
         first
     }
 
     /// One line in the log for however many answers that nobody waits for.
-    fn tell_ignored(&mut self) {
+    pub(crate) fn tell_ignored(&mut self) {
         if self.ignored != 0 {
             let (module, lines) = (&self.name, self.ignored);
             tracing::warn!(%module, lines, "module said what nobody had asked or waits for");
@@ -624,7 +654,7 @@ impl Wait {
 }
 
 /// Why a conversation cannot go on.
-enum Broken {
+pub(crate) enum Broken {
     Ended,
     Deadline,
     Unread,
@@ -634,7 +664,7 @@ enum Broken {
 }
 
 /// A line that a module wrote.
-enum Message {
+pub(crate) enum Message {
     /// An answer in the form of one.
     Answer(Response),
     /// An answer to this call, but neither a result nor an error.
