@@ -232,15 +232,16 @@ impl Policy {
     }
 }
 
-/// What a module that refuses has left on its thread. What the server itself left there, about a value
-/// that was not to be had, says nothing about a plain refusal.
+/// What a module that refuses has left on its thread. What the server itself left there is about some
+/// value that was not to be had, and no reason of the module's.
 fn words(disposition: LONG) -> String {
     let Some(error) = error_info::take() else { return String::new() };
-    let is_servers = error.interface == IID_ICertServerPolicy;
-    if FAILED(disposition) || (disposition == VR_INSTANT_BAD && !is_servers) {
-        return one_line(&error.description);
+    let refuses = FAILED(disposition) || disposition == VR_INSTANT_BAD;
+    if refuses && error.interface != IID_ICertServerPolicy {
+        one_line(&error.description)
+    } else {
+        String::new()
     }
-    String::new()
 }
 
 fn table(policy: &ComPtr<ICertPolicy>) -> &ICertPolicyVtbl {

@@ -49,17 +49,22 @@ fn compile(source: &str, flags: &[&str], name: &str) -> PathBuf {
     library
 }
 
-/// The module in Rust that is an example of the crate for module authors.
-pub(crate) fn rust_module() -> PathBuf {
+/// A module in Rust that is an example of the crate for module authors.
+pub(crate) fn rust_module(name: &str) -> PathBuf {
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(name.to_owned()).or_insert_with(|| cargo_build(name)).clone()
+}
+
+fn cargo_build(name: &str) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--package", "exeunt-com", "--example", "census"])
+        .args(["build", "--offline", "--package", "exeunt-com", "--example", name])
         .arg("--target-dir")
         .arg(target)
         .current_dir(here)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    target.join("debug/examples/libcensus.so")
+    target.join(format!("debug/examples/lib{name}.so"))
 }

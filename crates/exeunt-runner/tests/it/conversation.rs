@@ -150,7 +150,7 @@ fn a_module_without_the_interface_is_called_and_reads_by_names() {
 
 #[test]
 fn a_module_in_rust_shares_classes_and_errors_with_the_runner() {
-    let library = rust_module();
+    let library = rust_module("census");
     let folder = tempfile::tempdir().unwrap();
     let stderr = folder.path().join("stderr");
     let command = with_stderr(runner(&library, "Census.Exit"), &stderr);

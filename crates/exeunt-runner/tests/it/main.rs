@@ -6,6 +6,7 @@ mod build;
 mod conversation;
 mod loading;
 mod managing;
+mod policy;
 mod reading;
 
 use std::{
