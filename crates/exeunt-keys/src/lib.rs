@@ -6,10 +6,12 @@
 
 mod absent;
 mod encrypted;
+mod envelope;
 mod error;
 mod message;
 mod passphrase;
 mod pkcs11;
+mod private_blob;
 mod sealed;
 pub mod secret_file;
 mod software;
@@ -22,6 +24,7 @@ use exeunt_types::{KeyAlgorithm, SignatureScheme};
 
 pub use absent::AbsentKey;
 pub use encrypted::{PBKDF2_ITERATIONS_MAX, SCRYPT_LANES_MAX, SCRYPT_MEMORY_BYTES_MAX};
+pub use envelope::{OpeningKey, Sealed, SealedKey};
 pub use error::{KeyError, SignError, VerifyError};
 pub use message::Message;
 pub use passphrase::Passphrase;

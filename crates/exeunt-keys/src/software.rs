@@ -126,6 +126,21 @@ impl SoftwareKey {
         Self::from_pkcs8(&encrypted::open(pem, passphrase)?)
     }
 
+    /// Reads what [`Self::to_pem`] wrote. Not for the key of a CA.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`], [`KeyError::Unsupported`].
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let malformed = |source: Source| KeyError::Malformed { source };
+        let (label, document) =
+            SecretDocument::from_pem(pem).map_err(|source| malformed(source.into()))?;
+        if label != "PRIVATE KEY" {
+            return Err(malformed(format!("it is a {label}, not a PRIVATE KEY").into()));
+        }
+        Self::from_pkcs8(document.as_bytes())
+    }
+
     /// Writes the key without encryption, PEM of a PKCS#8. Not for the key of a CA.
     ///
     /// # Errors
@@ -138,7 +153,7 @@ impl SoftwareKey {
     }
 
     /// PKCS#8 version 1 throughout: `openssl` 3.0 does not read version 2.
-    fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    pub(crate) fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let octets = match &self.pair {
             Pair::Ecdsa(pair) => pair.to_pkcs8v1().map(|it| it.as_ref().to_vec()),
             Pair::Rsa(pair) => pair.as_der().map(|it| it.as_ref().to_vec()),
@@ -149,7 +164,7 @@ impl SoftwareKey {
         octets.map(Zeroizing::new).map_err(|source| KeyError::Encode { source: source.into() })
     }
 
-    fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
+    pub(crate) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         let malformed = |source: Source| KeyError::Malformed { source };
         let rejected = |source: KeyRejected| malformed(source.into());
         let info = PrivateKeyInfoRef::from_der(pkcs8).map_err(|source| malformed(source.into()))?;

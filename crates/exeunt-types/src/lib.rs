@@ -3,6 +3,9 @@
 //! No I/O, no serde, no clock. Wire, file and row types live at the edge that needs them and are
 //! converted by hand.
 
+mod admission;
+mod archive;
+mod audit;
 mod crl;
 mod event;
 mod filter;
@@ -15,6 +18,15 @@ mod serial;
 mod status;
 mod time;
 
+pub use admission::{Approval, Asker, AuditNote, RateLimit, TemplateFlags};
+pub use archive::{
+    ArchivedKey, ArchivedKeyRecord, ContentCipher, KeyRecovery, KeyTransport, RecoveryRefusal,
+};
+pub use audit::{
+    ACTION_ACCEPT, ACTION_DENIED, ACTION_FAILED, ACTION_FILTER, ACTION_ISSUED, ACTION_PENDING,
+    ACTION_START, ACTION_STOP, AUDIT_KINDS, AuditCategories, AuditKind, AuditQuery, EVENT_RECEIVED,
+    EVENT_UNKNOWN, OWN_EVENTS_FROM, audit_event_title,
+};
 pub use crl::{CrlKind, CrlLine, CrlNumber, CrlRecord, RevokedCertificate};
 pub use event::{EventKind, EventState, StartAt};
 pub use filter::{

@@ -108,9 +108,13 @@ pub struct RequestFlags(pub u32);
 impl RequestFlags {
     /// `CR_FLG_RENEWAL`: signed with the certificate that is renewed.
     pub const RENEWAL: Self = Self(0x2);
+    /// `CR_FLG_CAXCHGCERT`: for the CA's own exchange certificate.
+    pub const CA_EXCHANGE_CERT: Self = Self(0x8);
     /// `CR_FLG_ENROLLONBEHALFOF`: made by one for another.
     pub const ENROLL_ON_BEHALF_OF: Self = Self(0x10);
 
+    /// `CR_FLG_VALIDENCRYPTEDKEYHASH`: a private key came with it, which is archived.
+    pub const VALID_ENCRYPTED_KEY_HASH: Self = Self(0x40);
     /// `CR_FLG_CACROSSCERT`: by which one key of the CA vouches for another.
     pub const CA_CROSS_CERT: Self = Self(0x80);
 
@@ -139,6 +143,14 @@ impl StatusCode {
     pub const BAD_REQUEST_SUBJECT: Self = Self(0x8009_4001);
     /// `CERTSRV_E_BAD_REQUESTSTATUS`: the request is not in a state that allows it.
     pub const BAD_REQUEST_STATUS: Self = Self(0x8009_4003);
+    /// `CERTSRV_E_NO_VALID_KRA`: there are too few recovery agents whose certificates hold.
+    pub const NO_VALID_KRA: Self = Self(0x8009_400b);
+    /// `CERTSRV_E_BAD_REQUEST_KEY_ARCHIVAL`: the private key did not come as it has to.
+    pub const BAD_REQUEST_KEY_ARCHIVAL: Self = Self(0x8009_400c);
+    /// `CERTSRV_E_ARCHIVED_KEY_REQUIRED`: the template wants the private key, and it did not come.
+    pub const ARCHIVED_KEY_REQUIRED: Self = Self(0x8009_4804);
+    /// `CERTSRV_E_ARCHIVED_KEY_UNEXPECTED`: a private key came that the template does not archive.
+    pub const ARCHIVED_KEY_UNEXPECTED: Self = Self(0x8009_4810);
     /// `CERTSRV_E_ADMIN_DENIED_REQUEST`: an officer refused it.
     pub const ADMIN_DENIED: Self = Self(0x8009_4014);
     /// `CERTSRV_E_ENROLL_DENIED`: the caller may not ask for this.
@@ -154,6 +166,8 @@ impl StatusCode {
     pub const BAD_RENEWAL: Self = Self(0x8009_400e);
     /// `CERTSRV_E_SIGNATURE_REJECTED`: somebody signed who may not.
     pub const SIGNATURE_REJECTED: Self = Self(0x8009_480b);
+    /// `CERTSRV_E_SIGNATURE_COUNT`: signatures are missing.
+    pub const SIGNATURE_COUNT: Self = Self(0x8009_480a);
     /// `CERT_E_UNTRUSTEDROOT`: the signer's certificate is not one of this CA.
     pub const UNTRUSTED_ROOT: Self = Self(0x800b_0109);
     /// `CERT_E_EXPIRED`: the signer's certificate is not valid now.

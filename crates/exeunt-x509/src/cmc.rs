@@ -5,13 +5,14 @@
 //! around the PKCS #10 request, layer by layer. Answers in CMC are made in `response`. Signatures
 //! are handed out, not verified, and whom to believe is not decided here.
 
+mod archival;
 mod controls;
 mod error;
 mod response;
 
 use crate::certificate::Certificate;
 use crate::cms::ber::to_der;
-use crate::cms::{CmsError, DATA, RawSigner, SignedData, Signer};
+use crate::cms::{CmsError, DATA, RawSigner, SignedData, Signer, without_archived_key};
 use crate::extension::Extension;
 use crate::pem::decode_pem_or_der;
 use crate::request::{CertificationRequest, RequestError, parse_request};
@@ -20,6 +21,7 @@ use const_oid::ObjectIdentifier;
 use controls::{Body, Controls, PkiData, RENEWAL_CERTIFICATE};
 use exeunt_types::RequestType;
 
+pub use archival::{BroughtKey, build_archival_request};
 pub use controls::{CONTROL_COUNT_MAX, ECHO_BYTES_MAX, LAYER_ATTRIBUTE_COUNT_MAX};
 pub use error::SubmissionError;
 pub use response::{CmcFailure, CmcStatus, FullResponse, build_full_response};
@@ -97,13 +99,22 @@ pub struct SubmittedRequest {
     renewal_certificate: Option<Vec<u8>>,
     /// How many layers, from the outermost in, are around the innermost claim of renewal.
     layers_around_renewal: usize,
+    brought_key: Option<BroughtKey>,
 }
 
 impl SubmittedRequest {
-    /// All that was sent, armour taken off; in DER, also where it came in BER.
+    /// All that was sent, armour taken off; in DER, also where it came in BER. Only a private key that
+    /// came along is not in it: see [`Self::brought_key`].
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// The private key that came along for the CA to archive, encrypted: among the attributes of the
+    /// outermost message that are not signed (MS-WCCE, section 2.2.2.7.8).
+    #[must_use]
+    pub fn brought_key(&self) -> Option<&BroughtKey> {
+        self.brought_key.as_ref()
     }
 
     /// Format of the outermost layer. A simple CMC request is a PKCS #10 and nothing else.
@@ -272,18 +283,34 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
         if raw_layers.is_empty() {
             request_type = kind;
         }
-        raw_layers.push((signed.certificates, signed.signers, controls));
+        raw_layers.push(RawLayer {
+            certificates: signed.certificates,
+            signers: signed.signers,
+            controls,
+        });
     }
     let request = parse_request(rest)?;
+
+    // The key is the outermost signer's; its hash may be signed by whoever made the request.
+    let brought_key = archival::find(&raw_layers)?;
+    let kept = match &brought_key {
+        Some(_) => without_archived_key(&der)?,
+        None => Vec::new(),
+    };
 
     // Now that the request is known, the signers that use its key are, too.
     let mut echo = None;
     let mut renewed = renewal_certificate(&request)?;
     let mut layers_around_renewal = if renewed.is_some() { raw_layers.len() } else { 0 };
     let mut layers = Vec::with_capacity(raw_layers.len());
-    for (certificates, signers, controls) in raw_layers {
-        let Controls { echo: found, enrollment_attributes, extensions, renewal_certificate } =
-            controls;
+    for RawLayer { certificates, signers, controls } in raw_layers {
+        let Controls {
+            echo: found,
+            enrollment_attributes,
+            extensions,
+            renewal_certificate,
+            encrypted_key_hash: _,
+        } = controls;
         echo.get_or_insert(found);
         if let Some(other) = renewal_certificate {
             if *renewed.get_or_insert_with(|| other.clone()) != other {
@@ -314,8 +341,16 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
         data_return: echo.data_return,
         renewal_certificate: renewed,
         layers_around_renewal,
-        der: der.into_owned(),
+        der: if brought_key.is_some() { kept } else { der.into_owned() },
+        brought_key,
     })
+}
+
+/// A signed message before its signers are resolved.
+struct RawLayer<'a> {
+    certificates: Vec<&'a [u8]>,
+    signers: Vec<RawSigner<'a>>,
+    controls: Controls,
 }
 
 /// Whether that is a message: it starts with its type, where a PKCS #10 starts with a sequence.

@@ -7,15 +7,20 @@
 pub(crate) mod bag;
 pub(crate) mod ber;
 pub(crate) mod build;
+pub(crate) mod data;
+pub(crate) mod enveloped;
 mod signer;
+mod strip;
 
 use crate::tlv::{
     CONTEXT_CONSTRUCTED, Cursor, INTEGER, NotDer, OCTET_STRING, OID, SEQUENCE, SET, Tlv, check_der,
 };
 use const_oid::ObjectIdentifier;
 
+pub(crate) use build::UnsignedMessage;
+pub(crate) use signer::{ARCHIVED_KEY, RawSigner, ResolveError};
 pub use signer::{DigestAlgorithm, Signer, SignerIdentifier, SignerKey};
-pub(crate) use signer::{RawSigner, ResolveError};
+pub(crate) use strip::without_archived_key;
 
 /// Most certificates in one message: the longest chain is much shorter.
 pub const MESSAGE_CERTIFICATE_COUNT_MAX: usize = 32;

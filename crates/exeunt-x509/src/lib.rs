@@ -18,12 +18,14 @@ mod name;
 mod name_text;
 mod ocsp;
 mod oid;
+mod other_name;
 mod pem;
 mod purpose;
 mod request;
 mod tbs;
 mod time;
 mod tlv;
+mod value;
 mod write;
 
 pub use algorithm::{
@@ -35,16 +37,22 @@ pub use certificate::{
     parse_certificate,
 };
 pub use cmc::{
-    CONTROL_COUNT_MAX, CmcFailure, CmcStatus, ECHO_BYTES_MAX, FullResponse,
+    BroughtKey, CONTROL_COUNT_MAX, CmcFailure, CmcStatus, ECHO_BYTES_MAX, FullResponse,
     LAYER_ATTRIBUTE_COUNT_MAX, SIGNED_LAYER_COUNT_MAX, SUBMISSION_BYTES_MAX,
-    SUBMISSION_PEM_BYTES_MAX, SignedLayer, SubmissionError, SubmittedRequest, build_full_response,
-    parse_submission,
+    SUBMISSION_PEM_BYTES_MAX, SignedLayer, SubmissionError, SubmittedRequest,
+    build_archival_request, build_full_response, parse_submission,
 };
 pub use cms::bag::{
     CERTIFICATE_BAG_BYTES_MAX, CERTIFICATE_BAG_COUNT_MAX, CERTIFICATE_FILE_BYTES_MAX,
     certificates_in, many_certificates_in,
 };
 pub use cms::build::{UnsignedMessage, build_certs_only};
+pub use cms::data::{
+    SIGNED_TEXT_BYTES_MAX, SignedText, SignedTextError, build_signed_text, parse_signed_text,
+};
+pub use cms::enveloped::{
+    ENVELOPE_BYTES_MAX, Envelope, EnvelopeError, RECIPIENT_COUNT_MAX, Recipient, parse_envelope,
+};
 pub use cms::{
     DigestAlgorithm, MESSAGE_CERTIFICATE_COUNT_MAX, SIGNED_ATTRIBUTE_COUNT_MAX, SIGNER_COUNT_MAX,
     Signer, SignerIdentifier, SignerKey,
@@ -73,12 +81,15 @@ pub use ocsp::{
     OCSP_NONCE_BYTES_MAX, OCSP_REQUEST_BYTES_MAX, OCSP_REQUEST_COUNT_MAX, OcspBuildError,
     OcspRequestError,
 };
+pub use other_name::{SID_BYTES_MAX, UPN_BYTES_MAX, is_sid};
 pub use pem::{PemError, decode_pem_or_der, encode_pem};
-pub use purpose::ENROLLMENT_AGENT;
+pub use purpose::{CA_EXCHANGE, ENROLLMENT_AGENT, KEY_RECOVERY_AGENT};
 pub use request::{
     ATTRIBUTE_COUNT_MAX, CertificationRequest, ENROLLMENT_NAME_LENGTH_MAX,
     ENROLLMENT_VALUE_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_PEM_BYTES_MAX, RequestError,
     assemble_request, build_request_info, parse_request,
 };
 pub use tbs::{BuildError, CertificateFields, assemble_certificate, build_tbs};
+pub use time::time_text;
 pub use tlv::NESTING_DEPTH_MAX;
+pub use value::{alternative_names_in, key_usage_in, purposes_in};

@@ -218,6 +218,42 @@ impl Name {
         self.attributes.iter().map(|it| (it.oid.to_string(), it.value.as_str()))
     }
 
+    /// The name without the attributes that `keeps` says no to, by their dotted object identifiers. What
+    /// stays is as it was, to the octet.
+    ///
+    /// # Errors
+    ///
+    /// None that a name in hand could cause.
+    pub fn filtered(&self, keeps: impl Fn(&str) -> bool) -> Result<Self, NameError> {
+        let mut writer = Writer::with_capacity(self.der.len());
+        let mut rdns = Tlv::read_as(&self.der, SEQUENCE, "it is not a sequence")?.children();
+        let mut failed = None;
+        writer.nest(SEQUENCE, |out| {
+            let mut copy = || -> Result<(), NameError> {
+                while !rdns.is_empty() {
+                    let mut rdn = rdns.expect(SET, "an RDN is not a set")?.children();
+                    let mut kept = Vec::new();
+                    while !rdn.is_empty() {
+                        let attribute = rdn.expect(SEQUENCE, "an RDN holds no type and value")?;
+                        let oid = attribute.children().expect(OID, "an attribute has no type")?;
+                        if keeps(&oid.oid()?.to_string()) {
+                            kept.extend_from_slice(attribute.whole);
+                        }
+                    }
+                    if !kept.is_empty() {
+                        out.element(SET, &kept);
+                    }
+                }
+                Ok(())
+            };
+            failed = copy().err();
+        });
+        match failed {
+            Some(err) => Err(err),
+            None => Self::from_der(&writer.into_bytes()),
+        }
+    }
+
     /// The attributes by RDN, in the order of the DER.
     pub(crate) fn rdns(&self) -> impl DoubleEndedIterator<Item = &[NameAttribute]> {
         self.attributes.chunk_by(|_, next| next.joined)

@@ -66,4 +66,7 @@ pub(crate) const SHA256: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.1");
 pub(crate) const EXTENSION_REQUEST: ObjectIdentifier = oid("1.2.840.113549.1.9.14");
 pub(crate) const MICROSOFT_EXTENSIONS: ObjectIdentifier = oid("1.3.6.1.4.1.311.2.1.14");
 pub(crate) const ENROLLMENT_NAME_VALUE_PAIR: ObjectIdentifier = oid("1.3.6.1.4.1.311.13.2.1");
+pub(crate) const SECURITY_IDENTIFIER: ObjectIdentifier = oid("1.3.6.1.4.1.311.25.2");
 pub(crate) const USER_PRINCIPAL_NAME: ObjectIdentifier = oid("1.3.6.1.4.1.311.20.2.3");
+/// `szOID_ENCRYPTED_KEY_HASH` (MS-WCCE, section 2.2.2.7.9).
+pub(crate) const ENCRYPTED_KEY_HASH: ObjectIdentifier = oid("1.3.6.1.4.1.311.21.21");

@@ -10,6 +10,15 @@ use const_oid::ObjectIdentifier;
 pub const ENROLLMENT_AGENT: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.20.2.1");
 
+/// Microsoft's purpose of a CA's exchange certificate (`szOID_KP_CA_EXCHANGE`): clients encrypt to it
+/// what only the CA may read.
+pub const CA_EXCHANGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.21.5");
+
+/// Microsoft's purpose of a key recovery agent (`szOID_KP_KEY_RECOVERY_AGENT`): archived keys are
+/// encrypted to certificates with it.
+pub const KEY_RECOVERY_AGENT: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.21.6");
+
 impl Certificate {
     /// Extended key usages (RFC 5280, section 4.2.1.12), in order; none where the extension is not
     /// there or malformed.

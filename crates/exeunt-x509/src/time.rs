@@ -56,6 +56,16 @@ fn digits(unix_seconds: i64) -> Option<([u8; 15], u16)> {
     Some((text, time.year()))
 }
 
+/// A moment as RFC 3339 writes it, in UTC with whole seconds; empty before 1970 and after 9999.
+#[must_use]
+pub fn time_text(unix_seconds: i64) -> String {
+    let Some((digits, _)) = digits(unix_seconds) else { return String::new() };
+    let part = |range: std::ops::Range<usize>| String::from_utf8_lossy(&digits[range]).into_owned();
+    let [year, month, day] = [0..4, 4..6, 6..8].map(part);
+    let [hour, minute, second] = [8..10, 10..12, 12..14].map(part);
+    format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z")
+}
+
 /// Reads a time that must be in the form which its year demands.
 pub(crate) fn read_time_of_its_year(time: &Tlv<'_>) -> Result<i64, NotDer> {
     let moment = read_time(time)?;

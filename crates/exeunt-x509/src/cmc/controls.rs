@@ -18,7 +18,8 @@ pub const LAYER_ATTRIBUTE_COUNT_MAX: usize = 64;
 pub const ECHO_BYTES_MAX: usize = 1024;
 
 /// Microsoft's control that adds attributes to a request.
-const ADD_ATTRIBUTES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.10.10.1");
+pub(super) const ADD_ATTRIBUTES: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.10.10.1");
 /// Microsoft's attribute that holds the certificate which is renewed (MS-WCCE, section 2.2.2.7).
 pub(super) const RENEWAL_CERTIFICATE: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.13.1");
@@ -74,6 +75,8 @@ pub(super) struct Controls {
     pub(super) enrollment_attributes: Vec<(String, String)>,
     pub(super) extensions: Vec<Extension>,
     pub(super) renewal_certificate: Option<Vec<u8>>,
+    /// Hash of the encrypted private key that came along.
+    pub(super) encrypted_key_hash: Option<Vec<u8>>,
 }
 
 /// The one thing in the message.
@@ -373,6 +376,15 @@ impl Control {
                     return Err(self.invalid("it occurs twice"));
                 }
                 found.renewal_certificate = Some(value.whole.to_owned());
+                Ok(())
+            }
+            oid::ENCRYPTED_KEY_HASH => {
+                let value = values.expect(OCTET_STRING, "it is not an octet string");
+                let value = value.map_err(invalid)?.value.to_owned();
+                values.finish("it has more than one value").map_err(invalid)?;
+                if found.encrypted_key_hash.replace(value).is_some() {
+                    return Err(self.invalid("it occurs twice"));
+                }
                 Ok(())
             }
             oid if CLIENT_FACTS.contains(&oid) => Ok(()),

@@ -34,6 +34,8 @@ pub struct UnsignedMessage {
     /// A SET OF, as it is signed.
     attributes: Vec<u8>,
     certificates: Vec<Vec<u8>>,
+    /// An `Attribute` that goes along without being signed, DER; or nothing.
+    unsigned: Vec<u8>,
 }
 
 impl UnsignedMessage {
@@ -56,7 +58,13 @@ impl UnsignedMessage {
         set.element(SET, &attributes.concat());
         let attributes = set.into_bytes();
         let certificates = certificates.iter().map(|&it| it.to_vec()).collect();
-        Self { content_type, content, signer, scheme, attributes, certificates }
+        let unsigned = Vec::new();
+        Self { content_type, content, signer, scheme, attributes, certificates, unsigned }
+    }
+
+    /// The same with one attribute that is not signed; `value` is DER.
+    pub(crate) fn with_unsigned(self, kind: &ObjectIdentifier, value: &[u8]) -> Self {
+        Self { unsigned: attribute(kind, |it| it.raw(value)), ..self }
     }
 
     /// The exact bytes to sign: DER of the signed attributes (RFC 5652, section 5.4).
@@ -74,7 +82,8 @@ impl UnsignedMessage {
     /// The whole message with its signature in it, DER.
     #[must_use]
     pub fn assemble(self, signature: &[u8]) -> Vec<u8> {
-        let Self { content_type, content, signer, scheme, attributes, certificates } = self;
+        let Self { content_type, content, signer, scheme, attributes, certificates, unsigned } =
+            self;
         let digest = DigestAlgorithm::of_scheme(scheme);
         // RFC 5652, sections 5.1 and 5.3.
         let signer_version = match signer {
@@ -93,6 +102,9 @@ impl UnsignedMessage {
                 it.raw(&implicit);
                 write_signature_algorithm(it, scheme);
                 it.octet_string(signature);
+                if !unsigned.is_empty() {
+                    it.element(CONTEXT_CONSTRUCTED + 1, &unsigned);
+                }
             });
         })
     }
@@ -142,7 +154,7 @@ fn content_info<C: AsRef<[u8]>>(
 }
 
 /// `Attribute` with one value.
-fn attribute(kind: &ObjectIdentifier, value: impl FnOnce(&mut Writer)) -> Vec<u8> {
+pub(crate) fn attribute(kind: &ObjectIdentifier, value: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.nest(SEQUENCE, |it| {
         it.oid(kind);

@@ -19,6 +19,9 @@ use exeunt_types::{KeyAlgorithm, SignatureScheme};
 const NO_SIGNATURE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.6.2");
 /// ECDSA where the digest is a parameter (RFC 5758 names the arc); older Windows writes it.
 const ECDSA_WITH_SPECIFIED: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3");
+/// `szOID_ARCHIVED_KEY_ATTR` (MS-WCCE, section 2.2.2.7.8): the private key of a request, encrypted.
+pub(crate) const ARCHIVED_KEY: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.21.13");
 const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const MD5: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.2.5");
 
@@ -118,7 +121,7 @@ impl SignerIdentifier {
         Self::IssuerAndSerial { issuer: certificate.issuer().clone(), serial }
     }
 
-    fn read(tlv: &Tlv<'_>) -> Result<Self, CmsError> {
+    pub(super) fn read(tlv: &Tlv<'_>) -> Result<Self, CmsError> {
         if tlv.tag == CONTEXT_PRIMITIVE {
             return Ok(Self::KeyIdentifier(tlv.value.to_owned()));
         }
@@ -132,7 +135,8 @@ impl SignerIdentifier {
     }
 
     /// Whether this names the certificate in `der`; one that cannot be read is not the one.
-    fn names(&self, der: &[u8]) -> bool {
+    #[must_use]
+    pub fn names(&self, der: &[u8]) -> bool {
         let matches = || -> Result<bool, NotDer> {
             let mut outer = Tlv::read_as(der, SEQUENCE, "")?.children();
             let tbs = RawTbs::read(outer.expect(SEQUENCE, "")?.whole)?;
@@ -251,6 +255,10 @@ pub(crate) enum RawSigner<'a> {
         signed: Vec<u8>,
         signature: &'a [u8],
         enrollment_attributes: Vec<(String, String)>,
+        /// Hash of the encrypted private key that came along, as far as the signer says.
+        encrypted_key_hash: Option<&'a [u8]>,
+        /// The encrypted private key itself, among what is not signed.
+        archived_key: Option<&'a [u8]>,
     },
     /// The no-signature mechanism: it proves nothing, so nothing of it is kept. Its digest is not
     /// compared either: it may be SHA-1, and RFC 6402 advises to ignore it.
@@ -277,19 +285,26 @@ impl<'a> RawSigner<'a> {
         let attributes = fields.optional(CONTEXT_CONSTRUCTED)?;
         let algorithm = fields.expect(SEQUENCE, "signature algorithm of a signer is missing")?;
         let signature = fields.expect(OCTET_STRING, "signature of a signer is missing")?.value;
-        // What is not signed says nothing that could be relied on.
-        fields.optional(CONTEXT_CONSTRUCTED + 1)?;
+        // What is not signed says nothing that could be relied on. A private key stands there all the
+        // same: its hash is what is signed.
+        let archived_key = match fields.optional(CONTEXT_CONSTRUCTED + 1)? {
+            None => None,
+            Some(attributes) => find_archived_key(attributes.children())?,
+        };
         fields.finish("something follows the signature of a signer")?;
 
         if algorithm.children().expect(OID, "signature algorithm has no type")?.oid()?
             == NO_SIGNATURE
         {
+            if archived_key.is_some() {
+                return Err(CmsError::Malformed("a private key came with no signature"));
+            }
             return Ok(Self::Unsigned);
         }
         let digest = DigestAlgorithm::read(&digest)?;
         let scheme = read_scheme(&algorithm, digest)?;
         let identifier = SignerIdentifier::read(&identifier)?;
-        let (signed, enrollment_attributes) = match attributes {
+        let (signed, enrollment_attributes, encrypted_key_hash) = match attributes {
             Some(attributes) => {
                 let found = SignedAttributes::read(attributes.children())?;
                 if found.content_type != Some(content_type) {
@@ -301,14 +316,39 @@ impl<'a> RawSigner<'a> {
                 // RFC 5652, section 5.4: signed as a SET OF, whatever tag it has in the message.
                 let mut signed = attributes.whole.to_vec();
                 signed[0] = SET;
-                (signed, found.enrollment)
+                (signed, found.enrollment, found.encrypted_key_hash)
             }
             // RFC 5652, section 5.3: only plain data may do without. That content cannot be taken
             // for signed attributes, because a request starts as a SEQUENCE and those as a SET.
-            None if content_type == DATA => (content.to_vec(), Vec::new()),
+            None if content_type == DATA => (content.to_vec(), Vec::new(), None),
             None => return Err(CmsError::Malformed("a signer has no signed attributes")),
         };
-        Ok(Self::Signed { identifier, digest, scheme, signed, signature, enrollment_attributes })
+        Ok(Self::Signed {
+            identifier,
+            digest,
+            scheme,
+            signed,
+            signature,
+            enrollment_attributes,
+            encrypted_key_hash,
+            archived_key,
+        })
+    }
+
+    /// The encrypted private key that came with the signature.
+    pub(crate) fn archived_key(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Signed { archived_key, .. } => *archived_key,
+            Self::Unsigned => None,
+        }
+    }
+
+    /// What the signer says that the hash of an encrypted private key is.
+    pub(crate) fn encrypted_key_hash(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Signed { encrypted_key_hash, .. } => *encrypted_key_hash,
+            Self::Unsigned => None,
+        }
     }
 
     /// Finds the key among the certificates and in the request; `None` where nobody signed.
@@ -317,8 +357,16 @@ impl<'a> RawSigner<'a> {
         certificates: &[&[u8]],
         request: &CertificationRequest,
     ) -> Result<Option<Signer>, ResolveError> {
-        let Self::Signed { identifier, digest, scheme, signed, signature, enrollment_attributes } =
-            self
+        let Self::Signed {
+            identifier,
+            digest,
+            scheme,
+            signed,
+            signature,
+            enrollment_attributes,
+            encrypted_key_hash: _,
+            archived_key: _,
+        } = self
         else {
             return Ok(None);
         };
@@ -413,6 +461,7 @@ struct SignedAttributes<'a> {
     content_type: Option<ObjectIdentifier>,
     message_digest: Option<&'a [u8]>,
     enrollment: Vec<(String, String)>,
+    encrypted_key_hash: Option<&'a [u8]>,
 }
 
 impl<'a> SignedAttributes<'a> {
@@ -457,6 +506,11 @@ impl<'a> SignedAttributes<'a> {
                 values.finish(ONE)?;
                 self.message_digest = Some(value.value);
             }
+            oid::ENCRYPTED_KEY_HASH => {
+                let value = values.expect(OCTET_STRING, "hash of a key is not an octet string")?;
+                values.finish(ONE)?;
+                self.encrypted_key_hash = Some(value.value);
+            }
             oid::ENROLLMENT_NAME_VALUE_PAIR => {
                 while !values.is_empty() {
                     self.enrollment.push(read_pair(&values.next()?)?);
@@ -466,6 +520,26 @@ impl<'a> SignedAttributes<'a> {
         }
         Ok(())
     }
+}
+
+/// The one attribute, among those that are not signed, that matters here.
+fn find_archived_key(mut attributes: Cursor<'_>) -> Result<Option<&[u8]>, CmsError> {
+    const ONE: &str = "a signer brings more than one private key";
+    let mut found = None;
+    while !attributes.is_empty() {
+        let attribute = attributes.expect(SEQUENCE, "an attribute is not a sequence")?;
+        let mut fields = attribute.children();
+        if fields.expect(OID, "an attribute has no type")?.oid()? != ARCHIVED_KEY {
+            continue;
+        }
+        let mut values = fields.expect(SET, "an attribute has no values")?.children();
+        let value = values.expect(SEQUENCE, "a private key is not an encrypted message")?;
+        values.finish(ONE)?;
+        if found.replace(value.whole).is_some() {
+            return Err(CmsError::Malformed(ONE));
+        }
+    }
+    Ok(found)
 }
 
 /// Writes the `AlgorithmIdentifier` of a digest, without parameters (RFC 5754, section 2).
