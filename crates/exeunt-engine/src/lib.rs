@@ -28,6 +28,7 @@ mod policy;
 mod renewal;
 mod respond;
 mod revoke;
+mod tls;
 
 pub use access::ManagerScope;
 pub use address::{suffix, tells_certificates_apart, tells_keys_apart};
@@ -62,3 +63,8 @@ pub use policy::{Asked, Caller, Decision, Door, Plan, Policy, RuleVerdict, Verdi
 pub use renewal::{CrossCertificate, CrossError, OwnState, key_indexes, own_states};
 pub use respond::{CmsResponse, ResponseError};
 pub use revoke::{RevokeOrder, Revoked, Which};
+pub use tls::{
+    ClientCertificate, ClientCertificateError, GivenCertificate, SERVER_VALIDITY_MAX,
+    SERVER_VALIDITY_MIN, ServerCertificate, ServerCertificateError, ServerCertificateSettings,
+    Standing,
+};

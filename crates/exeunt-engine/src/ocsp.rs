@@ -115,6 +115,11 @@ impl Ocsp {
         Self { settings, responders: Responders::default(), kept: Mutex::default() }
     }
 
+    /// How often the status of any certificate has changed since the start.
+    pub(crate) fn changes(&self) -> u64 {
+        locked(&self.kept).changes()
+    }
+
     /// The status of that certificate is another one now: what was answered before is not given
     /// again. Call it when the change is durable and before anybody is told.
     pub(crate) fn forget(&self, serial: &Serial) {
