@@ -48,7 +48,7 @@ const NEEDS: &[Need] = &[
     Need {
         probe: &["python3", "-c", "import venv, ensurepip"],
         package: "python3-venv",
-        reason: "runs pkilint",
+        reason: "runs pkilint and schemathesis",
     },
     Need { probe: &["c++", "--version"], package: "g++", reason: "builds libFuzzer" },
     Need {

@@ -50,7 +50,8 @@ pub fn document() -> Value {
     }
     let mut shared = json!({});
     for (status, means) in PROBLEMS {
-        add(&mut shared, status, means, Some(problem()));
+        // A head that is too long is answered before anybody has seen what it says.
+        add(&mut shared, status, means, (status != 431).then(problem));
     }
     json!({
         "openapi": "3.1.0",
@@ -125,8 +126,11 @@ fn reference(name: &str) -> Value {
 fn responses(endpoint: &Endpoint) -> Value {
     let mut responses = json!({});
     for AnswerForm { status, media_type, schema, means } in endpoint.answers.iter().copied() {
-        let binary = || json!({"type": "string", "contentMediaType": media_type});
-        let content = media_type.map(|it| (it, schema.map_or_else(binary, reference)));
+        let unnamed = || match media_type {
+            Some("application/json") => json!({"type": "object"}),
+            _ => json!({"type": "string", "contentMediaType": media_type}),
+        };
+        let content = media_type.map(|it| (it, schema.map_or_else(unnamed, reference)));
         add(&mut responses, status, means, content);
     }
     let mut problems = EVERYWHERE.to_vec();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod api;
 mod backup;
 mod cmc;
 mod command_line;

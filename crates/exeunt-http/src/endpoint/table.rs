@@ -16,6 +16,9 @@ use super::{AnswerForm, BodyForm, Endpoint, EndpointDoor, EndpointRoom, Operatio
 
 const JSON: &str = "application/json";
 
+/// What those say who do not know better; the octets tell.
+const OCTETS: &str = "application/octet-stream";
+
 /// Who decides, revokes, imports.
 const OFFICER: Roles = Roles::CERTIFICATE_MANAGER;
 
@@ -39,7 +42,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
         .asked(SUBMIT_QUERY)
         .heads(SUBMIT_HEADERS)
         .takes(BodyForm {
-            media_types: &[PKCS10_MEDIA_TYPE, PEM_MEDIA_TYPE, CMS_MEDIA_TYPE],
+            media_types: &[PKCS10_MEDIA_TYPE, PEM_MEDIA_TYPE, CMS_MEDIA_TYPE, OCTETS],
             schema: None,
             required: true,
             bytes_max: REQUEST_BYTES_MAX,
@@ -53,7 +56,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
         .room(EndpointRoom::LookUp),
     post("/ocsp", Operation::AskOcsp, "answers an OCSP request")
         .takes(BodyForm {
-            media_types: &[OCSP_REQUEST_MEDIA_TYPE],
+            media_types: &[OCSP_REQUEST_MEDIA_TYPE, OCTETS],
             schema: None,
             required: true,
             bytes_max: OCSP_REQUEST_BYTES_MAX,
@@ -76,7 +79,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
         .asked(SUBMIT_QUERY)
         .heads(SUBMIT_HEADERS)
         .takes(BodyForm {
-            media_types: &[CMS_MEDIA_TYPE, PKCS10_MEDIA_TYPE],
+            media_types: &[CMS_MEDIA_TYPE, PKCS10_MEDIA_TYPE, OCTETS],
             schema: None,
             required: true,
             bytes_max: REQUEST_BYTES_MAX,
