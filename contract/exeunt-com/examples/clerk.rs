@@ -204,9 +204,7 @@ fn value_of(vt: &str, text: &str) -> Variant {
             Variant::binary(&bytes)
         }
         "i4" => Variant::from(number(text)),
-        "i2" => {
-            Variant::from(number(text)).change_type(exeunt_com::abi::VT_I2).unwrap_or_default()
-        }
+        "i2" => Variant::from(number(text)).change_type(exeunt_com::abi::VT_I2).unwrap_or_default(),
         "date" => Variant::date(text.parse().unwrap_or_default()),
         "r8" => Variant::from(text.parse::<f64>().unwrap_or_default()),
         "bool" => Variant::from(true),

@@ -29,6 +29,9 @@ use crate::{
     server::{self, Server, Serves},
 };
 
+/// `ProgID` of the class, which error information names as its source.
+const SOURCE: &str = "CertificateAuthority.ServerExit";
+
 /// Puts the class into the process's table of classes, for as long as the process lives.
 pub(crate) fn register(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
@@ -36,6 +39,7 @@ pub(crate) fn register(shared: &Arc<Shared>) {
         class::class_factory(move || ServerExit::create(Arc::clone(&shared)).query::<IUnknown>());
     let factory = factory.query().expect("BUG: every object has IUnknown");
     class::register_class(CLSID_CCertServerExit, factory);
+    class::register_progid(SOURCE, CLSID_CCertServerExit);
 }
 
 /// What an object of the class holds.
@@ -44,7 +48,6 @@ struct ServerExit(Server);
 impl ServerExit {
     /// A new object with one reference.
     fn create(shared: Arc<Shared>) -> ComPtr<ICertServerExit> {
-        const SOURCE: &str = "CertificateAuthority.ServerExit";
         let object = Self(Server::new(shared, SOURCE, IID_ICertServerExit));
         // SAFETY: the tables are those of the identifiers below, and begin with the object's own
         // functions.

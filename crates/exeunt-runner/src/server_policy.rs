@@ -36,6 +36,9 @@ use crate::{
     value::{text_argument, value_to_set},
 };
 
+/// `ProgID` of the class, which error information names as its source.
+const SOURCE: &str = "CertificateAuthority.ServerPolicy";
+
 /// Puts the class into the process's table of classes, for as long as the process lives.
 pub(crate) fn register(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
@@ -43,6 +46,7 @@ pub(crate) fn register(shared: &Arc<Shared>) {
         class::class_factory(move || ServerPolicy::create(Arc::clone(&shared)).query::<IUnknown>());
     let factory = factory.query().expect("BUG: every object has IUnknown");
     class::register_class(CLSID_CCertServerPolicy, factory);
+    class::register_progid(SOURCE, CLSID_CCertServerPolicy);
 }
 
 /// What an object of the class holds.
@@ -51,7 +55,6 @@ struct ServerPolicy(Server);
 impl ServerPolicy {
     /// A new object with one reference.
     fn create(shared: Arc<Shared>) -> ComPtr<ICertServerPolicy> {
-        const SOURCE: &str = "CertificateAuthority.ServerPolicy";
         let object = Self(Server::new(shared, SOURCE, IID_ICertServerPolicy));
         // SAFETY: the tables are those of the identifiers below, and begin with the object's own
         // functions.

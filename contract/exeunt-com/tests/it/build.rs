@@ -43,9 +43,9 @@ fn deps() -> PathBuf {
     test.parent().unwrap().to_owned()
 }
 
-/// The example module, which cargo builds with the tests.
-pub fn census() -> PathBuf {
-    let module = deps().parent().unwrap().join("examples/libcensus.so");
+/// An example module, which cargo builds with the tests.
+pub fn example(name: &str) -> PathBuf {
+    let module = deps().parent().unwrap().join(format!("examples/lib{name}.so"));
     assert!(module.exists(), "{} is missing: run all tests of the package", module.display());
     module
 }

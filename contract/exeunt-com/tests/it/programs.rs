@@ -1,6 +1,6 @@
 //! Whole programs in C and C++.
 
-use crate::build::{C, CPP, CPP_SHORT, Language, census, crate_root, run};
+use crate::build::{C, CPP, CPP_SHORT, Language, crate_root, example, run};
 
 #[track_caller]
 fn check(language: Language, name: &str, arguments: &[&std::path::Path]) {
@@ -26,5 +26,10 @@ fn code_with_wide_literals_compiles_as_it_is() {
 
 #[test]
 fn a_module_in_rust_is_loaded_by_a_host_in_cpp() {
-    check(CPP, "host.cpp", &[&census()]);
+    check(CPP, "host.cpp", &[&example("census")]);
+}
+
+#[test]
+fn a_policy_module_in_rust_is_loaded_by_a_host_in_cpp() {
+    check(CPP, "policy_host.cpp", &[&example("clerk")]);
 }

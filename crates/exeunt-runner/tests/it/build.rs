@@ -23,6 +23,13 @@ pub(crate) fn module_with(source: &str, flags: &[&str]) -> PathBuf {
     built.entry(name.clone()).or_insert_with(|| compile(source, flags, &name)).clone()
 }
 
+/// The module in C++ of that folder in `examples/`.
+pub(crate) fn example(folder: &str, source: &str) -> PathBuf {
+    let path = format!("../../../../../examples/{folder}/{source}");
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(path.clone()).or_insert_with(|| compile(&path, &[], folder)).clone()
+}
+
 fn compile(source: &str, flags: &[&str], name: &str) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     answer,
-    build::{module, module_with, rust_module},
+    build::{example, module, module_with, rust_module},
     host, runner, with_stderr,
 };
 
@@ -553,4 +553,76 @@ fn a_policy_is_managed_as_an_exit_module_is() {
     let settings = host.manage_module().unwrap().settings;
     assert_eq!((settings.len(), settings[0].name.as_str()), (1, "greeting"));
     host.shutdown().unwrap();
+}
+
+/// A value in DER of less than 256 octets.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).unwrap();
+    let header = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
+    [&header, content].concat()
+}
+
+/// Alternative names of RFC 5280, section 4.2.1.6: a tag and a text each.
+fn names(names: &[(u8, &[u8])]) -> Vec<u8> {
+    let all: Vec<u8> = names.iter().flat_map(|(tag, text)| der(*tag, text)).collect();
+    der(0x30, &all)
+}
+
+#[test]
+fn the_example_lets_hosts_of_its_domain_pass_and_no_others() {
+    const HOST: u8 = 0x82;
+    let mut host = host(&example("cpp-policy", "fence.cpp"), "Fence.Policy");
+    host.initialize_policy(&json!({"domain": "example.com", "days": 30})).unwrap();
+    assert_eq!(host.description().unwrap(), "hosts of one domain, and not for long");
+    let mut judge = |common_name: &str, der: Option<Vec<u8>>| {
+        let mut asked = request_for(common_name);
+        asked.event.extensions = exeunt_module::Extensions::default();
+        if let Some(value) = der {
+            let extension = exeunt_module::Extension { flags: 0x1_0002, value };
+            asked.event.extensions.push("2.5.29.17", extension);
+        }
+        let (ruling, server) = host.verify(&asked).unwrap();
+        let end = server.event().certificate.date("NotAfter").unwrap().to_owned();
+        (ruling.disposition, ruling.message.unwrap_or_default(), end, ruling.set_extensions)
+    };
+    // 30 days after 2026-11-21T06:50:00Z, by hand.
+    let www = names(&[(HOST, b"www.example.com"), (HOST, b"EXAMPLE.com")]);
+    let (disposition, message, end, extensions) = judge("www.example.com", Some(www.clone()));
+    assert_eq!((disposition, message.as_str()), (1, ""));
+    assert_eq!(end, "2026-12-21T06:50:00Z");
+    let enabled = SetExtension { oid: "2.5.29.17".to_owned(), flags: 0, value: Some(www.clone()) };
+    assert_eq!(extensions, [enabled]);
+
+    let long = names(&[(HOST, format!("{}.example.com", "x".repeat(120)).as_bytes())]);
+    assert_eq!(judge("www.example.com", Some(long)).0, 1);
+    let denied = i64::from(ENROLL_DENIED.cast_signed());
+    for (common_name, der, words) in [
+        ("www.example.net", www.clone(), "the common name is outside"),
+        ("notexample.com", www.clone(), "the common name is outside"),
+        // Two names in one, and a letter that is like ours in its lower eight bits.
+        ("www.example.net\nwww.example.com", www.clone(), "the common name is outside"),
+        ("www.ex\u{161}mple.com", www.clone(), "the common name is outside"),
+        ("example.com", names(&[(HOST, b"example.net")]), "example.net is outside of example.com"),
+        ("example.com", names(&[(0x81, b"a@example.com")]), "a name that is no host"),
+        (
+            "example.com",
+            names(&[(HOST, b"*.example.com")]),
+            "*.example.com is outside of example.com",
+        ),
+        ("example.com", vec![0x30, 5, HOST, 9, b'a', b'b', b'c'], "a name that is no host"),
+        ("example.com", vec![0x30, 9, HOST, 1, b'a'], "no names"),
+        ("example.com", Vec::new(), "no names"),
+    ] {
+        let (disposition, message, _, extensions) = judge(common_name, Some(der));
+        assert_eq!((disposition, message.as_str()), (denied, words), "{common_name}");
+        assert!(extensions.is_empty(), "{common_name}");
+    }
+    assert_eq!(judge("www.example.com", None).1, "no host is named");
+    host.shutdown().unwrap();
+
+    let mut without = crate::host(&example("cpp-policy", "fence.cpp"), "Fence.Policy");
+    let refused = refusal(without.initialize_policy(&json!({"domain": "example.com"})));
+    let words = "Initialize failed: 0x80070057 the settings domain and days are needed";
+    assert_eq!(refused.message, words);
+    without.shutdown().unwrap();
 }

@@ -31,7 +31,10 @@ class Late : public Server {
 public:
     Late()
     {
-        CoCreateInstance(CLSID_CCertServerPolicy, nullptr, CLSCTX_INPROC_SERVER, IID_IDispatch,
+        // As a scripting language finds it.
+        CLSID clsid = {};
+        CLSIDFromProgID(OLESTR("CertificateAuthority.ServerPolicy"), &clsid);
+        CoCreateInstance(clsid, nullptr, CLSCTX_INPROC_SERVER, IID_IDispatch,
                          reinterpret_cast<void **>(&from));
     }
     ~Late() override { from->Release(); }
