@@ -228,11 +228,11 @@ fn verdict(verified: Verified) -> Result<Verdict, PolicyFailure> {
     let Verified { disposition, text } = verified;
     let or = |default: String| if text.is_empty() { default } else { text };
     match Disposition::from_number(disposition.into()) {
-        Some(Disposition::Pend) => Ok(Verdict::Pend(or("an officer is to decide".to_owned()))),
+        Some(Disposition::Pend) => Ok(Verdict::Pend(or("taken under submission".to_owned()))),
         Some(Disposition::Issue) => Ok(Verdict::Issue),
-        Some(Disposition::Deny) => Ok(Verdict::Deny(or("refused by the policy module".to_owned()))),
+        Some(Disposition::Deny) => Ok(Verdict::Deny(or("denied by the policy module".to_owned()))),
         Some(Disposition::DenyWith(hresult)) => {
-            let message = or(format!("refused by the policy module with 0x{hresult:08X}"));
+            let message = or(format!("denied by the policy module with 0x{hresult:08X}"));
             Ok(Verdict::DenyWith { hresult, message })
         }
         // A Win32 code that somebody took for an HRESULT, or memory that nobody wrote.

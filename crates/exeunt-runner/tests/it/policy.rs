@@ -378,8 +378,8 @@ fn a_disposition_is_one_of_three_or_a_failing_status() {
             (ruling.disposition, ruling.message.unwrap_or_default())
         };
         assert_eq!(ruled("disposition 1"), (1, String::new()), "{class}");
-        assert_eq!(ruled("disposition 0"), (0, "an officer is to decide".to_owned()), "{class}");
-        let plain = "refused by the policy module".to_owned();
+        assert_eq!(ruled("disposition 0"), (0, "taken under submission".to_owned()), "{class}");
+        let plain = "denied by the policy module".to_owned();
         assert_eq!(ruled("disposition 2"), (2, plain.clone()), "{class}");
         let denied = i64::from(ENROLL_DENIED.cast_signed());
         let script = format!("disposition {denied}; say not you");
