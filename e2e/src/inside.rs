@@ -12,7 +12,7 @@ use exeunt_engine::{
 };
 use exeunt_host::{HostLimits, ModuleCommand};
 use exeunt_keys::{KeyError, Passphrase, SoftwareKey, random_bytes};
-use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
+use exeunt_policy::{NameKind, Template, TemplatePolicy, UsageName};
 use exeunt_store::Store;
 use exeunt_types::{EventSeq, ExitName, Roles, Serial, StartAt, UnixMillis};
 use exeunt_x509::{KeyUsage, parse_certificate};
@@ -177,7 +177,6 @@ impl Entropy for Random {
 /// The template of a fresh configuration.
 fn policy() -> TemplatePolicy {
     let template = Template {
-        name: "tls-server".to_owned(),
         validity: Duration::from_hours(24 * 90),
         backdate: Duration::from_mins(10),
         key_usage: KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_ENCIPHERMENT,
@@ -185,11 +184,7 @@ fn policy() -> TemplatePolicy {
         subject_allowed: vec!["2.5.4.3".to_owned(), "2.5.4.10".to_owned()],
         names_allowed: vec![NameKind::Dns],
         dns_from_common_name: true,
-        issuance: Issuance::AtOnce,
-        callers: Callers::Local,
-        renewal: exeunt_policy::Renewal::SameNames,
-        on_behalf: exeunt_policy::OnBehalf::Refuse,
-        holder: exeunt_policy::Holder::EndEntity,
+        ..Template::new("tls-server")
     };
     TemplatePolicy::new(vec![template], None).expect("a policy")
 }

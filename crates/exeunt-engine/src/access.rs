@@ -79,7 +79,8 @@ impl Engine {
 }
 
 /// Whether a text is as a pattern has it, in which `*` stands for any characters.
-fn is_like(pattern: &str, text: &str) -> bool {
+#[must_use]
+pub fn is_like(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };

@@ -15,6 +15,7 @@ use exeunt_x509::{
     parse_certificate,
 };
 
+use crate::archive::EnclosedKey;
 use crate::attributes::merge_attributes;
 use crate::engine::Engine;
 use crate::error::SubmitError;
@@ -118,6 +119,10 @@ pub(crate) struct Enrolment {
     pub(crate) renewed: Option<Certificate>,
     /// The template that it was issued from.
     pub(crate) renewed_template: Option<String>,
+    /// The certificates of all who signed around it, each once.
+    pub(crate) signatures: Vec<Certificate>,
+    /// The private key that came along.
+    pub(crate) key: EnclosedKey,
     /// Why nothing of this is to be believed.
     pub(crate) refusal: Option<MessageRefusal>,
 }
@@ -131,6 +136,8 @@ impl Enrolment {
             on_behalf_of: None,
             renewed: None,
             renewed_template: None,
+            signatures: Vec::new(),
+            key: EnclosedKey::None,
             refusal: None,
         }
     }
@@ -142,6 +149,7 @@ impl Enrolment {
             request_type: row.request_type,
             on_behalf_of: agent.then(|| row.requester.clone()),
             renewed: row.old_certificate.as_deref().and_then(|it| parse_certificate(it).ok()),
+            key: EnclosedKey::kept(row.flags),
             ..Self::plain()
         }
     }
@@ -150,7 +158,7 @@ impl Enrolment {
         let none = RequestFlags::default();
         let renewal = if self.renewed.is_some() { RequestFlags::RENEWAL } else { none };
         let agent = self.on_behalf_of.as_ref().map(|_| RequestFlags::ENROLL_ON_BEHALF_OF);
-        renewal.with(agent.unwrap_or(none))
+        renewal.with(agent.unwrap_or(none)).with(self.key.flags())
     }
 }
 
@@ -179,6 +187,9 @@ pub(crate) fn merge_signed(
 struct Said {
     on_behalf_of: Option<String>,
     renewed: Option<(Certificate, String)>,
+    signatures: Vec<Certificate>,
+    /// Whether others may sign than those who renew or are agents.
+    wants_signatures: bool,
 }
 
 /// Trouble of ours, or of the message.
@@ -201,10 +212,12 @@ impl From<StoreError> for Trouble {
 
 impl Engine {
     /// Looks at all signatures around a request and at those who made them. That of the request
-    /// itself is verified with every request's.
+    /// itself is verified with every request's. Whether others than those who renew or are agents may
+    /// sign, the template says.
     pub(crate) fn examine(
         &self,
         submitted: &SubmittedRequest,
+        wants_signatures: bool,
         now: UnixMillis,
     ) -> Result<Enrolment, SubmitError> {
         let mut enrolment =
@@ -213,9 +226,11 @@ impl Engine {
             return Ok(enrolment);
         }
         enrolment.message = Some(submitted.der().to_vec());
-        match self.hear_signers(submitted, now) {
-            Ok(Said { on_behalf_of, renewed }) => {
+        enrolment.key = EnclosedKey::brought(submitted.brought_key());
+        match self.hear_signers(submitted, wants_signatures, now) {
+            Ok(Said { on_behalf_of, renewed, signatures, .. }) => {
                 enrolment.on_behalf_of = on_behalf_of;
+                enrolment.signatures = signatures;
                 (enrolment.renewed, enrolment.renewed_template) = renewed.unzip();
                 // One that was imported is of no template.
                 enrolment.renewed_template = enrolment.renewed_template.filter(|it| !it.is_empty());
@@ -229,12 +244,14 @@ impl Engine {
     }
 
     /// Looks at the signers of a request that waited once more: whether one of their keys may have been
-    /// in other hands when it signed. Certificates that ended in an orderly way are no hindrance.
+    /// in other hands when it signed. Certificates that ended in an orderly way are no hindrance. Gives
+    /// the signers' certificates, each once.
     pub(crate) fn examine_again(
         &self,
         request: RequestId,
         submitted: &SubmittedRequest,
-    ) -> Result<(), SubmitError> {
+    ) -> Result<Vec<Certificate>, SubmitError> {
+        let mut signatures = Vec::new();
         let failed = |source| SubmitError::Store { action: "looking up a signer", source };
         let signers = submitted.layers().iter().flat_map(SignedLayer::signers);
         for certificate in signers.filter_map(Signer::certificate) {
@@ -249,12 +266,18 @@ impl Engine {
                 let refusal = MessageRefusal::SignerRevoked;
                 return Err(SubmitError::Message { request, refusal });
             }
+            note_once(&mut signatures, certificate);
         }
-        Ok(())
+        Ok(signatures)
     }
 
-    fn hear_signers(&self, submitted: &SubmittedRequest, now: UnixMillis) -> Result<Said, Trouble> {
-        let mut said = Said::default();
+    fn hear_signers(
+        &self,
+        submitted: &SubmittedRequest,
+        wants_signatures: bool,
+        now: UnixMillis,
+    ) -> Result<Said, Trouble> {
+        let mut said = Said { wants_signatures, ..Said::default() };
         // Who signed the outermost message vouches for what nobody signed inside of it; around one
         // that somebody signed there is none that nobody did.
         let is_covered = submitted.layers().first().is_some_and(|it| !it.signers().is_empty());
@@ -314,8 +337,12 @@ impl Said {
         let is_agent = certificate.extended_key_usages().contains(&ENROLLMENT_AGENT);
         let renews = match submitted.renewal_certificate() {
             Some(_) => submitted.renewal_signers().any(|it| std::ptr::eq(it, signer)),
-            // Nothing else can be meant.
-            None => requester.is_none(),
+            // Nothing else can be meant, unless the template has others sign a message of its kind.
+            None => {
+                let others_sign =
+                    self.wants_signatures && submitted.request_type() == RequestType::Cmc;
+                requester.is_none() && !others_sign
+            }
         };
         match requester {
             Some(_) if !is_agent => return Err(MessageRefusal::NotAgent),
@@ -324,9 +351,12 @@ impl Said {
                 return Err(MessageRefusal::Contradiction);
             }
             Some(name) => self.on_behalf_of = Some(name),
-            None if !renews => return Err(MessageRefusal::SignerUnneeded),
+            None if !renews && !self.wants_signatures => {
+                return Err(MessageRefusal::SignerUnneeded);
+            }
             None => {}
         }
+        note_once(&mut self.signatures, certificate);
         if renews {
             let (known, _) = self.renewed.get_or_insert_with(|| (certificate.clone(), template));
             if known != certificate {
@@ -334,6 +364,12 @@ impl Said {
             }
         }
         Ok(())
+    }
+}
+
+fn note_once(known: &mut Vec<Certificate>, certificate: &Certificate) {
+    if !known.contains(certificate) {
+        known.push(certificate.clone());
     }
 }
 

@@ -4,6 +4,7 @@ use exeunt_store::StoreError;
 use exeunt_types::RequestId;
 
 use crate::AttributeError;
+use crate::archive::ArchiveRefusal;
 use crate::enroll::MessageRefusal;
 
 /// Whose move it is.
@@ -87,6 +88,47 @@ pub enum SubmitError {
         findings: String,
     },
 
+    /// The private key that came with the request cannot be archived. A row says so, without the key.
+    #[error("the private key of request {request} is not archived: {refusal}")]
+    Key {
+        /// Row of the request.
+        request: RequestId,
+        /// Why.
+        refusal: ArchiveRefusal,
+    },
+
+    /// A limit of issuance is reached. The request waits as before.
+    #[error("{message}")]
+    RateLimited {
+        /// The request.
+        request: RequestId,
+        /// What is limited, and when there will be room.
+        message: String,
+    },
+
+    /// Whoever approves asked for it, and the template does not take that.
+    #[error("request {request} is not approved by whoever asked for it")]
+    OwnApproval {
+        /// The request.
+        request: RequestId,
+    },
+
+    /// The same manager approves a second time, where others have to.
+    #[error("the same manager has approved request {request} already; it waits for others")]
+    ApprovedAlready {
+        /// The request.
+        request: RequestId,
+    },
+
+    /// The policy could not decide, and is configured to fail requests then. A row says so.
+    #[error("the policy did not decide about request {request}: {message}")]
+    Policy {
+        /// Row of the request.
+        request: RequestId,
+        /// What happened to the policy, in one line.
+        message: String,
+    },
+
     /// No randomness for a serial number.
     #[error("no randomness for a serial number")]
     Entropy {
@@ -134,6 +176,11 @@ impl SubmitError {
             Self::CaNotValid => "ca-not-valid",
             Self::Build { .. } => "issue-build",
             Self::OfficerLint { .. } => "officer-lint",
+            Self::Key { refusal, .. } => refusal.code(),
+            Self::RateLimited { .. } => "rate-limited",
+            Self::OwnApproval { .. } => "approval-own",
+            Self::ApprovedAlready { .. } => "approval-twice",
+            Self::Policy { .. } => "policy-failed",
             Self::Entropy { .. } => "issue-entropy",
             Self::Sign { .. } => "issue-sign",
             Self::Panicked { .. } => "internal",
@@ -151,8 +198,14 @@ impl SubmitError {
             | Self::TemplateConflict { .. }
             | Self::BadSignature { .. }
             | Self::Message { .. }
-            | Self::OfficerLint { .. } => Blame::Requester,
-            Self::CaNotValid | Self::Entropy { .. } | Self::Sign { .. } => Blame::Operator,
+            | Self::OfficerLint { .. }
+            | Self::RateLimited { .. }
+            | Self::OwnApproval { .. }
+            | Self::ApprovedAlready { .. } => Blame::Requester,
+            Self::Key { refusal, .. } => refusal.blame(),
+            Self::CaNotValid | Self::Policy { .. } | Self::Entropy { .. } | Self::Sign { .. } => {
+                Blame::Operator
+            }
             Self::Store { source, .. } => blame_of_store(source),
             Self::Build { .. } | Self::Panicked { .. } => Blame::Us,
         }
@@ -165,12 +218,17 @@ impl SubmitError {
             Self::Unreadable { source } => source.to_string(),
             Self::Attributes { source } => source.to_string(),
             Self::Message { refusal, .. } => refusal.to_string(),
+            Self::Key { refusal, .. } => refusal.to_string(),
             Self::AttributeSigned { .. }
             | Self::TemplateConflict { .. }
             | Self::BadSignature { .. }
-            | Self::OfficerLint { .. } => self.to_string(),
+            | Self::OfficerLint { .. }
+            | Self::RateLimited { .. }
+            | Self::OwnApproval { .. }
+            | Self::ApprovedAlready { .. } => self.to_string(),
             Self::CaNotValid
             | Self::Build { .. }
+            | Self::Policy { .. }
             | Self::Entropy { .. }
             | Self::Sign { .. }
             | Self::Panicked { .. }
@@ -184,6 +242,8 @@ impl SubmitError {
         match self {
             Self::BadSignature { request }
             | Self::Message { request, .. }
+            | Self::Key { request, .. }
+            | Self::Policy { request, .. }
             | Self::Sign { request, .. } => Some(*request),
             _ => None,
         }

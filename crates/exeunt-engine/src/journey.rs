@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use exeunt_keys::{SignError, verify};
-use exeunt_store::{AsRead, AuditEntry, Pending, StoreError};
+use exeunt_store::{Along, AsRead, AuditEntry, Pending, StoreError};
 use exeunt_types::{
-    EventSeq, NewCertificate, NewIntent, NewRequest, OfficerExtension, RequestFlags, RequestId,
-    RequestRecord, Resolution, Roles, Serial, StatusCode, UnixMillis,
+    Approval, Asker, AuditNote, EventSeq, NewCertificate, NewIntent, NewRequest, OfficerExtension,
+    RequestFlags, RequestId, RequestRecord, Resolution, Roles, Serial, StatusCode, UnixMillis,
 };
 use exeunt_x509::{
     CertificationRequest, assemble_certificate, parse_certificate, parse_request, parse_submission,
@@ -21,10 +21,13 @@ use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
 use crate::enroll::{Enrolment, merge_signed};
 use crate::error::SubmitError;
 use crate::officer_extension::names_are_set;
-use crate::policy::{Asked, Caller, Decision, Plan};
+use crate::policy::{ApprovalRule, Asked, Caller, Decision, Door, Plan, Policy};
 
 /// Name of the request attribute that asks for a template, as the original has it.
 const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
+/// What the audit trail calls the use of a dangerous option.
+const DANGEROUS_OPTION_USED: &str = "dangerous-option-used";
+
 /// A request as it came through a door.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -99,7 +102,13 @@ enum Entry {
     /// By a submission: its row is written with what follows from it.
     New,
     /// An officer takes it up again: it has a row, which must still be as it was read.
-    Again { request: RequestId, from: AsRead, audit: AuditEntry },
+    Again {
+        request: RequestId,
+        from: AsRead,
+        audit: AuditEntry,
+        /// By whom it is approved now, where that is not on record.
+        approval: Option<Approval>,
+    },
     /// By the CA for itself: its row is a new one's.
     Own {
         /// What its certificate has beyond a plan.
@@ -118,14 +127,16 @@ enum Row<T> {
 }
 
 /// A request that was read: what the later steps need of it.
-struct Admitted {
+pub(crate) struct Admitted {
     entry: Entry,
-    request: CertificationRequest,
-    enrolment: Enrolment,
+    pub(crate) request: CertificationRequest,
+    pub(crate) enrolment: Enrolment,
     attributes: Vec<(String, String)>,
-    template: Option<String>,
+    pub(crate) template: Option<String>,
     caller: Caller,
-    now: UnixMillis,
+    /// Who approves it, the one who does it now last.
+    approvals: Vec<String>,
+    pub(crate) now: UnixMillis,
 }
 
 /// A linted certificate whose intent is durable. Holding one is the proof of both; signing takes
@@ -225,7 +236,72 @@ impl Admitted {
         }
     }
 
-    fn has_good_signature(&self) -> bool {
+    /// The question to the policy.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked {
+            request: &self.request,
+            attributes: &self.attributes,
+            template: self.template.as_deref(),
+            caller: &self.caller,
+            on_behalf_of: self.enrolment.on_behalf_of.as_deref(),
+            renewed: self.enrolment.renewed.as_ref(),
+            signatures: &self.enrolment.signatures,
+            approvals: &self.approvals,
+            new_request: matches!(self.entry, Entry::New),
+            now: self.now,
+        }
+    }
+
+    /// What goes into the commit of an intent.
+    fn along(&self, plan: &Plan) -> Along {
+        let note = |line: &String| AuditNote {
+            at: self.now,
+            actor: self.caller.actor(),
+            action: DANGEROUS_OPTION_USED.to_owned(),
+            detail: format!("template {}: {line}", plan.template),
+        };
+        Along {
+            asker: None,
+            approval: self.approval().cloned(),
+            notes: plan.notes.iter().map(note).chain(self.key_note()).collect(),
+            limits: plan.limits.iter().map(|it| (it.clone(), self.now)).collect(),
+            flags: plan.flags,
+            archived_key: self.enrolment.key.to_keep().map(|it| (it.clone(), self.now)),
+        }
+    }
+
+    /// What goes into the commit of a request that gets no certificate now.
+    fn along_with(&self, resolution: &Resolution) -> Along {
+        let waits = matches!(resolution, Resolution::Pend { .. });
+        // Who failed to sign the request is nobody who will be asked for again.
+        let may_come_again = !matches!(resolution, Resolution::Fail { .. });
+        let asker = || Asker {
+            door: self.caller.door.word().to_owned(),
+            roles: self.caller.roles,
+            groups: self.caller.groups.clone(),
+        };
+        let is_new = matches!(self.entry, Entry::New);
+        Along {
+            asker: (is_new && may_come_again).then(asker),
+            approval: self.approval().filter(|_| waits).cloned(),
+            notes: self.key_note().into_iter().collect(),
+            archived_key: self.enrolment.key.to_keep().map(|it| (it.clone(), self.now)),
+            ..Along::default()
+        }
+    }
+
+    fn key_note(&self) -> Option<AuditNote> {
+        self.enrolment.key.note(&self.caller, self.now)
+    }
+
+    fn approval(&self) -> Option<&Approval> {
+        match &self.entry {
+            Entry::Again { approval, .. } => approval.as_ref(),
+            Entry::New | Entry::Own { .. } => None,
+        }
+    }
+
+    pub(crate) fn has_good_signature(&self) -> bool {
         let it = &self.request;
         verify(it.spki_der(), it.key(), it.scheme(), it.info_der(), it.signature()).is_ok()
     }
@@ -296,6 +372,7 @@ impl Engine {
                 attributes: Vec::new(),
                 template: Some(plan.template.clone()),
                 caller,
+                approvals: Vec::new(),
                 now: self.clock.now(),
             };
             self.intend(admitted, plan)
@@ -304,7 +381,7 @@ impl Engine {
     }
 
     /// Steps 0 to 3 of what was read, up to the waiting.
-    fn begin(&self, admitted: Admitted) -> Result<Begun, SubmitError> {
+    fn begin(&self, mut admitted: Admitted) -> Result<Begun, SubmitError> {
         // 0. Admit. The signature of the request is verified, as those around it were; its row is
         //    written together with what follows from it, so that there is no row without an outcome.
         if !admitted.has_good_signature() {
@@ -324,17 +401,23 @@ impl Engine {
         }
 
         // 1. Decide. Foreign code, no transaction.
-        let asked = Asked {
-            request: &admitted.request,
-            attributes: &admitted.attributes,
-            template: admitted.template.as_deref(),
-            caller: &admitted.caller,
-            on_behalf_of: admitted.enrolment.on_behalf_of.as_deref(),
-            renewed: admitted.enrolment.renewed.as_ref(),
-            new_request: matches!(admitted.entry, Entry::New),
-            now: admitted.now,
+        let decision = self.policy.decide(&admitted.asked());
+        let Admitted { enrolment, request, now, .. } = &mut admitted;
+        let decision = match self.settle_key(decision, enrolment, request, *now) {
+            Ok(decision) => decision,
+            Err(refusal) => {
+                let template = admitted.template.as_deref().unwrap_or_default();
+                let (status, message) = (refusal.status(), refusal.to_string());
+                let end = move |request| Err(SubmitError::Key { request, refusal });
+                return self.resolve(
+                    &admitted,
+                    template,
+                    Resolution::Fail { status, message },
+                    end,
+                );
+            }
         };
-        match self.policy.decide(&asked) {
+        match decision {
             Decision::Issue(plan) => self.intend(admitted, *plan),
             Decision::Hold { template, message } => {
                 let pend = Resolution::Pend { message: message.clone() };
@@ -346,16 +429,20 @@ impl Engine {
             Decision::Refuse { template, code, status, message } => {
                 self.refuse(&admitted, &template, Denied { code, status, message })
             }
+            Decision::Fail { template, status, message } => {
+                let fail = Resolution::Fail { status, message: message.clone() };
+                let end = move |request| Err(SubmitError::Policy { request, message });
+                self.resolve(&admitted, &template, fail, end)
+            }
         }
     }
 
     /// Step 0, the reading.
-    fn admit(&self, submission: Submission) -> Result<Admitted, SubmitError> {
+    pub(crate) fn admit(&self, submission: Submission) -> Result<Admitted, SubmitError> {
         let Submission { request, attributes, template, caller } = submission;
         let unreadable = |source| SubmitError::Unreadable { source };
         let submitted = parse_submission(&request).map_err(unreadable)?;
         let (entry, now) = (Entry::New, self.clock.now());
-        let mut enrolment = self.examine(&submitted, now)?;
         let attributes = if submitted.layers().is_empty() {
             merge_attributes(submitted.request().enrollment_attributes(), &attributes)
                 .map_err(|source| SubmitError::Attributes { source })?
@@ -364,11 +451,14 @@ impl Engine {
             let signed = submitted.enrollment_attributes_verified(|_| true);
             merge_signed(&signed.into_iter().cloned().collect::<Vec<_>>(), &attributes)?
         };
-        let request = submitted.into_requested().map_err(unreadable)?;
         let template = choose_template(template, &attributes)?;
+        let wants_signatures = self.policy.wants_signatures(template.as_deref());
+        let mut enrolment = self.examine(&submitted, wants_signatures, now)?;
+        let request = submitted.into_requested().map_err(unreadable)?;
         // A renewal that names none is one of the same kind.
         let template = template.or(enrolment.renewed_template.take());
-        Ok(Admitted { entry, request, enrolment, attributes, template, caller, now })
+        let approvals = Vec::new();
+        Ok(Admitted { entry, request, enrolment, attributes, template, caller, approvals, now })
     }
 
     /// Step 0 of a request that is taken up again: what the row says now, read as it was then.
@@ -378,23 +468,32 @@ impl Engine {
         by: &Caller,
         audit: AuditEntry,
     ) -> Result<Admitted, SubmitError> {
-        let from = AsRead::of(&record);
+        let reading =
+            |source| SubmitError::Store { action: "reading who approved the request", source };
+        let (known, asker) = self
+            .store
+            .approvals(record.id)
+            .and_then(|known| Ok((known, self.store.asker(record.id)?)))
+            .map_err(reading)?;
+        let now = self.clock.now();
+        let approval = approved_by(&known, &record, by, now, &*self.policy)?;
+        let approvals = known.iter().chain(&approval).map(|it| it.manager.clone()).collect();
+        let from = AsRead::of(&record, known);
         let RequestRecord { id, request: row, .. } = record;
         let unreadable = |source| SubmitError::Unreadable { source };
         let submitted = parse_submission(&row.raw).map_err(unreadable)?;
-        self.examine_again(id, &submitted)?;
+        let signatures = self.examine_again(id, &submitted)?;
         let request = submitted.into_requested().map_err(unreadable)?;
         // Whose signatures were good is in the row: they need not be so for ever.
-        let enrolment = Enrolment::recorded(&row);
+        let mut enrolment = Enrolment::recorded(&row);
+        enrolment.signatures = signatures;
         // An officer may have set the attribute; the row has the template of the last decision.
         let named = choose_template(None, &row.attributes)?;
         let template = named.or(Some(row.template)).filter(|it| !it.is_empty());
-        // The certificate is for whoever asked; the officer's door is the one they came in by now.
-        let caller = Caller::new(row.caller, by.door, Roles::ENROLLEE);
-        let entry = Entry::Again { request: id, from, audit };
+        let caller = asked_by(row.caller, asker, by);
+        let entry = Entry::Again { request: id, from, audit, approval };
         let attributes = row.attributes;
-        let now = self.clock.now();
-        Ok(Admitted { entry, request, enrolment, attributes, template, caller, now })
+        Ok(Admitted { entry, request, enrolment, attributes, template, caller, approvals, now })
     }
 
     /// Step 0 without a certificate to follow: the row, its outcome and its event in one commit.
@@ -405,15 +504,25 @@ impl Engine {
         resolution: Resolution,
         end: impl FnOnce(RequestId) -> Result<Submitted, SubmitError> + 'static,
     ) -> Result<Begun, SubmitError> {
+        let along = admitted.along_with(&resolution);
         let row = match &admitted.entry {
-            Entry::New | Entry::Own { .. } => {
-                self.store.start_admit_resolve(admitted.row(template), resolution).map(Row::New)
-            }
-            Entry::Again { request, from, audit } => {
+            Entry::New | Entry::Own { .. } => self
+                .store
+                .start_admit_resolve_along(admitted.row(template), resolution, along)
+                .map(Row::New),
+            Entry::Again { request, from, audit, .. } => {
                 let (id, from, audit, template) =
                     (*request, from.clone(), audit.clone(), template.to_owned());
                 self.store
-                    .start_resume_resolve(id, from, template, resolution, admitted.now, audit)
+                    .start_resume_resolve(
+                        id,
+                        from,
+                        template,
+                        resolution,
+                        admitted.now,
+                        audit,
+                        along,
+                    )
                     .map(|pending| Row::Again(id, pending))
             }
         };
@@ -465,14 +574,16 @@ impl Engine {
             ca_key: ca.key_index(),
             crl_partition: linted.crl_partition,
         };
+        let along = admitted.along(&plan);
         let row = match &admitted.entry {
-            Entry::New | Entry::Own { .. } => {
-                self.store.start_admit_intend(admitted.row(&plan.template), intent).map(Row::New)
-            }
-            Entry::Again { request, from, audit } => {
+            Entry::New | Entry::Own { .. } => self
+                .store
+                .start_admit_intend_along(admitted.row(&plan.template), intent, along)
+                .map(Row::New),
+            Entry::Again { request, from, audit, .. } => {
                 let (id, from, audit) = (*request, from.clone(), audit.clone());
                 self.store
-                    .start_resume_intend(id, from, plan.template.clone(), intent, audit)
+                    .start_resume_intend(id, from, plan.template.clone(), intent, audit, along)
                     .map(|pending| Row::Again(id, pending))
             }
         };
@@ -495,6 +606,16 @@ impl Engine {
                 Err(StoreError::DuplicateSerial(_)) if attempts < SERIAL_ATTEMPTS_MAX => {
                     attempts += 1;
                     begun = self.intend(admitted, plan)?;
+                }
+                Err(StoreError::RateLimited { scope, certificates, again }) => {
+                    let message = rate_message(&scope, certificates, again);
+                    if let Entry::Again { request, .. } = admitted.entry {
+                        // The request waits as before; it is not its fault.
+                        return Err(SubmitError::RateLimited { request, message });
+                    }
+                    let denied =
+                        Denied { code: "rate-limited", status: StatusCode::ENROLL_DENIED, message };
+                    begun = self.refuse(&admitted, &plan.template, denied)?;
                 }
                 Err(err) => return Err(intending(err)),
             }
@@ -602,6 +723,50 @@ impl Engine {
             self.store.start_record(signed.request, certificate, now).map_err(recording)?;
         Ok(Ending::Recording(Box::new(Recording { pending, signed, subject })))
     }
+}
+
+/// What is said where a limit of issuance is reached.
+pub(crate) fn rate_message(scope: &str, certificates: u32, again: UnixMillis) -> String {
+    // Rounded up: whoever comes at that second finds room.
+    let again = UnixMillis(again.0.saturating_add(999));
+    let when = exeunt_x509::time_text(again.unix_seconds());
+    format!("there are {certificates} certificates of {scope}, its limit; come again at {when}")
+}
+
+/// What `by` adds to the approvals of a request: nothing, where as many as are needed are known already,
+/// which happens when the certificate could not be made then.
+fn approved_by(
+    known: &[Approval],
+    record: &RequestRecord,
+    by: &Caller,
+    now: UnixMillis,
+    policy: &dyn Policy,
+) -> Result<Option<Approval>, SubmitError> {
+    let named = choose_template(None, &record.request.attributes)?;
+    let template = named.as_deref().or(Some(record.request.template.as_str()));
+    let ApprovalRule { needed, own } = policy.approval_rule(template.filter(|it| !it.is_empty()));
+    let request = record.id;
+    if !own && [&record.request.caller, &record.request.requester].contains(&&by.name) {
+        return Err(SubmitError::OwnApproval { request });
+    }
+    if known.iter().any(|it| it.manager == by.name) {
+        if known.len() < needed {
+            return Err(SubmitError::ApprovedAlready { request });
+        }
+        return Ok(None);
+    }
+    Ok(Some(Approval { manager: by.name.clone(), at: now }))
+}
+
+/// Who asked for a request that is taken up again. Where that was not noted, the door is the one by which
+/// the officer came in.
+fn asked_by(name: String, asker: Option<Asker>, by: &Caller) -> Caller {
+    let Some(Asker { door, roles, groups }) = asker else {
+        return Caller::new(name, by.door, Roles::ENROLLEE);
+    };
+    // A door that only another version knows is the least trusted one.
+    let door = Door::from_word(&door).unwrap_or(Door::Remote);
+    Caller { groups, ..Caller::new(name, door, roles) }
 }
 
 /// A panic in one submission, in foreign code most likely, must not take the others with it.

@@ -7,7 +7,9 @@
 
 mod access;
 mod address;
+mod archive;
 mod attributes;
+mod audit;
 mod authority;
 mod backup;
 mod build;
@@ -29,11 +31,24 @@ mod renewal;
 mod respond;
 mod revoke;
 mod tls;
+mod trial;
 
-pub use access::ManagerScope;
+pub use access::{ManagerScope, is_like};
 pub use address::{suffix, tells_certificates_apart, tells_keys_apart};
+pub use archive::exchange::{ExchangeCertificate, ExchangeError};
+pub use archive::recovery::{
+    RECOVERY_REASON_BYTES_MAX, RECOVERY_VALIDITY, RecoveredKey, RecoveryError,
+};
+pub use archive::{
+    ArchiveRefusal, ArchiveRule, KeyArchivalSettings, RECOVERY_AGENT_BITS_MIN,
+    RECOVERY_AGENT_WARNING, RECOVERY_AGENTS_MAX, RecoveryAgent, open_key, seal_key,
+};
 pub use attributes::{
     ATTRIBUTE_COUNT_MAX, ATTRIBUTE_TEXT_BYTES_MAX, AttributeError, parse_attributes,
+};
+pub use audit::{
+    CHECKPOINT_BLOCK_OCTETS_MAX, Checkpoint, CheckpointError, CheckpointFile, CheckpointFileError,
+    CheckpointRefusal, TrailError,
 };
 pub use authority::{
     AuthorityError, CaProfile, Renewal, ca_request, renewal_request, renewed_root, self_signed_root,
@@ -59,7 +74,9 @@ pub use officer_error::OfficerError;
 pub use officer_extension::{
     ExtensionRefusal, OFFICER_EXTENSION_BYTES_MAX, OFFICER_EXTENSION_COUNT_MAX,
 };
-pub use policy::{Asked, Caller, Decision, Door, Plan, Policy, RuleVerdict, Verdict};
+pub use policy::{
+    ApprovalRule, Asked, Caller, Decision, Door, Plan, Policy, RuleVerdict, TemplateView, Verdict,
+};
 pub use renewal::{CrossCertificate, CrossError, OwnState, key_indexes, own_states};
 pub use respond::{CmsResponse, ResponseError};
 pub use revoke::{RevokeOrder, Revoked, Which};
@@ -68,3 +85,4 @@ pub use tls::{
     SERVER_VALIDITY_MIN, ServerCertificate, ServerCertificateError, ServerCertificateSettings,
     Standing,
 };
+pub use trial::{Trial, TrialCertificate};

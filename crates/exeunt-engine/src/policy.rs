@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use exeunt_types::{OfficerExtension, Roles, StatusCode, UnixMillis};
+use exeunt_types::{OfficerExtension, RateLimit, Roles, StatusCode, TemplateFlags, UnixMillis};
 use exeunt_x509::{
     Certificate, CertificationRequest, GeneralName, KeyUsage, Name, ObjectIdentifier,
 };
@@ -59,6 +59,22 @@ pub enum Door {
 }
 
 impl Door {
+    /// The word for it, as rows keep it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Loopback => "loopback",
+            Self::Remote => "remote",
+        }
+    }
+
+    /// The door of that word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Local, Self::Loopback, Self::Remote].into_iter().find(|it| it.word() == word)
+    }
+
     /// Whether the caller is on the CA's own machine.
     #[must_use]
     pub fn is_on_this_machine(self) -> bool {
@@ -82,6 +98,11 @@ pub struct Asked<'a> {
     /// The certificate of this CA that is renewed, if one is: its key signed the request, and it held
     /// when the request came in.
     pub renewed: Option<&'a Certificate>,
+    /// Who signed around the request with a certificate of this CA, whose signatures are good and whose
+    /// certificates held when the request came in. The renewed certificate and an agent's are among them.
+    pub signatures: &'a [Certificate],
+    /// The certificate managers who approve it, by name, each once; the one who does it now comes last.
+    pub approvals: &'a [String],
     /// Whether it comes for the first time; `false` when an officer takes it up again.
     pub new_request: bool,
     /// The moment of admission.
@@ -109,6 +130,15 @@ pub enum Decision {
         /// The original's number for the reason.
         status: StatusCode,
         /// One line for the requester; no internals.
+        message: String,
+    },
+    /// It could not be decided: the request ends as failed, and nothing is issued.
+    Fail {
+        /// Template that it was measured by; empty when none fits.
+        template: String,
+        /// Why, as a number.
+        status: StatusCode,
+        /// Why, in one line for the operator.
         message: String,
     },
 }
@@ -141,6 +171,42 @@ pub struct Plan {
     /// Extensions beyond those above: one takes the place of that with its OID, or is added, or, where
     /// it is disabled, takes that out. What officers set comes after them.
     pub extensions: Vec<OfficerExtension>,
+    /// Limits of issuance that the certificate counts against; the store holds them, whoever else issues
+    /// at the same moment.
+    pub limits: Vec<RateLimit>,
+    /// Flags of the template, for modules to read.
+    pub flags: Option<TemplateFlags>,
+    /// Dangerous options that the plan makes use of, a line each: they go into the audit trail in the
+    /// transaction of the intent.
+    pub notes: Vec<String>,
+}
+
+/// What a template wants of approvals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalRule {
+    /// How many managers have to approve; one or more.
+    pub needed: usize,
+    /// Whether whoever asked may be one of them.
+    pub own: bool,
+}
+
+impl Default for ApprovalRule {
+    fn default() -> Self {
+        Self { needed: 1, own: true }
+    }
+}
+
+/// A template as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateView {
+    /// Its name.
+    pub name: String,
+    /// Whether it is that of requests which name none.
+    pub is_default: bool,
+    /// What it says, a key and a value each, in the order in which people read them.
+    pub settings: Vec<(&'static str, String)>,
+    /// Names of the dangerous options that are on.
+    pub dangerous: Vec<&'static str>,
 }
 
 /// What one rule said about a request.
@@ -174,13 +240,31 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// Decides. The same question may be asked again after a crash.
     fn decide(&self, asked: &Asked<'_>) -> Decision;
 
+    /// What the template of a request wants of approvals. Without templates it is one, by anybody.
+    fn approval_rule(&self, _template: Option<&str>) -> ApprovalRule {
+        ApprovalRule::default()
+    }
+
+    /// Whether a template wants signatures around a request by others than those who renew or are
+    /// agents. Where it does not, such a signature is refused.
+    fn wants_signatures(&self, _template: Option<&str>) -> bool {
+        false
+    }
+
+    /// The templates, as they are shown; none where a policy has none.
+    fn templates(&self) -> Vec<TemplateView> {
+        Vec::new()
+    }
+
     /// Says what each rule makes of a request, without counting it. A policy that has no rules of its
     /// own to name gives its one decision.
     fn explain(&self, asked: &Asked<'_>) -> Vec<RuleVerdict> {
         let (verdict, message) = match self.decide(asked) {
             Decision::Issue(plan) => (Verdict::Pass, format!("template {}", plan.template)),
             Decision::Hold { message, .. } => (Verdict::Hold, message),
-            Decision::Refuse { message, .. } => (Verdict::Refuse, message),
+            Decision::Refuse { message, .. } | Decision::Fail { message, .. } => {
+                (Verdict::Refuse, message)
+            }
         };
         vec![RuleVerdict { rule: "policy".to_owned(), verdict, message }]
     }

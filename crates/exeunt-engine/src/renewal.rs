@@ -268,6 +268,9 @@ impl Engine {
             not_before: None,
             not_after: None,
             extensions: Vec::new(),
+            limits: Vec::new(),
+            flags: None,
+            notes: Vec::new(),
         };
         let own = Own {
             request: own_request(subject)?,

@@ -10,11 +10,13 @@ pub(crate) struct SubmitQuery {
     pub(crate) template: Option<String>,
     /// `Name:Value` lines, each ended by a newline.
     pub(crate) attributes: String,
+    /// Whether the request is only tried.
+    pub(crate) dry_run: bool,
 }
 
 impl SubmitQuery {
     pub(crate) fn parse(query: &str) -> Result<Self, Fault> {
-        let mut it = Self::default();
+        let (mut it, mut dry_run) = (Self::default(), None);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*key {
                 "template" => once(&mut it.template, "template", value.into_owned())?,
@@ -22,9 +24,11 @@ impl SubmitQuery {
                     it.attributes.push_str(&value);
                     it.attributes.push('\n');
                 }
-                _ => return Err(unknown(&key, "template and attribute")),
+                "dry_run" => once(&mut dry_run, "dry_run", flag(&value, "dry_run")?)?,
+                _ => return Err(unknown(&key, "template, attribute and dry_run")),
             }
         }
+        it.dry_run = dry_run.unwrap_or_default();
         Ok(it)
     }
 }
@@ -86,11 +90,16 @@ impl Keys {
 
     /// There without a value means yes.
     pub(crate) fn flag(&self, key: &str) -> Result<bool, Fault> {
-        match self.value(key) {
-            None | Some("false") => Ok(false),
-            Some("" | "true") => Ok(true),
-            Some(_) => Err(Fault::query(format!("{key} is true or false"))),
-        }
+        self.value(key).map_or(Ok(false), |value| flag(value, key))
+    }
+}
+
+/// There without a value means yes.
+fn flag(value: &str, key: &str) -> Result<bool, Fault> {
+    match value {
+        "false" => Ok(false),
+        "" | "true" => Ok(true),
+        _ => Err(Fault::query(format!("{key} is true or false"))),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::cms::{self, Wanted};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
 use crate::query::SubmitQuery;
-use crate::rows;
+use crate::{rows, template};
 
 /// How often an answer that waits looks whether the modules have been told.
 const TOLD_POLL: Duration = Duration::from_millis(5);
@@ -44,12 +44,18 @@ pub(crate) async fn submit(
     body: Incoming,
 ) -> Result<Answer, Fault> {
     // What is wrong with the head is said before the body is read.
-    let SubmitQuery { template, attributes: lines } = SubmitQuery::parse(query)?;
+    let SubmitQuery { template, attributes: lines, dry_run } = SubmitQuery::parse(query)?;
+    if dry_run && wanted != Wanted::Json {
+        return Err(Fault::query("a trial is answered in JSON alone".to_owned()));
+    }
     let attributes = attributes(lines, headers)?;
     let form = is_form(headers);
     let request = body::read(body, edge.limits.read).await?;
     let submission = Submission { request, attributes, template, caller };
 
+    if dry_run {
+        return template::try_out(edge, submission, form).await;
+    }
     let (sender, receiver) = oneshot::channel();
     let job = Job { submission, form, wanted, sender };
     edge.workers.run(job).map_err(|_| Fault::busy())?;

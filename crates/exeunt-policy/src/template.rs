@@ -1,8 +1,20 @@
-//! What a template says, checked as a whole.
+//! What a template says. Whether that goes together is in `template/check.rs`.
+
+mod check;
+mod kind;
 
 use std::time::Duration;
 
-use exeunt_x509::{GeneralName, KeyUsage, ObjectIdentifier};
+use exeunt_types::{KeyAlgorithm, TemplateFlags, UnixMillis};
+use exeunt_x509::{KeyUsage, ObjectIdentifier};
+
+use crate::pattern::Pattern;
+
+pub use check::{
+    NAME_ENTRIES_MAX, RATE_CERTIFICATES_MAX, RATE_LIMITS_MAX, RATE_WINDOW_MAX, TemplateError,
+};
+pub(crate) use kind::SID_URI_PREFIX;
+pub use kind::{NameKind, UsageName};
 
 /// Who may use a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,59 +67,148 @@ pub enum Holder {
     },
 }
 
-/// Kind of a subject alternative name that a requester may be allowed to give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameKind {
-    /// A host name.
-    Dns,
-    /// An IP address.
-    Ip,
-    /// A mail address.
-    Email,
-    /// A URI.
-    Uri,
+/// What happens to parts of a subject, or to alternative names, that a template does not take from the
+/// request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Others {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// They are left out of the certificate.
+    Ignore,
 }
 
-impl NameKind {
-    /// The kind with that name in `exeunt.toml`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "dns" => Some(Self::Dns),
-            "ip" => Some(Self::Ip),
-            "email" => Some(Self::Email),
-            "uri" => Some(Self::Uri),
-            _ => None,
-        }
-    }
+/// An attribute of a subject that the template makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectPart {
+    /// Its type, dotted.
+    pub oid: String,
+    /// Its value.
+    pub value: Pattern,
+}
 
-    pub(crate) fn of(name: &GeneralName) -> Option<Self> {
-        match name {
-            GeneralName::Dns(_) => Some(Self::Dns),
-            GeneralName::Ip(_) => Some(Self::Ip),
-            GeneralName::Email(_) => Some(Self::Email),
-            GeneralName::Uri(_) => Some(Self::Uri),
-            GeneralName::Other { .. } => None,
+/// How a subject is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectRule {
+    /// Its RDNs in the order of the text form, the most specific one first; each is one attribute or
+    /// several. None: the subject is what the request asks for.
+    pub build: Vec<Vec<SubjectPart>>,
+    /// Where a value is split into several RDNs of its type: a newline in the original.
+    pub separator: String,
+    /// Attributes of the request that it does not take.
+    pub others: Others,
+    /// Whether values keep to the original's lengths besides those of X.509.
+    pub original_lengths: bool,
+}
+
+impl Default for SubjectRule {
+    fn default() -> Self {
+        Self {
+            build: Vec::new(),
+            separator: "\n".to_owned(),
+            others: Others::Refuse,
+            original_lengths: false,
         }
     }
 }
 
-/// An extended key usage by the name that `exeunt.toml` uses, or as a dotted OID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UsageName;
+/// An alternative name that the template makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameEntry {
+    /// Its kind.
+    pub kind: NameKind,
+    /// Its text.
+    pub value: Pattern,
+}
 
-impl UsageName {
-    /// The OID behind a name of RFC 5280, section 4.2.1.12, or behind a dotted OID.
-    pub fn parse(name: &str) -> Option<ObjectIdentifier> {
-        let dotted = match name {
-            "serverAuth" => "1.3.6.1.5.5.7.3.1",
-            "clientAuth" => "1.3.6.1.5.5.7.3.2",
-            "codeSigning" => "1.3.6.1.5.5.7.3.3",
-            "emailProtection" => "1.3.6.1.5.5.7.3.4",
-            "timeStamping" => "1.3.6.1.5.5.7.3.8",
-            "OCSPSigning" => "1.3.6.1.5.5.7.3.9",
-            other => other,
-        };
-        ObjectIdentifier::new(dotted).ok()
+/// How alternative names are made, beyond those of the request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamesRule {
+    /// Names that are added.
+    pub add: Vec<NameEntry>,
+    /// Names of the request that it does not take.
+    pub others: Others,
+    /// Kinds of which each certificate has one.
+    pub required: Vec<NameKind>,
+}
+
+/// Where the security identifier of a certificate comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SidRule {
+    /// From the request, which can then name any account.
+    pub from_request: bool,
+    /// By the name of the requester; `*` stands for any characters.
+    pub by_requester: Vec<(String, String)>,
+    /// Whether a request for which there is none is refused.
+    pub required: bool,
+}
+
+/// Signatures around a request that a template wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureRule {
+    /// How many, each with another certificate of this CA.
+    pub count: usize,
+    /// Extended key usages, of which the certificate of each has all.
+    pub purposes: Vec<ObjectIdentifier>,
+    /// Issuance policies, of which the certificate of each has all.
+    pub policies: Vec<ObjectIdentifier>,
+}
+
+/// What a limit of issuance counts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RatePer {
+    /// All certificates of the template.
+    Template,
+    /// Those of each requester.
+    Requester,
+}
+
+/// A limit of issuance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateRule {
+    /// Most certificates in a window.
+    pub certificates: u32,
+    /// Length of the window.
+    pub window: Duration,
+    /// What is counted together.
+    pub per: RatePer,
+}
+
+/// Options by which a requester has a say in what the CA should say. All off, unless they are set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the original, each on its own")]
+pub struct Dangerous {
+    /// Alternative names in the attribute `SAN` (`EDITF_ATTRIBUTESUBJECTALTNAME2`).
+    pub san_from_attributes: bool,
+    /// The end of validity in attributes (`EDITF_ATTRIBUTEENDDATE`).
+    pub end_date_from_attributes: bool,
+    /// Extended key usages in the attribute `CertificateUsage` (`EDITF_ATTRIBUTEEKU`).
+    pub eku_from_attributes: bool,
+    /// All extensions of the request (`EDITF_ENABLEREQUESTEXTENSIONS`).
+    pub all_request_extensions: bool,
+    /// Parts of the subject in attributes (`CRLF_ALLOW_REQUEST_ATTRIBUTE_SUBJECT`).
+    pub subject_from_attributes: bool,
+}
+
+impl Dangerous {
+    /// The names of those that are on, as the configuration has them.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let Self {
+            san_from_attributes,
+            end_date_from_attributes,
+            eku_from_attributes,
+            all_request_extensions,
+            subject_from_attributes,
+        } = self;
+        let all = [
+            ("san_from_attributes", san_from_attributes),
+            ("end_date_from_attributes", end_date_from_attributes),
+            ("eku_from_attributes", eku_from_attributes),
+            ("all_request_extensions", all_request_extensions),
+            ("subject_from_attributes", subject_from_attributes),
+        ];
+        all.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name).collect()
     }
 }
 
@@ -120,102 +221,97 @@ pub struct Template {
     pub validity: Duration,
     /// How far `notBefore` lies back, for clocks that are late; at most a day.
     pub backdate: Duration,
+    /// No certificate is valid before that moment.
+    pub valid_from: Option<UnixMillis>,
+    /// No certificate is valid after that moment, and none is issued then.
+    pub valid_until: Option<UnixMillis>,
     /// Key usage. `keyEncipherment` is left out for keys that cannot encipher.
     pub key_usage: KeyUsage,
     /// Extended key usages.
     pub extended_key_usage: Vec<ObjectIdentifier>,
+    /// The smallest key of each algorithm that it takes; none: every key that the CA reads.
+    pub key_minimum: Vec<KeyAlgorithm>,
     /// Subject attributes that the requester may give, as dotted OIDs.
     pub subject_allowed: Vec<String>,
+    /// How the subject is made.
+    pub subject: SubjectRule,
     /// Kinds of subject alternative names that the requester may give.
     pub names_allowed: Vec<NameKind>,
+    /// How alternative names are made.
+    pub names: NamesRule,
+    /// Where a security identifier comes from.
+    pub sid: SidRule,
     /// Whether a common name that is a host name becomes a DNS name where the request has no
     /// subject alternative name.
     pub dns_from_common_name: bool,
+    /// Extensions that the requester may give.
+    pub extensions_allowed: Vec<ObjectIdentifier>,
     /// What happens to an acceptable request.
     pub issuance: Issuance,
-    /// Who may use it.
+    /// How many managers have to approve a request that is held; one at least.
+    pub approvals: usize,
+    /// Whether whoever asked may be one of them.
+    pub own_approval: bool,
+    /// By which doors callers may come.
     pub callers: Callers,
+    /// Names of callers who may ask; `*` stands for any characters. With [`Self::groups`] empty too,
+    /// everybody may.
+    pub requesters: Vec<String>,
+    /// Groups whose members may ask.
+    pub groups: Vec<String>,
+    /// Signatures around the request.
+    pub signatures: Option<SignatureRule>,
     /// What happens to renewals.
     pub renewal: Renewal,
+    /// How long before the end of a certificate it may be renewed, at the earliest.
+    pub renewal_window: Option<Duration>,
     /// Whether agents may ask on behalf of others.
     pub on_behalf: OnBehalf,
     /// What the holders are.
     pub holder: Holder,
+    /// Limits of issuance.
+    pub rates: Vec<RateRule>,
+    /// Flags for modules to read, with the original's bits.
+    pub flags: Option<TemplateFlags>,
+    /// Options that are off, unless they are set.
+    pub dangerous: Dangerous,
 }
-
-/// Why a template is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TemplateError {
-    /// The name is not plain.
-    #[error("template name {0:?} is not 1 to 64 characters of A-Z, a-z, 0-9, '-', '_' and '.'")]
-    Name(String),
-    /// The validity is out of range.
-    #[error("template {0}: the validity is not between 1 day and 36525 days")]
-    Validity(String),
-    /// The backdating is out of range.
-    #[error("template {0}: the backdating is longer than a day")]
-    Backdate(String),
-    /// No key usage.
-    #[error("template {0}: no key usage is given")]
-    NoKeyUsage(String),
-    /// A key usage that only CA certificates have.
-    #[error("template {0}: keyCertSign and cRLSign are for CA certificates, which need ca = true")]
-    CaKeyUsage(String),
-    /// CAs that may not sign certificates.
-    #[error("template {0}: a CA needs the key usage keyCertSign")]
-    CaWithoutCertSign(String),
-    /// Nobody would have looked at who becomes a CA.
-    #[error("template {0}: who becomes a CA is an officer's decision; it needs issue = \"hold\"")]
-    CaAtOnce(String),
-    /// Nothing identifies the holder.
-    #[error("template {0}: the requester may give neither subject nor subject alternative name")]
-    Nameless(String),
-}
-
-const DAY: Duration = Duration::from_hours(24);
-/// Longest validity: 100 years of 365.25 days, beyond any key that is made today.
-const VALIDITY_MAX: Duration = Duration::from_hours(24 * 36_525);
-/// Longest name of a template, in characters: as for exit modules.
-const NAME_LENGTH_MAX: usize = 64;
 
 impl Template {
-    /// Checks a template as a whole.
-    ///
-    /// # Errors
-    ///
-    /// The first rule that it breaks.
-    pub fn check(&self) -> Result<(), TemplateError> {
-        let plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '_' | '.');
-        let name = self.name.clone();
-        if name.is_empty() || NAME_LENGTH_MAX < name.len() || !name.chars().all(plain) {
-            return Err(TemplateError::Name(name));
+    /// A template that nobody from elsewhere may use, and that takes nothing from a request: what a
+    /// table says that has nothing but a name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            validity: Duration::from_hours(24 * 365),
+            backdate: Duration::from_mins(10),
+            valid_from: None,
+            valid_until: None,
+            key_usage: KeyUsage::DIGITAL_SIGNATURE,
+            extended_key_usage: Vec::new(),
+            key_minimum: Vec::new(),
+            subject_allowed: Vec::new(),
+            subject: SubjectRule::default(),
+            names_allowed: Vec::new(),
+            names: NamesRule::default(),
+            sid: SidRule::default(),
+            dns_from_common_name: false,
+            extensions_allowed: Vec::new(),
+            issuance: Issuance::AtOnce,
+            approvals: 1,
+            own_approval: true,
+            callers: Callers::Local,
+            requesters: Vec::new(),
+            groups: Vec::new(),
+            signatures: None,
+            renewal: Renewal::SameNames,
+            renewal_window: None,
+            on_behalf: OnBehalf::Refuse,
+            holder: Holder::EndEntity,
+            rates: Vec::new(),
+            flags: None,
+            dangerous: Dangerous::default(),
         }
-        if self.validity < DAY || VALIDITY_MAX < self.validity {
-            return Err(TemplateError::Validity(name));
-        }
-        if DAY < self.backdate {
-            return Err(TemplateError::Backdate(name));
-        }
-        if self.key_usage.is_empty() {
-            return Err(TemplateError::NoKeyUsage(name));
-        }
-        let signs = |it| self.key_usage.contains(it);
-        match self.holder {
-            Holder::EndEntity if signs(KeyUsage::KEY_CERT_SIGN) || signs(KeyUsage::CRL_SIGN) => {
-                return Err(TemplateError::CaKeyUsage(name));
-            }
-            Holder::Ca { .. } if !signs(KeyUsage::KEY_CERT_SIGN) => {
-                return Err(TemplateError::CaWithoutCertSign(name));
-            }
-            Holder::Ca { .. } if self.issuance == Issuance::AtOnce => {
-                return Err(TemplateError::CaAtOnce(name));
-            }
-            Holder::EndEntity | Holder::Ca { .. } => (),
-        }
-        if self.subject_allowed.is_empty() && self.names_allowed.is_empty() {
-            return Err(TemplateError::Nameless(name));
-        }
-        Ok(())
     }
 }

@@ -141,6 +141,24 @@ pub enum StoreError {
     /// The request is no longer what the caller decided upon. Read it again and decide anew.
     #[error("request {0} was changed by somebody else meanwhile")]
     ChangedMeanwhile(RequestId),
+    /// As many certificates were issued in the window of a limit as it allows.
+    #[error("there are {certificates} certificates of {scope} already, the limit of its window")]
+    RateLimited {
+        /// What is counted together.
+        scope: String,
+        /// How many are allowed.
+        certificates: u32,
+        /// When there will be room for one again.
+        again: UnixMillis,
+    },
+    /// That manager has approved the request already.
+    #[error("{manager} has approved request {request} already")]
+    ApprovedAlready {
+        /// Which request.
+        request: RequestId,
+        /// Who.
+        manager: String,
+    },
     /// Too many writes wait, or a foreign program holds the file locked. Try again later.
     #[error("store is busy")]
     Busy,
@@ -190,6 +208,8 @@ impl StoreError {
             Self::NoRequest(_) => "store-no-request",
             Self::WrongState { .. } => "store-wrong-state",
             Self::ChangedMeanwhile(_) => "store-changed-meanwhile",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::ApprovedAlready { .. } => "approval-twice",
             Self::Busy => "store-busy",
             Self::Closed => "store-closed",
             Self::Sql { .. } => "store-sql",

@@ -6,6 +6,8 @@ use exeunt_types::{
 };
 use rusqlite::Row;
 
+use crate::along::{Along, give_back};
+use crate::audit::outcome;
 use crate::reader::{corrupt, rows};
 use crate::row::{Why, encode_attributes, read, read_code, read_id, read_serial, sql_int};
 use crate::writer::{About, Tx};
@@ -49,11 +51,26 @@ impl Store {
         request: NewRequest,
         intent: NewIntent,
     ) -> Result<Pending<RequestId>, StoreError> {
+        self.start_admit_intend_along(request, intent, Along::default())
+    }
+
+    /// [`Store::start_admit_intend`] with what goes along.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::start_admit_intend`]; [`StoreError::RateLimited`] from [`Pending::wait`].
+    pub fn start_admit_intend_along(
+        &self,
+        request: NewRequest,
+        intent: NewIntent,
+        along: Along,
+    ) -> Result<Pending<RequestId>, StoreError> {
         let attributes = encode_attributes(&request.attributes);
         self.start_write(move |tx| {
             let state = (Disposition::Active, StatusCode::OK, "");
             let id = insert_request(tx, &request, &attributes, state, None)?;
             write_intent(tx, id, &intent, None)?;
+            along.write(tx, id)?;
             Ok(id)
         })
     }
@@ -81,14 +98,30 @@ impl Store {
         request: NewRequest,
         resolution: Resolution,
     ) -> Result<Pending<RequestId>, StoreError> {
+        self.start_admit_resolve_along(request, resolution, Along::default())
+    }
+
+    /// [`Store::start_admit_resolve`] with what goes along.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::start_admit_resolve`].
+    pub fn start_admit_resolve_along(
+        &self,
+        request: NewRequest,
+        resolution: Resolution,
+        along: Along,
+    ) -> Result<Pending<RequestId>, StoreError> {
         let attributes = encode_attributes(&request.attributes);
         let at = request.submitted;
         self.start_write(move |tx| {
             let (kind, state) = resolved(&resolution);
             let (disposition, status, message) = state;
             let id = insert_request(tx, &request, &attributes, state, ended(disposition, at))?;
+            along.write(tx, id)?;
             let about = About { request: id, disposition, status, message, revocation: None };
             tx.append(kind, at, Some(about), None)?;
+            outcome::write_resolved(tx, id, None, state, at)?;
             Ok(id)
         })
     }
@@ -121,19 +154,22 @@ impl Store {
         at: UnixMillis,
     ) -> Result<Pending<EventSeq>, StoreError> {
         let key = certificate.key.name();
+        // Not on the thread that everybody waits for.
+        let proof = outcome::proof(&certificate);
         self.start_write(move |tx| {
             let serial = certificate.serial.as_be_bytes();
-            let removed = tx.execute(
+            let taken = tx.query_one(
                 "taking an intent",
-                "DELETE FROM intent WHERE request = ?1 AND serial = ?2",
+                "DELETE FROM intent WHERE request = ?1 AND serial = ?2 RETURNING was",
                 (sql_int(request.0), serial),
+                |row| row.get::<_, Option<i32>>(0),
             )?;
-            if removed != 1 {
-                return Err(StoreError::NoIntent(request));
-            }
+            let was = taken.ok_or(StoreError::NoIntent(request))?;
             let state = (Disposition::Issued, StatusCode::OK, ISSUED);
             let seq = end(tx, request, Disposition::Active, EventKind::CERT_ISSUED, state, at)?;
             insert_certificate(tx, request, &certificate, &key, (seq, at))?;
+            let was = was.and_then(Disposition::from_code);
+            outcome::write_issued(tx, request, was, &proof, at)?;
             Ok(seq)
         })
     }
@@ -183,6 +219,7 @@ impl Store {
             for request in active_without_intent(tx, leftovers.len())? {
                 tracing::warn!(%request, "request was active without an intent");
                 end(tx, request, Disposition::Active, EventKind::REQUEST_FAILED, state, at)?;
+                outcome::write_resolved(tx, request, None, state, at)?;
             }
             Ok(leftovers.into_iter().map(|it| it.intent).collect())
         })
@@ -381,6 +418,7 @@ fn give_up(
     let Leftover { intent, not_after, ca_key, crl_partition, was } = leftover;
     let Intent { request, serial, tbs: _ } = intent;
     tx.execute(action, "DELETE FROM intent WHERE request = ?1", [sql_int(request.0)])?;
+    give_back(tx, *request)?;
     tx.execute(
         action,
         "INSERT INTO abandoned_serial (serial, request, at, not_after, ca_key, crl_partition, after)
@@ -398,10 +436,14 @@ fn give_up(
     match was {
         Some((was, template)) => {
             put_back(tx, *request, *was, template)?;
+            let state = (Disposition::Error, state.1, state.2);
+            outcome::write_resolved(tx, *request, Some(*was), state, at)?;
             Ok(None)
         }
         None => {
-            end(tx, *request, Disposition::Active, EventKind::REQUEST_FAILED, state, at).map(Some)
+            let seq = end(tx, *request, Disposition::Active, EventKind::REQUEST_FAILED, state, at)?;
+            outcome::write_resolved(tx, *request, None, state, at)?;
+            Ok(Some(seq))
         }
     }
 }

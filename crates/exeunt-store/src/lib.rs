@@ -4,6 +4,8 @@
 //! One `SQLite` file in the CA's home, one writer thread that commits for many callers at once, a few
 //! read connections. The store decides nothing and calls nobody. Enter at [`Store`].
 
+mod along;
+mod archived_key;
 mod audit;
 mod backup;
 mod ca;
@@ -33,6 +35,13 @@ mod store;
 mod watch;
 mod writer;
 
+pub use along::Along;
+pub use archived_key::{KeyThere, NoKey, RECOVERY_REASON_OCTETS_MAX, RecoveredBlob};
+pub use audit::chain::{AUDIT_CHAIN_TAG, ChainHead};
+pub use audit::check::{AUDIT_LOOK_AHEAD_ROWS, ChainFault, Checked, check_chain};
+pub use audit::checkpoint::AuditCheckpoint;
+pub use audit::query::AuditPage;
+pub use audit::witness::{AUDIT_CONTRADICTIONS_MAX, Contradiction, Witness};
 pub use audit::{
     AUDIT_DETAIL_OCTETS_MAX, AUDIT_NAME_OCTETS_MAX, AUDIT_STATE_OCTETS_MAX, AuditEntry, AuditRow,
 };

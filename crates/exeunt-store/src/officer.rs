@@ -5,6 +5,7 @@ use exeunt_types::{
 };
 use rusqlite::OptionalExtension as _;
 
+use crate::along::forget_approvals;
 use crate::audit::{AuditEntry, write_entry};
 use crate::current::Current;
 use crate::error::During as _;
@@ -36,13 +37,15 @@ impl Store {
             let was = Current::read_in(tx, request, PENDING)?;
             let state = (Disposition::Denied, status, message.as_str());
             let seq = end(tx, request, was.disposition, EventKind::CERT_DENIED, state, at)?;
+            forget_approvals(tx, request)?;
             write_entry(tx, &by)?;
             Ok(seq)
         })
     }
 
     /// Sets attributes of a request that waits: those of the same name, in any case, get the new
-    /// value, the others are added. Events of before still show what was there then.
+    /// value, the others are added. Events of before still show what was there then; approvals of what
+    /// was there then are gone.
     ///
     /// # Errors
     ///
@@ -63,13 +66,15 @@ impl Store {
                 }
             }
             amended.write(tx, request)?;
+            forget_approvals(tx, request)?;
             write_entry(tx, &by)?;
             Ok(())
         })
     }
 
     /// Sets an extension of a request that waits, in place of the one that an officer set under the
-    /// same object identifier before. Events of before still show what was there then.
+    /// same object identifier before. Events of before still show what was there then; approvals of
+    /// what was there then are gone.
     ///
     /// # Errors
     ///
@@ -87,6 +92,7 @@ impl Store {
                 None => amended.extensions.push(extension.clone()),
             }
             amended.write(tx, request)?;
+            forget_approvals(tx, request)?;
             write_entry(tx, &by)?;
             Ok(())
         })

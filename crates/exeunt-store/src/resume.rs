@@ -1,11 +1,12 @@
 //! Resubmission: steps 0, 3 and 5 of the journey for a request that has a row already.
 
 use exeunt_types::{
-    Disposition, EventSeq, NewIntent, OfficerExtension, RequestId, RequestRecord, Resolution,
-    UnixMillis,
+    Approval, Disposition, EventSeq, NewIntent, OfficerExtension, RequestId, RequestRecord,
+    Resolution, UnixMillis,
 };
 
-use crate::audit::{AuditEntry, write_entry};
+use crate::along::{Along, approvals, forget_approvals};
+use crate::audit::{AuditEntry, outcome, write_entry};
 use crate::current::Current;
 use crate::journey::{end, resolved, write_intent};
 use crate::officer::Amended;
@@ -22,16 +23,19 @@ pub struct AsRead {
     pub attributes: Vec<(String, String)>,
     /// What officers set.
     pub extensions: Vec<OfficerExtension>,
+    /// Who has approved it.
+    pub approvals: Vec<Approval>,
 }
 
 impl AsRead {
-    /// That of a row.
+    /// That of a row, and of its approvals, which were read first.
     #[must_use]
-    pub fn of(record: &RequestRecord) -> Self {
+    pub fn of(record: &RequestRecord, approvals: Vec<Approval>) -> Self {
         Self {
             disposition: record.disposition,
             attributes: record.request.attributes.clone(),
             extensions: record.officer_extensions.clone(),
+            approvals,
         }
     }
 }
@@ -48,7 +52,8 @@ impl Store {
     ///
     /// The write was not even queued. From [`Pending::wait`] come [`StoreError::NoRequest`],
     /// [`StoreError::WrongState`] when its state is another, [`StoreError::ChangedMeanwhile`] when
-    /// an officer has amended it, and [`StoreError::DuplicateSerial`] as from
+    /// an officer has amended or approved it, [`StoreError::RateLimited`], and
+    /// [`StoreError::DuplicateSerial`] as from
     /// [`Store::admit_intend`]; nothing was written then.
     pub fn start_resume_intend(
         &self,
@@ -57,6 +62,7 @@ impl Store {
         template: String,
         intent: NewIntent,
         by: AuditEntry,
+        along: Along,
     ) -> Result<Pending<()>, StoreError> {
         self.start_write(move |tx| {
             let was = take_up(tx, request, &from, &template)?;
@@ -67,6 +73,7 @@ impl Store {
                 (sql_int(request.0), Disposition::Active.code(), &template),
             )?;
             tx.count_move(Some(was.disposition), Disposition::Active);
+            along.write(tx, request)?;
             write_entry(tx, &by)?;
             Ok(())
         })
@@ -88,13 +95,19 @@ impl Store {
         resolution: Resolution,
         at: UnixMillis,
         by: AuditEntry,
+        along: Along,
     ) -> Result<Pending<EventSeq>, StoreError> {
         self.start_write(move |tx| {
             let was = take_up(tx, request, &from, &template)?;
             let (kind, state) = resolved(&resolution);
             note(tx, request, &template, state.0)?;
+            along.write(tx, request)?;
+            if state.0 != Disposition::Pending {
+                forget_approvals(tx, request)?;
+            }
             let seq = end(tx, request, was.disposition, kind, state, at)?;
             write_entry(tx, &by)?;
+            outcome::write_resolved(tx, request, Some(was.disposition), state, at)?;
             Ok(seq)
         })
     }
@@ -110,6 +123,9 @@ fn take_up(
 ) -> Result<Current, StoreError> {
     let was = Current::read_in(tx, request, &[from.disposition])?;
     let amended = Amended::read(tx, request)?;
+    if approvals(tx.conn(), request)? != from.approvals {
+        return Err(StoreError::ChangedMeanwhile(request));
+    }
     if amended.attributes != from.attributes || amended.extensions != from.extensions {
         return Err(StoreError::ChangedMeanwhile(request));
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use exeunt_types::{
     CertificateRecord, Disposition, EventSeq, KeyAlgorithm, NewCertificate, NewRequest,
     OfficerExtension, RequestFlags, RequestId, RequestRecord, RequestType, Revocation,
-    RevocationReason, Serial, StatusCode, UnixMillis,
+    RevocationReason, Serial, StatusCode, TemplateFlags, UnixMillis,
 };
 use rusqlite::Row;
 
@@ -24,7 +24,9 @@ pub(crate) const REQUEST_COLUMNS: &str = "request.id, request.disposition, reque
 pub(crate) const CERTIFICATE_COLUMNS: &str = "certificate.request, certificate.event, \
      certificate.issued, certificate.not_before, certificate.not_after, certificate.serial, \
      certificate.key, certificate.subject, certificate.sans, certificate.raw, request.template, \
-     certificate.ca_key, certificate.crl_partition";
+     certificate.ca_key, certificate.crl_partition, \
+     (SELECT enrollment || ' ' || general || ' ' || private_key FROM template_flags \
+      WHERE template_flags.request = certificate.request)";
 
 /// Reads [`REQUEST_COLUMNS`], the first of which is column `at`.
 pub(crate) fn read_request(row: &Row<'_>, at: usize) -> Result<RequestRecord, Why> {
@@ -78,7 +80,18 @@ pub(crate) fn read_certificate(row: &Row<'_>, at: usize) -> Result<CertificateRe
         template: read(row, at + 10)?,
         issued: read_time(row, at + 2)?,
         event: read_seq(row, at + 1)?,
+        template_flags: match read::<Option<String>>(row, at + 13)? {
+            None => None,
+            Some(text) => Some(decode_flags(&text).ok_or("flags of a template")?),
+        },
     })
+}
+
+/// Three numbers with blanks between them.
+fn decode_flags(text: &str) -> Option<TemplateFlags> {
+    let numbers: Result<Vec<u32>, _> = text.split(' ').map(str::parse).collect();
+    let &[enrollment, general, private_key] = numbers.ok()?.as_slice() else { return None };
+    Some(TemplateFlags { enrollment, general, private_key })
 }
 
 /// Three columns, of which the first is `at`: reason, when it ran, when it counts; or all empty.

@@ -4,6 +4,7 @@ use exeunt_types::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::StoreError;
+use crate::audit::chain::link_older_rows;
 use crate::error::During as _;
 
 /// `PRAGMA application_id` of our files: "EXNT" in ASCII.
@@ -11,6 +12,9 @@ pub const APPLICATION_ID: i32 = 0x4558_4e54;
 
 /// `PRAGMA user_version` of the files this program writes.
 pub const SCHEMA_VERSION: i64 = 5;
+
+/// Since which version the audit trail is a chain.
+const CHAINED_SINCE: i64 = 5;
 
 /// Step `n` brings version `n` to `n + 1`. Published steps are never edited.
 const MIGRATIONS: &[&str] = &[
@@ -25,6 +29,9 @@ const MIGRATIONS: &[&str] = &[
 const TABLES: &[&str] = &[
     "abandoned_serial",
     "amendment",
+    "approval",
+    "archived_key",
+    "asker",
     "audit",
     "audit_checkpoint",
     "ca_certificate",
@@ -38,13 +45,16 @@ const TABLES: &[&str] = &[
     "foreign_certificate",
     "held",
     "intent",
+    "key_recovery",
     "meta",
     "quarantine",
+    "rate_use",
     "request",
     "request_extra",
     "revocation",
     "serial",
     "tally",
+    "template_flags",
 ];
 
 /// Fills an empty database.
@@ -103,6 +113,9 @@ fn run_steps(conn: &mut Connection, from: i64, steps: &[&str]) -> Result<(), Sto
         }
         let tx = conn.transaction().during(action)?;
         tx.execute_batch(step).during(action)?;
+        if version == CHAINED_SINCE {
+            link_older_rows(&tx)?;
+        }
         tx.pragma_update(None, "user_version", version).during(action)?;
         tx.commit().during(action)?;
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Disposition, EventSeq, KeyAlgorithm, RequestFlags, RequestId, RequestType, Revocation, Serial,
-    StatusCode, UnixMillis,
+    StatusCode, TemplateFlags, UnixMillis,
 };
 
 /// Who put an extension on a request or certificate: the original's `EXTENSION_ORIGIN_*`.
@@ -224,4 +224,6 @@ pub struct CertificateRecord {
     pub issued: UnixMillis,
     /// The event that told of it.
     pub event: EventSeq,
+    /// Flags of its template when it was issued, where it had any.
+    pub template_flags: Option<TemplateFlags>,
 }

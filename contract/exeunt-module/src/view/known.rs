@@ -108,13 +108,13 @@ use Indexed::{ByCertificate, ByPeriod, Other};
 pub const PROPERTIES: &[Property] = &[
     filled(Request, "RequestID", LONG, "number of the request"),
     filled(Request, "RawRequest", BINARY, "the request as it was received, in DER; fetched by call-back where that was agreed; empty where a certificate was imported without one"),
-    empty(Request, "RawArchivedKey", BINARY, "archived private key, encrypted"),
-    empty(Request, "ArchivedKey", BINARY, "archived private key, as key recovery makes it"),
-    empty(Request, "KeyRecoveryHashes", STRING, "certificates that an archived key is encrypted to"),
+    filled(Request, "RawArchivedKey", BINARY, "the private key that came with the request, encrypted to recovery agents, CMS in DER; fetched by call-back, empty where none was agreed or no key came"),
+    empty(Request, "ArchivedKey", BINARY, "archived private key, as key recovery makes it; modules are never given it"),
+    filled(Request, "KeyRecoveryHashes", STRING, "SHA-1 of each recovery agent's certificate that the archived key is encrypted to, in lower-case hexadecimal, a line each; fetched by call-back as `RawArchivedKey` is"),
     filled(Request, "RawOldCertificate", BINARY, "the certificate that a renewal replaces, which signed it"),
     filled(Request, "RequestAttributes", STRING, "all attributes, a line `Name:Value` each"),
     filled(Request, "RequestType", LONG, "format of the request: 0x100 PKCS #10, 0x300 PKCS #7, 0x400 CMC; empty as `RawRequest` is"),
-    filled(Request, "RequestFlags", LONG, "facts about the request as bits: 0x2 renews a certificate, 0x10 made on behalf of another, 0x80 by which one key of the CA vouches for another"),
+    filled(Request, "RequestFlags", LONG, "facts about the request as bits: 0x2 renews a certificate, 0x8 the CA's exchange certificate, 0x10 made on behalf of another, 0x40 a private key came along and is archived, 0x80 by which one key of the CA vouches for another"),
     filled(Request, "StatusCode", LONG, "result of the processing as an HRESULT; 0 is success"),
     filled(Request, "Disposition", LONG, "state when the event was committed: 9 pending, 12 foreign, 20 issued, 21 revoked, 30 failed, 31 denied"),
     filled(Request, "DispositionMessage", STRING, "one line about that state, for people"),
@@ -209,7 +209,7 @@ pub const PROPERTIES: &[Property] = &[
 
     empty(RequestSystem, "RequesterCAAccess", LONG, "rights of the requester"),
     empty(RequestSystem, "UserDN", STRING, "the requester in a directory"),
-    empty(RequestSystem, "KeyArchived", LONG, "whether the private key was archived"),
+    filled(RequestSystem, "KeyArchived", LONG, "1 where the private key of the certificate was archived with its request; empty where not"),
 
     empty(Policy, "EventLogTerse", STRING, "writes a line to the event log"),
     empty(Policy, "EventLogError", STRING, "writes a line to the event log"),

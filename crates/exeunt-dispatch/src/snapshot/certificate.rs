@@ -1,14 +1,15 @@
 //! Properties of the certificate.
 
 use exeunt_module::{Properties, Value};
-use exeunt_types::{CertificateRecord, NewCertificate};
+use exeunt_types::{CertificateRecord, NewCertificate, TemplateFlags};
 use exeunt_x509::{Certificate, GeneralName, certificate_hash, public_key_parts};
 
 use super::{hex, long, name, push_text, seconds};
 
 /// `read` is what the certificate's bytes say, where they could be read.
 pub(super) fn properties(record: &CertificateRecord, read: Option<&Certificate>) -> Properties {
-    let CertificateRecord { request, certificate, template, issued: _, event: _ } = record;
+    let CertificateRecord { request, certificate, template, issued: _, event: _, template_flags } =
+        record;
     let NewCertificate {
         serial,
         raw,
@@ -25,6 +26,11 @@ pub(super) fn properties(record: &CertificateRecord, read: Option<&Certificate>)
     properties.push("RawCertificate", Value::Binary(raw.clone()));
     properties.push("CertificateHash", Value::String(hex(&certificate_hash(raw))));
     push_text(&mut properties, "CertificateTemplate", template);
+    if let Some(TemplateFlags { enrollment, general, private_key }) = *template_flags {
+        properties.push("EnrollmentFlags", Value::Long(enrollment.cast_signed()));
+        properties.push("GeneralFlags", Value::Long(general.cast_signed()));
+        properties.push("PrivatekeyFlags", Value::Long(private_key.cast_signed()));
+    }
     properties.push("SerialNumber", Value::String(serial.to_string()));
     properties.push("NotBefore", Value::Date(seconds(*not_before)));
     properties.push("NotAfter", Value::Date(seconds(*not_after)));

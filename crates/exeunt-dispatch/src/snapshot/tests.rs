@@ -83,6 +83,7 @@ fn issued() -> LoggedEvent {
             template: "tls".to_owned(),
             issued: at,
             event: EventSeq(9),
+            template_flags: None,
         }),
         detail: Vec::new(),
         corrupt: None,

@@ -203,6 +203,9 @@ impl Engine {
             not_before: None,
             not_after: None,
             extensions: Vec::new(),
+            limits: Vec::new(),
+            flags: None,
+            notes: Vec::new(),
         };
         let no_check = Extension::ocsp_no_check();
         let no_check =

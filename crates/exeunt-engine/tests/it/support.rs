@@ -15,9 +15,7 @@ use exeunt_engine::{
     self_signed_root,
 };
 use exeunt_keys::{KeyError, Message, SignError, SigningKey, SoftwareKey, random_bytes, verify};
-use exeunt_policy::{
-    Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplatePolicy, UsageName,
-};
+use exeunt_policy::{Callers, NameKind, Template, TemplatePolicy, UsageName};
 use exeunt_store::{LoggedEvent, Store};
 use exeunt_testkit::requests::openssl_request;
 use exeunt_types::{
@@ -305,9 +303,7 @@ pub fn root(key: &TestKey, not_before: i64, not_after: i64) -> Vec<u8> {
 /// Takes the usual names from anybody, for 90 days, ten minutes back.
 pub fn template(name: &str) -> Template {
     Template {
-        name: name.to_owned(),
         validity: Duration::from_hours(24 * 90),
-        backdate: Duration::from_mins(10),
         key_usage: KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_ENCIPHERMENT,
         extended_key_usage: vec![
             UsageName::parse("serverAuth").unwrap(),
@@ -317,11 +313,8 @@ pub fn template(name: &str) -> Template {
         subject_allowed: ["3", "10", "11", "7", "8", "6"].map(|it| format!("2.5.4.{it}")).into(),
         names_allowed: vec![NameKind::Dns, NameKind::Ip, NameKind::Email, NameKind::Uri],
         dns_from_common_name: true,
-        issuance: Issuance::AtOnce,
         callers: Callers::Authenticated,
-        renewal: Renewal::SameNames,
-        on_behalf: OnBehalf::Refuse,
-        holder: exeunt_policy::Holder::EndEntity,
+        ..Template::new(name)
     }
 }
 

@@ -13,7 +13,10 @@ use exeunt_engine::{
     Asked, CaProfile, Clock, Decision, Engine, Entropy, Parts, Policy, Publication,
     self_signed_root,
 };
-use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles, token_digest};
+use exeunt_http::{
+    Access, BeforeReply, HttpSettings, Limits, NoPeople, Principal, Principals, Server, TlsFiles,
+    token_digest,
+};
 use exeunt_keys::{KeyError, Message, SignError, SigningKey, SoftwareKey, random_bytes};
 use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy};
 use exeunt_store::Store;
@@ -182,12 +185,21 @@ pub struct Wanted {
     pub tls: Option<TlsFiles>,
     pub limits: Limits,
     pub before_reply: Option<BeforeReply>,
+    pub people: Vec<Principal>,
+    pub role_separation: bool,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
         let limits = Limits { workers: 8, ..Limits::default() };
-        Self { listen: Some(([127, 0, 0, 1], 0).into()), tls: None, limits, before_reply: None }
+        Self {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            tls: None,
+            limits,
+            before_reply: None,
+            people: Vec::new(),
+            role_separation: false,
+        }
     }
 }
 
@@ -250,15 +262,19 @@ impl Ca {
     }
 
     pub fn settings(&self, wanted: Wanted) -> HttpSettings {
-        let Wanted { listen, tls, limits, before_reply } = wanted;
+        let Wanted { listen, tls, limits, before_reply, people, role_separation } = wanted;
+        let tokens = vec![
+            ("other".to_owned(), token_digest("another")),
+            ("tests".to_owned(), token_digest(TOKEN)),
+        ];
+        let access = Principals::new(people, tokens, role_separation).unwrap();
         HttpSettings {
             socket: self.socket(),
             listen,
             tls,
-            tokens: vec![
-                ("other".to_owned(), token_digest("another")),
-                ("tests".to_owned(), token_digest(TOKEN)),
-            ],
+            peer_socket: None,
+            access: Access::new(access),
+            people: Arc::new(NoPeople),
             limits,
             before_reply,
             refused_process: None,
@@ -374,7 +390,6 @@ pub fn eventually<T>(what: &str, ask: impl Fn() -> Option<T>) -> T {
 
 fn template(name: &str, issuance: Issuance) -> Template {
     Template {
-        name: name.to_owned(),
         validity: Duration::from_hours(24 * 90),
         backdate: Duration::from_mins(5),
         key_usage: KeyUsage::DIGITAL_SIGNATURE,
@@ -384,8 +399,6 @@ fn template(name: &str, issuance: Issuance) -> Template {
         dns_from_common_name: true,
         issuance,
         callers: Callers::Authenticated,
-        renewal: exeunt_policy::Renewal::SameNames,
-        on_behalf: exeunt_policy::OnBehalf::Refuse,
-        holder: exeunt_policy::Holder::EndEntity,
+        ..Template::new(name)
     }
 }

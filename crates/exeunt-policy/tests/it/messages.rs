@@ -31,6 +31,8 @@ fn ask(
         caller: &Caller::new("somebody", Door::Local, Roles::ENROLLEE),
         on_behalf_of,
         renewed,
+        signatures: &[],
+        approvals: &[],
         new_request: true,
         now: UnixMillis(0),
     })

@@ -4,9 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use exeunt_engine::{Asked, Caller, Decision, Door, Plan, Policy as _};
-use exeunt_policy::{
-    Callers, Issuance, NameKind, OnBehalf, Renewal, Template, TemplatePolicy, UsageName,
-};
+use exeunt_policy::{NameKind, Template, TemplatePolicy, UsageName};
 use exeunt_testkit::requests::openssl_request;
 use exeunt_types::{Roles, StatusCode, UnixMillis};
 use exeunt_x509::{CertificationRequest, KeyUsage, parse_request};
@@ -14,20 +12,14 @@ use exeunt_x509::{CertificationRequest, KeyUsage, parse_request};
 /// A template of a TLS server that takes what is usual.
 pub fn template(name: &str) -> Template {
     Template {
-        name: name.to_owned(),
         validity: Duration::from_hours(24 * 90),
-        backdate: Duration::from_mins(10),
         key_usage: KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_ENCIPHERMENT,
         extended_key_usage: vec![UsageName::parse("serverAuth").unwrap()],
         // CN and O.
         subject_allowed: vec!["2.5.4.3".to_owned(), "2.5.4.10".to_owned()],
         names_allowed: vec![NameKind::Dns, NameKind::Ip],
         dns_from_common_name: true,
-        issuance: Issuance::AtOnce,
-        callers: Callers::Local,
-        renewal: Renewal::SameNames,
-        on_behalf: OnBehalf::Refuse,
-        holder: exeunt_policy::Holder::EndEntity,
+        ..Template::new(name)
     }
 }
 
@@ -72,6 +64,8 @@ pub fn ask_anew(
         caller: &caller,
         on_behalf_of: None,
         renewed: None,
+        signatures: &[],
+        approvals: &[],
         new_request,
         now: UnixMillis(0),
     })

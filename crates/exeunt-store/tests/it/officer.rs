@@ -7,8 +7,8 @@ use exeunt_types::{
 };
 
 use crate::support::{
-    Place, as_read, assert_refused, assert_whole, at, by, certificate, change, intent, issue, pend,
-    request,
+    Place, as_read, assert_refused, assert_whole, at, by, certificate, change, deeds, intent,
+    issue, pend, request,
 };
 
 fn pair(name: &str, value: &str) -> (String, String) {
@@ -33,6 +33,7 @@ fn issue_after_all(store: &Store, id: RequestId, number: u64) -> EventSeq {
             "Resumed".to_owned(),
             intent(number),
             by("approve"),
+            exeunt_store::Along::default(),
         )
         .and_then(Pending::wait)
         .unwrap();
@@ -51,7 +52,7 @@ fn an_officer_refuses_a_request_that_waits() {
     let event = store.event(seq).unwrap().unwrap();
     assert_eq!((event.kind, event.at), (EventKind::CERT_DENIED, at(3000)));
     assert_eq!(event.state.unwrap().disposition, Disposition::Denied);
-    let audited = store.audit_after(0, 10).unwrap();
+    let audited = deeds(&store);
     assert_eq!(audited.len(), 1);
     assert_eq!(audited[0].entry, by("deny"));
     let counts = store.counts().unwrap();
@@ -126,7 +127,7 @@ fn an_attribute_that_is_set_replaces_the_one_of_its_name_and_keeps_the_others() 
     assert_eq!(row.request.attributes, [pair("a", "1:2"), pair("b", "two"), pair("c", "3")]);
     assert_eq!(row.disposition, Disposition::Pending);
     assert_eq!(store.head(), EventSeq(1), "nobody is told");
-    assert_eq!(store.audit_after(0, 10).unwrap().len(), 2);
+    assert_eq!(deeds(&store).len(), 2);
     // Pages show the same as the single row.
     assert_eq!(store.requests(None, 10).unwrap(), [row]);
     drop(store);
@@ -174,6 +175,7 @@ fn an_event_that_is_read_late_shows_attributes_as_they_were() {
             Resolution::Pend { message: String::new() },
             at(2500),
             by("approve"),
+            exeunt_store::Along::default(),
         )
         .and_then(Pending::wait)
         .unwrap();
@@ -255,6 +257,7 @@ fn what_a_resubmission_left_waiting_has_waited() {
             pending,
             at(1),
             by("resubmit"),
+            exeunt_store::Along::default(),
         )
         .and_then(Pending::wait)
         .unwrap();

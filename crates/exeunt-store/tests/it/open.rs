@@ -289,6 +289,7 @@ fn a_store_made_by_the_second_version_is_migrated_with_all_that_is_in_it() {
             "tls".to_owned(),
             intent(1),
             by("approve"),
+            exeunt_store::Along::default(),
         )
         .and_then(Pending::wait)
         .unwrap();
@@ -367,7 +368,7 @@ fn an_old_store_that_is_only_to_be_read_is_refused_and_left_alone() {
     let before = fs::read(&old).unwrap();
     let err = Store::open_read_only(&old).unwrap_err();
     assert_eq!(err.code(), "store-older");
-    assert_eq!(err.to_string(), "store has schema version 1 and must be brought to 4 first");
+    assert_eq!(err.to_string(), "store has schema version 1 and must be brought to 5 first");
     assert_eq!(fs::read(&old).unwrap(), before);
     drop(Store::open(&old).unwrap());
     assert_eq!(Store::open_read_only(&old).unwrap().head(), EventSeq(3));

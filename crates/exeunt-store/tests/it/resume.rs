@@ -23,7 +23,14 @@ fn resume_as(
 ) -> Result<(), exeunt_store::StoreError> {
     let template = "Resumed".to_owned();
     store
-        .start_resume_intend(id, from, template, intent(number), by("approve"))
+        .start_resume_intend(
+            id,
+            from,
+            template,
+            intent(number),
+            by("approve"),
+            exeunt_store::Along::default(),
+        )
         .and_then(Pending::wait)
 }
 
@@ -43,7 +50,15 @@ fn resolve_as(
 ) -> Result<EventSeq, exeunt_store::StoreError> {
     let template = "Resumed".to_owned();
     store
-        .start_resume_resolve(id, from, template, resolution, at(3000), by("approve"))
+        .start_resume_resolve(
+            id,
+            from,
+            template,
+            resolution,
+            at(3000),
+            by("approve"),
+            exeunt_store::Along::default(),
+        )
         .and_then(Pending::wait)
 }
 
@@ -188,6 +203,7 @@ fn an_event_that_is_read_late_shows_the_template_of_then() {
             Resolution::Pend { message: String::new() },
             at(4000),
             by("approve"),
+            exeunt_store::Along::default(),
         )
         .and_then(Pending::wait)
         .unwrap();

@@ -149,6 +149,16 @@ pub fn by(action: &str) -> AuditEntry {
     AuditEntry::new(at(77), "olga", action, "a request")
 }
 
+/// What people did, as the audit trail has it: without what became of requests and lists by itself.
+pub fn deeds(store: &Store) -> Vec<exeunt_store::AuditRow> {
+    let outcomes = ["request-issued", "request-pending", "request-denied", "request-failed"];
+    let is_deed = |it: &exeunt_store::AuditRow| {
+        !outcomes.contains(&it.entry.action.as_str()) && it.entry.action != "crl-issue"
+    };
+    let rows = store.audit_after(0, exeunt_store::ROWS_MAX).unwrap();
+    rows.into_iter().filter(is_deed).collect()
+}
+
 /// Changes a revocation, whatever it is now.
 pub fn change(
     store: &Store,
@@ -166,8 +176,9 @@ pub fn as_read(store: &Store, id: RequestId) -> AsRead {
         disposition: Disposition::Pending,
         attributes: Vec::new(),
         extensions: Vec::new(),
+        approvals: Vec::new(),
     };
-    store.request(id).unwrap().map_or(nothing, |it| AsRead::of(&it))
+    store.request(id).unwrap().map_or(nothing, |it| AsRead::of(&it, store.approvals(id).unwrap()))
 }
 
 /// A store with five events, and the lease of the module "file" whose cursor is at the start.
@@ -196,8 +207,31 @@ pub fn to(cursor: u64) -> Settlement {
     Settlement { cursor: Some(EventSeq(cursor)), ..Settlement::default() }
 }
 
+/// The chain of the audit trail is whole.
+fn assert_chained(path: &Path) {
+    // A file of an older version has none.
+    let Ok(store) = Store::open_read_only(path) else { return };
+    let mut head = exeunt_store::ChainHead::start(store.store_id());
+    loop {
+        let page = store.audit_after(head.number, exeunt_store::ROWS_MAX).unwrap();
+        if page.is_empty() {
+            return;
+        }
+        let checked = exeunt_store::check_chain(
+            head,
+            page.into_iter().map(Ok::<_, StoreError>),
+            &std::collections::BTreeMap::new(),
+            |_| Ok(()),
+        );
+        let checked = checked.unwrap();
+        assert_eq!(checked.fault, None);
+        head = checked.head;
+    }
+}
+
 /// Checks what is true of every whole store, with `SQLite`'s own eyes.
 pub fn assert_whole(path: &Path) {
+    assert_chained(path);
     let conn = rusqlite::Connection::open(path).unwrap();
     let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();

@@ -1,0 +1,204 @@
+//! Trying a request out: every rule is asked and says its verdict, the certificate is built and linted,
+//! and nothing is written, reserved, signed or told.
+
+use exeunt_types::UnixMillis;
+use exeunt_x509::{Extension, KeyUsage, assemble_certificate, parse_certificate};
+
+use crate::engine::Engine;
+use crate::error::SubmitError;
+use crate::journey::{Admitted, Submission, rate_message};
+use crate::policy::{Asked, Decision, Plan, RuleVerdict, TemplateView, Verdict};
+
+/// What would become of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// Template that it was measured by; empty when none fits.
+    pub template: String,
+    /// Whether it would be issued, held or refused.
+    pub verdict: Verdict,
+    /// Stable code of a refusal.
+    pub code: Option<&'static str>,
+    /// One line for the requester; empty where it would be issued.
+    pub message: String,
+    /// What every rule says, in the order in which they are asked.
+    pub verdicts: Vec<RuleVerdict>,
+    /// What the certificate would say, if there would be one, at once or after approval.
+    pub certificate: Option<TrialCertificate>,
+}
+
+/// What a certificate would say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialCertificate {
+    /// Its subject, RFC 4514 text.
+    pub subject: String,
+    /// Subject alternative names, `type:value`.
+    pub names: Vec<String>,
+    /// First second of its validity.
+    pub not_before: UnixMillis,
+    /// Last second of its validity.
+    pub not_after: UnixMillis,
+    /// Algorithm and size of its key.
+    pub key: String,
+    /// Key usages by name.
+    pub key_usage: Vec<&'static str>,
+    /// Extended key usages, dotted.
+    pub extended_key_usage: Vec<String>,
+    /// All of its extensions.
+    pub extensions: Vec<Extension>,
+}
+
+/// A refusal before or after the policy's own.
+struct Stop {
+    code: &'static str,
+    message: String,
+}
+
+impl Engine {
+    /// Says what would become of a request, and why: what [`Engine::submit`] would do at this moment,
+    /// without a row, an event, a serial number or a signature.
+    ///
+    /// # Errors
+    ///
+    /// What keeps [`Engine::submit`] from deciding at all, such as a request that cannot be read.
+    pub fn try_out(&self, submission: Submission) -> Result<Trial, SubmitError> {
+        let admitted = self.admit(submission)?;
+        let mut verdicts = vec![self.signature_verdict(&admitted)];
+        let asked = admitted.asked();
+        verdicts.extend(self.policy.explain(&asked));
+        let decision = self.policy.decide(&asked);
+        // Whoever is not believed is not asked about anything else in the end.
+        let mut stop = stop_before(&admitted);
+        let mut certificate = None;
+        if let Some(plan) = self.plan_if_approved(&asked, &decision) {
+            let (found, built) = self.try_plan(&admitted, &plan, &mut verdicts)?;
+            certificate = built;
+            stop = stop.or(found);
+        }
+        let (template, verdict, code, message) = match decision {
+            Decision::Issue(plan) => (plan.template, Verdict::Pass, None, String::new()),
+            Decision::Hold { template, message } => (template, Verdict::Hold, None, message),
+            Decision::Refuse { template, code, status: _, message } => {
+                (template, Verdict::Refuse, Some(code), message)
+            }
+            Decision::Fail { template, status: _, message } => {
+                (template, Verdict::Refuse, Some("policy-failed"), message)
+            }
+        };
+        let trial = Trial { template, verdict, code, message, verdicts, certificate };
+        Ok(match stop {
+            Some(Stop { code, message }) if trial.verdict != Verdict::Refuse => Trial {
+                verdict: Verdict::Refuse,
+                code: Some(code),
+                message,
+                certificate: None,
+                ..trial
+            },
+            _ => trial,
+        })
+    }
+
+    /// The templates, as they are shown.
+    #[must_use]
+    pub fn templates(&self) -> Vec<TemplateView> {
+        self.policy.templates()
+    }
+
+    fn signature_verdict(&self, admitted: &Admitted) -> RuleVerdict {
+        let (verdict, message) = match stop_before(admitted) {
+            Some(Stop { message, .. }) => (Verdict::Refuse, message),
+            None => (Verdict::Pass, "the signatures of the request verify".to_owned()),
+        };
+        RuleVerdict { rule: "signature".to_owned(), verdict, message }
+    }
+
+    /// The plan, or what it will be once enough managers have approved.
+    fn plan_if_approved(&self, asked: &Asked<'_>, decision: &Decision) -> Option<Plan> {
+        match decision {
+            Decision::Issue(plan) => Some(Plan::clone(plan)),
+            Decision::Refuse { .. } | Decision::Fail { .. } => None,
+            Decision::Hold { .. } => {
+                let needed = self.policy.approval_rule(asked.template).needed;
+                let approvals: Vec<String> =
+                    (1..=needed).map(|it| format!("manager {it}")).collect();
+                let approved = Asked { approvals: &approvals, new_request: false, ..*asked };
+                match self.policy.decide(&approved) {
+                    Decision::Issue(plan) => Some(*plan),
+                    Decision::Hold { .. } | Decision::Refuse { .. } | Decision::Fail { .. } => None,
+                }
+            }
+        }
+    }
+
+    /// What comes after the policy: limits of issuance, building, lints.
+    fn try_plan(
+        &self,
+        admitted: &Admitted,
+        plan: &Plan,
+        verdicts: &mut Vec<RuleVerdict>,
+    ) -> Result<(Option<Stop>, Option<TrialCertificate>), SubmitError> {
+        let mut stop = None;
+        for limit in &plan.limits {
+            let action = "reading a limit of issuance";
+            let again = self.store.rate_again(limit, admitted.now);
+            let again = again.map_err(|source| SubmitError::Store { action, source })?;
+            let (verdict, message) = match again {
+                None => {
+                    let (count, window_s) = (limit.certificates, limit.window.as_secs());
+                    let scope = &limit.scope;
+                    (Verdict::Pass, format!("room under {count} of {scope} in {window_s} s"))
+                }
+                Some(again) => {
+                    let message = rate_message(&limit.scope, limit.certificates, again);
+                    stop = stop.or(Some(Stop { code: "rate-limited", message: message.clone() }));
+                    (Verdict::Refuse, message)
+                }
+            };
+            verdicts.push(RuleVerdict { rule: "rate".to_owned(), verdict, message });
+        }
+        let ca = self.ca.issuing(admitted.now.unix_seconds());
+        let lint = |verdict, message| RuleVerdict { rule: "lint".to_owned(), verdict, message };
+        let linted = match self.build(ca, &admitted.request, plan, &[], admitted.now)? {
+            Ok(linted) => linted,
+            Err(findings) => {
+                let lines: Vec<String> = findings.into_iter().map(|it| it.message).collect();
+                let message = format!("the certificate would break a rule: {}", lines.join("; "));
+                verdicts.extend(lines.into_iter().map(|it| lint(Verdict::Refuse, it)));
+                return Ok((stop.or(Some(Stop { code: "lint-refused", message })), None));
+            }
+        };
+        verdicts
+            .push(lint(Verdict::Pass, "the certificate keeps the rules of RFC 5280".to_owned()));
+        // The signature is none: only what is signed is read.
+        let raw = assemble_certificate(&linted.tbs, linted.ca.key().scheme(), &[0; 64]);
+        let Ok(read) = parse_certificate(&raw) else { return Ok((stop, None)) };
+        let named = |usage: KeyUsage| {
+            let names = KeyUsage::NAMES.into_iter().filter(move |(_, it)| usage.contains(*it));
+            names.map(|(name, _)| name).collect()
+        };
+        let certificate = TrialCertificate {
+            subject: read.subject().to_string(),
+            names: read.subject_alternative_names().iter().map(ToString::to_string).collect(),
+            not_before: linted.not_before,
+            not_after: linted.not_after,
+            key: admitted.request.key().name(),
+            key_usage: named(plan.key_usage),
+            extended_key_usage: read
+                .extended_key_usages()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            extensions: read.extensions().to_vec(),
+        };
+        Ok((stop, Some(certificate)))
+    }
+}
+
+/// Why the policy would not even be asked.
+fn stop_before(admitted: &Admitted) -> Option<Stop> {
+    if !admitted.has_good_signature() {
+        let message = "the signature of the request does not verify".to_owned();
+        return Some(Stop { code: "request-bad-signature", message });
+    }
+    let refusal = admitted.enrolment.refusal?;
+    Some(Stop { code: refusal.code(), message: refusal.to_string() })
+}
