@@ -290,6 +290,9 @@ fn what_is_the_engines_cannot_be_set() {
         (All, "set 3 bytes RawCertificate 3000", "80070005"),
         (All, "set 4 bstr RequesterName root", "80070005"),
         (All, "set 4 bstr SanitizedCAName x", "80070005"),
+        // Of the issuer and the signature there is nothing that could be named.
+        (All, "set 4 bstr Issuer.CommonName x", "80070057"),
+        (All, "set 4 bstr SignatureAlgorithm 1.2.3", "80070057"),
         (All, "set 4 bstr Nonsense x", "80070057"),
         // Basic constraints, key identifiers, CDP and AIA.
         (All, "extend 3 bytes 1 2.5.29.19 30030101ff", "80070005"),
@@ -297,6 +300,29 @@ fn what_is_the_engines_cannot_be_set() {
         (All, "extend 3 bytes 0 2.5.29.14 0400", "80070005"),
         (All, "extend 3 bytes 0 2.5.29.31 3000", "80070005"),
         (All, "extend 3 empty 2 1.3.6.1.5.5.7.1.1", "80070005"),
+    ]);
+}
+
+#[test]
+fn what_is_refused_is_explained() {
+    let from = "from CertificateAuthority.ServerPolicy";
+    let later = "NotAfter 2027-02-20T00:00:00Z lies outside the validity from 2026-11-21T06:50:00Z to \
+        2027-02-19T06:59:59Z";
+    check(&[
+        (Cpp, "set 2 date NotAfter 46438; why", &format!("80070057; {later} {from}")),
+        (
+            Cpp,
+            "extend 3 bytes 0 2.5.29.14 0400; why",
+            &format!(
+                "80070005; extension 2.5.29.14 (subject key identifier) is the engine's own {from}"
+            ),
+        ),
+        (
+            Cpp,
+            "set 4 r8 CN 1; why",
+            &format!("80070057; the type of the value is not valid {from}"),
+        ),
+        (Cpp, "get 4 UPN; why", &format!("80094004; UPN is empty {from}")),
     ]);
 }
 

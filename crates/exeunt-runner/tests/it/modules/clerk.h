@@ -20,6 +20,8 @@ public:
     virtual HRESULT extend(BSTR oid, LONG type, LONG flags, VARIANT *value) = 0;
     virtual HRESULT attribute(BSTR name, BSTR *out) = 0;
     virtual std::string list(bool extensions) = 0;
+    // What the call that failed last says about it.
+    virtual std::string why() = 0;
 };
 
 // What a script comes to.
@@ -120,6 +122,8 @@ inline End run(Server &server, bool is_new)
             out = server.list(true);
         } else if (command == "attributes") {
             out = server.list(false);
+        } else if (command == "why") {
+            out = server.why();
         } else if (command == "new") {
             out = is_new ? "new" : "old";
         } else if (command == "context") {

@@ -6,15 +6,15 @@ static const CLSID CLASS = {0x7c0b3a11, 0x0b5e, 0x4d4f, {0x9a, 0x11, 1, 2, 3, 4,
 
 class Late : public Server {
     IDispatch *from = nullptr;
+    std::string last_words;
 
     HRESULT call(const char16_t *name, std::initializer_list<VARIANT> arguments, VARIANT *result)
     {
         std::vector<VARIANT> all{arguments};
-        std::string words;
         VARIANT none;
         VariantInit(&none);
         HRESULT hr = by_name(from, name, all.data(), static_cast<UINT>(all.size()),
-                             result != nullptr ? result : &none, &words);
+                             result != nullptr ? result : &none, &last_words);
         VariantClear(&none);
         return hr;
     }
@@ -73,6 +73,7 @@ public:
         *out = V_VT(&value) == VT_BSTR ? V_BSTR(&value) : nullptr;
         return hr;
     }
+    std::string why() override { return last_words; }
     std::string list(bool extensions) override
     {
         std::string out;

@@ -44,6 +44,24 @@ public:
         return from->SetCertificateExtension(oid, type, flags, value);
     }
     HRESULT attribute(BSTR name, BSTR *out) override { return from->GetRequestAttribute(name, out); }
+    std::string why() override
+    {
+        ISupportErrorInfo *support = nullptr;
+        HRESULT hr = from->QueryInterface(IID_ISupportErrorInfo, reinterpret_cast<void **>(&support));
+        if (FAILED(hr) || support->InterfaceSupportsErrorInfo(IID_ICertServerPolicy) != S_OK) {
+            return "no support";
+        }
+        support->Release();
+        IErrorInfo *error = nullptr;
+        if (GetErrorInfo(0, &error) != S_OK) {
+            return "none";
+        }
+        Text text, source;
+        error->GetDescription(&text.raw);
+        error->GetSource(&source.raw);
+        error->Release();
+        return text.str() + " from " + source.str();
+    }
     std::string list(bool extensions) override
     {
         std::string out;
