@@ -1,5 +1,5 @@
 // A policy module in C++ (ICertPolicy): certificates are for hosts of one domain, and not for long.
-// Settings: domain; days. It works alone, and behind the CA's own policy, which it makes stricter.
+// Settings: domain; days. It works behind the CA's templates, which it makes stricter, and alone.
 #include <certsrv.h>
 #include <exeunt.h>
 #include <ole2.h>
