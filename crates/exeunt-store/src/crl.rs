@@ -42,6 +42,9 @@ const OUTLIVED: &str = "SELECT kind, key_index, crl_partition, number, min_base,
               AND (delta.newest = 1 OR delta.next_update >= ?1)))
      ORDER BY number LIMIT ?2";
 
+/// Who makes lists that nobody ordered.
+const CRL_ACTOR: &str = "exeunt:crl";
+
 /// A part of the revocation lists of a CA key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionRow {
@@ -131,6 +134,7 @@ impl Store {
             if let Some(by) = &by {
                 write_entry(tx, by)?;
             }
+            write_entry(tx, &issued(&crls, by.as_ref(), at))?;
             Ok(seq)
         })
     }
@@ -298,6 +302,20 @@ impl Store {
         let crls: Result<Vec<_>, Why> = found.into_iter().collect();
         crls.map_err(corrupt("a revocation list"))
     }
+}
+
+/// That lists were made, as the original's 4872 says it: which, their number, when the next ones are due.
+fn issued(crls: &[CrlRecord], by: Option<&AuditEntry>, at: UnixMillis) -> AuditEntry {
+    let actor = by.map_or(CRL_ACTOR, |it| &it.actor);
+    let number = crls.iter().map(|it| it.number.0).max().unwrap_or_default();
+    let next = crls.iter().map(|it| it.next_publish.0).min().unwrap_or_default();
+    let mut kinds: Vec<String> = crls
+        .iter()
+        .map(|it| format!("{} of key {}", it.line.kind.word(), it.line.key_index))
+        .collect();
+    kinds.dedup();
+    let detail = format!("{}; next publish {next}", kinds.join(", "));
+    AuditEntry::new(at, actor, "crl-issue", format!("crl:{number}")).detail(detail)
 }
 
 fn insert(tx: &Tx<'_>, crl: &CrlRecord) -> Result<(), StoreError> {

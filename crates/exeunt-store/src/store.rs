@@ -6,13 +6,14 @@ use std::thread::JoinHandle;
 
 use exeunt_types::UnixMillis;
 
+use crate::audit::chain::read_trail;
 use crate::checkpoint::{Checkpointer, checkpoint};
 use crate::log::Head;
 use crate::lookup::last_event;
 use crate::queue::{Pending, Queue};
 use crate::reader::Readers;
 use crate::watch::Watch;
-use crate::writer::{Tx, Writer};
+use crate::writer::{Trouble, Tx, Writer};
 use crate::{StoreError, file, schema};
 
 /// A store that is open. Clones are cheap and mean the same store; it closes with the last of them.
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
 struct Writing {
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
+    trouble: Arc<Trouble>,
     /// Keeps other processes out until everything above is gone.
     _lock: file::Lock,
 }
@@ -65,18 +67,28 @@ impl Store {
         schema::migrate(&mut conn)?;
         let store_id = schema::check(&conn)?;
         let head = Arc::new(Head::at(last_event(&conn)?));
+        let trail = read_trail(&conn, &store_id)?;
         let readers = Readers::open(path)?;
         let watch = Watch::start(path)?;
         let checkpointer = Checkpointer::start(path, &mut conn)?;
 
         let queue = Arc::new(Queue::new());
-        let writer = Writer { checkpointer, conn, watch, head: Arc::clone(&head), failed: None };
+        let trouble = Arc::new(Trouble::default());
+        let writer = Writer {
+            checkpointer,
+            conn,
+            watch,
+            head: Arc::clone(&head),
+            trail,
+            trouble: Arc::clone(&trouble),
+            failed: None,
+        };
         let thread_queue = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&thread_queue))
             .map_err(|err| StoreError::io("starting a thread", err))?;
-        let writing = Some(Writing { queue, thread: Some(thread), _lock: lock });
+        let writing = Some(Writing { queue, thread: Some(thread), trouble, _lock: lock });
         Ok(Self { inner: Arc::new(Inner { readers, head, store_id, writing }) })
     }
 
@@ -100,6 +112,12 @@ impl Store {
     /// What tells this store from others: 16 hexadecimal digits, the same for ever.
     pub fn store_id(&self) -> &str {
         &self.inner.store_id
+    }
+
+    /// Code of the error that the last write of all failed with, where the file was to blame; none as
+    /// soon as something is written again.
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.inner.writing.as_ref().and_then(|it| it.trouble.get())
     }
 
     /// Has `act` run by the writer; returns when it is durable.

@@ -4,17 +4,19 @@
 //! It does not linger for more: while one commit is being made durable the next batch gathers by
 //! itself.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, Mutex};
 
 use exeunt_types::{
     Disposition, EventKind, EventSeq, RequestId, Revocation, StatusCode, UnixMillis,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params};
 
+use crate::audit::chain::Trail;
 use crate::checkpoint::Checkpointer;
 use crate::error::During as _;
 use crate::log::Head;
-use crate::queue::{Job, Queue};
+use crate::queue::{Job, Queue, locked};
 use crate::row::sql_int;
 use crate::watch::Watch;
 use crate::{StoreError, file};
@@ -25,6 +27,9 @@ pub(crate) struct Tx<'a> {
     /// Last event of the log, with those of this transaction.
     head: u64,
     tally: Tally,
+    /// The end of the audit trail, with the rows of this transaction. In a cell, so that whoever only
+    /// needs to write a row beside what it does can share the transaction.
+    pub(crate) trail: Cell<Trail>,
 }
 
 /// The request that an event is about, as it is at that moment.
@@ -140,6 +145,20 @@ impl Tx<'_> {
     }
 }
 
+/// Code of what the last commit failed with; none where it did not.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble(Mutex<Option<&'static str>>);
+
+impl Trouble {
+    fn set(&self, code: Option<&'static str>) {
+        *locked(&self.0) = code;
+    }
+
+    pub(crate) fn get(&self) -> Option<&'static str> {
+        *locked(&self.0)
+    }
+}
+
 /// What the writer thread owns.
 pub(crate) struct Writer {
     // Before the connection, which must be the last one to close.
@@ -147,6 +166,10 @@ pub(crate) struct Writer {
     pub(crate) conn: Connection,
     pub(crate) watch: Watch,
     pub(crate) head: Arc<Head>,
+    /// The end of the audit trail as it was committed.
+    pub(crate) trail: Trail,
+    /// Code of what the last commit failed with, for whoever asks.
+    pub(crate) trouble: Arc<Trouble>,
     /// Why nothing is written any more.
     pub(crate) failed: Option<StoreError>,
 }
@@ -195,6 +218,7 @@ impl Writer {
                 }
             }),
         };
+        self.trouble.set(outcome.as_ref().err().map(StoreError::code));
         match outcome {
             Ok(culprits) => {
                 for (job, culprit) in batch.iter_mut().zip(culprits) {
@@ -219,7 +243,7 @@ impl Writer {
         if committed.is_err() {
             self.roll_back();
         }
-        let (head, culprits) = committed?;
+        let (head, trail, culprits) = committed?;
         // Asked again, because what was deleted in between took the commit with it. Now nothing
         // has been answered yet. Where there is no answer, whether the batch is durable is unknown:
         // it is not claimed, and nothing is numbered after it.
@@ -227,6 +251,7 @@ impl Writer {
             self.failed = Some(err.clone());
             return Err(err);
         }
+        self.trail = trail;
         self.head.publish(head);
         Ok(culprits)
     }
@@ -234,9 +259,14 @@ impl Writer {
     fn transact(
         &mut self,
         batch: &mut [Box<dyn Job>],
-    ) -> Result<(EventSeq, Vec<Option<StoreError>>), StoreError> {
+    ) -> Result<(EventSeq, Trail, Vec<Option<StoreError>>), StoreError> {
         self.statement("BEGIN IMMEDIATE")?;
-        let mut tx = Tx { conn: &self.conn, head: self.head.get().0, tally: Tally::default() };
+        let mut tx = Tx {
+            conn: &self.conn,
+            head: self.head.get().0,
+            tally: Tally::default(),
+            trail: Cell::new(self.trail),
+        };
         let mut culprits = vec![None; batch.len()];
         if let Err(err) = batch.iter_mut().try_for_each(|job| job.run(&mut tx)) {
             if err.is_of_the_file() {
@@ -248,14 +278,15 @@ impl Writer {
             self.statement("BEGIN IMMEDIATE")?;
             tx.head = self.head.get().0;
             tx.tally = Tally::default();
+            tx.trail.set(self.trail);
             for (job, culprit) in batch.iter_mut().zip(&mut culprits) {
                 *culprit = self.run_apart(job.as_mut(), &mut tx)?;
             }
         }
         tx.write_tally()?;
-        let head = tx.head();
+        let (head, trail) = (tx.head(), tx.trail.get());
         self.statement("COMMIT")?;
-        Ok((head, culprits))
+        Ok((head, trail, culprits))
     }
 
     /// Runs a job so that its failure undoes itself only; returns that failure.
@@ -264,13 +295,14 @@ impl Writer {
         job: &mut dyn Job,
         tx: &mut Tx<'_>,
     ) -> Result<Option<StoreError>, StoreError> {
-        let before = (tx.head, tx.tally);
+        let before = (tx.head, tx.tally, tx.trail.get());
         self.statement("SAVEPOINT job")?;
         let failure = match job.run(tx) {
             Ok(()) => None,
             Err(err) if err.is_of_the_file() => return Err(err),
             Err(err) => {
-                (tx.head, tx.tally) = before;
+                (tx.head, tx.tally) = (before.0, before.1);
+                tx.trail.set(before.2);
                 self.statement("ROLLBACK TO job")?;
                 Some(err)
             }

@@ -73,8 +73,8 @@ const GUARDED: &[Guarded] = &[
     Guarded { foreign: "rusqlite", users: &["exeunt-store"], reason: "all SQL is in the store" },
     Guarded {
         foreign: "aws-lc-rs",
-        users: &["exeunt-keys", "exeunt-x509", "exeunt-http"],
-        reason: "keys signs and verifies; x509 and http hash",
+        users: &["exeunt-keys", "exeunt-x509", "exeunt-http", "exeunt-store"],
+        reason: "keys signs and verifies; x509, store and http hash",
     },
     Guarded { foreign: "cryptoki", users: &["exeunt-keys"], reason: "keys in tokens are keys" },
     Guarded {

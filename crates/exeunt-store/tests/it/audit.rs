@@ -21,11 +21,15 @@ fn what_was_audited_is_read_back_in_order() {
     drop(store);
     let store = place.open();
     assert_eq!(store.audit(entry(4)).unwrap(), 4);
-    let row = |id: u64| AuditRow { id, entry: entry(id.cast_signed()) };
-    assert_eq!(store.audit_after(0, ROWS_MAX).unwrap(), [1, 2, 3, 4].map(row));
-    assert_eq!(store.audit_after(1, 2).unwrap(), [2, 3].map(row));
-    assert_eq!(store.audit_after(4, 10).unwrap(), []);
-    assert_eq!(store.audit_after(u64::MAX, 10).unwrap(), []);
+    let row = |id: u64| (id, entry(id.cast_signed()), 10_025, 0);
+    let read = |after, limit| -> Vec<_> {
+        let rows = store.audit_after(after, limit).unwrap().into_iter();
+        rows.map(|AuditRow { id, entry, event, also, .. }| (id, entry, event, also)).collect()
+    };
+    assert_eq!(read(0, ROWS_MAX), [1, 2, 3, 4].map(row));
+    assert_eq!(read(1, 2), [2, 3].map(row));
+    assert_eq!(read(4, 10), []);
+    assert_eq!(read(u64::MAX, 10), []);
     // No event: modules hear of certificates, not of people.
     assert_eq!(store.counts().unwrap().events, 0);
     drop(store);

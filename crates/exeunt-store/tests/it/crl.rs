@@ -7,7 +7,7 @@ use exeunt_types::{CrlKind, CrlLine, CrlNumber, CrlRecord, EventKind, SubjectKey
 use exeunt_store::{PartitionRow, RevokeChange};
 
 use crate::support::{
-    Place, assert_refused, assert_whole, at, by, certificate, change, intent, request,
+    Place, assert_refused, assert_whole, at, by, certificate, change, deeds, intent, request,
 };
 
 /// A list whose octets nobody has.
@@ -89,9 +89,9 @@ fn the_lists_of_a_run_are_recorded_with_one_event() {
     assert_eq!((event.at, event.state, event.request), (at(5), None, None));
     let detail = [("Number", "2"), ("Lists", "2")];
     assert_eq!(event.detail, detail.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    assert_eq!(store.audit_after(0, 9).unwrap()[0].entry, by("publish"));
+    assert_eq!(deeds(&store)[0].entry, by("publish"));
     store.record_crls(vec![base(3)], at(6), None).unwrap();
-    assert_eq!(store.audit_after(0, 9).unwrap().len(), 1);
+    assert_eq!(deeds(&store).len(), 1);
     drop(store);
     let store = place.open();
     assert_eq!(store.current_crls().unwrap(), [base(3), made[1].clone()]);

@@ -6,8 +6,8 @@ use exeunt_types::{
 };
 
 use crate::support::{
-    Place, assert_whole, at, by, certificate, change, intent, issue, issue_all, pend, request,
-    serial,
+    Place, assert_whole, at, by, certificate, change, deeds, intent, issue, issue_all, pend,
+    request, serial,
 };
 use exeunt_store::RevokeChange;
 
@@ -66,7 +66,7 @@ fn a_certificate_of_this_ca_is_on_record_as_if_it_had_been_issued_here() {
     assert_eq!((event.kind, event.at), (EventKind::CERT_IMPORTED, at(3000)));
     assert_eq!(event.state.unwrap().disposition, Disposition::Issued);
     assert_eq!(event.certificate.map(|it| it.certificate.serial), Some(serial(7)));
-    let audited = store.audit_after(0, 10).unwrap();
+    let audited = deeds(&store);
     let lines: Vec<_> = audited.iter().map(|it| (&*it.entry.action, &*it.entry.object)).collect();
     assert_eq!(lines, [("import", "request:2")]);
     assert_eq!(store.serial_status(&serial(7)).unwrap(), SerialStatus::Issued);
@@ -107,7 +107,7 @@ fn what_is_on_record_is_not_imported_again() {
     let pending = [(); 2].map(|()| store.start_import(own(9), by("import")).unwrap());
     let [first, second] = pending.map(|it| it.wait().unwrap());
     assert_eq!(second, Import::Obstacle(ImportObstacle::Present(done(&first))));
-    assert_eq!(store.audit_after(0, 10).unwrap().len(), 3, "refusals change nothing");
+    assert_eq!(deeds(&store).len(), 3, "refusals change nothing");
     drop(store);
     assert_whole(&place.path);
 }

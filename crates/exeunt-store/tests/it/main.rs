@@ -4,6 +4,7 @@
 mod audit;
 mod backup;
 mod ca;
+mod chain;
 mod crl;
 mod cursor;
 mod expiry;
