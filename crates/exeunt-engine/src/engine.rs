@@ -10,6 +10,7 @@ use exeunt_types::{Intent, UnixMillis};
 use exeunt_x509::{CertificateError, Extension, GeneralName, GeneralNameError, Issuer};
 
 use crate::address::Tokens;
+use crate::archive::KeyArchival;
 use crate::ca::{Ca, CaEntry};
 use crate::crl::{CrlRuns, CrlSettings, example_address};
 use crate::ocsp::{Ocsp, OcspSettings};
@@ -87,6 +88,12 @@ pub enum EngineError {
         /// Which rule they break.
         rule: &'static str,
     },
+    /// Keys cannot be archived like that.
+    #[error("the settings of key archival cannot be used: {rule}")]
+    KeyArchival {
+        /// Which rule they break.
+        rule: String,
+    },
     /// OCSP cannot be answered like that.
     #[error("the settings of OCSP cannot be used: {rule}")]
     Ocsp {
@@ -114,6 +121,7 @@ impl EngineError {
             Self::CertificateRemoved { .. } => "ca-certificate-removed",
             Self::Publication { .. } => "ca-publication-invalid",
             Self::Crl { .. } => "ca-crl-invalid",
+            Self::KeyArchival { .. } => "ca-key-archival-invalid",
             Self::Ocsp { .. } => "ca-ocsp-invalid",
             Self::Recovery { source } => source.code(),
         }
@@ -168,6 +176,7 @@ pub struct Engine {
     /// Held while an officer changes a waiting request.
     pub(crate) amending: Mutex<()>,
     pub(crate) ocsp: Ocsp,
+    pub(crate) key_archival: KeyArchival,
     /// The cross certificates that count.
     pub(crate) crosses: Mutex<Vec<Arc<CrossCertificate>>>,
     name: String,
@@ -211,6 +220,7 @@ impl Engine {
             crl_runs: Mutex::default(),
             amending: Mutex::default(),
             ocsp: Ocsp::new(ocsp),
+            key_archival: KeyArchival::default(),
             crosses: Mutex::default(),
             name,
         })

@@ -1,6 +1,8 @@
 //! The journey with the real store, real keys and the real policy; strangers judge what comes out.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
+mod access;
+mod archive;
 mod authority;
 mod crash;
 mod crl_failures;

@@ -338,6 +338,11 @@ pub struct Issued {
 }
 
 impl Ca {
+    /// The same with its engine set up further.
+    pub fn with_engine(self, change: impl FnOnce(Engine) -> Engine) -> Self {
+        Self { engine: change(self.engine), ..self }
+    }
+
     pub fn submit(&self, request: &[u8]) -> Result<Submitted, SubmitError> {
         self.engine.submit(submission(request))
     }
