@@ -10,22 +10,36 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
+use crate::answer::problem;
 use crate::auth::Peer;
 use crate::fault::Fault;
 use crate::handler::{Edge, handle};
 use crate::settings::Limits;
+use crate::tls::client::Guard;
 
 /// Serves a connection until either side ends it. When `closing` turns true, the request in hand is
-/// answered and the connection closed.
-pub(crate) async fn serve<I>(io: I, peer: Peer, edge: Arc<Edge>, mut closing: watch::Receiver<bool>)
-where
+/// answered and the connection closed. A `guard` is asked before each request.
+pub(crate) async fn serve<I>(
+    io: I,
+    (peer, guard): (Peer, Option<Guard>),
+    edge: Arc<Edge>,
+    mut closing: watch::Receiver<bool>,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let read = edge.limits.read;
-    let peer = Arc::new(peer);
+    let peer = Arc::new((peer, guard));
     let service = service_fn(move |request| {
         let (edge, peer) = (Arc::clone(&edge), Arc::clone(&peer));
-        async move { Ok::<_, Infallible>(handle(&edge, &peer, request).await) }
+        async move {
+            let (peer, guard) = &*peer;
+            if let Some(guard) = guard
+                && let Err(fault) = guard.pass(&edge).await
+            {
+                return Ok(problem(&fault));
+            }
+            Ok::<_, Infallible>(handle(&edge, peer, request).await)
+        }
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -45,6 +45,21 @@ pub enum HttpError {
         /// What is wrong with it.
         source: Source,
     },
+    /// The library that speaks TLS refused the settings.
+    #[error("TLS cannot be set up")]
+    TlsLibrary {
+        /// What it said.
+        source: Source,
+    },
+    /// A door is to show the server's own certificate, and nothing says how to make it.
+    #[error("the server's own certificate is to be shown, and there is none")]
+    NoOwnCertificate,
+    /// Certificates of clients come with TLS only.
+    #[error("{address} is to ask clients for certificates, without TLS")]
+    ClientsWithoutTls {
+        /// The configured address.
+        address: SocketAddr,
+    },
     /// The system gave no threads.
     #[error("{action} failed")]
     Threads {
@@ -65,6 +80,9 @@ impl HttpError {
             Self::Socket { .. } => "socket-unusable",
             Self::Listen { .. } => "listen-failed",
             Self::Tls { .. } => "tls-unusable",
+            Self::TlsLibrary { .. } => "tls-setup",
+            Self::NoOwnCertificate => "tls-own-missing",
+            Self::ClientsWithoutTls { .. } => "tls-clients-without-tls",
             Self::Threads { .. } => "threads-unavailable",
         }
     }
@@ -83,7 +101,14 @@ impl HttpError {
                 "the certificate file holds the chain in PEM, the server's own first; the key file \
                  holds its private key in PEM, not encrypted",
             ),
-            Self::Socket { .. } | Self::Listen { .. } | Self::Threads { .. } => None,
+            Self::NoOwnCertificate => Some("say under which names clients reach it: [tls] names"),
+            Self::ClientsWithoutTls { .. } => {
+                Some("give the door a certificate, or leave client_certificates out")
+            }
+            Self::TlsLibrary { .. }
+            | Self::Socket { .. }
+            | Self::Listen { .. }
+            | Self::Threads { .. } => None,
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use exeunt_api::{IMPORT_BYTES_MAX, OCSP_REQUEST_BYTES_MAX, Problem, REQUEST_BYTES_MAX};
-use exeunt_engine::{Blame, CrlError, OfficerError, ResponseError, SubmitError};
+use exeunt_engine::{
+    Blame, ClientCertificateError, CrlError, OfficerError, ResponseError, SubmitError,
+};
 use exeunt_types::RequestId;
 use hyper::StatusCode;
 
@@ -76,6 +78,18 @@ impl Fault {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is required")
             .hinted("send the header 'Authorization: Bearer TOKEN'")
             .with("www-authenticate", r#"Bearer realm="exeunt""#)
+    }
+
+    /// A client's certificate is not taken, or not any more.
+    pub(crate) fn client_certificate(err: &ClientCertificateError) -> Self {
+        Self::new(StatusCode::FORBIDDEN, err.code(), err.to_string())
+            .hinted("come with another certificate, or without one where the door lets you")
+            .with("connection", "close")
+    }
+
+    pub(crate) fn tls_required() -> Self {
+        let detail = "this address speaks TLS, and not plain HTTP";
+        Self::new(StatusCode::BAD_REQUEST, "tls-required", detail).hinted("use https://")
     }
 
     pub(crate) fn stranger() -> Self {

@@ -28,6 +28,7 @@ use crate::relying::{self, ListName};
 use crate::rooms::{Room, Rooms};
 use crate::settings::{Limits, NowFn};
 use crate::submit::Job;
+use crate::tls::Doors;
 use crate::workers::Workers;
 use crate::{backup, export, import, ocsp, rows, submit};
 
@@ -43,6 +44,8 @@ pub(crate) struct Edge {
     pub(crate) workers: Workers<Job>,
     pub(crate) before_reply: Option<BeforeReply>,
     pub(crate) rooms: Rooms,
+    /// Their certificates.
+    pub(crate) tls: Doors,
     /// The time.
     pub(crate) now: NowFn,
     /// Turns true when the server stops.

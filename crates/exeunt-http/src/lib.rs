@@ -35,6 +35,7 @@ mod rows;
 mod server;
 mod settings;
 mod submit;
+mod tls;
 mod workers;
 
 pub use answer::{from_rfc3339, rfc3339};
@@ -46,4 +47,9 @@ pub use endpoint::{
 pub use error::HttpError;
 pub use exits::{BeforeReply, Change, Changed, Exits, NoExits, Refusal, RefusalKind, WhichHeld};
 pub use server::Server;
-pub use settings::{HttpSettings, Limits, NowFn, RefusedFn, TlsFiles};
+pub use settings::{
+    ClientTrust, Clients, HttpSettings, KeyFileError, Limits, NowFn, ReadKeyFn, RefusedFn, TcpDoor,
+    Tls, TlsFiles,
+};
+pub use tls::client::CLIENT_CRL_BYTES_MAX;
+pub use tls::{TLS_FILE_BYTES_MAX, TlsReloaded, check_client_files, check_tls_files};

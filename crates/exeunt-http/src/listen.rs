@@ -14,17 +14,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::auth::Peer;
 use crate::connection;
 use crate::error::HttpError;
 use crate::handler::Edge;
-use crate::settings::{RefusedFn, TlsFiles};
+use crate::settings::RefusedFn;
+use crate::tls::client::{self, Guard};
+use crate::tls::{DoorTls, Shaken};
 
 /// Connections that the kernel keeps for us until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -45,12 +42,12 @@ pub(crate) struct Door {
 
 impl Door {
     /// Lets in whoever comes by TCP, until told to close.
-    pub(crate) async fn keep_tcp(mut self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+    pub(crate) async fn keep_tcp(mut self, listener: TcpListener, tls: Option<Arc<DoorTls>>) {
         while let Some((permit, (stream, address))) = self.next(|| listener.accept()).await {
             let (edge, closing, tls) = (Arc::clone(&self.edge), self.closing.clone(), tls.clone());
             tokio::spawn(async move {
                 let _permit = permit;
-                serve_tcp(stream, Peer::tcp(address), tls, edge, closing).await;
+                serve_tcp((stream, address), tls, edge, closing).await;
             });
         }
     }
@@ -87,7 +84,7 @@ impl Door {
             let (edge, closing) = (Arc::clone(&self.edge), self.closing.clone());
             tokio::spawn(async move {
                 let _permit = permit;
-                connection::serve(stream, peer, edge, closing).await;
+                connection::serve(stream, (peer, None), edge, closing).await;
             });
         }
     }
@@ -149,9 +146,8 @@ impl TurnedAway {
 }
 
 async fn serve_tcp(
-    stream: TcpStream,
-    peer: Peer,
-    tls: Option<TlsAcceptor>,
+    (stream, address): (TcpStream, SocketAddr),
+    tls: Option<Arc<DoorTls>>,
     edge: Arc<Edge>,
     closing: watch::Receiver<bool>,
 ) {
@@ -167,13 +163,23 @@ async fn serve_tcp(
         tracing::debug!(error = %err, "no time limit for writing");
     }
     let Some(tls) = tls else {
-        return connection::serve(stream, peer, edge, closing).await;
+        return connection::serve(stream, (Peer::tcp(address), None), edge, closing).await;
     };
-    match tokio::time::timeout(edge.limits.handshake, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection::serve(stream, peer, edge, closing).await,
-        Ok(Err(err)) => tracing::debug!(error = %err, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
-    }
+    let stream = match tokio::time::timeout(edge.limits.handshake, tls.accept(stream)).await {
+        Ok(Ok(Shaken::Done(stream))) => stream,
+        Ok(Ok(Shaken::Plain)) => return tracing::debug!("plain HTTP came where TLS is spoken"),
+        Ok(Err(err)) => {
+            return tracing::debug!(error = client::told(&err), "a TLS handshake failed");
+        }
+        Err(_) => return tracing::debug!("a TLS handshake took too long"),
+    };
+    let (_, session) = stream.get_ref();
+    let shown = session.peer_certificates().and_then(|it| it.first());
+    let guard = match shown {
+        Some(shown) => Some(Guard::of(&edge, shown).await),
+        None => None,
+    };
+    connection::serve(stream, (Peer::tcp(address), guard), edge, closing).await;
 }
 
 /// Who connected, or the number of a process that is to be turned away.
@@ -273,30 +279,6 @@ pub(crate) fn open_tcp(address: SocketAddr) -> Result<TcpListener, HttpError> {
     socket.set_reuseaddr(true).map_err(failed)?;
     socket.bind(address).map_err(failed)?;
     socket.listen(BACKLOG).map_err(failed)
-}
-
-/// Reads certificate and key; TLS 1.2 and 1.3 with the library's default suites.
-pub(crate) fn tls_acceptor(files: &TlsFiles) -> Result<TlsAcceptor, HttpError> {
-    let TlsFiles { certificate, key } = files;
-    let failed = |path: &Path, source: Box<dyn std::error::Error + Send + Sync>| HttpError::Tls {
-        path: path.to_owned(),
-        source,
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|err| failed(certificate, err.into()))?;
-    if chain.is_empty() {
-        return Err(failed(certificate, "the file holds no certificate in PEM".into()));
-    }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|err| failed(key, err.into()))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|err| failed(certificate, err.into()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|err| failed(certificate, err.into()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 #[cfg(test)]

@@ -174,7 +174,11 @@ async fn change(edge: &Arc<Edge>, actor: String, change: Change) -> Result<Answe
         Changed::Added(it) => json(StatusCode::CREATED, &it),
         Changed::Removed(it) => json(StatusCode::OK, &it),
         Changed::Done(it) => json(StatusCode::OK, &it),
-        Changed::Reloaded(it) => json(StatusCode::OK, &it),
+        Changed::Reloaded(mut it) => {
+            let tls = blocking(edge, &edge.rooms.manage, |edge| edge.tls.reload()).await?;
+            it.failed.extend(tls.failed);
+            json(StatusCode::OK, &it)
+        }
     })
 }
 

@@ -30,6 +30,10 @@ const OCSP_THREADS: usize = 2;
 /// thousands of answers in a second, so that the last of them waits well below one.
 pub(crate) const OCSP_IN_FLIGHT_MAX: usize = 256;
 
+/// Threads that look up how certificates of clients stand. Whoever has such a certificate can have it
+/// looked up, once for each connection.
+const CLIENT_THREADS: usize = 2;
+
 /// Threads for managing exit modules, which may take as long as a module does.
 const MANAGE_THREADS: usize = 4;
 
@@ -82,6 +86,7 @@ pub(crate) struct Rooms {
     pub(crate) explain: Room,
     pub(crate) relying: Room,
     pub(crate) ocsp: Room,
+    pub(crate) client: Room,
     /// Who is in [`Rooms::ocsp`] or waits in front of it.
     pub(crate) ocsp_queue: Room,
     pub(crate) manage: Room,
@@ -97,6 +102,7 @@ impl Rooms {
         + EXPLANATIONS
         + RELYING_THREADS
         + OCSP_THREADS
+        + CLIENT_THREADS
         + MANAGE_THREADS
         + ORDER_THREADS
         + KEY_THREADS
@@ -108,6 +114,7 @@ impl Rooms {
             explain: Room::of(EXPLANATIONS),
             relying: Room::of(RELYING_THREADS),
             ocsp: Room::of(OCSP_THREADS),
+            client: Room::of(CLIENT_THREADS),
             ocsp_queue: Room::of(OCSP_IN_FLIGHT_MAX),
             manage: Room::of(MANAGE_THREADS),
             order: Room::of(ORDER_THREADS),

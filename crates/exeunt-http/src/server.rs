@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use exeunt_engine::Engine;
@@ -15,10 +15,12 @@ use crate::auth::Tokens;
 use crate::error::HttpError;
 use crate::exits::Exits;
 use crate::handler::Edge;
-use crate::listen::{Door, SocketFile, open_tcp, open_unix, tls_acceptor};
+use crate::listen::{Door, SocketFile, open_tcp, open_unix};
 use crate::rooms::Rooms;
-use crate::settings::HttpSettings;
+use crate::settings::{HttpSettings, TcpDoor};
 use crate::submit;
+use crate::tls::own::{self, Shown};
+use crate::tls::{Doors, Means, TlsReloaded};
 use crate::workers::Workers;
 
 /// Most threads of the runtime. They only move bytes, a sixth of what a submission costs; below
@@ -34,14 +36,16 @@ pub struct Server {
     doors: Vec<JoinHandle<()>>,
     /// The doors' permits, and how many there are of them.
     rooms: Vec<(Arc<Semaphore>, u32)>,
-    address: Option<SocketAddr>,
+    addresses: Vec<SocketAddr>,
     socket: SocketFile,
+    /// Dropped to end the thread that keeps the server's own certificate, if there is one.
+    keeper: Option<mpsc::Sender<()>>,
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Server")
-            .field("address", &self.address)
+            .field("addresses", &self.addresses)
             .field("socket", &self.socket)
             .finish_non_exhaustive()
     }
@@ -61,23 +65,34 @@ impl Server {
     ) -> Result<Self, HttpError> {
         let HttpSettings {
             socket,
-            listen,
-            tls,
+            doors: wanted,
+            own_certificate,
+            read_key,
             tokens,
             limits,
             before_reply,
             refused_process,
             now,
         } = settings;
-        if let Some(address) = listen {
-            if tls.is_none() && !address.ip().is_loopback() {
+        for door in &wanted {
+            let address = door.address;
+            if door.tls.is_none() && !address.ip().is_loopback() {
                 return Err(HttpError::PlainHttp { address });
             }
             if tokens.is_empty() {
                 tracing::warn!(%address, "no token is configured: nobody can come in by TCP");
             }
         }
-        let tls = tls.as_ref().map(tls_acceptor).transpose()?;
+        let shown = own_certificate.as_ref().map(|_| Arc::<Shown>::default());
+        let means = Means {
+            engine: Arc::clone(&engine),
+            now: Arc::clone(&now),
+            read_key,
+            own: shown.clone(),
+        };
+        let mut tls = Doors::new(means);
+        let securities =
+            wanted.iter().map(|it| tls.add(it, &limits)).collect::<Result<Vec<_>, _>>()?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(cores.div_ceil(2).min(RUNTIME_THREADS_MAX))
@@ -92,17 +107,22 @@ impl Server {
             .map_err(|err| threads("starting the workers", err))?;
 
         let inside = runtime.enter();
-        let tcp = listen
-            .map(|address| {
-                let listener = open_tcp(address)?;
-                let address = listener
-                    .local_addr()
-                    .map_err(|err| HttpError::Listen { address, source: err.into() })?;
-                Ok((listener, address))
-            })
-            .transpose()?;
-        let address = tcp.as_ref().map(|(_, address)| *address);
+        let mut tcp = Vec::new();
+        for (TcpDoor { address, .. }, tls) in wanted.iter().zip(securities) {
+            let listener = open_tcp(*address)?;
+            let address = listener
+                .local_addr()
+                .map_err(|err| HttpError::Listen { address: *address, source: err.into() })?;
+            tcp.push((listener, address, tls));
+        }
+        let addresses = tcp.iter().map(|(_, address, _)| *address).collect();
         let (unix, file) = open_unix(&socket)?;
+
+        // Made when the doors are ours, so that no start in vain leaves a certificate behind.
+        let keeper = match (own_certificate, &shown) {
+            (Some(settings), Some(shown)) => Some(own::keep(&engine, settings, &now, shown)?),
+            _ => None,
+        };
 
         let (connections, local) = (limits.connections, limits.local_connections);
         let (closing, closed) = watch::channel(false);
@@ -114,6 +134,7 @@ impl Server {
             workers,
             before_reply,
             rooms: Rooms::new(),
+            tls,
             now,
             closing: closed.clone(),
         });
@@ -125,27 +146,41 @@ impl Server {
         };
         let own_uid = rustix::process::geteuid().as_raw();
         let mut doors = vec![runtime.spawn(door(local).keep_unix(unix, own_uid, refused_process))];
-        if let Some((listener, address)) = tcp {
+        for (listener, address, tls) in tcp {
             let secure = tls.is_some();
             doors.push(runtime.spawn(door(connections).keep_tcp(listener, tls)));
             tracing::info!(%address, tls = secure, "listening");
         }
         tracing::info!(socket = %socket.display(), "listening");
         drop(inside);
-        Ok(Self { runtime, edge, closing, doors, rooms, address, socket: file })
+        Ok(Self { runtime, edge, closing, doors, rooms, addresses, socket: file, keeper })
     }
 
-    /// Where the TCP door is, with the port that was taken for 0.
+    /// Where the first TCP door is, with the port that was taken for 0.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+        self.addresses.first().copied()
+    }
+
+    /// Where the TCP doors are, in their order.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What reads the files of the doors' certificates again. New connections get what is new; a door
+    /// whose files are not good keeps what it has.
+    pub fn reload_tls(&self) -> impl Fn() -> TlsReloaded + Send + 'static {
+        let edge = Arc::downgrade(&self.edge);
+        move || edge.upgrade().map(|it| it.tls.reload()).unwrap_or_default()
     }
 
     /// Takes nothing new, answers what is in hand and returns when all of it is done, or after
     /// `grace`. A signing that is still in flight then goes on in its thread as long as the process
     /// lives, and recovery knows it.
     pub fn stop(self, grace: Duration) {
-        let Self { runtime, edge, closing, doors, rooms, address: _, socket } = self;
+        let Self { runtime, edge, closing, doors, rooms, addresses: _, socket, keeper } = self;
+        drop(keeper);
         let deadline = Instant::now() + grace;
         closing.send_replace(true);
         // Nobody who comes from now on should find the door and wait behind it.

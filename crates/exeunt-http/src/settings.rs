@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use exeunt_engine::ServerCertificateSettings;
 use exeunt_types::UnixMillis;
+use zeroize::Zeroizing;
 
 use crate::exits::BeforeReply;
 
@@ -15,11 +17,12 @@ use crate::exits::BeforeReply;
 pub struct HttpSettings {
     /// Where the Unix socket is made: the door for the server's own user and root.
     pub socket: PathBuf,
-    /// Address of the TCP door; none leaves it closed. Port 0 takes any free one.
-    pub listen: Option<SocketAddr>,
-    /// Certificate and key of the TCP door. Without them it speaks plain HTTP, which only a
-    /// loopback address may.
-    pub tls: Option<TlsFiles>,
+    /// The TCP doors; none leaves the socket alone.
+    pub doors: Vec<TcpDoor>,
+    /// How the CA certifies its own server, where a door shows that.
+    pub own_certificate: Option<ServerCertificateSettings>,
+    /// How private keys of the doors are read.
+    pub read_key: ReadKeyFn,
     /// Who may come in by TCP: a name and the SHA-256 digest of the token, which is itself not kept.
     pub tokens: Vec<(String, [u8; 32])>,
     /// How much of everything.
@@ -36,24 +39,81 @@ pub struct HttpSettings {
 /// How [`HttpSettings::refused_process`] is asked, once for each connection. It must not wait.
 pub type RefusedFn = Arc<dyn Fn(u32) -> bool + Send + Sync>;
 
+/// How [`HttpSettings::read_key`] is asked: for the octets of a file that nobody else can read.
+pub type ReadKeyFn = Arc<dyn Fn(&Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> + Send + Sync>;
+
+/// Why the file of a private key was not read.
+pub type KeyFileError = Box<dyn std::error::Error + Send + Sync>;
+
 /// How [`HttpSettings::now`] is asked.
 pub type NowFn = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 impl fmt::Debug for HttpSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { socket, listen, tls, tokens, limits, before_reply, refused_process, now: _ } =
-            self;
+        let Self {
+            socket,
+            doors,
+            own_certificate,
+            read_key: _,
+            tokens,
+            limits,
+            before_reply,
+            refused_process,
+            now: _,
+        } = self;
         let names: Vec<&str> = tokens.iter().map(|(name, _)| name.as_str()).collect();
         out.debug_struct("HttpSettings")
             .field("socket", socket)
-            .field("listen", listen)
-            .field("tls", tls)
+            .field("doors", doors)
+            .field("own_certificate", own_certificate)
             .field("tokens", &names)
             .field("limits", limits)
             .field("before_reply", before_reply)
             .field("refused_process", &refused_process.is_some())
             .finish_non_exhaustive()
     }
+}
+
+/// A door for TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpDoor {
+    /// Its address. Port 0 takes any free one.
+    pub address: SocketAddr,
+    /// Which certificate it shows. Without one it speaks plain HTTP, which only a loopback address
+    /// may.
+    pub tls: Option<Tls>,
+    /// Whether clients show certificates as well. A door without TLS refuses them.
+    pub clients: Clients,
+}
+
+/// Which certificate a door shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// The one that the CA issues to its own server.
+    Own,
+    /// One from files.
+    Files(TlsFiles),
+}
+
+/// Whether the clients of a door show certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// They are not asked for one.
+    Refuse,
+    /// They may.
+    Ask(ClientTrust),
+    /// They must.
+    Require(ClientTrust),
+}
+
+/// Whose certificates are taken from clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTrust {
+    /// Certificates of the CAs that clients' ones come from, PEM; none for this CA itself.
+    pub ca: Option<PathBuf>,
+    /// Revocation lists of those CAs, PEM or DER. If there are any, each certificate must be of a CA
+    /// that has one, and one that is not over.
+    pub crls: Vec<PathBuf>,
 }
 
 /// Files of a TLS server.
@@ -68,7 +128,7 @@ pub struct TlsFiles {
 /// How much of everything. The default is what the constants say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open TCP connections; the next one waits until one closes.
+    /// Open TCP connections of each door; the next one waits until one closes.
     pub connections: u32,
     /// Open connections to the Unix socket. Counted apart, so that a crowd on TCP never locks the
     /// operator out.
@@ -82,6 +142,8 @@ pub struct Limits {
     pub read: Duration,
     /// Time for a TLS handshake.
     pub handshake: Duration,
+    /// TLS handshakes at the same time, at each door; the next one waits, in its own time.
+    pub handshakes: usize,
 }
 
 impl Limits {
@@ -100,6 +162,9 @@ impl Limits {
     pub const READ: Duration = Duration::from_secs(30);
     /// Default of [`Limits::handshake`].
     pub const HANDSHAKE: Duration = Duration::from_secs(10);
+    /// Default of [`Limits::handshakes`]: a quarter of the connections, so that those who begin and do
+    /// not go on leave room to those who are in.
+    pub const HANDSHAKES: usize = 256;
     /// Longest head of a request, in bytes, the request line included; longer ones are answered 431.
     pub const HEAD_BYTES_MAX: usize = 64 * 1024;
     /// Longest path and query, in bytes; longer ones are answered 414. The attributes of a request
@@ -119,6 +184,7 @@ impl Default for Limits {
             workers: Self::WORKERS,
             read: Self::READ,
             handshake: Self::HANDSHAKE,
+            handshakes: Self::HANDSHAKES,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! need not check again.
 
 mod crl;
+mod door;
 mod exit;
 mod expiry;
 mod file;
@@ -17,11 +18,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use exeunt_engine::{OcspSettings, Publication};
+use exeunt_engine::{OcspSettings, Publication, ServerCertificateSettings};
+use exeunt_http::{TcpDoor, Tls};
 use exeunt_policy::{Template, TemplatePolicy, TemplatePolicyError};
 use exeunt_types::ExitNameError;
 
 pub use crl::CrlConfig;
+pub use door::names_of_doors;
 pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
 use file::File;
 pub use file::KeyTable;
@@ -54,8 +57,12 @@ pub struct Config {
     pub check_signatures: bool,
     /// Where HTTP listens, if it does.
     pub listen: Option<SocketAddr>,
-    /// Certificate chain and key of the listener, PEM; plain HTTP without.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Which certificate the listener shows; plain HTTP without.
+    pub tls: Option<Tls>,
+    /// Further listeners.
+    pub doors: Vec<TcpDoor>,
+    /// How the server's own certificate is made; without names, those of the doors.
+    pub own_certificate: ServerCertificateSettings,
     /// Bearer tokens by name, each in a file of its own.
     pub token_files: BTreeMap<String, PathBuf>,
     /// Longest that an answer waits for modules that are told before it.
@@ -182,6 +189,8 @@ impl Config {
             key,
             renewal,
             server,
+            tls: own_certificate,
+            door: doors,
             publication,
             crl,
             ocsp,
@@ -194,11 +203,7 @@ impl Config {
         {
             return Err(value_error("ca.name", "must be 1 to 64 characters without controls"));
         }
-        let tls = match (server.tls_certificate, server.tls_key) {
-            (Some(certificate), Some(key)) => Some((home.join(certificate), home.join(key))),
-            (None, None) => None,
-            _ => return Err(value_error("server", "tls_certificate and tls_key go together")),
-        };
+        let tls = door::of_server(&server, home)?;
         if let Some(address) = server.listen {
             check_listen(address, tls.is_some())?;
         }
@@ -231,6 +236,8 @@ impl Config {
             check_signatures: key.check_signatures,
             listen: server.listen,
             tls,
+            doors: door::checked(doors, home)?,
+            own_certificate: door::own(own_certificate)?,
             token_files: server
                 .token_files
                 .into_iter()
@@ -265,6 +272,8 @@ impl Config {
             check_signatures,
             listen,
             tls,
+            doors,
+            own_certificate,
             token_files,
             before_reply,
             heartbeat,
@@ -284,6 +293,8 @@ impl Config {
             ("key.check_signatures", *check_signatures == other.check_signatures),
             ("server.listen", *listen == other.listen),
             ("server.tls", *tls == other.tls),
+            ("door", *doors == other.doors),
+            ("tls", *own_certificate == other.own_certificate),
             ("server.token_files", *token_files == other.token_files),
             ("server.before_reply_s", *before_reply == other.before_reply),
             ("server.heartbeat_s", *heartbeat == other.heartbeat),

@@ -240,7 +240,7 @@ impl Launcher {
         let keys = [&config.key].into_iter().chain(keys);
         paths.extend(keys.flat_map(|it| it.secret_files()).map(Path::to_owned));
         paths.extend(config.token_files.values().cloned());
-        paths.extend(config.tls.iter().map(|(_, key)| key.clone()));
+        paths.extend(config.tls_keys().cloned());
         // What lies in a forbidden folder is forbidden with it.
         let folder = home.join("secrets");
         paths.retain(|it| *it == folder || !it.starts_with(&folder));

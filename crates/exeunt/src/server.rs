@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use exeunt_api::Reloaded;
 use exeunt_dispatch::{CaCertificateFacts, CaFacts, Dispatcher, ListFacts};
-use exeunt_engine::{CaEntry, Engine, EngineError};
+use exeunt_engine::{CaEntry, Engine, EngineError, ServerCertificateSettings};
 use exeunt_host::confine;
-use exeunt_http::{BeforeReply, HttpSettings, Limits, Server, TlsFiles};
+use exeunt_http::{BeforeReply, HttpError, HttpSettings, Limits, ReadKeyFn, Server, Tls};
 use exeunt_keys::{secret_file, sha256};
 use exeunt_policy::TemplatePolicy;
 use exeunt_store::Store;
@@ -17,7 +17,7 @@ use exeunt_types::EventKind;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::clock::{SystemClock, SystemEntropy, now};
-use crate::config::{Config, check_listen};
+use crate::config::{Config, check_listen, names_of_doors};
 use crate::failure::{Failure, chain};
 use crate::home::Home;
 use crate::launch::Launcher;
@@ -68,10 +68,6 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
             .map_err(|err| Failure::from_error(err.code(), &err).hint("listen on 127.0.0.1"))?;
     }
     let tokens = read_tokens(&config)?;
-    if let Some((_, key)) = &config.tls {
-        // Read again by the edge; here for what every secret must be: nobody else's to read.
-        secret_file::read(key)?;
-    }
     let store = open_store(home)?;
     for warning in own::warnings_of(&config, &own::read_certificates(home, &config)?) {
         tracing::warn!(code = "ca-addresses", "{warning}");
@@ -108,11 +104,13 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     )
     .map_err(|err| Failure::from_error(err.code(), &err))?;
     let dispatcher: SharedDispatcher = Arc::new(RwLock::new(Some(dispatcher)));
-    let tls = config.tls.clone().map(|(certificate, key)| TlsFiles { certificate, key });
+    let doors = config.tcp_doors(listen);
+    let own_certificate = own_certificate(&config, listen);
     let settings = HttpSettings {
         socket: home.socket_path(),
-        listen,
-        tls,
+        doors,
+        own_certificate,
+        read_key: read_key(),
         tokens,
         limits: Limits::default(),
         before_reply: Some(before_reply(&dispatcher, config.before_reply)),
@@ -127,18 +125,45 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let manager = Manager::new(home, launcher, &dispatcher, engine.store(), holder, config);
     let manager = Arc::new(manager);
     let exits = Arc::clone(&manager);
-    let http = Server::start(settings, Arc::clone(&engine), exits).map_err(|err| {
-        let failure = Failure::from_error(err.code(), &err);
-        match err.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })?;
+    let http =
+        Server::start(settings, Arc::clone(&engine), exits).map_err(|err| http_failure(&err))?;
     log_server_event(&engine, EventKind::STARTUP);
     let heartbeat = silence.map(|silence| beat(&engine, silence)).transpose()?;
     let schedule = schedule::keep(&engine, crl.publish)?;
     let warner = (!expiry.is_empty()).then(|| Warner::start(&engine, expiry)).transpose()?;
     Ok(Running { engine, dispatcher, manager, http, heartbeat, schedule, warner })
+}
+
+/// What the edge refused, and what helps.
+pub fn http_failure(err: &HttpError) -> Failure {
+    let failure = Failure::from_error(err.code(), err);
+    match err.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// How private keys of TLS are read: as every secret, from a file that is nobody else's to read.
+pub fn read_key() -> ReadKeyFn {
+    Arc::new(|path| Ok(secret_file::read(path)?))
+}
+
+/// How the CA certifies its own server; none where no door shows that.
+fn own_certificate(
+    config: &Config,
+    listen: Option<SocketAddr>,
+) -> Option<ServerCertificateSettings> {
+    let doors = config.tcp_doors(listen);
+    let addresses: Vec<SocketAddr> =
+        doors.iter().filter(|it| it.tls == Some(Tls::Own)).map(|it| it.address).collect();
+    if addresses.is_empty() {
+        return None;
+    }
+    let mut settings = config.own_certificate.clone();
+    if settings.names.is_empty() {
+        settings.names = names_of_doors(&machine_name(), &addresses);
+    }
+    Some(settings)
 }
 
 /// A module's refusal at the start, or at a reload that nobody asked for over HTTP.
@@ -195,13 +220,21 @@ impl Running {
         self.http.address()
     }
 
+    /// All places where it does.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.http.addresses()
+    }
+
     /// What reads the configuration again, as SIGHUP asks for. Fails when it is not a good one, or the
     /// server has stopped; everything goes on as before then.
     pub fn reload(&self) -> impl Fn() -> Result<Reloaded, Failure> + Send + 'static {
         let manager = Arc::downgrade(&self.manager);
+        let reload_tls = self.http.reload_tls();
         move || {
             let manager = manager.upgrade().ok_or_else(|| refused(&ManageError::Stopping))?;
-            manager.reload(BY_SIGNAL).map_err(|err| refused(&err))
+            let mut told = manager.reload(BY_SIGNAL).map_err(|err| refused(&err))?;
+            told.failed.extend(reload_tls().failed);
+            Ok(told)
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,11 +14,11 @@ use exeunt_engine::{
     self_signed_root,
 };
 use exeunt_http::{
-    Access, BeforeReply, HttpSettings, Limits, NoPeople, Principal, Principals, Server, TlsFiles,
-    token_digest,
+    Access, BeforeReply, Clients, HttpSettings, Limits, NoPeople, NowFn, Principal, Principals,
+    Server, TcpDoor, Tls, TlsFiles, token_digest,
 };
 use exeunt_keys::{KeyError, Message, SignError, SigningKey, SoftwareKey, random_bytes};
-use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy};
+use exeunt_policy::{Callers, Issuance, NameKind, Template, TemplatePolicy, UsageName};
 use exeunt_store::Store;
 use exeunt_testkit::requests::openssl_request;
 use exeunt_types::{KeyAlgorithm, Serial, SignatureScheme, UnixMillis};
@@ -33,13 +33,21 @@ pub const TOKEN: &str = "a-token-of-the-tests";
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-#[derive(Debug)]
-struct SystemClock;
+/// The system's clock, and how far a test has moved it, in milliseconds.
+#[derive(Clone, Debug, Default)]
+pub struct SystemClock(Arc<AtomicI64>);
+
+impl SystemClock {
+    /// Moves it forward from where it was when the test began.
+    pub fn move_to(&self, ahead: Duration) {
+        self.0.store(i64::try_from(ahead.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        UnixMillis(i64::try_from(since.as_millis()).unwrap())
+        UnixMillis(i64::try_from(since.as_millis()).unwrap() + self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -177,6 +185,7 @@ pub struct Ca {
     pub server: Option<Server>,
     pub home: tempfile::TempDir,
     pub key: Arc<KeyDoor>,
+    pub clock: SystemClock,
 }
 
 /// What a test changes about its server.
@@ -224,7 +233,8 @@ impl Ca {
     /// A CA without a server.
     pub fn closed() -> (Self, Gate) {
         let home = tempfile::tempdir().unwrap();
-        let now = SystemClock.now();
+        let clock = SystemClock::default();
+        let now = clock.now();
         let file = home.path().join("exeunt.db");
         Store::create(&file, [7; 8], now).unwrap();
         let key = SoftwareKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
@@ -238,7 +248,18 @@ impl Ca {
         let (entered, is_in) = channel();
         let (open, gate) = channel();
         let policy = TemplatePolicy::new(
-            vec![template("tls-server", Issuance::AtOnce), template("held", Issuance::Hold)],
+            vec![
+                template("tls-server", Issuance::AtOnce),
+                template("held", Issuance::Hold),
+                Template {
+                    extended_key_usage: vec![UsageName::parse("clientAuth").unwrap()],
+                    ..template("tls-client", Issuance::AtOnce)
+                },
+                Template {
+                    extended_key_usage: Vec::new(),
+                    ..template("for-anything", Issuance::AtOnce)
+                },
+            ],
             Some("tls-server".to_owned()),
         )
         .unwrap();
@@ -246,7 +267,7 @@ impl Ca {
             name: "edge".to_owned(),
             store: Store::open(&file).unwrap(),
             policy: Box::new(GatedPolicy { policy, entered, gate: Mutex::new(gate) }),
-            clock: Box::new(SystemClock),
+            clock: Box::new(clock.clone()),
             entropy: Box::new(SystemEntropy),
             check_signatures: false,
             crls: exeunt_engine::CrlSettings::default(),
@@ -257,8 +278,14 @@ impl Ca {
         let entry = exeunt_engine::CaEntry { certificate, key: Some(key) };
         let engine = Engine::new(parts, vec![entry], &Publication::default()).unwrap();
         engine.recover().unwrap();
-        let ca = Self { engine: Arc::new(engine), server: None, home, key: door };
+        let ca = Self { engine: Arc::new(engine), server: None, home, key: door, clock };
         (ca, Gate { entered: is_in, open })
+    }
+
+    /// The time, as the edge asks for it.
+    fn now(&self) -> NowFn {
+        let clock = self.clock.clone();
+        Arc::new(move || clock.now())
     }
 
     pub fn settings(&self, wanted: Wanted) -> HttpSettings {
@@ -270,15 +297,23 @@ impl Ca {
         let access = Principals::new(people, tokens, role_separation).unwrap();
         HttpSettings {
             socket: self.socket(),
-            listen,
-            tls,
+            doors: listen
+                .map(|address| TcpDoor {
+                    address,
+                    tls: tls.map(Tls::Files),
+                    clients: Clients::Refuse,
+                })
+                .into_iter()
+                .collect(),
+            own_certificate: None,
+            read_key: Arc::new(|path| Ok(exeunt_keys::secret_file::read(path)?)),
             peer_socket: None,
             access: Access::new(access),
             people: Arc::new(NoPeople),
             limits,
             before_reply,
             refused_process: None,
-            now: Arc::new(|| SystemClock.now()),
+            now: self.now(),
         }
     }
 
@@ -393,7 +428,7 @@ fn template(name: &str, issuance: Issuance) -> Template {
         validity: Duration::from_hours(24 * 90),
         backdate: Duration::from_mins(5),
         key_usage: KeyUsage::DIGITAL_SIGNATURE,
-        extended_key_usage: vec![exeunt_policy::UsageName::parse("serverAuth").unwrap()],
+        extended_key_usage: vec![UsageName::parse("serverAuth").unwrap()],
         subject_allowed: vec!["2.5.4.3".to_owned()],
         names_allowed: vec![NameKind::Dns, NameKind::Ip],
         dns_from_common_name: true,

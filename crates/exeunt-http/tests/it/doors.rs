@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use exeunt_api::{Disposition, RequestDetail, SubmitAnswer};
-use exeunt_http::{HttpError, NoExits, Server, TlsFiles};
+use exeunt_http::{HttpError, NoExits, Server, Tls, TlsFiles};
 use exeunt_testkit::requests::openssl_key;
 
 use crate::ca::{Ca, Http, PATIENCE, TOKEN, Wanted, client, problem};
@@ -47,7 +47,8 @@ fn plain_http_is_refused_off_the_loopback_and_allowed_with_tls() {
 
     // Whose certificate it is does not matter: nobody connects.
     let other = Ca::start();
-    let settings = exeunt_http::HttpSettings { tls: Some(certify(&other)), ..settings };
+    let mut settings = settings;
+    settings.doors[0].tls = Some(Tls::Files(certify(&other)));
     Server::start(settings, ca.engine, Arc::new(NoExits)).unwrap().stop(PATIENCE);
 }
 
@@ -76,9 +77,8 @@ fn https_serves_with_the_configured_certificate() {
         http.post("/v1/requests", ca.request("/CN=host.example", &[])).json().unwrap();
     assert_eq!(answer.disposition, Disposition::Issued);
 
-    // Plain HTTP gets no answer in HTTP there, and TLS 1.1 none at all.
-    let plain = reqwest::blocking::get(format!("http://{}/v1/health", ca.address()));
-    assert!(plain.is_err(), "{plain:?}");
+    let plain = reqwest::blocking::get(format!("http://{}/v1/health", ca.address())).unwrap();
+    problem(plain, 400, "tls-required");
 }
 
 #[test]

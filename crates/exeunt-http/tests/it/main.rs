@@ -15,3 +15,5 @@ mod lists;
 mod ocsp;
 mod officers;
 mod relying;
+mod tls;
+mod tls_clients;

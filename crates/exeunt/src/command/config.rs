@@ -1,18 +1,20 @@
 //! `exeunt config check`: reads everything a start would read, and changes nothing.
 
 use exeunt_engine::EngineError;
+use exeunt_http::{TcpDoor, Tls, check_client_files, check_tls_files};
 use exeunt_keys::{SigningKey, sha256};
 use exeunt_store::Store;
 use serde::Serialize;
 
 use crate::cli::Config as ConfigCommand;
+use crate::clock::now;
 use crate::command::ca::key_of;
 use crate::config::{Config, ExitConfig, KeyConfig, ModuleConfig, file_of_word};
 use crate::failure::Failure;
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;
 use crate::manage::ManageError;
-use crate::server::engine_failure;
+use crate::server::{engine_failure, http_failure, read_key};
 use crate::{output, own};
 
 /// What was checked, for programs.
@@ -116,7 +118,15 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
                 .to_owned(),
         );
     }
-    if config.listen.is_some() && config.token_files.is_empty() {
+    let doors = config.tcp_doors(None);
+    for door in &doors {
+        check_client_files(&door.clients).map_err(|err| http_failure(&err))?;
+        if let Some(Tls::Files(files)) = &door.tls {
+            let found = check_tls_files(files, &read_key(), now());
+            warnings.extend(found.map_err(|err| http_failure(&err))?);
+        }
+    }
+    if !doors.is_empty() && config.token_files.is_empty() {
         warnings
             .push("HTTP listens, but there is no token: [server] token_files is empty".to_owned());
     }
@@ -129,11 +139,22 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
             KeyConfig::File { path, .. } => format!("in {}", path.display()),
             KeyConfig::Pkcs11 { token, .. } => format!("the {} in the {}", token.key, token.token),
         },
-        listen: config.listen.map(|it| it.to_string()),
+        listen: listen_text(&doors),
         templates: config.templates.iter().map(|it| it.name.clone()).collect(),
         exits: config.exits.iter().map(|it| it.name.to_string()).collect(),
         warnings,
     })
+}
+
+/// Where there are doors, and what they show.
+fn listen_text(doors: &[TcpDoor]) -> Option<String> {
+    let texts = doors.iter().map(|door| match door.tls {
+        // As it was written before there were more doors.
+        None | Some(Tls::Files(_)) => door.address.to_string(),
+        Some(Tls::Own) => format!("{} (certificate of its own)", door.address),
+    });
+    let texts: Vec<String> = texts.collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 /// Whether each certificate is for the key that stands beside it, or for an earlier one.

@@ -10,9 +10,13 @@ pub fn run(options: &Serve) -> Result<u8, Failure> {
     let home = Home::at(&options.home)?;
     let config = home.config()?;
     let running = server::start(&home, config, options.listen)?;
-    match running.address() {
-        Some(address) => output::line(&format!("listening on {address}"))?,
-        None => output::line(&format!("listening on {}", home.socket_path().display()))?,
+    let lines: Vec<String> =
+        running.addresses().iter().map(|it| format!("listening on {it}")).collect();
+    if lines.is_empty() {
+        output::line(&format!("listening on {}", home.socket_path().display()))?;
+    } else {
+        // At once: whoever waits for the first line may not wait for more.
+        output::line(&lines.join("\n"))?;
     }
     tracing::info!(home = %home.path().display(), "serving");
     let obeyed = signals.obey(&running);

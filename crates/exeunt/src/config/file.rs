@@ -18,6 +18,10 @@ pub struct File {
     #[serde(default)]
     pub server: ServerTable,
     #[serde(default)]
+    pub tls: TlsTable,
+    #[serde(default)]
+    pub door: Vec<DoorTable>,
+    #[serde(default)]
     pub publication: PublicationTable,
     #[serde(default)]
     pub crl: CrlTable,
@@ -73,6 +77,7 @@ pub struct RenewalTable {
 #[serde(deny_unknown_fields)]
 pub struct ServerTable {
     pub listen: Option<SocketAddr>,
+    pub tls: Option<String>,
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     #[serde(default)]
@@ -80,6 +85,36 @@ pub struct ServerTable {
     pub before_reply_s: Option<u64>,
     #[serde(default)]
     pub heartbeat_s: u64,
+}
+
+/// `[tls]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsTable {
+    pub names: Vec<String>,
+    pub validity_days: u32,
+    pub key: String,
+}
+
+impl Default for TlsTable {
+    /// Ninety days, renewed after sixty: as those who issue server certificates by themselves do.
+    fn default() -> Self {
+        Self { names: Vec::new(), validity_days: 90, key: "ecdsa-p256".to_owned() }
+    }
+}
+
+/// `[[door]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DoorTable {
+    pub listen: SocketAddr,
+    pub tls: Option<String>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub client_certificates: Option<String>,
+    pub client_ca: Option<PathBuf>,
+    #[serde(default)]
+    pub client_crl: Vec<PathBuf>,
 }
 
 /// `[publication]`.
