@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
 mod messages;
+mod module;
 mod rules;
 mod support;
+mod table;
 mod templates;

@@ -10,7 +10,7 @@ use exeunt_x509::{Certificate, CertificationRequest, parse_certificate};
 use crate::support::{check_refused, plan, request, template};
 
 /// A certificate that somebody could want to renew.
-fn certificate(subject: &str, names: &str) -> Certificate {
+pub fn certificate(subject: &str, names: &str) -> Certificate {
     let key = openssl_key("ec:P-256");
     let mut args: Vec<_> = ["req", "-x509", "-new", "-key"].map(str::to_owned).into();
     args.extend([key.to_str().unwrap(), "-subj", subject].map(str::to_owned));
