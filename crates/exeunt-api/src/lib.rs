@@ -3,6 +3,8 @@
 //! Plain data with serde, no I/O and no domain type: a field here may change only as the API's
 //! version prefix allows. New fields may appear at any time; readers ignore what they do not know.
 
+mod archive;
+mod audit;
 mod backup;
 mod ca;
 mod certificate;
@@ -11,11 +13,18 @@ mod exit;
 mod import;
 mod list;
 mod officer;
+mod principal;
 mod problem;
 mod request;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod template;
 
+pub use archive::{
+    ExchangeCertificate, KeyImportOrder, KeyImported, KeyRecovery, KeyRecoveryList,
+    KeyRecoveryOrder, RecoveredKey,
+};
+pub use audit::{AUDIT_CSV_HEADING, AuditPage, AuditRow};
 pub use backup::{BackupNoted, BackupOrder};
 pub use ca::{CaCertificate, CaDescription, Health};
 pub use certificate::{CertificateDetail, CertificatePage, CertificateRow, CertificateSummary};
@@ -37,16 +46,34 @@ pub use officer::{
     AttributesOrder, Denied, DenyOrder, ExtensionOrder, OfficerExtension, Revocation, RevokeOrder,
     Revoked,
 };
+pub use principal::{NewToken, Principal, PrincipalList, PrincipalToken, TokenChanged};
 pub use problem::Problem;
 pub use request::{
     Disposition, RequestAttribute, RequestDetail, RequestPage, RequestSummary, SubmitAnswer,
 };
 
+pub use template::{
+    TemplateDetail, TemplateList, TemplateSetting, TrialAnswer, TrialCertificate, TrialExtension,
+    TrialRule, TrialVerdict,
+};
+
 /// Prefix of every path of this version.
 pub const VERSION_PREFIX: &str = "/v1";
 
+/// The exchange certificate, that clients encrypt their private keys to.
+pub const EXCHANGE_PATH: &str = "/v1/ca/exchange";
+
+/// Recoveries of archived keys: the list (`GET`) and asking for one (`POST`).
+pub const KEY_RECOVERIES_PATH: &str = "/v1/key-recoveries";
+
+/// Archiving the key of a certificate that was issued or imported without it (`POST`).
+pub const KEY_IMPORTS_PATH: &str = "/v1/key-imports";
+
 /// Submissions (`POST`) and the list of requests (`GET`).
 pub const REQUESTS_PATH: &str = "/v1/requests";
+
+/// The list of templates.
+pub const TEMPLATES_PATH: &str = "/v1/templates";
 
 /// The list of certificates.
 pub const CERTIFICATES_PATH: &str = "/v1/certificates";
@@ -74,6 +101,12 @@ pub const EXITS_PATH: &str = "/v1/exits";
 
 /// Reads the configuration again (`POST`).
 pub const RELOAD_PATH: &str = "/v1/reload";
+
+/// The list of principals.
+pub const PRINCIPALS_PATH: &str = "/v1/principals";
+
+/// The audit trail.
+pub const AUDIT_PATH: &str = "/v1/audit";
 
 /// Has the audit trail say that a backup is taken (`POST`).
 pub const BACKUPS_PATH: &str = "/v1/backups";

@@ -4,19 +4,25 @@ use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 use crate::{
-    AttributesOrder, BackupNoted, BackupOrder, BulkAnswer, BulkReleaseOrder, BulkRevokeOrder,
-    CaDescription, CertificateDetail, CertificatePage, CertificateRow, CrlPage, Deliveries, Denied,
-    DenyOrder, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, Explanation,
-    ExtensionOrder, Health, ImportAnswer, ImportOrder, KnownSettings, NewExit, Problem,
-    PublishExpiredOrder, PublishOrder, Reloaded, ReplayOrder, RequestDetail, RequestPage,
-    RevokeOrder, Revoked, ShelfOrder, SubmitAnswer,
+    AttributesOrder, AuditPage, BackupNoted, BackupOrder, BulkAnswer, BulkReleaseOrder,
+    BulkRevokeOrder, CaDescription, CertificateDetail, CertificatePage, CertificateRow, CrlPage,
+    Deliveries, Denied, DenyOrder, ExchangeCertificate, ExitChanged, ExitDetail, ExitList,
+    ExitRemoved, ExitSettings, Explanation, ExtensionOrder, Health, ImportAnswer, ImportOrder,
+    KeyImportOrder, KeyImported, KeyRecovery, KeyRecoveryList, KeyRecoveryOrder, KnownSettings,
+    NewExit, NewToken, PrincipalList, Problem, PublishExpiredOrder, PublishOrder, RecoveredKey,
+    Reloaded, ReplayOrder, RequestDetail, RequestPage, RevokeOrder, Revoked, ShelfOrder,
+    SubmitAnswer, TemplateDetail, TemplateList, TokenChanged, TrialAnswer,
 };
 
 /// Bodies and answers; what they are made of comes along.
 const TYPES: &[fn(&mut SchemaGenerator) -> Schema] = &[
     SchemaGenerator::subschema_for::<AttributesOrder>,
+    SchemaGenerator::subschema_for::<AuditPage>,
     SchemaGenerator::subschema_for::<BackupNoted>,
     SchemaGenerator::subschema_for::<BackupOrder>,
+    SchemaGenerator::subschema_for::<PrincipalList>,
+    SchemaGenerator::subschema_for::<NewToken>,
+    SchemaGenerator::subschema_for::<TokenChanged>,
     SchemaGenerator::subschema_for::<BulkAnswer>,
     SchemaGenerator::subschema_for::<BulkReleaseOrder>,
     SchemaGenerator::subschema_for::<BulkRevokeOrder>,
@@ -28,6 +34,7 @@ const TYPES: &[fn(&mut SchemaGenerator) -> Schema] = &[
     SchemaGenerator::subschema_for::<Deliveries>,
     SchemaGenerator::subschema_for::<Denied>,
     SchemaGenerator::subschema_for::<DenyOrder>,
+    SchemaGenerator::subschema_for::<ExchangeCertificate>,
     SchemaGenerator::subschema_for::<ExitChanged>,
     SchemaGenerator::subschema_for::<ExitDetail>,
     SchemaGenerator::subschema_for::<ExitList>,
@@ -38,11 +45,17 @@ const TYPES: &[fn(&mut SchemaGenerator) -> Schema] = &[
     SchemaGenerator::subschema_for::<Health>,
     SchemaGenerator::subschema_for::<ImportAnswer>,
     SchemaGenerator::subschema_for::<ImportOrder>,
+    SchemaGenerator::subschema_for::<KeyImportOrder>,
+    SchemaGenerator::subschema_for::<KeyImported>,
+    SchemaGenerator::subschema_for::<KeyRecovery>,
+    SchemaGenerator::subschema_for::<KeyRecoveryList>,
+    SchemaGenerator::subschema_for::<KeyRecoveryOrder>,
     SchemaGenerator::subschema_for::<KnownSettings>,
     SchemaGenerator::subschema_for::<NewExit>,
     SchemaGenerator::subschema_for::<Problem>,
     SchemaGenerator::subschema_for::<PublishExpiredOrder>,
     SchemaGenerator::subschema_for::<PublishOrder>,
+    SchemaGenerator::subschema_for::<RecoveredKey>,
     SchemaGenerator::subschema_for::<Reloaded>,
     SchemaGenerator::subschema_for::<ReplayOrder>,
     SchemaGenerator::subschema_for::<RequestDetail>,
@@ -51,6 +64,9 @@ const TYPES: &[fn(&mut SchemaGenerator) -> Schema] = &[
     SchemaGenerator::subschema_for::<Revoked>,
     SchemaGenerator::subschema_for::<ShelfOrder>,
     SchemaGenerator::subschema_for::<SubmitAnswer>,
+    SchemaGenerator::subschema_for::<TemplateDetail>,
+    SchemaGenerator::subschema_for::<TemplateList>,
+    SchemaGenerator::subschema_for::<TrialAnswer>,
 ];
 
 /// Every schema by the name of its type. They refer to each other below `#/components/schemas`, as

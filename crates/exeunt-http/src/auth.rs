@@ -1,14 +1,18 @@
-//! Who is at the door.
+//! Who is at the door: by the user of a Unix socket, by a bearer token, by a client's certificate.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use exeunt_engine::{Caller, Door};
-use exeunt_types::Roles;
+use exeunt_types::{Roles, UnixMillis};
 use hyper::header::{AUTHORIZATION, HeaderMap};
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::fault::Fault;
+use crate::guess::Guesses;
+use crate::principal::{Access, Bearer, Known, Principal, Principals, TOKEN_FILE_ROLES, Token};
 
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 1024;
@@ -24,63 +28,189 @@ pub fn token_digest(token: &str) -> [u8; 32] {
 /// The other end of a connection, as far as the transport tells.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
-    /// The Unix socket, with the server's own user or root behind it.
-    Local(Caller),
-    /// The Unix socket, with somebody else behind it.
-    Stranger,
-    /// TCP; the token says who.
-    Tcp(Door),
+    /// A Unix socket, and the user behind it, if the system tells.
+    Local(Option<u32>),
+    /// TCP.
+    Tcp(TcpPeer),
+}
+
+/// The other end of a TCP connection.
+#[derive(Clone, Debug)]
+pub(crate) struct TcpPeer {
+    door: Door,
+    address: IpAddr,
+    /// The certificate that it has shown. Its chain was verified, and that it still counts.
+    certificate: Option<Arc<ShownCertificate>>,
+}
+
+/// A certificate that a client of TLS has shown, and whose key it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShownCertificate {
+    /// SHA-256 of its octets.
+    pub(crate) sha256: [u8; 32],
+    /// Its subject, as RFC 4514 text.
+    pub(crate) subject: String,
+    /// Whether this CA has issued it.
+    pub(crate) is_own: bool,
 }
 
 impl Peer {
-    /// Judges the user behind a Unix socket.
-    pub(crate) fn local(uid: u32, own_uid: u32) -> Self {
-        if uid == own_uid || uid == 0 {
-            Self::Local(Caller::new(format!("local:{uid}"), Door::Local, Roles::ALL))
-        } else {
-            Self::Stranger
-        }
-    }
-
-    /// Judges the other end of a TCP connection.
+    /// The other end of a TCP connection.
     pub(crate) fn tcp(address: SocketAddr) -> Self {
         // An IPv6 socket shows IPv4 peers as mapped addresses.
-        let loopback = address.ip().to_canonical().is_loopback();
-        Self::Tcp(if loopback { Door::Loopback } else { Door::Remote })
+        let address = address.ip().to_canonical();
+        let door = if address.is_loopback() { Door::Loopback } else { Door::Remote };
+        Self::Tcp(TcpPeer { door, address, certificate: None })
+    }
+
+    /// The same, with a certificate that it has shown.
+    pub(crate) fn with_certificate(self, certificate: Option<Arc<ShownCertificate>>) -> Self {
+        match self {
+            Self::Tcp(it) => Self::Tcp(TcpPeer { certificate, ..it }),
+            local @ Self::Local(_) => local,
+        }
     }
 }
 
-/// Who may come in by TCP. Holds digests only.
-pub(crate) struct Tokens(Vec<(String, [u8; 32])>);
+/// From where somebody comes, for the audit trail.
+impl fmt::Display for Peer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(Some(uid)) => write!(out, "the socket, user {uid}"),
+            Self::Local(None) => out.write_str("the socket"),
+            Self::Tcp(TcpPeer { address, certificate: None, .. }) => write!(out, "{address}"),
+            Self::Tcp(TcpPeer { address, certificate: Some(it), .. }) => {
+                write!(out, "{address}, certificate {}", it.subject)
+            }
+        }
+    }
+}
 
-impl Tokens {
-    pub(crate) fn new(tokens: Vec<(String, [u8; 32])>) -> Self {
-        let caller = |name| format!("token:{name}");
-        Self(tokens.into_iter().map(|(name, digest)| (caller(name), digest)).collect())
+/// Why somebody does not come in.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// The answer.
+    pub(crate) fault: Fault,
+    /// Who it is all the same, and by what, where that is known.
+    pub(crate) who: Option<String>,
+}
+
+impl From<Fault> for Closed {
+    fn from(fault: Fault) -> Self {
+        Self { fault, who: None }
+    }
+}
+
+/// Finds out who is at the door.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    access: Arc<Access>,
+    /// The server's own user.
+    own_uid: u32,
+    guesses: Guesses,
+}
+
+impl Gate {
+    pub(crate) fn new(access: Arc<Access>, own_uid: u32) -> Self {
+        Self { access, own_uid, guesses: Guesses::default() }
     }
 
-    /// The caller behind a connection's request.
-    pub(crate) fn caller(&self, peer: &Peer, headers: &HeaderMap) -> Result<Caller, Fault> {
+    /// The caller behind a connection's request. A token that is sent decides before a certificate.
+    pub(crate) fn caller(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        (now, unix_now): (Instant, UnixMillis),
+    ) -> Result<Caller, Closed> {
+        let principals = self.access.current();
         match peer {
-            Peer::Local(caller) => Ok(caller.clone()),
-            Peer::Stranger => Err(Fault::stranger()),
-            Peer::Tcp(door) => bearer(headers)
-                .and_then(|token| self.find(&token_digest(token)))
-                .map(|name| Caller::new(name, *door, Roles::READER | Roles::ENROLLEE))
-                .ok_or_else(Fault::unauthorized),
+            Peer::Local(uid) => {
+                let uid = uid.ok_or_else(Fault::stranger)?;
+                match principals.by_uid(uid) {
+                    Some(known) => enter(known, Door::Local),
+                    None if uid == self.own_uid || uid == 0 => {
+                        Ok(owner(uid, principals.owner_roles()))
+                    }
+                    None => Err(Fault::stranger().into()),
+                }
+            }
+            Peer::Tcp(peer)
+                if headers.contains_key(AUTHORIZATION) || peer.certificate.is_none() =>
+            {
+                self.by_token(&principals, peer, headers, (now, unix_now))
+            }
+            Peer::Tcp(peer) => by_certificate(&principals, peer),
         }
     }
 
-    /// Compares with every digest, so that the time taken tells nothing about any of them.
-    fn find(&self, presented: &[u8; 32]) -> Option<&str> {
-        let mut found = u64::MAX;
-        for (place, (_, known)) in (0_u64..).zip(&self.0) {
-            let same: Choice = known.as_slice().ct_eq(presented.as_slice());
-            found.conditional_assign(&place, same);
+    fn by_token(
+        &self,
+        principals: &Principals,
+        peer: &TcpPeer,
+        headers: &HeaderMap,
+        (now, unix_now): (Instant, UnixMillis),
+    ) -> Result<Caller, Closed> {
+        // Also a right token: it would tell the guesser that it was the right one.
+        if let Some(left) = self.guesses.closed_out(peer.address, now) {
+            return Err(Fault::guessing(left).into());
         }
-        let (name, _) = self.0.get(usize::try_from(found).ok()?)?;
-        Some(name)
+        let token = bearer(headers).ok_or_else(Fault::unauthorized)?;
+        match principals.by_token(&token_digest(token)) {
+            Bearer::Unknown => {
+                self.guesses.wrong(peer.address, now);
+                Err(Fault::unauthorized().into())
+            }
+            Bearer::File(name) => {
+                Ok(Caller::new(format!("token:{name}"), peer.door, TOKEN_FILE_ROLES))
+            }
+            Bearer::Principal(principal, token) => {
+                let Token { name, sha256: _, expires, scope, from } = token;
+                let means = format!("token:{name}");
+                let closed = |fault| Closed { fault, who: Some(actor(principal, &means)) };
+                // Whoever has the token may know what is wrong with it.
+                if expires.is_some_and(|it| it <= unix_now) {
+                    return Err(closed(Fault::token_expired()));
+                }
+                if !from.is_empty() && !from.iter().any(|it| it.contains(peer.address)) {
+                    return Err(closed(Fault::token_elsewhere()));
+                }
+                let roles = scope.map_or(principal.roles, |it| it.and(principal.roles));
+                enter(Known { principal, roles, means }, peer.door)
+            }
+        }
     }
+}
+
+fn by_certificate(principals: &Principals, peer: &TcpPeer) -> Result<Caller, Closed> {
+    let shown = peer.certificate.as_deref().ok_or_else(Fault::unauthorized)?;
+    // Another CA may write any subject.
+    let own_subject = shown.is_own.then_some(shown.subject.as_str());
+    match principals.by_certificate(&shown.sha256, own_subject) {
+        Some(known) => enter(known, peer.door),
+        None => Err(Fault::certificate_of_nobody().into()),
+    }
+}
+
+fn actor(principal: &Principal, means: &str) -> String {
+    format!("principal:{} by {means}", principal.name)
+}
+
+/// Lets a principal in who is not switched off.
+fn enter(known: Known<'_>, door: Door) -> Result<Caller, Closed> {
+    let Known { principal, roles, means } = known;
+    if principal.disabled {
+        return Err(Closed {
+            fault: Fault::principal_disabled(),
+            who: Some(actor(principal, &means)),
+        });
+    }
+    let Principal { name, groups, scope, .. } = principal;
+    let (name, groups, scope) = (format!("principal:{name}"), groups.clone(), scope.clone());
+    Ok(Caller { means, groups, scope, ..Caller::new(name, door, roles) })
+}
+
+fn owner(uid: u32, roles: Roles) -> Caller {
+    Caller::new(format!("local:{uid}"), Door::Local, roles)
 }
 
 /// The token of `Authorization: Bearer TOKEN` (RFC 6750, section 2.1). Two such headers are none.
@@ -94,61 +224,4 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(header: &[&str], expected: Option<&str>) {
-        let tokens = Tokens::new(vec![
-            ("first".to_owned(), token_digest("one")),
-            ("second".to_owned(), token_digest("two")),
-        ]);
-        let mut headers = HeaderMap::new();
-        for value in header {
-            headers.append(AUTHORIZATION, value.parse().unwrap());
-        }
-        let caller = tokens.caller(&Peer::Tcp(Door::Remote), &headers).ok();
-        assert_eq!(caller.map(|it| it.name).as_deref(), expected, "{header:?}");
-    }
-
-    #[test]
-    fn only_a_known_token_has_a_name() {
-        check(&["Bearer one"], Some("token:first"));
-        check(&["bearer  two"], Some("token:second"));
-        for bad in ["Bearer three", "Bearer ", "Bearer", "one", "Basic one", "Bearer one two"] {
-            check(&[bad], None);
-        }
-        check(&[], None);
-        check(&["Bearer one", "Bearer one"], None);
-        check(&[&format!("Bearer {}", "x".repeat(TOKEN_BYTES_MAX + 1))], None);
-    }
-
-    // The digest of "abc" is the example of FIPS 180-2, appendix B.1.
-    #[test]
-    fn a_token_is_known_by_its_sha_256() {
-        assert_eq!(token_digest("abc")[..4], [0xba, 0x78, 0x16, 0xbf]);
-    }
-
-    #[test]
-    fn only_the_servers_own_user_and_root_are_local() {
-        assert!(
-            matches!(Peer::local(1000, 1000), Peer::Local(caller) if caller.name == "local:1000")
-        );
-        assert!(matches!(Peer::local(0, 1000), Peer::Local(_)));
-        assert!(matches!(Peer::local(1001, 1000), Peer::Stranger));
-        assert!(matches!(Peer::local(1000, 0), Peer::Stranger));
-    }
-
-    #[test]
-    fn a_token_from_this_machine_comes_by_loopback() {
-        for near in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert!(
-                matches!(Peer::tcp(near.parse().unwrap()), Peer::Tcp(Door::Loopback)),
-                "{near}"
-            );
-        }
-        for far in ["192.0.2.1:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1"] {
-            assert!(matches!(Peer::tcp(far.parse().unwrap()), Peer::Tcp(Door::Remote)), "{far}");
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use exeunt_types::Roles;
 pub use parameter::{Kind, Parameter};
 pub use table::ENDPOINTS;
 
-pub(crate) use parameter::{CERTIFICATE_QUERY, REQUEST_QUERY};
+pub(crate) use parameter::{AUDIT_QUERY, CERTIFICATE_QUERY, REQUEST_QUERY};
 
 use crate::fault::Fault;
 use crate::own::CertificateName;
@@ -35,6 +35,9 @@ pub struct Endpoint {
     pub door: EndpointDoor,
     /// Who may: whoever has one of these rights. Nothing where the door is public.
     pub needs: Roles,
+    /// Who may where it is about the caller's own requests and their certificates: whoever has one of
+    /// these.
+    pub own: Roles,
     /// Parameters of the query; any other one is refused.
     pub query: &'static [Parameter],
     /// Headers that mean something.
@@ -122,6 +125,13 @@ pub enum Operation {
     Health,
     OpenApi,
     DescribeCa,
+    DescribeExchange,
+    FetchExchangeCertificate,
+    ListKeyRecoveries,
+    AskKeyRecovery,
+    ApproveKeyRecovery,
+    FetchRecoveredKey,
+    ImportKey,
     ListRequests,
     ShowRequest,
     RetrieveRequest,
@@ -130,6 +140,8 @@ pub enum Operation {
     DenyRequest,
     SetAttributes,
     SetExtension,
+    ListTemplates,
+    ShowTemplate,
     ListCertificates,
     ImportCertificates,
     RevokeMany,
@@ -156,6 +168,10 @@ pub enum Operation {
     KnownExitSettings,
     Deliveries,
     ExplainExit,
+    ListPrincipals,
+    AddToken,
+    RemoveToken,
+    ShowAudit,
     NoteBackup,
     Reload,
 }
@@ -181,8 +197,13 @@ pub(crate) fn allow(endpoint: &Endpoint, caller: &Caller) -> Result<(), Fault> {
     if endpoint.door == EndpointDoor::Local && !is_here {
         return Err(Fault::manage_local_only());
     }
-    // A token has no right of the administration yet.
-    if endpoint.needs.intersects(caller.roles) { Ok(()) } else { Err(Fault::manage_local_only()) }
+    let may = endpoint.needs.or(endpoint.own);
+    if may.intersects(caller.roles) { Ok(()) } else { Err(Fault::role_missing(may)) }
+}
+
+/// Whether the caller is shown only what is his own.
+pub(crate) fn is_own_only(endpoint: &Endpoint, caller: &Caller) -> bool {
+    endpoint.own != Roles::NONE && !endpoint.needs.intersects(caller.roles)
 }
 
 /// What is at a path: its endpoints, one for each method, and what stands in the path.

@@ -1,12 +1,14 @@
 //! Errors on their way out: every one becomes a problem document (RFC 9457).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use exeunt_api::{IMPORT_BYTES_MAX, OCSP_REQUEST_BYTES_MAX, Problem, REQUEST_BYTES_MAX};
 use exeunt_engine::{
-    Blame, ClientCertificateError, CrlError, OfficerError, ResponseError, SubmitError,
+    Blame, ClientCertificateError, CrlError, ExchangeError, OfficerError, RecoveryError,
+    ResponseError, SubmitError,
 };
-use exeunt_types::RequestId;
+use exeunt_types::{RecoveryRefusal, RequestId, Roles};
 use hyper::StatusCode;
 
 use crate::exits::{Refusal, RefusalKind};
@@ -17,6 +19,7 @@ const RETRY_AFTER_S: &str = "1";
 
 const ATTRIBUTE_HINT: &str =
     "an attribute is NAME:VALUE, for example CertificateTemplate:tls-server";
+const RESTRICTED_HINT: &str = "see whom he decides about: exeunt principal list";
 const LOG_HINT: &str = "the CA's administrator finds the reason in the server's log";
 const MESSAGE_HINT: &str = "docs/manual/cmc.md says what a message around a request has to be";
 const REQUEST_HINT: &str = "is it a certificate request? look: openssl req -in FILE -noout -text";
@@ -37,6 +40,7 @@ fn submit_hint(err: &SubmitError) -> &'static str {
         SubmitError::Attributes { .. } => ATTRIBUTE_HINT,
         SubmitError::TemplateConflict { .. } => "name the template once",
         SubmitError::AttributeSigned { .. } => "leave it out, or sign the message anew",
+        SubmitError::Key { .. } => "docs/manual/key-archival.md says how a private key is sent",
         SubmitError::Message { .. } => "docs/manual/cmc.md says who has to sign",
         SubmitError::BadSignature { .. } => {
             "the request was changed after it was signed, or signed with another key: make it anew"
@@ -93,9 +97,75 @@ impl Fault {
     }
 
     pub(crate) fn stranger() -> Self {
-        let detail = "only the server's own user and root may use this socket, and no exit module";
+        let detail = "only the server's own user, root and users of principals may use this socket, \
+                      and no exit module";
         Self::new(StatusCode::FORBIDDEN, "peer-not-allowed", detail)
             .hinted("use the address that the server listens on, with a token")
+    }
+
+    pub(crate) fn token_expired() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "token-expired", "the token has expired")
+            .hinted("the CA's administrator makes a new one: exeunt token add")
+            .with("www-authenticate", r#"Bearer realm="exeunt", error="invalid_token""#)
+    }
+
+    pub(crate) fn token_elsewhere() -> Self {
+        let detail = "the token does not count from this address";
+        Self::new(StatusCode::FORBIDDEN, "token-elsewhere", detail)
+            .hinted("see from where it counts: exeunt token list")
+    }
+
+    pub(crate) fn certificate_of_nobody() -> Self {
+        let detail = "no principal has the client's certificate";
+        Self::new(StatusCode::UNAUTHORIZED, "certificate-of-nobody", detail)
+            .hinted("the CA's administrator names it in a [[principal]] of exeunt.toml")
+            .with("www-authenticate", r#"Bearer realm="exeunt""#)
+    }
+
+    pub(crate) fn principal_disabled() -> Self {
+        let detail = "the principal is switched off";
+        Self::new(StatusCode::FORBIDDEN, "principal-disabled", detail)
+            .hinted("the CA's administrator switches it on: [[principal]] of exeunt.toml")
+    }
+
+    pub(crate) fn guessing(left: Duration) -> Self {
+        let detail = "too many wrong tokens came from this address";
+        // Rounded up: not a moment too early.
+        let seconds = left.as_secs() + 1;
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-guesses", detail)
+            .hinted("try again after the seconds in 'Retry-After', with the right token")
+            .with("retry-after", seconds.to_string())
+    }
+
+    /// The caller has none of the rights that this takes.
+    pub(crate) fn role_missing(needs: Roles) -> Self {
+        let names: Vec<&str> = needs.iter().map(|(name, _)| name).collect();
+        let detail = match names[..] {
+            [name] => format!("this takes the role {name}"),
+            _ => format!("this takes one of the roles {}", names.join(", ")),
+        };
+        Self::new(StatusCode::FORBIDDEN, "role-missing", detail).hinted(
+            "who may do what is in docs/roles.md; who has which roles: exeunt principal list",
+        )
+    }
+
+    /// What was asked for is somebody else's.
+    pub(crate) fn not_own(needs: Roles) -> Self {
+        let detail =
+            format!("an enrollee reads what is his own; this takes one of the roles {needs}");
+        Self { detail: detail.into(), ..Self::role_missing(needs) }
+    }
+
+    /// A certificate manager with limits asked for what knows none.
+    pub(crate) fn manager_restricted() -> Self {
+        let detail = "this certificate manager is limited to some templates or requesters";
+        Self::new(StatusCode::FORBIDDEN, "manager-restricted", detail).hinted(RESTRICTED_HINT)
+    }
+
+    /// Whether somebody was refused for what he is, and not for what he asked.
+    pub(crate) fn is_about_access(&self) -> bool {
+        matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            || self.code == "too-many-guesses"
     }
 
     pub(crate) fn unknown_path() -> Self {
@@ -216,6 +286,7 @@ impl Fault {
             OfficerError::ChangedMeanwhile(_) => {
                 (StatusCode::CONFLICT, "look at it, and try again")
             }
+            OfficerError::Restricted(_) => (StatusCode::FORBIDDEN, RESTRICTED_HINT),
             OfficerError::Attributes { .. } => (StatusCode::BAD_REQUEST, ATTRIBUTE_HINT),
             _ => match err.blame() {
                 Blame::Requester => (StatusCode::BAD_REQUEST, "change the order"),
@@ -224,6 +295,47 @@ impl Fault {
             },
         };
         Self::new(status, err.code(), message).hinted(hint)
+    }
+
+    /// Why there is no exchange certificate.
+    pub(crate) fn exchange(err: &ExchangeError) -> Self {
+        let (status, hint) = match err.blame() {
+            Blame::Requester => (
+                StatusCode::NOT_FOUND,
+                "the CA's administrator names recovery agents: docs/manual/key-archival.md",
+            ),
+            Blame::Operator => (StatusCode::SERVICE_UNAVAILABLE, LOG_HINT),
+            Blame::Us => (StatusCode::INTERNAL_SERVER_ERROR, LOG_HINT),
+        };
+        Self::new(status, err.code(), err.public_message()).hinted(hint)
+    }
+
+    /// Why an archived key is not recovered, or none is archived.
+    pub(crate) fn recovery(err: &RecoveryError) -> Self {
+        const HOW_HINT: &str = "docs/manual/key-archival.md says how keys are recovered";
+        let (status, hint) = match err {
+            RecoveryError::Officer(err) => return Self::officer(err),
+            RecoveryError::NotAllowed => (StatusCode::FORBIDDEN, HOW_HINT),
+            RecoveryError::NoKey(_) => (StatusCode::NOT_FOUND, HOW_HINT),
+            RecoveryError::Refused { refusal, .. } => match refusal {
+                RecoveryRefusal::Unknown => {
+                    (StatusCode::NOT_FOUND, "see what there is: exeunt key list")
+                }
+                RecoveryRefusal::SamePerson | RecoveryRefusal::Stranger => {
+                    (StatusCode::FORBIDDEN, HOW_HINT)
+                }
+                _ => (StatusCode::CONFLICT, "see how it stands: exeunt key list"),
+            },
+            RecoveryError::KeyThere(_)
+            | RecoveryError::NoCertificate { .. }
+            | RecoveryError::Off => (StatusCode::CONFLICT, HOW_HINT),
+            _ => match err.blame() {
+                Blame::Requester => (StatusCode::BAD_REQUEST, HOW_HINT),
+                Blame::Operator => (StatusCode::SERVICE_UNAVAILABLE, LOG_HINT),
+                Blame::Us => (StatusCode::INTERNAL_SERVER_ERROR, LOG_HINT),
+            },
+        };
+        Self::new(status, err.code(), err.public_message()).hinted(hint)
     }
 
     /// Why a revocation list was not made.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use exeunt_api::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use exeunt_types::{
-    CertificateFilter, CertificateKey, CertificateSort, Disposition, FilterError, KeyAlgorithm,
-    RequestFilter, RequestId, RevocationReason, SerialPrefix, Span, StatusCode, TextFilter,
-    UnixMillis,
+    AuditQuery, CertificateFilter, CertificateKey, CertificateSort, Disposition, FilterError,
+    KeyAlgorithm, RequestFilter, RequestId, RevocationReason, SerialPrefix, Span, StatusCode,
+    TextFilter, UnixMillis,
 };
 
-use crate::endpoint::{CERTIFICATE_QUERY, Parameter, REQUEST_QUERY};
+use crate::endpoint::{AUDIT_QUERY, CERTIFICATE_QUERY, Parameter, REQUEST_QUERY};
 use crate::fault::Fault;
 use crate::query::Keys;
 
@@ -298,6 +298,25 @@ fn limit(keys: &Keys, format: Format) -> Result<Option<u64>, Fault> {
         }));
     }
     Ok(limit.or(default))
+}
+
+/// Which rows of the audit trail; the newest first where nothing else is said.
+pub(crate) fn audit_query(query: &str, now: UnixMillis) -> Result<AuditQuery, Fault> {
+    let keys = Keys::parse(query, &names(AUDIT_QUERY))?;
+    let Span { from: since, to: until } = times(&keys, ["since", "until"], (now, Side::Past))?;
+    let event = keys.number("event")?.map(u32::try_from).transpose();
+    let limit = limit(&keys, Format::Page)?.unwrap_or_default();
+    Ok(AuditQuery {
+        actor: keys.value("actor").map(str::to_owned),
+        action: keys.value("action").map(str::to_owned),
+        object: keys.value("object").map(str::to_owned),
+        event: event.map_err(|_| Fault::query("event is not a number in range".to_owned()))?,
+        since,
+        until,
+        descending: order(&keys)?.unwrap_or(true),
+        after: keys.number("after")?,
+        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+    })
 }
 
 #[cfg(test)]

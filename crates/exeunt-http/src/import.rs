@@ -19,6 +19,10 @@ pub(crate) async fn import(
     caller: Caller,
     body: Incoming,
 ) -> Result<Answer, Fault> {
+    // Whose they are and from which template is known to nobody yet.
+    if caller.scope.is_some() {
+        return Err(Fault::manager_restricted());
+    }
     let (patience, most) = (edge.limits.read, IMPORT_BYTES_MAX);
     let octets = body::read_within(body, patience, most, Fault::import_too_large).await?;
     let exeunt_api::ImportOrder { certificates, allow_foreign, existing_row, dry_run } =

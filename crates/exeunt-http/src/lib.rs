@@ -18,6 +18,7 @@ mod exits;
 mod export;
 mod fault;
 mod filter;
+mod guess;
 mod handler;
 mod import;
 mod listen;
@@ -27,7 +28,11 @@ mod officer;
 #[cfg(feature = "schema")]
 pub mod openapi;
 mod own;
+mod people;
+mod principal;
 mod query;
+mod recovery;
+mod refusal;
 mod relying;
 mod reply;
 mod rooms;
@@ -35,7 +40,9 @@ mod rows;
 mod server;
 mod settings;
 mod submit;
+mod template;
 mod tls;
+mod trail;
 mod workers;
 
 pub use answer::{from_rfc3339, rfc3339};
@@ -46,6 +53,13 @@ pub use endpoint::{
 };
 pub use error::HttpError;
 pub use exits::{BeforeReply, Change, Changed, Exits, NoExits, Refusal, RefusalKind, WhichHeld};
+pub use guess::{GUESS_ADDRESSES_MAX, GUESS_WINDOW, GUESSES_MAX};
+pub use people::{NoPeople, People};
+pub use principal::{
+    Access, Network, PRINCIPAL_COUNT_MAX, Principal, PrincipalError, Principals,
+    SEPARATED_OWNER_ROLES, TOKEN_COUNT_MAX, TOKEN_FILE_ROLES, Token,
+};
+pub use refusal::{REFUSALS_OF_ONE_MAX, REFUSALS_WRITTEN_MAX, REFUSED_APART_MAX};
 pub use server::Server;
 pub use settings::{
     ClientTrust, Clients, HttpSettings, KeyFileError, Limits, NowFn, ReadKeyFn, RefusedFn, TcpDoor,

@@ -19,6 +19,7 @@ use crate::auth::Peer;
 use crate::connection;
 use crate::error::HttpError;
 use crate::handler::Edge;
+use crate::refusal::{self, Refused};
 use crate::settings::RefusedFn;
 use crate::tls::client::{self, Guard};
 use crate::tls::{DoorTls, Shaken};
@@ -53,13 +54,8 @@ impl Door {
     }
 
     /// Lets in whoever comes by the Unix socket, until told to close.
-    pub(crate) async fn keep_unix(
-        mut self,
-        listener: UnixListener,
-        own_uid: u32,
-        refused: Option<RefusedFn>,
-    ) {
-        let room = Arc::clone(&self.room);
+    pub(crate) async fn keep_unix(mut self, listener: UnixListener, refused: Option<RefusedFn>) {
+        let (room, edge) = (Arc::clone(&self.room), Arc::clone(&self.edge));
         let mut turned_away = TurnedAway::default();
         loop {
             let next = async {
@@ -67,9 +63,14 @@ impl Door {
                 // again and again takes no room from the operator.
                 let (stream, peer) = loop {
                     let (stream, _) = accepted(|| listener.accept()).await;
-                    match unix_peer(&stream, own_uid, refused.as_deref()) {
+                    match unix_peer(&stream, refused.as_deref()) {
                         Ok(peer) => break (stream, peer),
-                        Err(pid) => _ = turned_away.note(pid, Instant::now()),
+                        Err(pid) => {
+                            turned_away.note(pid, Instant::now());
+                            let edge = Arc::clone(&edge);
+                            let refused = turned_away_at(pid);
+                            tokio::spawn(async move { refusal::note(&edge, refused).await });
+                        }
                     }
                 };
                 let permit = Arc::clone(&room).acquire_owned().await.ok()?;
@@ -179,13 +180,21 @@ async fn serve_tcp(
         Some(shown) => Some(Guard::of(&edge, shown).await),
         None => None,
     };
-    connection::serve(stream, (Peer::tcp(address), guard), edge, closing).await;
+    let certificate = guard.as_ref().and_then(Guard::shown);
+    let peer = Peer::tcp(address).with_certificate(certificate);
+    connection::serve(stream, (peer, guard), edge, closing).await;
+}
+
+/// An exit module at the socket, for the audit trail.
+fn turned_away_at(pid: Option<u32>) -> Refused {
+    let place = pid.map_or("a process that is gone".to_owned(), |it| format!("process {it}"));
+    let (who, what) = (Some("exit-module".to_owned()), "the socket".to_owned());
+    Refused { who, place, what, code: "peer-not-allowed" }
 }
 
 /// Who connected, or the number of a process that is to be turned away.
 fn unix_peer(
     stream: &UnixStream,
-    own_uid: u32,
     refused: Option<&(dyn Fn(u32) -> bool + Send + Sync)>,
 ) -> Result<Peer, Option<u32>> {
     Ok(match stream.peer_cred() {
@@ -197,15 +206,11 @@ fn unix_peer(
                     return Err(pid);
                 }
             }
-            let peer = Peer::local(cred.uid(), own_uid);
-            if matches!(peer, Peer::Stranger) {
-                tracing::warn!(uid = cred.uid(), "a stranger came to the socket");
-            }
-            peer
+            Peer::Local(Some(cred.uid()))
         }
         Err(err) => {
             tracing::warn!(error = %err, "the user behind a connection is unknown");
-            Peer::Stranger
+            Peer::Local(None)
         }
     })
 }
@@ -231,6 +236,12 @@ pub(crate) struct SocketFile {
     identity: (u64, u64),
 }
 
+impl SocketFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|it| (it.dev(), it.ino()) == self.identity) {
@@ -240,11 +251,11 @@ impl Drop for SocketFile {
     }
 }
 
-/// Opens the Unix socket. Call it inside the runtime.
+/// Opens a Unix socket with a mode. Call it inside the runtime.
 ///
 /// A file that nobody listens on is what a killed server left, and is replaced. The mode is set
 /// between bind and listen: before it is right, nobody can connect.
-pub(crate) fn open_unix(path: &Path) -> Result<(UnixListener, SocketFile), HttpError> {
+pub(crate) fn open_unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), HttpError> {
     let failed =
         |source: io::Error| HttpError::Socket { path: path.to_owned(), source: source.into() };
     match std::os::unix::net::UnixStream::connect(path) {
@@ -260,7 +271,7 @@ pub(crate) fn open_unix(path: &Path) -> Result<(UnixListener, SocketFile), HttpE
     }
     let socket = UnixSocket::new_stream().map_err(failed)?;
     socket.bind(path).map_err(failed)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
     let metadata = fs::symlink_metadata(path).map_err(failed)?;
     let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
     let listener = socket.listen(BACKLOG).map_err(failed)?;
@@ -317,11 +328,11 @@ mod tests {
         said.read_exact(&mut [0; 2]).unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let pid = child.id();
-        assert!(unix_peer(&stream, 0, Some(&|_| false)).is_ok());
-        assert_eq!(unix_peer(&stream, 0, Some(&move |it| it == pid)).unwrap_err(), Some(pid));
+        assert!(unix_peer(&stream, Some(&|_| false)).is_ok());
+        assert_eq!(unix_peer(&stream, Some(&move |it| it == pid)).unwrap_err(), Some(pid));
         let knows = getsockopt(&stream, PeerPidfd).is_ok();
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert_eq!(unix_peer(&stream, 0, Some(&|_| false)).is_err(), knows);
+        assert_eq!(unix_peer(&stream, Some(&|_| false)).is_err(), knows);
     }
 }

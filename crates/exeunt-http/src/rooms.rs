@@ -44,6 +44,10 @@ const ORDER_THREADS: usize = 2;
 /// resubmitting, making revocation lists.
 const KEY_THREADS: usize = 4;
 
+/// Threads that write refusals into the audit trail: apart, so that whoever is refused again and again
+/// holds nobody up who is not.
+const REFUSAL_THREADS: usize = 1;
+
 /// Threads that read files for answers, a piece at a time.
 const FILE_THREADS: usize = 2;
 
@@ -92,6 +96,7 @@ pub(crate) struct Rooms {
     pub(crate) manage: Room,
     pub(crate) order: Room,
     pub(crate) key: Room,
+    pub(crate) refusal: Room,
     /// Who has an export under way, without a thread of its own.
     pub(crate) export: Room,
 }
@@ -106,6 +111,7 @@ impl Rooms {
         + MANAGE_THREADS
         + ORDER_THREADS
         + KEY_THREADS
+        + REFUSAL_THREADS
         + FILE_THREADS;
 
     pub(crate) fn new() -> Self {
@@ -119,6 +125,7 @@ impl Rooms {
             manage: Room::of(MANAGE_THREADS),
             order: Room::of(ORDER_THREADS),
             key: Room::of(KEY_THREADS),
+            refusal: Room::of(REFUSAL_THREADS),
             export: Room::of(EXPORTS_MAX),
         }
     }

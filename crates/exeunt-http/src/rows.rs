@@ -88,6 +88,22 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
     Ok(json(OK, &detail))
 }
 
+/// Who has made a request, if it is there.
+pub(crate) fn caller_of_request(engine: &Engine, id: RequestId) -> Result<Option<String>, Fault> {
+    let row = engine.store().request(id).map_err(|err| unread(err.code(), &err))?;
+    Ok(row.map(|it| it.request.caller))
+}
+
+/// Who has made the request for a certificate, if it is there.
+pub(crate) fn caller_of_certificate(
+    engine: &Engine,
+    serial: &Serial,
+) -> Result<Option<String>, Fault> {
+    let found = engine.store().certificate(serial).map_err(|err| unread(err.code(), &err))?;
+    let Some(certificate) = found else { return Ok(None) };
+    caller_of_request(engine, certificate.request)
+}
+
 pub(crate) fn certificates(engine: &Engine, query: &CertificateQuery) -> Result<Answer, Fault> {
     let limit = page_rows(query.limit);
     let (certificates, next) = some_certificates(engine, query, query.after, limit)?;
@@ -335,7 +351,8 @@ fn split_request(row: RequestRecord) -> (RequestSummary, Vec<(String, String)>, 
 
 /// What lists show, and the certificate in DER.
 fn split_certificate(row: CertificateRecord) -> (CertificateSummary, Vec<u8>) {
-    let CertificateRecord { request, certificate, template, issued, event } = row;
+    let CertificateRecord { request, certificate, template, issued, event, template_flags: _ } =
+        row;
     let NewCertificate {
         serial,
         raw,

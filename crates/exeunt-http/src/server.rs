@@ -11,11 +11,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::auth::Tokens;
+use crate::auth::Gate;
 use crate::error::HttpError;
 use crate::exits::Exits;
 use crate::handler::Edge;
 use crate::listen::{Door, SocketFile, open_tcp, open_unix};
+use crate::refusal::{self, Refusals};
 use crate::rooms::Rooms;
 use crate::settings::{HttpSettings, TcpDoor};
 use crate::submit;
@@ -27,6 +28,11 @@ use crate::workers::Workers;
 /// that it has one for two cores. On two cores one thread costs 6 % less a request than two.
 const RUNTIME_THREADS_MAX: usize = 4;
 
+/// Mode of the socket in the CA's home: the server's own user.
+const OWN_SOCKET_MODE: u32 = 0o600;
+/// Mode of the socket for users of principals: everybody connects, and who is nobody's user is refused.
+const PEER_SOCKET_MODE: u32 = 0o666;
+
 /// A running server. Dropped without [`Server::stop`] it closes at once; jobs in hand still end.
 pub struct Server {
     runtime: Runtime,
@@ -37,7 +43,8 @@ pub struct Server {
     /// The doors' permits, and how many there are of them.
     rooms: Vec<(Arc<Semaphore>, u32)>,
     addresses: Vec<SocketAddr>,
-    socket: SocketFile,
+    /// The Unix sockets.
+    sockets: Vec<SocketFile>,
     /// Dropped to end the thread that keeps the server's own certificate, if there is one.
     keeper: Option<mpsc::Sender<()>>,
 }
@@ -46,7 +53,7 @@ impl fmt::Debug for Server {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Server")
             .field("addresses", &self.addresses)
-            .field("socket", &self.socket)
+            .field("sockets", &self.sockets)
             .finish_non_exhaustive()
     }
 }
@@ -65,10 +72,12 @@ impl Server {
     ) -> Result<Self, HttpError> {
         let HttpSettings {
             socket,
+            peer_socket,
             doors: wanted,
             own_certificate,
             read_key,
-            tokens,
+            access,
+            people,
             limits,
             before_reply,
             refused_process,
@@ -79,8 +88,8 @@ impl Server {
             if door.tls.is_none() && !address.ip().is_loopback() {
                 return Err(HttpError::PlainHttp { address });
             }
-            if tokens.is_empty() {
-                tracing::warn!(%address, "no token is configured: nobody can come in by TCP");
+            if !access.current().has_remote() {
+                tracing::warn!(%address, "no token and no client certificate is configured: nobody can come in by TCP");
             }
         }
         let shown = own_certificate.as_ref().map(|_| Arc::<Shown>::default());
@@ -116,7 +125,8 @@ impl Server {
             tcp.push((listener, address, tls));
         }
         let addresses = tcp.iter().map(|(_, address, _)| *address).collect();
-        let (unix, file) = open_unix(&socket)?;
+        let (unix, file) = open_unix(&socket, OWN_SOCKET_MODE)?;
+        let peers = peer_socket.map(|it| open_unix(&it, PEER_SOCKET_MODE)).transpose()?;
 
         // Made when the doors are ours, so that no start in vain leaves a certificate behind.
         let keeper = match (own_certificate, &shown) {
@@ -124,12 +134,15 @@ impl Server {
             _ => None,
         };
 
+        let own_uid = rustix::process::geteuid().as_raw();
         let (connections, local) = (limits.connections, limits.local_connections);
         let (closing, closed) = watch::channel(false);
         let edge = Arc::new(Edge {
             engine,
             exits,
-            tokens: Tokens::new(tokens),
+            people,
+            gate: Gate::new(access, own_uid),
+            refusals: Refusals::default(),
             limits,
             workers,
             before_reply,
@@ -144,16 +157,23 @@ impl Server {
             rooms.push((Arc::clone(&room), count));
             Door { edge: Arc::clone(&edge), room, closing: closed.clone() }
         };
-        let own_uid = rustix::process::geteuid().as_raw();
-        let mut doors = vec![runtime.spawn(door(local).keep_unix(unix, own_uid, refused_process))];
+        let mut doors = Vec::new();
+        let mut sockets = Vec::new();
+        // Each has room of its own: a crowd of others never locks the operator out.
+        for (listener, file) in [(unix, file)].into_iter().chain(peers) {
+            tracing::info!(socket = %file.path().display(), "listening");
+            let refused = refused_process.clone();
+            doors.push(runtime.spawn(door(local).keep_unix(listener, refused)));
+            sockets.push(file);
+        }
+        runtime.spawn(refusal::keep_counts(Arc::clone(&edge), closed.clone()));
         for (listener, address, tls) in tcp {
             let secure = tls.is_some();
             doors.push(runtime.spawn(door(connections).keep_tcp(listener, tls)));
             tracing::info!(%address, tls = secure, "listening");
         }
-        tracing::info!(socket = %socket.display(), "listening");
         drop(inside);
-        Ok(Self { runtime, edge, closing, doors, rooms, addresses, socket: file, keeper })
+        Ok(Self { runtime, edge, closing, doors, rooms, addresses, sockets, keeper })
     }
 
     /// Where the first TCP door is, with the port that was taken for 0.
@@ -179,12 +199,12 @@ impl Server {
     /// `grace`. A signing that is still in flight then goes on in its thread as long as the process
     /// lives, and recovery knows it.
     pub fn stop(self, grace: Duration) {
-        let Self { runtime, edge, closing, doors, rooms, addresses: _, socket, keeper } = self;
+        let Self { runtime, edge, closing, doors, rooms, addresses: _, sockets, keeper } = self;
         drop(keeper);
         let deadline = Instant::now() + grace;
         closing.send_replace(true);
         // Nobody who comes from now on should find the door and wait behind it.
-        drop(socket);
+        drop(sockets);
         let empty = runtime.block_on(async {
             let all = async {
                 for door in doors {
@@ -197,6 +217,7 @@ impl Server {
                     // A closed semaphore would mean an empty room as well.
                     let _ = room.acquire_many(*count).await;
                 }
+                refusal::write_counts(&edge, None).await;
             };
             tokio::time::timeout(grace, all).await.is_ok()
         });

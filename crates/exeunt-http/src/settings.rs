@@ -11,20 +11,26 @@ use exeunt_types::UnixMillis;
 use zeroize::Zeroizing;
 
 use crate::exits::BeforeReply;
+use crate::people::People;
+use crate::principal::Access;
 
 /// What a server is started with. Already checked as configuration; the rest is checked at start.
 #[derive(Clone)]
 pub struct HttpSettings {
     /// Where the Unix socket is made: the door for the server's own user and root.
     pub socket: PathBuf,
+    /// Where another Unix socket is made: the door for users whom principals name. None leaves it out.
+    pub peer_socket: Option<PathBuf>,
     /// The TCP doors; none leaves the socket alone.
     pub doors: Vec<TcpDoor>,
     /// How the CA certifies its own server, where a door shows that.
     pub own_certificate: Option<ServerCertificateSettings>,
     /// How private keys of the doors are read.
     pub read_key: ReadKeyFn,
-    /// Who may come in by TCP: a name and the SHA-256 digest of the token, which is itself not kept.
-    pub tokens: Vec<(String, [u8; 32])>,
+    /// Who may come in, and by what.
+    pub access: Arc<Access>,
+    /// Who keeps the principals.
+    pub people: Arc<dyn People>,
     /// How much of everything.
     pub limits: Limits,
     /// What answers to submissions wait for, if for anything.
@@ -52,21 +58,23 @@ impl fmt::Debug for HttpSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             socket,
+            peer_socket,
             doors,
             own_certificate,
             read_key: _,
-            tokens,
+            access,
+            people: _,
             limits,
             before_reply,
             refused_process,
             now: _,
         } = self;
-        let names: Vec<&str> = tokens.iter().map(|(name, _)| name.as_str()).collect();
         out.debug_struct("HttpSettings")
             .field("socket", socket)
+            .field("peer_socket", peer_socket)
             .field("doors", doors)
             .field("own_certificate", own_certificate)
-            .field("tokens", &names)
+            .field("access", access)
             .field("limits", limits)
             .field("before_reply", before_reply)
             .field("refused_process", &refused_process.is_some())

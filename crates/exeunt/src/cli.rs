@@ -1,5 +1,7 @@
 //! The command line: what can be typed. What it does stands in `command`.
 
+mod archive;
+mod audit;
 mod backup;
 mod ca;
 mod cert;
@@ -9,13 +11,20 @@ mod exit_check;
 mod key;
 mod local;
 mod lookup;
+mod principal;
 mod request;
+mod template;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use archive::{ImportKey, Key, Recover, Unwrap};
+pub use audit::{
+    Accept as AcceptAudit, Audit, Export as ExportAudit, ExportFormat, Show as ShowAudit,
+    Verify as VerifyAudit,
+};
 pub use backup::{Backup, BackupPassphrase, Restore, VerifyBackup};
 pub use ca::{Ca, RenewCa};
 pub use cert::{
@@ -27,7 +36,9 @@ pub use exit_check::Check;
 pub use key::{KeyOptions, KeyPlace};
 pub use local::command_line;
 pub use lookup::{CertificateList, Format, RequestList, Rows};
+pub use principal::{AddToken, Ending, Principal, Token};
 pub use request::{Decide, Request, SetExtension};
+pub use template::Template;
 
 /// A certificate authority that never loses an event
 ///
@@ -97,6 +108,8 @@ pub enum Command {
     #[command(after_help = "Examples:
   exeunt submit server.csr --home ca --out server.pem
   exeunt submit renewal.p7m --home ca --response p7b --out server.p7b
+  exeunt submit server.csr --home ca --dry-run
+  exeunt submit alice.csr --archive-key alice.key --template mail --home ca
   exeunt submit server.csr --server https://ca.example:8443 --token-file token --template tls-server
   openssl req -new -key k.pem -subj /CN=host.example | exeunt submit - --home ca")]
     Submit(Submit),
@@ -132,6 +145,16 @@ pub enum Command {
     )]
     Ca(Ca),
 
+    /// Look at templates, and check them before they count
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  exeunt template list --home ca
+  exeunt template show tls-server --home ca
+  exeunt template check new-templates.toml"
+    )]
+    Template(Template),
+
     /// Make revocation lists and look at them
     #[command(
         subcommand,
@@ -152,6 +175,16 @@ pub enum Command {
   exeunt exit parked list mail --home ca"
     )]
     Exit(Box<Exit>),
+
+    /// Look at the audit trail, and whether it is whole
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  exeunt audit verify --home ca
+  exeunt audit show --since 7d --home ca
+  exeunt audit export trail.jsonl --home ca"
+    )]
+    Audit(Audit),
 
     /// Take a backup of a CA, while its server runs
     ///
@@ -177,6 +210,33 @@ pub enum Command {
     #[command(after_help = "Examples:
   exeunt restore ca.backup --home ca --passphrase-file backup.word")]
     Restore(Restore),
+
+    /// Look at who may do what
+    #[command(subcommand, after_help = "Examples:\n  exeunt principal list --home ca")]
+    Principal(Principal),
+
+    /// Give principals tokens, and take them away
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  exeunt token add alice --expires 90d --home ca
+  exeunt token list --home ca
+  exeunt token remove alice laptop --home ca"
+    )]
+    Token(Token),
+
+    /// Recover archived private keys
+    ///
+    /// Private keys that came with requests are kept encrypted to recovery agents. One certificate
+    /// manager asks for a key, another agrees, and a recovery agent opens it.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  exeunt key recover --request 17 --reason 'laptop of alice was lost' --home ca
+  exeunt key approve-recovery 3 --home ca
+  exeunt key fetch 3 --out alice.recovery --home ca"
+    )]
+    Key(Key),
 
     /// Have the server read its configuration again
     ///
@@ -309,7 +369,7 @@ pub struct Door {
     #[arg(long, value_name = "DIR", env = "EXEUNT_HOME")]
     pub home: Option<PathBuf>,
 
-    /// Address of a server elsewhere, for example `https://ca.example:8443`
+    /// Address of a server elsewhere, for example `https://ca.example:8443`; or `unix:PATH` for a socket
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
 
@@ -336,6 +396,18 @@ pub struct Submit {
     /// Template to issue from
     #[arg(long, value_name = "NAME")]
     pub template: Option<String>,
+
+    /// Send the private key of the request along, for the CA to archive; PEM of a PKCS #8
+    #[arg(long, value_name = "KEYFILE")]
+    pub archive_key: Option<PathBuf>,
+
+    /// File with the passphrase of that key, where it is encrypted
+    #[arg(long, value_name = "FILE", requires = "archive_key")]
+    pub key_passphrase_file: Option<PathBuf>,
+
+    /// Only say what would become of the request, rule by rule; nothing is written
+    #[arg(long, conflicts_with_all = ["response", "out"])]
+    pub dry_run: bool,
 
     /// Form of the answer
     #[arg(long, value_enum, value_name = "FORM", default_value_t = ResponseForm::Pem)]
@@ -454,7 +526,8 @@ mod tests {
     #[test]
     fn every_command_below_another_shows_examples() {
         let cli = Cli::command();
-        for group in ["exit", "request", "cert", "ca", "crl"] {
+        for group in ["audit", "exit", "request", "cert", "ca", "crl", "principal", "token", "key"]
+        {
             for command in cli.find_subcommand(group).unwrap().get_subcommands() {
                 check_example(command);
                 command.get_subcommands().for_each(check_example);

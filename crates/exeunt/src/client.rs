@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use exeunt_api::{
     ATTRIBUTE_HEADER, DISPOSITION_HEADER, Problem, REQUEST_HEADER, REQUESTS_PATH, SubmitAnswer,
+    TrialAnswer,
 };
 use exeunt_keys::secret_file;
 use reqwest::blocking::{Client, RequestBuilder, Response};
@@ -57,7 +58,10 @@ impl ApiClient {
     /// Options that do not name one, or a token over plain HTTP to another machine.
     pub fn open(door: &Door) -> Result<Self, Failure> {
         match (&door.server, &door.home) {
-            (Some(url), _) => Self::remote(url, door),
+            (Some(url), _) => match url.strip_prefix("unix:") {
+                Some(path) => Self::socket(Path::new(path)),
+                None => Self::remote(url, door),
+            },
             (None, Some(home)) => Self::local(&Home::at(home)?),
             (None, None) => Err(Failure::usage("usage-no-server", "no CA is named")
                 .hint("give --home DIR or set EXEUNT_HOME, or give --server URL")),
@@ -80,8 +84,13 @@ impl ApiClient {
         {
             return Err(not_running(home));
         }
+        Self::socket(&socket)
+    }
+
+    /// A server behind a Unix socket, whoever made it.
+    fn socket(socket: &Path) -> Result<Self, Failure> {
         let client = builder()
-            .unix_socket(socket.as_path())
+            .unix_socket(socket)
             .build()
             .map_err(|err| Failure::from_error("client", &err))?;
         let base = Url::parse("http://localhost/").expect("BUG: a constant URL");
@@ -201,6 +210,25 @@ impl ApiClient {
         template: Option<&str>,
     ) -> Result<SubmitAnswer, Failure> {
         decision(self.send(self.submission(request, attributes, template))?)
+    }
+
+    /// Asks what would become of a request. Whatever it is, is an answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`ApiClient::get`].
+    pub fn try_out(
+        &self,
+        request: Vec<u8>,
+        attributes: &[String],
+        template: Option<&str>,
+    ) -> Result<TrialAnswer, Failure> {
+        let builder = self.submission(request, attributes, template);
+        let response = self.send(builder.query(&[("dry_run", "true")]))?;
+        if !response.status().is_success() {
+            return Err(problem(response));
+        }
+        body(response)
     }
 
     /// Submits a request, for an answer in CMS of that media type where there is one.

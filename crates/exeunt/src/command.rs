@@ -1,5 +1,7 @@
 //! What each command does.
 
+mod archive;
+pub mod audit;
 pub mod backup;
 pub mod ca;
 pub mod cert;
@@ -10,6 +12,7 @@ pub mod crl;
 pub mod exit;
 pub mod init;
 pub mod list;
+pub mod principal;
 pub mod quickstart;
 pub mod reload;
 pub mod request;
@@ -17,6 +20,8 @@ pub mod run_module;
 pub mod serve;
 pub mod shell;
 pub mod submit;
+pub mod template;
+mod trial;
 
 use crate::cli::Command;
 use crate::failure::Failure;
@@ -42,11 +47,16 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Request(options) => request::run(options),
         Command::Cert(options) => cert::run(options),
         Command::Ca(command) => ca::run(command),
+        Command::Template(command) => template::run(command),
         Command::Crl(options) => crl::run(options),
         Command::Exit(options) => exit::run(*options),
+        Command::Audit(command) => audit::run(command),
         Command::Backup(options) => backup::backup(&options),
         Command::VerifyBackup(options) => backup::verify(&options),
         Command::Restore(options) => backup::restore(&options),
+        Command::Principal(options) => principal::run(options),
+        Command::Token(options) => principal::token(options),
+        Command::Key(options) => archive::run(options),
         Command::Reload(options) => reload::run(&options),
         Command::Config(options) => config::run(options),
         Command::RunModule(options) => run_module::run(&options),

@@ -3,6 +3,8 @@
 //! The file's types know serde and stop here. [`Config`] is valid as a whole; whoever holds one
 //! need not check again.
 
+mod archive;
+mod audit;
 mod crl;
 mod door;
 mod exit;
@@ -10,8 +12,11 @@ mod expiry;
 mod file;
 mod key;
 mod ocsp;
+mod policy;
+mod principal;
 mod renewal;
 mod template;
+mod template_file;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,17 +24,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use exeunt_engine::{OcspSettings, Publication, ServerCertificateSettings};
-use exeunt_http::{TcpDoor, Tls};
+use exeunt_http::{Principal, PrincipalError, Principals, TcpDoor, Tls};
 use exeunt_policy::{Template, TemplatePolicy, TemplatePolicyError};
 use exeunt_types::ExitNameError;
 
+pub use archive::{KeyArchivalConfig, warnings as key_archival_warnings};
+pub use audit::AuditConfig;
 pub use crl::CrlConfig;
 pub use door::names_of_doors;
 pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
 use file::File;
 pub use file::KeyTable;
 pub use key::{KeyConfig, PassphraseSource, SchemeConfig};
+pub use policy::{POLICY_NAME, PolicyConfig};
 pub use renewal::{RENEWAL_COUNT_MAX, RenewalConfig};
+pub use template_file::{check_templates, warn_of};
 
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -65,6 +74,12 @@ pub struct Config {
     pub own_certificate: ServerCertificateSettings,
     /// Bearer tokens by name, each in a file of its own.
     pub token_files: BTreeMap<String, PathBuf>,
+    /// Who is known, beside those with tokens in files.
+    pub principals: Vec<Principal>,
+    /// Whether nobody may have two roles of the administration.
+    pub role_separation: bool,
+    /// Where the Unix socket is for users of principals, if there is one.
+    pub peer_socket: Option<PathBuf>,
     /// Longest that an answer waits for modules that are told before it.
     pub before_reply: Duration,
     /// Silence in the log after which a heartbeat is written, if any is.
@@ -77,10 +92,16 @@ pub struct Config {
     pub ocsp: OcspSettings,
     /// How many days before they run out modules are told of certificates, the nearest first.
     pub expiry: Vec<u32>,
+    /// How subscribers' keys are archived.
+    pub key_archival: KeyArchivalConfig,
+    /// What is written into the audit trail, and how often it is signed.
+    pub audit: AuditConfig,
     /// The templates, checked.
     pub templates: Vec<Template>,
     /// Template of a request that names none.
     pub default_template: Option<String>,
+    /// The policy module, if there is one; else the templates decide alone.
+    pub policy: Option<PolicyConfig>,
     /// The exit modules, in the file's order.
     pub exits: Vec<ExitConfig>,
 }
@@ -119,6 +140,9 @@ pub enum ConfigError {
     /// A template, or the list of them.
     #[error(transparent)]
     Templates(#[from] TemplatePolicyError),
+    /// A principal has two roles that role separation keeps apart.
+    #[error(transparent)]
+    Separation(PrincipalError),
     /// The name of an exit module.
     #[error(transparent)]
     ExitName(#[from] ExitNameError),
@@ -134,6 +158,7 @@ impl ConfigError {
             Self::Read { .. } => "config-unreadable",
             Self::TooLarge(_) => "config-too-large",
             Self::Syntax { .. } => "config-syntax",
+            Self::Separation(err) => err.code(),
             Self::Value { .. } | Self::Templates(_) | Self::ExitName(_) => "config-invalid",
         }
     }
@@ -189,12 +214,16 @@ impl Config {
             key,
             renewal,
             server,
+            principal,
             tls: own_certificate,
             door: doors,
             publication,
             crl,
             ocsp,
             expiry,
+            audit,
+            key_archival,
+            recovery_agent,
             policy,
             template,
             exit,
@@ -207,6 +236,11 @@ impl Config {
         if let Some(address) = server.listen {
             check_listen(address, tls.is_some())?;
         }
+        let principals =
+            principal.into_iter().map(principal::checked).collect::<Result<Vec<_>, _>>()?;
+        Principals::new(principals.clone(), Vec::new(), server.role_separation)
+            .map_err(principal::together)?;
+        let archive_rules = archive::rules(&template)?;
         let templates =
             template.into_iter().map(template::checked).collect::<Result<Vec<_>, _>>()?;
         TemplatePolicy::new(templates.clone(), policy.default_template.clone())?;
@@ -219,6 +253,8 @@ impl Config {
             .map_err(|rule| value_error("crl.partitions", rule))?;
         let ocsp = ocsp::checked(&ocsp)?;
         let expiry = expiry::checked(expiry)?;
+        let audit = audit::checked(&audit)?;
+        let key_archival = archive::checked(&key_archival, recovery_agent, archive_rules, home)?;
         let before_reply_s = server.before_reply_s.unwrap_or(BEFORE_REPLY_S_DEFAULT);
         if before_reply_s == 0 || BEFORE_REPLY_S_MAX < before_reply_s {
             let reason = format!("must be 1 to {BEFORE_REPLY_S_MAX}");
@@ -243,6 +279,9 @@ impl Config {
                 .into_iter()
                 .map(|(name, file)| (name, home.join(file)))
                 .collect(),
+            principals,
+            role_separation: server.role_separation,
+            peer_socket: server.peer_socket.map(|it| home.join(it)),
             before_reply: Duration::from_secs(before_reply_s),
             heartbeat: Some(Duration::from_secs(server.heartbeat_s)).filter(|it| !it.is_zero()),
             publication: Publication {
@@ -253,7 +292,10 @@ impl Config {
             crl,
             ocsp,
             expiry,
+            audit,
+            key_archival,
             templates,
+            policy: policy::checked(&policy, home)?,
             default_template: policy.default_template,
             exits,
         })
@@ -261,8 +303,8 @@ impl Config {
 }
 
 impl Config {
-    /// The keys outside of `[[exit]]` in which two configurations differ. They count after a restart
-    /// only.
+    /// The keys outside of `[[exit]]` and of what says who may do what, in which two configurations
+    /// differ. They count after a restart only.
     pub fn differing_keys(&self, other: &Self) -> Vec<&'static str> {
         let Self {
             name,
@@ -274,15 +316,23 @@ impl Config {
             tls,
             doors,
             own_certificate,
-            token_files,
+            // They count at once.
+            token_files: _,
+            principals: _,
+            role_separation: _,
+            peer_socket,
             before_reply,
             heartbeat,
             publication,
             crl,
             ocsp,
             expiry,
+            audit,
+            key_archival,
             templates,
             default_template,
+            // They count at once.
+            policy: _,
             exits: _,
         } = self;
         let same = [
@@ -293,15 +343,18 @@ impl Config {
             ("key.check_signatures", *check_signatures == other.check_signatures),
             ("server.listen", *listen == other.listen),
             ("server.tls", *tls == other.tls),
+            ("server.peer_socket", *peer_socket == other.peer_socket),
             ("door", *doors == other.doors),
             ("tls", *own_certificate == other.own_certificate),
-            ("server.token_files", *token_files == other.token_files),
             ("server.before_reply_s", *before_reply == other.before_reply),
             ("server.heartbeat_s", *heartbeat == other.heartbeat),
             ("publication", *publication == other.publication),
             ("crl", *crl == other.crl),
             ("ocsp", *ocsp == other.ocsp),
             ("expiry", *expiry == other.expiry),
+            // The filter counts at once.
+            ("audit", AuditConfig { filter: other.audit.filter, ..*audit } == other.audit),
+            ("key_archival", *key_archival == other.key_archival),
             ("template", *templates == other.templates),
             ("policy.default_template", *default_template == other.default_template),
         ];

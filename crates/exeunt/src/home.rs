@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use exeunt_engine::CheckpointFile;
 use exeunt_keys::{
     Passphrase, Pkcs11Key, SigningKey, SoftwareKey, TokenError, TokenSettings, secret_file,
 };
@@ -89,6 +90,11 @@ impl Home {
     /// The folder of the revocation lists.
     pub fn crl_folder(&self) -> PathBuf {
         self.root.join("crls")
+    }
+
+    /// The file of the audit trail's checkpoints.
+    pub fn checkpoints(&self) -> CheckpointFile {
+        CheckpointFile::at(&self.root.join("audit").join("checkpoints"))
     }
 
     /// Locked by commands that make or change the CA's certificates.

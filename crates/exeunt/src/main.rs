@@ -1,5 +1,6 @@
 //! The one binary: server, command line, shipped modules. It wires; the crates work.
 
+mod audit;
 mod backup;
 mod cli;
 mod client;
@@ -15,6 +16,7 @@ mod manage;
 mod new_key;
 mod output;
 mod own;
+mod policy;
 mod schedule;
 mod server;
 mod warn;

@@ -9,6 +9,8 @@ mod edit;
 mod error;
 mod file;
 mod orders;
+mod people;
+mod policy;
 mod start;
 mod view;
 
@@ -20,7 +22,7 @@ use exeunt_api::{
     Explanation, HeldEvent, HeldState, KnownSettings, NewExit, PAGE_ROWS_MAX, Reloaded,
 };
 use exeunt_dispatch::{Dispatcher, ExitState};
-use exeunt_http::{Change, Changed, Exits, Refusal, WhichHeld};
+use exeunt_http::{Access, Change, Changed, Exits, Refusal, WhichHeld};
 use exeunt_store::{AuditEntry, CursorRow, Store};
 use exeunt_types::{EventSeq, ExitName, RequestId, StartAt};
 
@@ -29,9 +31,11 @@ use crate::config::{Config, ExitConfig};
 use crate::failure::chain;
 use crate::home::Home;
 use crate::launch::Launcher;
+use crate::policy::PolicyKeeper;
 pub use edit::add_renewal;
 pub use error::ManageError;
 pub use file::ConfigFile;
+pub use people::list as principal_list;
 use start::{Made, START_WAIT_MAX};
 
 /// The dispatcher while the server runs; nothing once it has stopped.
@@ -50,10 +54,16 @@ pub struct Manager {
     launcher: Launcher,
     dispatcher: SharedDispatcher,
     store: Store,
+    /// Who may do what.
+    access: Arc<Access>,
     /// Holder of the modules' leases.
     holder: String,
+    /// The configuration as it was read last, to say what has changed since.
+    text: Mutex<String>,
     /// What runs. The file may say something else, until it is read again.
     running: RwLock<Config>,
+    /// The active policy, where there is one to manage.
+    policy: Option<PolicyKeeper>,
     /// Taken by whoever changes something, for as long as that takes.
     changes: Mutex<()>,
 }
@@ -65,6 +75,7 @@ impl Manager {
         launcher: Launcher,
         dispatcher: &SharedDispatcher,
         store: &Store,
+        access: &Arc<Access>,
         holder: String,
         config: Config,
     ) -> Self {
@@ -73,8 +84,12 @@ impl Manager {
             launcher,
             dispatcher: Arc::clone(dispatcher),
             store: store.clone(),
+            access: Arc::clone(access),
             holder,
+            // Where it cannot be read now, all keys are new when it is read again.
+            text: Mutex::new(Config::read(&home.config_path()).unwrap_or_default()),
             running: RwLock::new(config),
+            policy: None,
             changes: Mutex::default(),
         }
     }
@@ -86,7 +101,7 @@ impl Manager {
     /// It is not a good one; then nothing is changed.
     pub fn reload(&self, actor: &str) -> Result<Reloaded, ManageError> {
         let _change = self.lock_changes();
-        let config = ConfigFile::read(&self.home)?.config;
+        let ConfigFile { config, text, .. } = ConfigFile::read(&self.home)?;
         let mut told = Reloaded::default();
         let running: Vec<ExitConfig> = {
             let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +109,8 @@ impl Manager {
                 running.differing_keys(&config).into_iter().map(str::to_owned).collect();
             running.exits.clone()
         };
-        self.audit(actor, "reload", "exeunt.toml", String::new())?;
+        self.note_reload(actor, text, &config)?;
+        self.take_up_principals(actor, &config)?;
         for gone in running.iter().filter(|it| config.exits.iter().all(|new| new.name != it.name)) {
             let removed = self.dispatch(|it| Ok(it.remove(&gone.name)?));
             self.note(&gone.name, removed, &mut told.removed, &mut told.failed, |running| {
@@ -119,6 +135,7 @@ impl Manager {
                 put(running, exit.clone());
             });
         }
+        self.take_up_policy(&config, &mut told);
         // Modules are shown in the order of the file.
         let place = |name: &ExitName| config.exits.iter().position(|it| it.name == *name);
         let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
@@ -136,6 +153,18 @@ impl Manager {
             "the configuration was read again"
         );
         Ok(told)
+    }
+
+    /// Writes down what is read again, and has the audit trail written by its filter.
+    fn note_reload(&self, actor: &str, text: String, config: &Config) -> Result<(), ManageError> {
+        tracing::info!(actor, "the configuration is read again");
+        let mut known = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.write().unwrap_or_else(PoisonError::into_inner);
+        let (was, is) = (running.audit.filter, config.audit.filter);
+        crate::audit::reloaded(&self.store, actor, (&known, &text), (was, is))?;
+        running.audit.filter = is;
+        *known = text;
+        Ok(())
     }
 
     /// Writes down what came of one module in a reload.
@@ -336,7 +365,10 @@ impl Manager {
         actor: &str,
         (action, name): (&str, &str),
     ) -> Result<(), ManageError> {
-        file.replace(text).inspect_err(|err| self.failed(actor, action, name, err))
+        file.replace(text).inspect_err(|err| self.failed(actor, action, name, err))?;
+        // What this change is, its own row says.
+        text.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
 
     /// Puts the file back after the dispatcher has refused.

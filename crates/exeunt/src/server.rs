@@ -9,13 +9,17 @@ use exeunt_api::Reloaded;
 use exeunt_dispatch::{CaCertificateFacts, CaFacts, Dispatcher, ListFacts};
 use exeunt_engine::{CaEntry, Engine, EngineError, ServerCertificateSettings};
 use exeunt_host::confine;
-use exeunt_http::{BeforeReply, HttpError, HttpSettings, Limits, ReadKeyFn, Server, Tls};
+use exeunt_http::{
+    Access, BeforeReply, HttpError, HttpSettings, Limits, NoPeople, Principals, ReadKeyFn, Server,
+    Tls,
+};
 use exeunt_keys::{secret_file, sha256};
-use exeunt_policy::TemplatePolicy;
+use exeunt_policy::{SwitchPolicy, TemplatePolicy};
 use exeunt_store::Store;
 use exeunt_types::EventKind;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
+use crate::audit::{self, Keeper};
 use crate::clock::{SystemClock, SystemEntropy, now};
 use crate::config::{Config, check_listen, names_of_doors};
 use crate::failure::{Failure, chain};
@@ -23,6 +27,7 @@ use crate::home::Home;
 use crate::launch::Launcher;
 use crate::manage::{BY_SIGNAL, ManageError, Manager, SharedDispatcher};
 use crate::own;
+use crate::policy::PolicyKeeper;
 use crate::schedule::{self, Schedule};
 use crate::warn::Warner;
 
@@ -47,6 +52,8 @@ pub struct Running {
     http: Server,
     /// Dropped to end the thread that writes heartbeats, if there is one.
     heartbeat: Option<mpsc::Sender<()>>,
+    /// Signs the audit trail.
+    keeper: Keeper,
     /// Makes revocation lists when they are due, if that is wanted.
     schedule: Schedule,
     /// Tells modules of certificates that run out soon, if that is wanted.
@@ -67,18 +74,23 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         check_listen(address, config.tls.is_some())
             .map_err(|err| Failure::from_error(err.code(), &err).hint("listen on 127.0.0.1"))?;
     }
-    let tokens = read_tokens(&config)?;
+    let access = Access::new(principals_of(&config)?);
     let store = open_store(home)?;
     for warning in own::warnings_of(&config, &own::read_certificates(home, &config)?) {
         tracing::warn!(code = "ca-addresses", "{warning}");
     }
+    for warning in config.templates.iter().filter_map(crate::config::warn_of) {
+        tracing::warn!(code = "dangerous-options", "{warning}");
+    }
     let entries = own::open_entries(home, &config)?;
-    let engine = build_engine(home, &config, store, entries)?;
+    let switch = policy_of(&config)?;
+    let engine = build_engine(home, &config, store, entries, switch.clone())?;
     let facts = ca_facts(home, &config, &engine);
     let new = engine.take_up_certificates().map_err(|err| engine_failure(&err))?;
     for index in new.into_iter().filter(|it| 0 < *it) {
         tracing::info!(index, "the CA has a new certificate of its own");
     }
+    audit::begin(home, &engine, &config)?;
     engine.recover().map_err(|err| engine_failure(&err))?;
     own::cross_certify(home, &engine);
     let engine = Arc::new(engine);
@@ -87,6 +99,11 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         tracing::warn!(?landlock, seccomp, "this system confines modules less than it should");
     }
     let launcher = Launcher::new(home)?;
+    let policy = PolicyKeeper::new(switch, facts.clone(), engine.store(), &launcher);
+    if let Err(error) = policy.install(&config) {
+        // Requests are held or failed meanwhile, as it is configured; nothing is issued.
+        tracing::error!(code = "policy-not-started", error, "the policy module does not start");
+    }
     let exits = config.exits.iter().map(|exit| {
         if let Err(err) = launcher.prepare(exit) {
             let error = chain(&err);
@@ -108,10 +125,12 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let own_certificate = own_certificate(&config, listen);
     let settings = HttpSettings {
         socket: home.socket_path(),
+        peer_socket: config.peer_socket.clone(),
         doors,
         own_certificate,
         read_key: read_key(),
-        tokens,
+        access: Arc::clone(&access),
+        people: Arc::new(NoPeople),
         limits: Limits::default(),
         before_reply: Some(before_reply(&dispatcher, config.before_reply)),
         // Whoever is gone by now has nothing to say any more.
@@ -119,19 +138,23 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         now: Arc::new(now),
     };
     let silence = config.heartbeat;
-    let crl = config.crl.clone();
+    let (crl, trail) = (config.crl.clone(), config.audit);
     let expiry = config.expiry.clone();
     let holder = facts.machine_dns_name;
-    let manager = Manager::new(home, launcher, &dispatcher, engine.store(), holder, config);
-    let manager = Arc::new(manager);
+    let manager =
+        Manager::new(home, launcher, &dispatcher, engine.store(), &access, holder, config);
+    let manager = Arc::new(manager.with_policy(policy));
+    let people: Arc<Manager> = Arc::clone(&manager);
+    let settings = HttpSettings { people, ..settings };
     let exits = Arc::clone(&manager);
     let http =
         Server::start(settings, Arc::clone(&engine), exits).map_err(|err| http_failure(&err))?;
     log_server_event(&engine, EventKind::STARTUP);
     let heartbeat = silence.map(|silence| beat(&engine, silence)).transpose()?;
+    let keeper = Keeper::start(home, &engine, trail)?;
     let schedule = schedule::keep(&engine, crl.publish)?;
     let warner = (!expiry.is_empty()).then(|| Warner::start(&engine, expiry)).transpose()?;
-    Ok(Running { engine, dispatcher, manager, http, heartbeat, schedule, warner })
+    Ok(Running { engine, dispatcher, manager, http, heartbeat, keeper, schedule, warner })
 }
 
 /// What the edge refused, and what helps.
@@ -240,7 +263,7 @@ impl Running {
 
     /// Stops: no new requests, those in hand are finished, then the modules.
     pub fn stop(self) {
-        let Self { engine, dispatcher, manager, http, heartbeat, schedule, warner } = self;
+        let Self { engine, dispatcher, manager, http, heartbeat, keeper, schedule, warner } = self;
         http.stop(STOP_GRACE);
         drop((manager, heartbeat));
         if let Some(warner) = warner {
@@ -248,6 +271,7 @@ impl Running {
         }
         schedule.stop(STOP_GRACE);
         log_server_event(&engine, EventKind::SHUTDOWN);
+        keeper.stop(STOP_GRACE);
         let taken = dispatcher.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(dispatcher) = taken else { return };
         tell_the_rest(&dispatcher, Instant::now() + TELL_GRACE);
@@ -295,9 +319,9 @@ fn build_engine(
     config: &Config,
     store: Store,
     entries: Vec<CaEntry>,
+    policy: SwitchPolicy,
 ) -> Result<Engine, Failure> {
-    let policy = TemplatePolicy::new(config.templates.clone(), config.default_template.clone())
-        .map_err(|err| Failure::from_error("config-invalid", &err))?;
+    let key_archival = config.key_archival.settings()?;
     Engine::new(
         exeunt_engine::Parts {
             name: config.name.clone(),
@@ -313,7 +337,16 @@ fn build_engine(
         entries,
         &config.publication,
     )
+    .and_then(|it| it.with_key_archival(key_archival))
+    .inspect(|it| it.warn_of_agents(now()))
     .map_err(|err| engine_failure(&err))
+}
+
+/// The templates, in the place of the active policy.
+fn policy_of(config: &Config) -> Result<SwitchPolicy, Failure> {
+    let policy = TemplatePolicy::new(config.templates.clone(), config.default_template.clone())
+        .map_err(|err| Failure::from_error("config-invalid", &err))?;
+    Ok(SwitchPolicy::new(Arc::new(policy)))
 }
 
 /// What the engine refused at a start, and what helps.
@@ -346,6 +379,18 @@ pub fn read_tokens(config: &Config) -> Result<Vec<(String, [u8; 32])>, Failure> 
         Ok((name.clone(), sha256(token)))
     };
     config.token_files.iter().map(read).collect()
+}
+
+/// Who may do what, as the configuration and the files of tokens say.
+///
+/// # Errors
+///
+/// A file that cannot be read, or a token that is another one's.
+pub fn principals_of(config: &Config) -> Result<Principals, Failure> {
+    let tokens = read_tokens(config)?;
+    Principals::new(config.principals.clone(), tokens, config.role_separation).map_err(|err| {
+        Failure::from_error(err.code(), &err).hint("look at [[principal]] in exeunt.toml")
+    })
 }
 
 /// Shortest bearer token: 128 bits in hexadecimal.

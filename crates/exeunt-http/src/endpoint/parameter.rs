@@ -60,6 +60,13 @@ pub(super) const SUBMIT_QUERY: &[Parameter] = &[
     it("attribute", Kind::Texts, "a request attribute, Name:Value"),
 ];
 
+/// Of a submission that may be a trial.
+pub(super) const TRY_QUERY: &[Parameter] = &[
+    SUBMIT_QUERY[0],
+    SUBMIT_QUERY[1],
+    it("dry_run", Kind::Flag, "says what would become of the request, and writes nothing"),
+];
+
 /// Of the list of requests.
 pub(crate) const REQUEST_QUERY: &[Parameter; 22] = &[
     number("after", "`next` of the page before"),
@@ -120,6 +127,19 @@ pub(crate) const CERTIFICATE_QUERY: &[Parameter; 27] = &[
 /// Of the list of revocation lists.
 pub(super) const PAGE_QUERY: &[Parameter] =
     &[number("before", "`next_before` of the page before"), LIMIT];
+
+/// Of the audit trail.
+pub(crate) const AUDIT_QUERY: &[Parameter; 9] = &[
+    text("action", "the action, as a word"),
+    text("actor", "part of the actor's name"),
+    number("after", "`next` of the page before"),
+    number("event", "number of the event, such as 4887"),
+    LIMIT,
+    text("object", "the object, such as request:7"),
+    ORDER,
+    text("since", MOMENT),
+    text("until", MOMENT),
+];
 
 pub(super) const EXIT_QUERY: &[Parameter] =
     &[it("parked", Kind::Flag, "only what is parked, of the shelf")];

@@ -9,8 +9,8 @@ use exeunt_api::{
 use exeunt_types::Roles;
 
 use super::parameter::{
-    CERTIFICATE_QUERY, DELIVERIES_QUERY, EXIT_QUERY, EXPLAIN_QUERY, KEPT_HEADERS, PAGE_QUERY,
-    Parameter, REMOVE_QUERY, REQUEST_QUERY, SUBMIT_HEADERS, SUBMIT_QUERY,
+    AUDIT_QUERY, CERTIFICATE_QUERY, DELIVERIES_QUERY, EXIT_QUERY, EXPLAIN_QUERY, KEPT_HEADERS,
+    PAGE_QUERY, Parameter, REMOVE_QUERY, REQUEST_QUERY, SUBMIT_HEADERS, SUBMIT_QUERY, TRY_QUERY,
 };
 use super::{AnswerForm, BodyForm, Endpoint, EndpointDoor, EndpointRoom, Operation};
 
@@ -29,8 +29,8 @@ const LISTS: Roles = OFFICER.or(Roles::ADMINISTRATOR);
 /// is not.
 const READ: Roles = Roles::READER.or(OFFICER).or(Roles::ADMINISTRATOR).or(Roles::AUDITOR);
 
-/// Who fetches a request: also whoever makes them.
-const FETCH: Roles = READ.or(Roles::ENROLLEE);
+/// Who sees what is his own.
+const OWN: Roles = Roles::ENROLLEE;
 
 const ADMIN: Roles = Roles::ADMINISTRATOR;
 
@@ -39,7 +39,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     // For clients and relying parties.
     post("/v1/requests", Operation::SubmitRequest, "submits a request")
         .needs(Roles::ENROLLEE)
-        .asked(SUBMIT_QUERY)
+        .asked(TRY_QUERY)
         .heads(SUBMIT_HEADERS)
         .takes(BodyForm {
             media_types: &[PKCS10_MEDIA_TYPE, PEM_MEDIA_TYPE, CMS_MEDIA_TYPE, OCTETS],
@@ -47,10 +47,11 @@ pub static ENDPOINTS: &[Endpoint] = &[
             required: true,
             bytes_max: REQUEST_BYTES_MAX,
         })
-        .says(DECIDED_OR_CMS)
+        .says(DECIDED_OR_TRIED)
         .room(EndpointRoom::Workers),
     get("/v1/requests", Operation::ListRequests, "lists requests")
         .needs(READ)
+        .own(OWN)
         .asked(REQUEST_QUERY)
         .says(&[json("RequestPage"), octets(CSV_MEDIA_TYPE), octets(JSON_LINES_MEDIA_TYPE)])
         .room(EndpointRoom::LookUp),
@@ -71,6 +72,14 @@ pub static ENDPOINTS: &[Endpoint] = &[
         .heads(KEPT_HEADERS)
         .says(&[octets(CRL_MEDIA_TYPE), NOT_MODIFIED])
         .room(EndpointRoom::Relying),
+    get("/ca/exchange.crt", Operation::FetchExchangeCertificate, "the CA's exchange certificate")
+        .says(&[octets(CERTIFICATE_MEDIA_TYPE)])
+        .fails(&[404])
+        .room(EndpointRoom::Relying),
+    get("/v1/ca/exchange", Operation::DescribeExchange, "the CA's exchange certificate")
+        .says(&[json("ExchangeCertificate")])
+        .fails(&[404])
+        .room(EndpointRoom::Relying),
     get("/ca/{name}", Operation::FetchCaCertificate, "a certificate of the CA")
         .heads(KEPT_HEADERS)
         .says(&[octets(CERTIFICATE_MEDIA_TYPE), NOT_MODIFIED]),
@@ -86,7 +95,8 @@ pub static ENDPOINTS: &[Endpoint] = &[
         })
         .says(&[octets(CMS_MEDIA_TYPE)])
         .room(EndpointRoom::Workers),
-    get("/v1/health", Operation::Health, "whether the server lives").says(&[json("Health")]),
+    get("/v1/health", Operation::Health, "whether the server lives and writes")
+        .says(&[json("Health")]),
     get("/v1/openapi.json", Operation::OpenApi, "this document")
         .needs(Roles::ALL)
         .says(&[octets(JSON)]),
@@ -96,10 +106,12 @@ pub static ENDPOINTS: &[Endpoint] = &[
     // Requests.
     get("/v1/requests/{id}", Operation::ShowRequest, "one request")
         .needs(READ)
+        .own(OWN)
         .says(&[json("RequestDetail")])
         .room(EndpointRoom::LookUp),
     post("/v1/requests/{id}/retrieve", Operation::RetrieveRequest, "what became of a request")
-        .needs(FETCH)
+        .needs(READ)
+        .own(OWN)
         .says(DECIDED)
         .room(EndpointRoom::LookUp),
     post("/v1/requests/{id}/approve", Operation::ApproveRequest, "has a pending request decided")
@@ -130,6 +142,14 @@ pub static ENDPOINTS: &[Endpoint] = &[
         .says(&[json("RequestDetail")])
         .fails(&[409])
         .room(EndpointRoom::Order),
+    // Templates. Who may submit has to know them.
+    get("/v1/templates", Operation::ListTemplates, "the templates")
+        .needs(Roles::ALL)
+        .says(&[json("TemplateList")]),
+    get("/v1/templates/{name}", Operation::ShowTemplate, "one template")
+        .needs(Roles::ALL)
+        .says(&[json("TemplateDetail")])
+        .fails(&[404]),
     // Certificates.
     get("/v1/certificates", Operation::ListCertificates, "lists certificates")
         .needs(READ)
@@ -153,6 +173,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
         .room(EndpointRoom::Order),
     get("/v1/certificates/{serial}", Operation::ShowCertificate, "one certificate")
         .needs(READ)
+        .own(OWN)
         .says(&[json("CertificateDetail")])
         .room(EndpointRoom::LookUp),
     post("/v1/certificates/{serial}/revoke", Operation::RevokeCertificate, "revokes a certificate")
@@ -176,6 +197,41 @@ pub static ENDPOINTS: &[Endpoint] = &[
     .says(&[json("Revoked")])
     .fails(&[409])
     .room(EndpointRoom::Order),
+    // Archived keys. One manager asks, another agrees, and either of them fetches.
+    get("/v1/key-recoveries", Operation::ListKeyRecoveries, "recoveries of archived keys")
+        .needs(OFFICER.or(Roles::AUDITOR))
+        .says(&[json("KeyRecoveryList")])
+        .room(EndpointRoom::Order),
+    post("/v1/key-recoveries", Operation::AskKeyRecovery, "asks for an archived key")
+        .needs(OFFICER)
+        .takes(order("KeyRecoveryOrder"))
+        .says(&[AnswerForm { status: 201, ..json("KeyRecovery") }])
+        .fails(&[404, 409])
+        .room(EndpointRoom::Order),
+    post(
+        "/v1/key-recoveries/{id}/approve",
+        Operation::ApproveKeyRecovery,
+        "agrees to a recovery that somebody else asked for",
+    )
+    .needs(OFFICER)
+    .says(&[json("KeyRecovery")])
+    .fails(&[404, 409])
+    .room(EndpointRoom::Order),
+    post(
+        "/v1/key-recoveries/{id}/fetch",
+        Operation::FetchRecoveredKey,
+        "hands out the encrypted key of an approved recovery",
+    )
+    .needs(OFFICER)
+    .says(&[json("RecoveredKey")])
+    .fails(&[404, 409])
+    .room(EndpointRoom::Order),
+    post("/v1/key-imports", Operation::ImportKey, "archives the key of a certificate")
+        .needs(OFFICER)
+        .takes(order("KeyImportOrder"))
+        .says(&[json("KeyImported")])
+        .fails(&[404, 409])
+        .room(EndpointRoom::Order),
     // Revocation lists.
     get("/v1/crls", Operation::ListLists, "lists revocation lists, newest first")
         .needs(READ)
@@ -283,7 +339,28 @@ pub static ENDPOINTS: &[Endpoint] = &[
     .asked(EXPLAIN_QUERY)
     .says(&[json("Explanation")])
     .room(EndpointRoom::Explain),
+    // Principals. Who gives roles away is watched by who reads the audit trail.
+    get("/v1/principals", Operation::ListPrincipals, "who is known, with roles and tokens")
+        .needs(ADMIN.or(Roles::AUDITOR))
+        .says(&[json("PrincipalList")])
+        .room(EndpointRoom::LookUp),
+    post("/v1/principals/{name}/tokens", Operation::AddToken, "gives a principal a token")
+        .needs(ADMIN)
+        .takes(order("NewToken"))
+        .says(&[AnswerForm { status: 201, ..json("TokenChanged") }])
+        .fails(&[409])
+        .room(EndpointRoom::Manage),
+    delete("/v1/principals/{name}/tokens/{token}", Operation::RemoveToken, "takes a token away")
+        .needs(ADMIN)
+        .says(&[json("TokenChanged")])
+        .fails(&[409])
+        .room(EndpointRoom::Manage),
     // The server. These are about files of this machine.
+    get("/v1/audit", Operation::ShowAudit, "rows of the audit trail, the newest first")
+        .needs(Roles::AUDITOR)
+        .asked(AUDIT_QUERY)
+        .says(&[json("AuditPage")])
+        .room(EndpointRoom::LookUp),
     post("/v1/backups", Operation::NoteBackup, "notes that a backup begins or ends")
         .local(Roles::BACKUP_OPERATOR)
         .takes(order("BackupOrder"))
@@ -303,7 +380,13 @@ const DECIDED: &[AnswerForm] = &[
     AnswerForm { status: 403, means: "denied", ..json("SubmitAnswer") },
 ];
 
-const DECIDED_OR_CMS: &[AnswerForm] = &[DECIDED[0], octets(CMS_MEDIA_TYPE), DECIDED[1], DECIDED[2]];
+const DECIDED_OR_TRIED: &[AnswerForm] = &[
+    DECIDED[0],
+    AnswerForm { means: "tried, with dry_run", ..json("TrialAnswer") },
+    octets(CMS_MEDIA_TYPE),
+    DECIDED[1],
+    DECIDED[2],
+];
 
 const NOT_MODIFIED: AnswerForm =
     AnswerForm { status: 304, media_type: None, schema: None, means: "as one has it" };
@@ -362,6 +445,7 @@ impl Endpoint {
             summary,
             door: EndpointDoor::Public,
             needs: Roles::NONE,
+            own: Roles::NONE,
             query: &[],
             headers: &[],
             body: None,
@@ -377,6 +461,11 @@ impl Endpoint {
     }
 
     /// For whoever has one of these rights and comes by the Unix socket.
+    /// Also whoever has one of these rights, for what is the caller's own.
+    const fn own(self, own: Roles) -> Self {
+        Self { own, ..self }
+    }
+
     const fn local(self, needs: Roles) -> Self {
         Self { door: EndpointDoor::Local, needs, ..self }
     }

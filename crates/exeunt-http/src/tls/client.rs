@@ -22,6 +22,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::{ClientCertificate, failed, read_certificates, read_file};
+use crate::auth::ShownCertificate;
 use crate::error::HttpError;
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
@@ -187,6 +188,16 @@ impl Guard {
             Ok(Err(err)) => Judged::Bad(err),
             Err(_) => Judged::Unknown,
         })
+    }
+
+    /// As principals are found by it.
+    pub(crate) fn shown(&self) -> Option<Arc<ShownCertificate>> {
+        let Judged::Good { client, .. } = &self.0 else { return None };
+        Some(Arc::new(ShownCertificate {
+            sha256: client.sha256,
+            subject: client.subject.clone(),
+            is_own: client.serial.is_some(),
+        }))
     }
 
     /// Whether it stands now.

@@ -60,7 +60,7 @@ fn whoever_is_not_at_the_cas_own_machine_imports_and_revokes_nothing() {
     ] {
         // Also where the body would not do: nothing is read of it.
         for body in [body.to_string(), "x".to_owned(), String::new()] {
-            problem(remote.post(path, body), 403, "manage-local-only");
+            problem(remote.post(path, body), 403, "role-missing");
         }
     }
     for path in [REVOKE, RELEASE, &expired] {

@@ -166,7 +166,7 @@ fn a_certificate_is_revoked_revoked_anew_held_and_released() {
 }
 
 #[test]
-fn officers_sit_at_the_cas_own_machine() {
+fn whoever_is_no_officer_orders_nothing() {
     let ca = Ca::start();
     let remote = ca.remote();
     let (id, serial) = (held(&ca), issued(&ca));
@@ -178,11 +178,11 @@ fn officers_sit_at_the_cas_own_machine() {
         format!("/v1/certificates/{serial}/unrevoke"),
         "/v1/crls".to_owned(),
     ] {
-        problem(remote.post(&path, ""), 403, "manage-local-only");
+        problem(remote.post(&path, ""), 403, "role-missing");
     }
     let put = |path: &str| put(&remote, &format!("/v1/requests/{id}/{path}"), "{}");
-    problem(put("attributes"), 403, "manage-local-only");
-    problem(put("extensions/1.2.3"), 403, "manage-local-only");
+    problem(put("attributes"), 403, "role-missing");
+    problem(put("extensions/1.2.3"), 403, "role-missing");
     problem(remote.get(&format!("/v1/requests/{id}/approve")), 405, "method-not-allowed");
 }
 

@@ -5,12 +5,9 @@ use clap::{Command, CommandFactory as _};
 
 use super::Cli;
 
-/// The commands below `exeunt exit` that are answered from elsewhere as well.
-const FROM_ANYWHERE: [&str; 3] = ["list", "status", "check"];
-
-/// The commands below `exeunt request` that are an officer's.
-const OFFICERS_OF_REQUESTS: [&str; 5] =
-    ["approve", "deny", "resubmit", "set-attribute", "set-extension"];
+/// The commands below `exeunt exit` that start no program and change no setting: they are answered from
+/// elsewhere as well.
+const FROM_ANYWHERE: [&str; 7] = ["list", "status", "check", "parked", "replay", "explain", "tail"];
 
 /// Options that lead to a server elsewhere.
 const ELSEWHERE: [&str; 3] = ["server", "token_file", "ca_file"];
@@ -22,19 +19,7 @@ pub fn command_line() -> Command {
             if FROM_ANYWHERE.contains(&it.get_name()) { it } else { hidden(it) }
         })
     };
-    // What officers do, beside what everybody may.
-    let officers = |names: &'static [&'static str]| {
-        move |command: Command| {
-            command
-                .mut_subcommands(|it| if names.contains(&it.get_name()) { hidden(it) } else { it })
-        }
-    };
-    Cli::command()
-        .mut_subcommand("exit", exit)
-        .mut_subcommand("reload", hidden)
-        .mut_subcommand("request", officers(&OFFICERS_OF_REQUESTS))
-        .mut_subcommand("cert", officers(&["revoke", "unrevoke", "import", "publish-expired"]))
-        .mut_subcommand("crl", officers(&["publish"]))
+    Cli::command().mut_subcommand("exit", exit).mut_subcommand("reload", hidden)
 }
 
 fn hidden(command: Command) -> Command {
@@ -58,22 +43,25 @@ mod tests {
             let named = words.iter().fold(&command, |it, word| it.find_subcommand(word).unwrap());
             named.clone().render_long_help().to_string()
         };
-        for line in
-            ["exit list", "exit status", "submit", "request list", "request retrieve", "crl show"]
-        {
-            assert!(help(line).contains("--server"), "{line}");
-        }
         for line in [
-            "exit disable",
-            "exit settings set",
+            "exit list",
+            "exit status",
             "exit parked drop",
             "exit tail",
-            "reload",
+            "submit",
+            "request list",
+            "request retrieve",
             "request approve",
             "request set-extension",
             "cert revoke",
+            "crl show",
             "crl publish",
+            "token add",
+            "principal list",
         ] {
+            assert!(help(line).contains("--server"), "{line}");
+        }
+        for line in ["exit disable", "exit settings set", "exit add", "reload"] {
             assert!(!help(line).contains("--server"), "{line}");
         }
         let drop = help("exit parked drop");

@@ -26,6 +26,8 @@ use crate::output;
 
 /// The store's place in a backup, and in a home.
 const STORE: &str = "exeunt.db";
+/// Checkpoints of the audit trail that are read at once.
+const CHECKPOINTS_PAGE_ROWS: usize = 256;
 /// Folder of the revocation lists in a backup, and in a home.
 const LISTS: &str = "crls";
 /// `exeunt backup`.
@@ -355,6 +357,7 @@ fn unpack(file: &Path, opened: Opened, partial: &Partial) -> Result<(Manifest, R
     let path = unpacked.store_path();
     check_copy(file, &path, &manifest)?;
     let restored = go_on(file, &path, &manifest, started)?;
+    folders.extend(restore_checkpoints(&unpacked, &path)?);
     for folder in &folders {
         sync_folder(folder).map_err(|err| not_written(folder, &err))?;
     }
@@ -377,6 +380,22 @@ fn go_on(
     let store = Store::open(path).map_err(failed)?;
     let taken = UnixMillis(manifest.taken_unix_ms);
     store.mark_restored(taken, now(), &told, vec![begun, ended]).map_err(failed)
+}
+
+/// The checkpoints of the audit trail that the store has, in their file: the trail goes on from there.
+fn restore_checkpoints(home: &Home, store: &Path) -> Result<Option<PathBuf>, Failure> {
+    let store = Store::open_read_only(store).map_err(|err| store_failure(&err))?;
+    let file = home.checkpoints();
+    let mut after = 0;
+    loop {
+        let page = store.audit_checkpoints(after, CHECKPOINTS_PAGE_ROWS);
+        let page = page.map_err(|err| store_failure(&err))?;
+        let Some(last) = page.last() else { break };
+        after = last.number;
+        let all = page.iter().map(|it| it.signed.as_slice());
+        file.append_all(all).map_err(|err| Failure::from_error(err.code(), &err))?;
+    }
+    Ok(file.path().parent().filter(|it| it.is_dir()).map(Path::to_owned))
 }
 
 fn create(path: &Path, mode: u32) -> Result<File, Failure> {

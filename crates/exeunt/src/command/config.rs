@@ -1,5 +1,6 @@
 //! `exeunt config check`: reads everything a start would read, and changes nothing.
 
+use exeunt_api::PrincipalList;
 use exeunt_engine::EngineError;
 use exeunt_http::{TcpDoor, Tls, check_client_files, check_tls_files};
 use exeunt_keys::{SigningKey, sha256};
@@ -9,11 +10,12 @@ use serde::Serialize;
 use crate::cli::Config as ConfigCommand;
 use crate::clock::now;
 use crate::command::ca::key_of;
-use crate::config::{Config, ExitConfig, KeyConfig, ModuleConfig, file_of_word};
-use crate::failure::Failure;
+use crate::command::principal;
+use crate::config::{Config, ExitConfig, KeyConfig, ModuleConfig, file_of_word, key_archival_warnings};
+use crate::failure::{Failure, plain};
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;
-use crate::manage::ManageError;
+use crate::manage::{ManageError, principal_list};
 use crate::server::{engine_failure, http_failure, read_key};
 use crate::{output, own};
 
@@ -28,6 +30,8 @@ struct Report {
     listen: Option<String>,
     templates: Vec<String>,
     exits: Vec<String>,
+    /// Who may do what.
+    access: PrincipalList,
     warnings: Vec<String>,
 }
 
@@ -49,6 +53,7 @@ pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
             listen,
             templates,
             exits,
+            access,
             warnings,
         } = report;
         output::fields(&[
@@ -60,8 +65,14 @@ pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
             ("Templates", templates.join(", ")),
             ("Exit modules", exits.join(", ")),
         ])?;
+        for it in &access.principals {
+            output::line(&plain(&principal::sentence(it)))?;
+        }
+        for sentence in principal::beside(&access) {
+            output::line(&plain(&sentence))?;
+        }
         for warning in &warnings {
-            output::line(&format!("warning: {}", crate::failure::plain(warning)))?;
+            output::line(&format!("warning: {}", plain(warning)))?;
         }
         output::line("The configuration is good.")?;
         if has_modules {
@@ -91,7 +102,9 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         ));
         (None, open_key(&config.key)?, &config.key)
     };
-    crate::server::read_tokens(config)?;
+    let access = principal_list(&crate::server::principals_of(config)?, now());
+    warnings.extend(unreached(config));
+    warnings.extend(key_archival_warnings(&config.key_archival, now())?);
     warnings.extend(config.exits.iter().filter_map(|it| missing_program(home, it)));
     let runner = Launcher::new(home)?.runner();
     let needs_it = |it: &&ExitConfig| matches!(it.module, ModuleConfig::Library { .. });
@@ -106,6 +119,7 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
             "certificates name no place to look for revocation: [publication] is empty".to_owned(),
         );
     }
+    warnings.extend(config.templates.iter().filter_map(crate::config::warn_of));
     let crl = &config.crl.settings;
     if crl.has_deltas() && crl.freshest_crl.is_empty() {
         warnings
@@ -126,9 +140,10 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
             warnings.extend(found.map_err(|err| http_failure(&err))?);
         }
     }
-    if !doors.is_empty() && config.token_files.is_empty() {
-        warnings
-            .push("HTTP listens, but there is no token: [server] token_files is empty".to_owned());
+    if !doors.is_empty() && config.token_files.is_empty() && config.principals.is_empty() {
+        let warning = "HTTP listens, but nobody can come in: there is neither a [[principal]] nor a \
+                       token in [server] token_files";
+        warnings.push(warning.to_owned());
     }
     Ok(Report {
         ca: config.name.clone(),
@@ -141,6 +156,7 @@ fn check(home: &Home, config: &Config) -> Result<Report, Failure> {
         },
         listen: listen_text(&doors),
         templates: config.templates.iter().map(|it| it.name.clone()).collect(),
+        access,
         exits: config.exits.iter().map(|it| it.name.to_string()).collect(),
         warnings,
     })
@@ -192,6 +208,22 @@ fn check_past(home: &Home, own: &[own::OwnCertificate]) -> Result<(), Failure> {
         return Err(engine_failure(&err));
     }
     Ok(())
+}
+
+/// Users of principals who find no socket that they may open.
+fn unreached(config: &Config) -> Option<String> {
+    let own = rustix::process::geteuid().as_raw();
+    let others =
+        config.principals.iter().filter(|it| it.uid.is_some_and(|it| it != own && it != 0));
+    let names: Vec<&str> = others.map(|it| it.name.as_str()).collect();
+    if names.is_empty() || config.peer_socket.is_some() {
+        return None;
+    }
+    let names = names.join(", ");
+    Some(format!(
+        "nobody but the server's own user reaches its socket, so not {names}: set [server] \
+                  peer_socket"
+    ))
 }
 
 fn missing_program(home: &Home, exit: &ExitConfig) -> Option<String> {

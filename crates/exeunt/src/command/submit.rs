@@ -9,14 +9,22 @@ use exeunt_api::{
 
 use crate::cli::{ResponseForm, Submit};
 use crate::client::{ApiClient, CmsAnswer};
+use crate::command::archive::enclose;
+use crate::command::trial;
 use crate::failure::{Failure, STATUS_FAILED, STATUS_PENDING};
 use crate::output;
 
 pub fn run(options: &Submit) -> Result<u8, Failure> {
     check_attributes(&options.attribute)?;
     let client = ApiClient::open(&options.door)?;
-    let request = read_request(options)?;
+    let mut request = read_request(options)?;
+    if let Some(key) = &options.archive_key {
+        request = enclose(&client, &request, key, options.key_passphrase_file.as_deref())?;
+    }
     let (attributes, template) = (&options.attribute, options.template.as_deref());
+    if options.dry_run {
+        return trial::tell(&client.try_out(request, attributes, template)?, options.json);
+    }
     let accept = match options.response {
         ResponseForm::Pem => {
             let answer = client.submit(request, attributes, template)?;
@@ -156,8 +164,9 @@ fn tell(out: Option<&Path>, answer: SubmitAnswer) -> Result<u8, Failure> {
                 format!("request {request} {what}: {}", answer.message.unwrap_or_default());
             let hint = match code.as_str() {
                 "template-unknown" | "template-not-named" => {
-                    "the templates stand in exeunt.toml; name one with --template"
+                    "name one with --template; those that there are: exeunt template list"
                 }
+                "rate-limited" => "come again when the message says",
                 "caller-not-local" => "use the Unix socket: --home DIR on the CA's own machine",
                 _ => "change the request, or ask the CA's administrator for another template",
             };

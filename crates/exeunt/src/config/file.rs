@@ -18,6 +18,8 @@ pub struct File {
     #[serde(default)]
     pub server: ServerTable,
     #[serde(default)]
+    pub principal: Vec<PrincipalTable>,
+    #[serde(default)]
     pub tls: TlsTable,
     #[serde(default)]
     pub door: Vec<DoorTable>,
@@ -29,6 +31,12 @@ pub struct File {
     pub ocsp: OcspTable,
     #[serde(default)]
     pub expiry: ExpiryTable,
+    #[serde(default)]
+    pub audit: AuditTable,
+    #[serde(default)]
+    pub key_archival: KeyArchivalTable,
+    #[serde(default)]
+    pub recovery_agent: Vec<RecoveryAgentTable>,
     #[serde(default)]
     pub policy: PolicyTable,
     #[serde(default)]
@@ -85,6 +93,50 @@ pub struct ServerTable {
     pub before_reply_s: Option<u64>,
     #[serde(default)]
     pub heartbeat_s: u64,
+    #[serde(default)]
+    pub role_separation: bool,
+    pub peer_socket: Option<PathBuf>,
+}
+
+/// `[[principal]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalTable {
+    pub name: String,
+    pub roles: Vec<String>,
+    #[serde(default)]
+    pub groups: Vec<String>,
+    #[serde(default = "PrincipalTable::enabled_default")]
+    pub enabled: bool,
+    pub uid: Option<u32>,
+    #[serde(default)]
+    pub certificate_sha256: Vec<String>,
+    #[serde(default)]
+    pub certificate_subjects: Vec<String>,
+    #[serde(default)]
+    pub templates: Vec<String>,
+    #[serde(default)]
+    pub requesters: Vec<String>,
+    #[serde(default)]
+    pub token: Vec<TokenTable>,
+}
+
+impl PrincipalTable {
+    fn enabled_default() -> bool {
+        true
+    }
+}
+
+/// `[[principal.token]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenTable {
+    pub name: String,
+    pub sha256: String,
+    pub expires: Option<String>,
+    pub scope: Option<Vec<String>>,
+    #[serde(default)]
+    pub from: Vec<String>,
 }
 
 /// `[tls]`.
@@ -178,6 +230,22 @@ impl Default for OcspTable {
     }
 }
 
+/// `[audit]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditTable {
+    pub filter: Option<Vec<String>>,
+    pub checkpoint_s: u64,
+    pub checkpoint_rows: u64,
+}
+
+impl Default for AuditTable {
+    /// Everything; whoever exchanges the end of the trail has a minute.
+    fn default() -> Self {
+        Self { filter: None, checkpoint_s: 60, checkpoint_rows: 10_000 }
+    }
+}
+
 /// `[expiry]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -185,11 +253,43 @@ pub struct ExpiryTable {
     pub warn_days: Vec<u32>,
 }
 
+/// `[key_archival]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyArchivalTable {
+    pub agents_used: Option<usize>,
+}
+
+/// `[[recovery_agent]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryAgentTable {
+    pub certificate: PathBuf,
+}
+
 /// `[policy]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyTable {
     pub default_template: Option<String>,
+    pub module: Option<String>,
+    pub command: Option<Vec<String>>,
+    pub library: Option<PathBuf>,
+    pub class: Option<String>,
+    pub chain: Option<bool>,
+    pub on_failure: Option<String>,
+    pub audit: Option<bool>,
+    pub deadline_s: Option<u64>,
+    pub validity_days: Option<u32>,
+    pub working_directory: Option<PathBuf>,
+    #[serde(default)]
+    pub writable: Vec<PathBuf>,
+    pub sandbox: Option<bool>,
+    pub memory_mib: Option<u64>,
+    pub open_files: Option<u64>,
+    pub cpu_s: Option<u64>,
+    #[serde(default)]
+    pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `[[template]]`.
@@ -200,31 +300,93 @@ pub struct TemplateTable {
     pub validity_days: u32,
     #[serde(default = "TemplateTable::backdate_s_default")]
     pub backdate_s: u64,
+    pub valid_from: Option<String>,
+    pub valid_until: Option<String>,
     pub key_usage: Vec<String>,
     #[serde(default)]
     pub extended_key_usage: Vec<String>,
     #[serde(default)]
+    pub key_minimum: Vec<String>,
+    #[serde(default)]
     pub subject_from_request: Vec<String>,
+    #[serde(default = "TemplateTable::refuse")]
+    pub subject_other: String,
+    #[serde(default)]
+    pub subject: Vec<String>,
+    #[serde(default = "TemplateTable::subject_separator_default")]
+    pub subject_separator: String,
+    #[serde(default)]
+    pub subject_original_lengths: bool,
     #[serde(default)]
     pub san_from_request: Vec<String>,
+    #[serde(default = "TemplateTable::refuse")]
+    pub san_other: String,
+    #[serde(default)]
+    pub san_add: Vec<String>,
+    #[serde(default)]
+    pub san_required: Vec<String>,
     #[serde(default)]
     pub dns_from_common_name: bool,
+    #[serde(default)]
+    pub sid_from_request: bool,
+    #[serde(default)]
+    pub sid_required: bool,
+    #[serde(default)]
+    pub sid: BTreeMap<String, String>,
+    #[serde(default)]
+    pub extensions_from_request: Vec<String>,
     pub issue: String,
+    #[serde(default = "TemplateTable::refuse")]
+    pub archive_key: String,
+    #[serde(default = "TemplateTable::approvals_default")]
+    pub approvals: usize,
+    #[serde(default = "TemplateTable::allow")]
+    pub own_approval: String,
     #[serde(default = "TemplateTable::callers_default")]
     pub callers: String,
+    #[serde(default)]
+    pub requesters: Vec<String>,
+    #[serde(default)]
+    pub groups: Vec<String>,
+    #[serde(default)]
+    pub signatures: usize,
+    #[serde(default)]
+    pub signature_purposes: Vec<String>,
+    #[serde(default)]
+    pub signature_policies: Vec<String>,
     #[serde(default = "TemplateTable::renewal_default")]
     pub renewal: String,
-    #[serde(default = "TemplateTable::on_behalf_default")]
+    pub renewal_days: Option<u32>,
+    #[serde(default = "TemplateTable::refuse")]
     pub on_behalf: String,
     #[serde(default)]
     pub ca: bool,
     pub path_length: Option<u8>,
+    #[serde(default)]
+    pub enrollment_flags: Vec<String>,
+    #[serde(default)]
+    pub general_flags: Vec<String>,
+    #[serde(default)]
+    pub private_key_flags: Vec<String>,
+    #[serde(default)]
+    pub rate: Vec<RateTable>,
+    #[serde(default)]
+    pub dangerous: DangerousTable,
 }
 
 impl TemplateTable {
     /// Ten minutes: the original's `ClockSkewMinutes`.
     fn backdate_s_default() -> u64 {
         600
+    }
+
+    /// The original's separator of values.
+    fn subject_separator_default() -> String {
+        "\n".to_owned()
+    }
+
+    fn approvals_default() -> usize {
+        1
     }
 
     fn callers_default() -> String {
@@ -235,9 +397,34 @@ impl TemplateTable {
         "same-names".to_owned()
     }
 
-    fn on_behalf_default() -> String {
+    fn refuse() -> String {
         "refuse".to_owned()
     }
+
+    fn allow() -> String {
+        "allow".to_owned()
+    }
+}
+
+/// `[[template.rate]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateTable {
+    pub certificates: u32,
+    pub window_s: u64,
+    pub per: String,
+}
+
+/// `[template.dangerous]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the original, each on its own")]
+pub struct DangerousTable {
+    pub san_from_attributes: bool,
+    pub end_date_from_attributes: bool,
+    pub eku_from_attributes: bool,
+    pub all_request_extensions: bool,
+    pub subject_from_attributes: bool,
 }
 
 /// `[[exit]]`.
@@ -291,6 +478,34 @@ pub enum StartWord {
 }
 
 impl ExitTable {
+    /// A module that is run as exit modules are, with everything else as it is where nothing is said.
+    pub fn of_policy(name: &str, table: &PolicyTable) -> Self {
+        Self {
+            name: name.to_owned(),
+            module: None,
+            command: table.command.clone(),
+            library: table.library.clone(),
+            class: table.class.clone(),
+            enabled: true,
+            events: None,
+            r#where: None,
+            before_reply: false,
+            start_at: Self::start_at_default(),
+            deadline_s: Self::deadline_s_default(),
+            window: 1,
+            retry_first_s: Self::retry_first_s_default(),
+            retry_longest_s: Self::retry_longest_s_default(),
+            retry_attempts_max: Self::retry_attempts_max_default(),
+            working_directory: table.working_directory.clone(),
+            writable: table.writable.clone(),
+            sandbox: table.sandbox.unwrap_or_else(Self::sandbox_default),
+            memory_mib: table.memory_mib.unwrap_or_else(Self::memory_mib_default),
+            open_files: table.open_files.unwrap_or_else(Self::open_files_default),
+            cpu_s: table.cpu_s.unwrap_or_else(Self::cpu_s_default),
+            settings: table.settings.clone(),
+        }
+    }
+
     fn enabled_default() -> bool {
         true
     }

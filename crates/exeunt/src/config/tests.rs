@@ -92,7 +92,9 @@ fn every_key_and_no_other_stands_in_the_manual() {
     let page = manual("configuration.md");
     let mut source = keys_of_the_source();
     let (_, tables) = source.remove(0);
-    let headings: Vec<&str> = source.iter().map(|(it, _)| it.trim_matches(['[', ']'])).collect();
+    let headings = source.iter().map(|(it, _)| it.trim_matches(['[', ']']));
+    // A table within a table is a key of that one.
+    let headings: Vec<&str> = headings.filter(|it| !it.contains('.')).collect();
     assert_eq!(headings, tables, "a comment in file.rs does not name its table");
     assert_eq!(keys_of_the_manual(&page), source);
 }
@@ -100,7 +102,14 @@ fn every_key_and_no_other_stands_in_the_manual() {
 #[test]
 fn every_example_of_the_manual_is_a_good_configuration() {
     let minimal = include_str!("samples/good/minimal.toml");
-    for name in ["configuration.md", "crls.md", "file-module.md", "filters.md", "modules.md"] {
+    for name in [
+        "configuration.md",
+        "crls.md",
+        "file-module.md",
+        "filters.md",
+        "modules.md",
+        "templates.md",
+    ] {
         let page = manual(name);
         let examples = page.split("```toml\n").skip(1).map(|it| it.split("```").next().unwrap());
         let mut count = 0;

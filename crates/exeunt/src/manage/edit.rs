@@ -2,7 +2,7 @@
 //!
 //! Pure: a text in, a text out. Whether the new text is a good configuration is not known here.
 
-use exeunt_api::{ExitStart, NewExit, SettingsMap};
+use exeunt_api::{ExitStart, NewExit, NewToken, SettingsMap};
 use serde_json::Value as Json;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
@@ -16,11 +16,32 @@ pub enum EditError {
     #[error("exeunt.toml is not TOML")]
     Syntax(#[source] Box<toml_edit::TomlError>),
     /// It is TOML in a form that is not edited.
-    #[error("the modules in exeunt.toml are not written as [[exit]] tables")]
+    #[error(
+        "exeunt.toml is not written with [[exit]], [[principal]] and [[principal.token]] tables"
+    )]
     Form,
     /// The same of the CA's certificates.
     #[error("the renewals in exeunt.toml are not written as [[renewal]] tables")]
     Renewals,
+    /// There is no principal of that name.
+    #[error("exeunt.toml has no [[principal]] with the name {0:?}")]
+    NoPrincipal(String),
+    /// A principal has no token of that name.
+    #[error("principal {principal:?} has no token {token:?} in exeunt.toml")]
+    NoToken {
+        /// The principal.
+        principal: String,
+        /// The token.
+        token: String,
+    },
+    /// A principal has a token of that name already.
+    #[error("principal {principal:?} has a token {token:?} already")]
+    TokenExists {
+        /// The principal.
+        principal: String,
+        /// The token.
+        token: String,
+    },
     /// There is no table with that name.
     #[error("exeunt.toml has no [[exit]] with the name {0:?}")]
     Missing(String),
@@ -123,6 +144,59 @@ pub fn add_renewal(
     }
     renewals.push(table);
     Ok(document.to_string())
+}
+
+/// The text with another token of a principal, at the end of its table.
+pub fn add_token(text: &str, principal: &str, new: &NewToken) -> Result<String, EditError> {
+    let NewToken { name, sha256, expires, scope, from } = new;
+    let mut document = parse(text)?;
+    let tokens = tokens_of(&mut document, principal)?;
+    if place(tokens, name).is_some() {
+        let (principal, token) = (principal.to_owned(), name.clone());
+        return Err(EditError::TokenExists { principal, token });
+    }
+    let mut table = Table::new();
+    table.decor_mut().set_prefix("\n");
+    let mut put = |key: &str, value: Value| {
+        table.insert(key, Item::Value(value));
+    };
+    put("name", name.into());
+    put("sha256", sha256.into());
+    if let Some(expires) = expires {
+        put("expires", expires.into());
+    }
+    if let Some(scope) = scope {
+        put("scope", list(scope));
+    }
+    if !from.is_empty() {
+        put("from", list(from));
+    }
+    tokens.push(table);
+    Ok(document.to_string())
+}
+
+/// The text without a token of a principal.
+pub fn remove_token(text: &str, principal: &str, name: &str) -> Result<String, EditError> {
+    let mut document = parse(text)?;
+    let tokens = tokens_of(&mut document, principal)?;
+    let missing = || EditError::NoToken { principal: principal.to_owned(), token: name.to_owned() };
+    let at = place(tokens, name).ok_or_else(missing)?;
+    tokens.remove(at);
+    Ok(document.to_string())
+}
+
+/// The `[[principal.token]]` of a principal.
+fn tokens_of<'a>(
+    document: &'a mut DocumentMut,
+    principal: &str,
+) -> Result<&'a mut ArrayOfTables, EditError> {
+    let missing = || EditError::NoPrincipal(principal.to_owned());
+    let principals = document.get_mut("principal").ok_or_else(missing)?;
+    let principals = principals.as_array_of_tables_mut().ok_or(EditError::Form)?;
+    let at = place(principals, principal).ok_or_else(missing)?;
+    let owner = principals.get_mut(at).ok_or_else(missing)?;
+    let tokens = owner.entry("token").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    tokens.as_array_of_tables_mut().ok_or(EditError::Form)
 }
 
 /// The text without a module and the comment right above it. A comment further up, behind a blank

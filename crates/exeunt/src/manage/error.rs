@@ -18,6 +18,20 @@ pub enum ManageError {
     /// No running module has that name.
     #[error("no exit module is called {0:?}")]
     Unknown(String),
+    /// No principal has that name.
+    #[error("no principal is called {0:?}")]
+    UnknownPrincipal(String),
+    /// A principal has no token of that name.
+    #[error("principal {principal:?} has no token {token:?}")]
+    UnknownToken {
+        /// The principal.
+        principal: String,
+        /// The token.
+        token: String,
+    },
+    /// Tokens in files cannot be read, or do not go together with the principals.
+    #[error("who may do what cannot be read: {0}")]
+    Principals(String),
     /// There is no such request.
     #[error("there is no request {0}")]
     UnknownRequest(u64),
@@ -108,6 +122,8 @@ impl From<EditError> for ManageError {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Missing(name) => Self::NotInFile(name),
+            EditError::NoPrincipal(name) => Self::UnknownPrincipal(name),
+            EditError::NoToken { principal, token } => Self::UnknownToken { principal, token },
             error => Self::Edit(error),
         }
     }
@@ -118,6 +134,10 @@ impl ManageError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "exit-not-found",
+            Self::UnknownPrincipal(_) => "principal-not-found",
+            Self::UnknownToken { .. } => "token-not-found",
+            Self::Edit(EditError::TokenExists { .. }) => "token-exists",
+            Self::Principals(_) => "principals-unreadable",
             Self::UnknownRequest(_) => "request-not-found",
             Self::Exists(_) | Self::Edit(EditError::Exists(_)) => "exit-exists",
             Self::NotInFile(_) => "exit-not-in-file",
@@ -143,6 +163,13 @@ impl ManageError {
     pub fn hint(&self, module: &str) -> String {
         let hint = match self {
             Self::Unknown(_) => "see what there is: exeunt exit list",
+            Self::UnknownPrincipal(_) | Self::UnknownToken { .. } => {
+                "see who there is: exeunt principal list"
+            }
+            Self::Edit(EditError::TokenExists { .. }) => {
+                "choose another name, or take that one away first: exeunt token remove"
+            }
+            Self::Principals(_) => "look at [server] token_files in exeunt.toml",
             Self::UnknownRequest(_) => "see what there is: exeunt request list",
             Self::Exists(_) | Self::Edit(EditError::Exists(_)) => {
                 return format!(
@@ -227,12 +254,14 @@ impl ManageError {
         match self {
             Self::Unknown(_)
             | Self::UnknownRequest(_)
+            | Self::UnknownPrincipal(_)
+            | Self::UnknownToken { .. }
             | Self::SettingsUnknown
             | Self::Dispatch(DispatchError::Unknown(_)) => RefusalKind::Missing,
             Self::Exists(_)
             | Self::NotInFile(_)
             | Self::ChangedMeanwhile(_)
-            | Self::Edit(EditError::Exists(_) | EditError::Form)
+            | Self::Edit(EditError::Exists(_) | EditError::Form | EditError::TokenExists { .. })
             | Self::Dispatch(
                 DispatchError::Disabled(_)
                 | DispatchError::NotHeld { .. }
@@ -248,7 +277,8 @@ impl ManageError {
             | Self::SettingsRefused { .. }
             | Self::SettingsNotStarted(_)
             | Self::Dispatch(DispatchError::NoSuchStart { .. }) => RefusalKind::Invalid,
-            Self::Write { .. }
+            Self::Principals(_)
+            | Self::Write { .. }
             | Self::Folder { .. }
             | Self::RunnerMissing(_)
             | Self::Ask { .. }

@@ -114,7 +114,7 @@ impl Manager {
 }
 
 /// Who has dropped an event from a module's shelf, and why, where somebody has and nobody had it told
-/// again since; by the audit trail, of which the first [`AUDIT_ROWS_MAX`] entries are looked at.
+/// again since; by the audit trail, of which the first [`AUDIT_ROWS_MAX`] entries about the module are looked at.
 pub fn dropped(
     store: &Store,
     name: &ExitName,
@@ -123,10 +123,10 @@ pub fn dropped(
     let mut found = Dropped::default();
     let mut after = 0;
     for _ in 0..AUDIT_ROWS_MAX / AUDIT_PAGE_ROWS {
-        let page = store.audit_after(after, AUDIT_PAGE_ROWS)?;
+        let page = store.audit_of_object(name.as_str(), after, AUDIT_PAGE_ROWS)?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        for row in page.iter().filter(|it| it.entry.object == name.as_str()) {
+        for row in &page {
             found.hear(&row.entry, seq);
         }
     }
