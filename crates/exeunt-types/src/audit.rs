@@ -121,6 +121,7 @@ use AuditCategories as C;
 
 /// Every action, by word.
 pub const AUDIT_KINDS: &[AuditKind] = &[
+    kind("access-refused", 10_050, C::SECURITY),
     kind("api-idempotency", 10_060, C::REQUESTS),
     kind(ACTION_ACCEPT, 10_002, C::NONE),
     kind("audit-export", 10_003, C::SECURITY),
@@ -154,6 +155,9 @@ pub const AUDIT_KINDS: &[AuditKind] = &[
     kind("key-archive", 4893, C::KEYS),
     kind("key-import", 4894, C::KEYS),
     kind("key-recover", 4883, C::KEYS),
+    kind("key-recovery-approve", 10_070, C::KEYS),
+    kind("key-recovery-ask", 10_071, C::KEYS),
+    kind("manager-limits", 4890, C::SECURITY),
     kind("policy-set", 4892, C::CONFIGURATION),
     kind("reload", 10_028, C::CONFIGURATION),
     kind("request-approve", 4869, C::REQUESTS),
@@ -167,10 +171,15 @@ pub const AUDIT_KINDS: &[AuditKind] = &[
     kind("request-resubmit", 4869, C::REQUESTS),
     kind("restore-end", 4879, C::NONE),
     kind("restore-start", 4878, C::NONE),
+    kind("role-separation", 4897, C::SECURITY),
     kind("security-change", 4882, C::SECURITY),
     kind("service-shutdown", 4875, C::SERVICE),
     kind(ACTION_START, 4880, C::NONE),
     kind(ACTION_STOP, 4881, C::SERVICE),
+    kind("token-add", 10_051, C::SECURITY),
+    kind("token-add-failed", 10_051, C::SECURITY),
+    kind("token-remove", 10_052, C::SECURITY),
+    kind("token-remove-failed", 10_052, C::SECURITY),
 ];
 
 impl AuditKind {
@@ -221,6 +230,8 @@ pub fn audit_event_title(event: u32) -> &'static str {
         4900 => "template security updated",
         10_001 => "request failed",
         10_002 => "trail accepted as it is",
+        10_070 => "recovery of a key approved",
+        10_071 => "recovery of a key asked for",
         _ => "an event of Exeunt's own",
     }
 }
