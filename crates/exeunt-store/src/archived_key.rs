@@ -160,9 +160,8 @@ impl Store {
                 Ok(recovery) => recovery,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            let approver = match &recovery.approved {
-                Some((approver, _)) => approver,
-                None => return Ok(Err(RecoveryRefusal::NotApproved)),
+            let Some((approver, _)) = &recovery.approved else {
+                return Ok(Err(RecoveryRefusal::NotApproved));
             };
             if by.actor != recovery.asked_by && by.actor != *approver {
                 return Ok(Err(RecoveryRefusal::Stranger));

@@ -186,7 +186,7 @@ impl Engine {
             approved: None,
             fetched: None,
         };
-        let entry = self.entry("key-recovery-ask", caller, now).detail(reason);
+        let entry = entry("key-recovery-ask", caller, now).detail(reason);
         let asked = self.store.ask_recovery(recovery, entry).map_err(failed("asking for a key"))?;
         asked.map_err(|_| RecoveryError::NoKey(request))
     }
@@ -198,7 +198,7 @@ impl Engine {
     /// [`RecoveryError`]; nothing was changed.
     pub fn approve_recovery(&self, id: u64, caller: &Caller) -> Result<KeyRecovery, RecoveryError> {
         self.check_recovery(id, caller)?;
-        let entry = self.entry("key-recovery-approve", caller, self.clock.now());
+        let entry = entry("key-recovery-approve", caller, self.clock.now());
         let approved =
             self.store.approve_recovery(id, entry).map_err(failed("approving a recovery"))?;
         approved.map_err(|refusal| RecoveryError::Refused { id, refusal })
@@ -212,7 +212,7 @@ impl Engine {
     pub fn fetch_recovered(&self, id: u64, caller: &Caller) -> Result<RecoveredKey, RecoveryError> {
         let row = self.check_recovery(id, caller)?;
         let (certificate, _) = self.certificate_of(&row)?;
-        let entry = self.entry("key-recover", caller, self.clock.now());
+        let entry = entry("key-recover", caller, self.clock.now());
         let fetched = self.store.fetch_recovered(id, entry).map_err(failed("fetching a key"))?;
         let fetched = fetched.map_err(|refusal| RecoveryError::Refused { id, refusal })?;
         let exeunt_store::RecoveredBlob { recovery, key } = fetched;
@@ -260,11 +260,6 @@ impl Engine {
         Ok(request)
     }
 
-    /// Who is named is compared; by what they came in is told besides.
-    fn entry(&self, action: &str, caller: &Caller, now: UnixMillis) -> AuditEntry {
-        AuditEntry::new(now, caller.name.clone(), action, "").detail(caller.actor())
-    }
-
     /// The row of a recovery's request, if the caller may decide about that.
     fn check_recovery(&self, id: u64, caller: &Caller) -> Result<RequestRecord, RecoveryError> {
         allow(caller)?;
@@ -284,6 +279,11 @@ impl Engine {
         let none = || RecoveryError::NoCertificate { request, disposition: row.disposition };
         Ok((found.ok_or_else(none)?.certificate.raw, request))
     }
+}
+
+/// Who is named is compared; by what they came in is told besides.
+fn entry(action: &str, caller: &Caller, now: UnixMillis) -> AuditEntry {
+    AuditEntry::new(now, caller.name.clone(), action, "").detail(caller.actor())
 }
 
 fn request_object(request: RequestId) -> String {
