@@ -217,6 +217,13 @@ impl Ruling {
     }
 }
 
+/// The moment of a property of type date, in seconds since 1970; `None` where it is no time like
+/// `2026-11-21T07:00:00Z`.
+#[must_use]
+pub fn unix_seconds(date: &str) -> Option<i64> {
+    encode::moment(date).and_then(|it| i64::try_from(it.as_secs()).ok())
+}
+
 /// What is left out is not null: it is no answer.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Option::deserialize(deserializer)

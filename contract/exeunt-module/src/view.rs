@@ -14,6 +14,7 @@
 //! Context 0 reads the CA's own properties, an event's context those of its request and
 //! certificate; the context of an event that is about no request reads the CA's as well.
 
+mod answer;
 mod decode;
 mod error;
 mod known;
@@ -100,7 +101,9 @@ impl<'a> View<'a> {
             (_, "RawCACertificate") if self.event.is_some() => {
                 self.indexed(name, plain, None, kind)
             }
-            (_, "RawRequest") => self.fetched(name, plain, kind),
+            (_, "RawRequest" | "RawArchivedKey" | "KeyRecoveryHashes") => {
+                self.fetched(name, plain, kind)
+            }
             _ => Err(empty(name)),
         }
     }

@@ -3,14 +3,19 @@
 
 use exeunt_host::CallBacks;
 use exeunt_module::{
-    CallError, Event, PropType,
-    call_back::{Asked, Found, Query, Refusal},
-    view::{View, ViewError},
+    CallError, Event, Value,
+    call_back::{Query, Refusal},
+    view::View,
 };
 use exeunt_store::Store;
-use exeunt_types::{EventSeq, UnixMillis};
+use exeunt_types::{ArchivedKey, ArchivedKeyRecord, EventSeq, RequestId, UnixMillis};
 
 use crate::snapshot::Snapshots;
+
+/// The key that came with a request, encrypted, by its name among the properties.
+const RAW_ARCHIVED_KEY: &str = "RawArchivedKey";
+/// To whom it is encrypted.
+const KEY_RECOVERY_HASHES: &str = "KeyRecoveryHashes";
 
 /// Answers from the event log. That a module asks only about events in its hands is the host's to
 /// see to.
@@ -48,71 +53,48 @@ impl<'a> Answers<'a> {
     }
 }
 
+impl Answers<'_> {
+    /// What no event carries: the encrypted key that came with its request. Its clear text is nobody's.
+    fn add_archived_key(&self, event: &mut Event, query: &Query) {
+        let asked = &query.asked().name;
+        let is = |name: &&str| name.eq_ignore_ascii_case(asked);
+        let Query::GetRequestProperty(_) = query else { return };
+        if ![RAW_ARCHIVED_KEY, KEY_RECOVERY_HASHES].iter().any(is) || event.context == 0 {
+            return;
+        }
+        match self.store.archived_key(RequestId(event.context)) {
+            Ok(None) => {}
+            Ok(Some(ArchivedKeyRecord { key: ArchivedKey { agents, blob }, .. })) => {
+                event.request.push(RAW_ARCHIVED_KEY, Value::Binary(blob));
+                event.request.push(KEY_RECOVERY_HASHES, Value::String(agents.join("\n")));
+            }
+            Err(err) => tracing::warn!(event = event.seq, %err, "an archived key cannot be read"),
+        }
+    }
+}
+
 impl CallBacks for Answers<'_> {
     fn answer(&self, query: &Query) -> Result<serde_json::Value, CallError> {
         let found = match query.asked().seq {
             0 => {
                 let system = self.snapshots.system_for(&query.asked().name, self.now);
-                answer(&View::of_system(&system), query)
+                View::of_system(&system).answer(query)
             }
-            seq => answer(&View::of(&self.event(seq)?), query),
+            seq => {
+                let mut event = self.event(seq)?;
+                self.add_archived_key(&mut event, query);
+                View::of(&event).answer(query)
+            }
         }?;
         serde_json::to_value(&found)
             .map_err(|err| CallError::new(CallError::INTERNAL, err.to_string()))
     }
 }
 
-/// The answer to one question.
-fn answer(view: &View<'_>, query: &Query) -> Result<Found, CallError> {
-    let Asked { seq, name, value_type } = query.asked();
-    let kind = match value_type {
-        None => None,
-        Some(text) => Some(PropType::from_name(text).ok_or_else(|| {
-            Refusal::Invalid.into_error(format!("there is no type {text:?} of properties"))
-        })?),
-    };
-    // Context 0 is for the CA's own properties; the original has nothing else to say there.
-    if *seq == 0 && !matches!(query, Query::GetCertificateProperty(_)) {
-        let text = format!("{} needs an event in hand", query.method());
-        return Err(Refusal::Invalid.into_error(text));
-    }
-    let found = match query {
-        Query::GetRequestProperty(_) => {
-            view.request_property(name, kind).map(|it| Found::Value(it.into_owned()))
-        }
-        Query::GetCertificateProperty(_) => {
-            view.certificate_property(name, kind).map(|it| Found::Value(it.into_owned()))
-        }
-        Query::GetRequestAttribute(_) => attribute(view, name, kind),
-        Query::GetCertificateExtension(_) => extension(view, name, kind),
-    };
-    found.map_err(|err| err.refusal().into_error(err.to_string()))
-}
-
-/// Attributes are strings and nothing else.
-fn attribute(view: &View<'_>, name: &str, kind: Option<PropType>) -> Result<Found, ViewError> {
-    match kind {
-        None | Some(PropType::String) => {
-            let text = view.request_attribute(name)?.to_owned();
-            Ok(Found::Value(exeunt_module::Value::String(text)))
-        }
-        Some(kind) => Err(ViewError::Type {
-            name: name.to_owned(),
-            asked: kind.name(),
-            found: PropType::String.name(),
-        }),
-    }
-}
-
-/// The DER, as an event has it; a type asks that it can be decoded as such.
-fn extension(view: &View<'_>, oid: &str, kind: Option<PropType>) -> Result<Found, ViewError> {
-    view.certificate_extension(oid, kind)?;
-    let extension = view.extension(oid).cloned();
-    extension.map(Found::Extension).ok_or_else(|| ViewError::Empty { name: oid.to_owned() })
-}
-
 #[cfg(test)]
 mod tests {
+    use exeunt_module::call_back::{Asked, Found};
+    use exeunt_store::Along;
     use exeunt_types::{NewRequest, RequestType, Resolution, StatusCode};
     use serde_json::json;
 
@@ -211,16 +193,38 @@ mod tests {
     }
 
     #[test]
+    fn an_archived_key_is_fetched_as_it_is_kept_and_never_in_the_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let request = store.request(RequestId(1)).unwrap().unwrap().request;
+        let agents = vec!["0a".repeat(20), "0b".repeat(20)];
+        let key = ArchivedKey { agents, blob: vec![0x30, 0] };
+        let along = Along { archived_key: Some((key, UnixMillis(3))), ..Along::default() };
+        let pend = Resolution::Pend { message: String::new() };
+        store.start_admit_resolve_along(request, pend, along).unwrap().wait().unwrap();
+        let snapshots = snapshots(&store);
+        let answers = Answers::new(&store, &snapshots);
+        let ask = |seq, name| answers.answer(&Query::GetRequestProperty(asked(seq, name, "")));
+        assert_eq!(ask(2, "rawarchivedkey").unwrap(), json!({"binary": "MAA="}));
+        let hashes = format!("{}\n{}", "0a".repeat(20), "0b".repeat(20));
+        assert_eq!(ask(2, "KeyRecoveryHashes").unwrap(), json!({ "string": hashes }));
+        for (seq, name) in [(1, "RawArchivedKey"), (1, "KeyRecoveryHashes"), (2, "ArchivedKey")] {
+            let err = ask(seq, name).unwrap_err();
+            assert_eq!(Refusal::from_error(&err), Some(Refusal::Empty), "{name}");
+        }
+    }
+
+    #[test]
     fn an_extension_comes_as_der_and_its_type_only_has_to_fit() {
         let mut event = Event { context: 9, ..Event::default() };
         let number = exeunt_module::Extension { flags: 0x1_0001, value: vec![2, 1, 7] };
         event.extensions.push("1.2.3", number.clone());
         let view = View::of(&event);
         for kind in ["", "binary", "long"] {
-            let found = answer(&view, &Query::GetCertificateExtension(asked(1, "1.2.3", kind)));
+            let found = view.answer(&Query::GetCertificateExtension(asked(1, "1.2.3", kind)));
             assert_eq!(found.unwrap(), Found::Extension(number.clone()));
         }
-        let wrong = answer(&view, &Query::GetCertificateExtension(asked(1, "1.2.3", "date")));
+        let wrong = view.answer(&Query::GetCertificateExtension(asked(1, "1.2.3", "date")));
         assert_eq!(Refusal::from_error(&wrong.unwrap_err()), Some(Refusal::Invalid));
     }
 }

@@ -40,5 +40,6 @@ pub use order::{Done, Order};
 pub use settings::{CaCertificateFacts, CaFacts, ExitSettings, ListFacts, RetrySchedule};
 pub use shared::{Clock, Random};
 pub use shelf::SHELF_EVENTS_MAX;
+pub use snapshot::CaProperties;
 pub use status::{ExitState, ExitStatus};
 pub use worker::LEASE;

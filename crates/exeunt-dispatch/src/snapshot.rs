@@ -31,6 +31,7 @@ use exeunt_x509::{
 use crate::settings::{CaFacts, ListFacts};
 use cache::Cache;
 use lists::Lists;
+pub use system::CaProperties;
 use system::System;
 
 /// Makes the events of one CA for one module.
@@ -169,7 +170,13 @@ impl Snapshots {
             attempt: 0,
             request: request_properties,
             certificate: certificate
-                .map(|it| certificate::properties(it, read_certificate.as_ref()))
+                .map(|it| {
+                    let mut made = certificate::properties(it, read_certificate.as_ref());
+                    if has_archived_key(request.as_ref()) {
+                        made.push("KeyArchived", Value::Long(1));
+                    }
+                    made
+                })
                 .unwrap_or_default(),
             attributes: request
                 .as_ref()
@@ -225,6 +232,12 @@ fn read_certificate(seq: EventSeq, raw: &[u8]) -> Option<Certificate> {
             tracing::warn!(event = %seq, %err, "certificate of an event cannot be read, told without");
         })
         .ok()
+}
+
+/// Whether the private key came with the request and is archived.
+fn has_archived_key(request: Option<&RequestRecord>) -> bool {
+    let archived = RequestFlags::VALID_ENCRYPTED_KEY_HASH;
+    request.is_some_and(|it| it.request.flags.contains(archived))
 }
 
 /// Whether its certificate was imported without a request that had asked for it.

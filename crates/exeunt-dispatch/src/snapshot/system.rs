@@ -46,8 +46,13 @@ impl System {
 
     /// The same with what differs from module to module.
     pub(super) fn of_module(&self, name: &str) -> Self {
+        self.of("ExitModules", name)
+    }
+
+    /// Of a module that lies in that part of the original's registry.
+    fn of(&self, part: &str, name: &str) -> Self {
         let location = format!(
-            r"SYSTEM\CurrentControlSet\Services\CertSvc\Configuration\{}\ExitModules\{name}",
+            r"SYSTEM\CurrentControlSet\Services\CertSvc\Configuration\{}\{part}\{name}",
             self.sanitized,
         );
         let of = |system: &Properties| {
@@ -80,6 +85,24 @@ impl System {
             .find(|(end, _)| moment <= *end)
             .expect("BUG: the last state holds for ever");
         properties
+    }
+}
+
+/// What a policy module reads about the CA. Revocation lists are not among it.
+#[derive(Debug)]
+pub struct CaProperties(System);
+
+impl CaProperties {
+    /// For the policy module of that name.
+    #[must_use]
+    pub fn new(facts: &CaFacts, module: &str) -> Self {
+        Self(System::new(facts).of("PolicyModules", module))
+    }
+
+    /// What holds at that time.
+    #[must_use]
+    pub fn at(&self, moment: UnixMillis) -> Arc<Properties> {
+        Arc::clone(self.0.at(moment))
     }
 }
 

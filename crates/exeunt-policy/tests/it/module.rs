@@ -1,0 +1,583 @@
+//! Policy modules that are real processes, mostly bad ones: what becomes of a request.
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use exeunt_engine::{Asked, Caller, Decision, Door, Plan, Policy, Verdict};
+use exeunt_host::{HostLimits, ModuleCommand};
+use exeunt_module::{Properties, Value};
+use exeunt_policy::{
+    Issuance, ModuleFacts, ModulePolicy, ModuleSettings, Observation, OnFailure, Template,
+    TemplatePolicy,
+};
+use exeunt_types::{Roles, StatusCode, UnixMillis};
+use exeunt_x509::{CertificationRequest, Extension, GeneralName, KeyUsage, ObjectIdentifier};
+use serde_json::{Value as Json, json};
+
+use crate::support::{plan, request, template};
+
+/// 2026-11-21T07:00:00Z.
+const NOW: UnixMillis = UnixMillis(1_795_244_400_000);
+
+/// Answers what its setting `answer` says: a result, or a word for something worse.
+const PUPPET: &str = r#"
+import json, os, sys, time
+def say(message):
+    print(json.dumps(message), flush=True)
+for line in sys.stdin:
+    call = json.loads(line)
+    id, method, params = call.get("id"), call["method"], call.get("params")
+    if method == "Initialize":
+        settings = params["settings"]
+        assert params["role"] == "policy", params
+        if settings.get("refuse"):
+            say({"id": id, "error": {"code": -32000, "message": "no such setting"}})
+            continue
+        say({"id": id, "result": {"protocol": 1, "features": [], "event_mask": 0, "window": 1}})
+    elif method == "GetDescription":
+        say({"id": id, "result": "a puppet"})
+    elif method == "Shutdown":
+        say({"id": id, "result": None})
+        break
+    elif method == "VerifyRequest":
+        if "asked" in settings:
+            with open(settings["asked"], "w") as file:
+                json.dump(params, file)
+        answer = settings["answer"]
+        if answer == "hang":
+            time.sleep(1000)
+        elif answer == "die":
+            os._exit(7)
+        elif answer == "die-once":
+            if not os.path.exists(settings["once"]):
+                open(settings["once"], "w").close()
+                os._exit(7)
+            say({"id": id, "result": {"disposition": 1}})
+        elif answer == "garbage":
+            print("issue it", flush=True)
+        elif answer == "error":
+            error = {"code": -32603, "message": "no\ndirectory", "data": {"hresult": -2147023174}}
+            say({"id": id, "error": error})
+        elif answer == "slow":
+            time.sleep(0.2)
+            say({"id": id, "result": {"disposition": 1}})
+        else:
+            say({"id": id, "result": answer})
+"#;
+
+struct Stage {
+    folder: tempfile::TempDir,
+    settings: ModuleSettings,
+    templates: Vec<Template>,
+    seen: Arc<Mutex<Vec<Observation>>>,
+}
+
+impl Stage {
+    /// A module that answers that, not chained.
+    fn new(answer: Json) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("puppet.py");
+        fs::write(&script, PUPPET).unwrap();
+        let Json::Object(own) = json!({"answer": answer, "once": folder.path().join("once")})
+        else {
+            unreachable!()
+        };
+        let command = ModuleCommand {
+            program: "python3".into(),
+            args: vec!["-I".into(), "-S".into(), script.into()],
+            env: Vec::new(),
+            working_directory: folder.path().to_owned(),
+            confine: None,
+        };
+        let settings = ModuleSettings {
+            name: "policy".to_owned(),
+            command,
+            limits: HostLimits { hello: Duration::from_mins(1), ..HostLimits::default() },
+            deadline: Duration::from_secs(30),
+            settings: own,
+            chain: false,
+            on_failure: OnFailure::Pend,
+            audit: false,
+            validity: Duration::from_hours(24 * 365),
+            backdate: Duration::from_mins(10),
+        };
+        Self { folder, settings, templates: vec![template("tls")], seen: Arc::default() }
+    }
+
+    fn chained(answer: Json) -> Self {
+        let mut stage = Self::new(answer);
+        stage.settings.chain = true;
+        stage
+    }
+
+    fn policy(&self) -> ModulePolicy {
+        let templates = TemplatePolicy::new(self.templates.clone(), None).unwrap();
+        let seen = Arc::clone(&self.seen);
+        let facts = ModuleFacts {
+            config: "Test CA".to_owned(),
+            system: Arc::new(|_| {
+                let name = ("SanitizedCAName", Value::String("Test CA".to_owned()));
+                Arc::new(Properties::from_iter([name]))
+            }),
+            validities: vec![(UnixMillis(0), UnixMillis(NOW.0 + 10 * 365 * 86_400_000))],
+        };
+        ModulePolicy::new(
+            self.settings.clone(),
+            facts,
+            Arc::new(templates),
+            Arc::new(move |it: &Observation| seen.lock().unwrap().push(it.clone())),
+        )
+    }
+
+    fn decide(&self, request: &CertificationRequest) -> Decision {
+        decide(&self.policy(), request, true)
+    }
+
+    fn what_was_seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().map(|it| it.what.clone()).collect()
+    }
+}
+
+fn asked_by<'a>(caller: &'a Caller, request: &'a CertificationRequest, new: bool) -> Asked<'a> {
+    Asked {
+        request,
+        attributes: &[],
+        template: None,
+        caller,
+        on_behalf_of: None,
+        renewed: None,
+        signatures: &[],
+        approvals: &[],
+        new_request: new,
+        now: NOW,
+    }
+}
+
+fn caller() -> Caller {
+    Caller::new("somebody", Door::Local, Roles::ENROLLEE)
+}
+
+fn decide(policy: &ModulePolicy, request: &CertificationRequest, new: bool) -> Decision {
+    policy.decide(&asked_by(&caller(), request, new))
+}
+
+fn host() -> CertificationRequest {
+    request("ec:P-256", "/C=DE/O=Acme/CN=host.example", &["DNS:host.example", "DNS:www.example"])
+}
+
+fn base64(der: &[u8]) -> String {
+    // The contract's own writing of bytes.
+    let value = serde_json::to_value(Value::Binary(der.to_vec())).unwrap();
+    value["binary"].as_str().unwrap().to_owned()
+}
+
+fn san(names: &[&str]) -> String {
+    let names: Vec<_> = names.iter().map(|it| GeneralName::parse(it).unwrap()).collect();
+    base64(&Extension::subject_alternative_name(&names, false).value)
+}
+
+fn usage(usage: KeyUsage) -> String {
+    base64(&Extension::key_usage(usage).value)
+}
+
+fn purposes(oids: &[&str]) -> String {
+    let oids: Vec<_> = oids.iter().map(|it| ObjectIdentifier::new_unwrap(it)).collect();
+    base64(&Extension::extended_key_usage(&oids).value)
+}
+
+#[track_caller]
+fn check_held(decision: Decision) -> String {
+    match decision {
+        Decision::Hold { message, .. } => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_module_issues_holds_and_refuses() {
+    let asked = host();
+    let issued = plan(Stage::new(json!({"disposition": 1})).decide(&asked));
+    // What the request asks for is not enabled, and nothing else is there.
+    assert_eq!(issued.subject.to_string(), "CN=host.example,O=Acme,C=DE");
+    assert!(issued.subject_alternative_names.is_empty() && issued.extensions.is_empty());
+    assert_eq!(issued.key_usage, KeyUsage::DIGITAL_SIGNATURE);
+    assert_eq!(issued.validity, Duration::from_hours(24 * 365));
+
+    let held = Stage::new(json!({"disposition": 0, "message": "wait\nhere"})).decide(&asked);
+    assert_eq!(check_held(held), "wait here");
+    for (answer, status, message) in [
+        (json!({"disposition": 2}), 0x8009_4011, "denied by the policy module"),
+        (json!({"disposition": -2_146_877_423, "message": "no"}), 0x8009_4011, "no"),
+        (json!({"disposition": 0x8007_0005_u32, "message": "no"}), 0x8007_0005, "no"),
+    ] {
+        let expected = Decision::Refuse {
+            template: String::new(),
+            code: "policy-denied",
+            status: StatusCode(status),
+            message: message.to_owned(),
+        };
+        assert_eq!(Stage::new(answer).decide(&asked), expected);
+    }
+}
+
+#[test]
+fn what_a_module_sets_is_in_the_plan() {
+    let asked = host();
+    let stage = Stage::new(json!({
+        "disposition": 1,
+        "set_properties": [
+            {"name": "CN", "value": {"string": "other.example"}},
+            {"name": "OrgUnit", "value": {"string": "One\nTwo"}},
+            {"name": "Subject.Organization", "value": null},
+            {"name": "NotBefore", "value": {"date": "2026-11-21T06:59:00Z"}},
+            {"name": "NotAfter", "value": {"date": "2026-12-31T00:00:00Z"}},
+        ],
+        "set_extensions": [
+            {"oid": "2.5.29.17", "flags": 0, "value": san(&["dns:other.example"])},
+            {"oid": "2.5.29.15", "flags": 1, "value": usage(KeyUsage::KEY_AGREEMENT)},
+            {"oid": "2.5.29.37", "flags": 0, "value": purposes(&["1.3.6.1.5.5.7.3.2"])},
+            {"oid": "1.2.3.4", "flags": 0x0101, "value": "BQA="},
+        ],
+        "log": [{"level": "terse", "text": "done"}],
+    }));
+    let Plan {
+        subject,
+        subject_alternative_names,
+        key_usage,
+        extended_key_usage,
+        not_before,
+        not_after,
+        extensions,
+        ..
+    } = plan(stage.decide(&asked));
+    assert_eq!(subject.to_string(), "CN=other.example,OU=One,OU=Two,C=DE");
+    assert_eq!(subject_alternative_names, [GeneralName::parse("dns:other.example").unwrap()]);
+    assert_eq!(key_usage, KeyUsage::KEY_AGREEMENT);
+    assert_eq!(extended_key_usage.len(), 1);
+    assert_eq!(not_before, Some(UnixMillis(1_795_244_340_000)));
+    assert_eq!(not_after, Some(UnixMillis(1_798_675_200_000)));
+    let [own] = extensions.as_slice() else { panic!("{extensions:?}") };
+    assert_eq!(
+        (own.oid.as_str(), own.flags, own.value.as_slice()),
+        ("1.2.3.4", 0x101, &[5, 0][..])
+    );
+}
+
+#[test]
+fn a_module_is_shown_the_request_and_what_would_be_issued() {
+    let asked = host();
+    let mut stage = Stage::new(json!({"disposition": 1}));
+    let file = stage.folder.path().join("asked");
+    stage.settings.settings.insert("asked".to_owned(), json!(file));
+    stage.decide(&asked);
+    let seen: Json = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(seen["new_request"], true);
+    assert_eq!(seen["flags"], 0);
+    assert!(seen.get("default").is_none());
+    let event = &seen["event"];
+    assert_eq!((&event["seq"], &event["event"]), (&event["context"], &json!(0)));
+    let (request, certificate) = (&event["request"], &event["certificate"]);
+    for name in ["DistinguishedName", "RawName", "RawRequest", "RequesterName", "CommonName"] {
+        assert!(request.get(name).is_some(), "{name} in {request}");
+    }
+    for name in ["DistinguishedName", "RawName", "SerialNumber", "RawCertificate"] {
+        assert!(certificate.get(name).is_none(), "{name} in {certificate}");
+    }
+    assert_eq!(certificate["NotBefore"]["date"], "2026-11-21T06:50:00Z");
+    assert_eq!(certificate["NotAfter"]["date"], "2027-11-21T06:59:59Z");
+    assert_eq!(certificate["PublicKeyLength"]["long"], 256);
+    // Asked for, of the request, and disabled.
+    assert_eq!(event["extensions"]["2.5.29.17"]["flags"], 0x1_0002);
+    assert_eq!(event["extensions"]["2.5.29.15"]["flags"], 0x4_0001);
+
+    // Chained, the templates' plan; what they have put in is the policy's and enabled.
+    stage.settings.chain = true;
+    stage.templates[0].subject_allowed.push("2.5.4.6".to_owned());
+    plan(stage.decide(&asked));
+    let seen: Json = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(seen["default"], json!({"disposition": 1}));
+    assert_eq!(seen["event"]["certificate"]["NotAfter"]["date"], "2027-02-19T06:59:59Z");
+    assert_eq!(seen["event"]["certificate"]["CertificateTemplate"]["string"], "tls");
+    assert_eq!(seen["event"]["extensions"]["2.5.29.17"]["flags"], 0x2_0000);
+}
+
+#[test]
+fn a_module_that_fails_in_any_way_never_issues() {
+    let asked = host();
+    let over = |changes: Json| {
+        let mut answer = json!({"disposition": 1});
+        answer.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        answer
+    };
+    let set =
+        |name: &str, value: Json| over(json!({"set_properties": [{"name": name, "value": value}]}));
+    let extend = |oid: &str, flags: u32, value: Json| {
+        over(json!({"set_extensions": [{"oid": oid, "flags": flags, "value": value}]}))
+    };
+    let answers = [
+        json!("hang"),
+        json!("die"),
+        json!("garbage"),
+        json!("error"),
+        json!(null),
+        json!(1),
+        json!({}),
+        json!({"disposition": "issue"}),
+        json!({"disposition": 3}),
+        json!({"disposition": 87}),
+        json!({"outcome": "accept"}),
+        set("SerialNumber", json!({"string": "01"})),
+        set("RawPublicKey", json!({"binary": "MAA="})),
+        set("DistinguishedName", json!({"string": "CN=x"})),
+        set("NotAfter", json!({"date": "2099-01-01T00:00:00Z"})),
+        set("CommonName", json!({"string": "x".repeat(65)})),
+        set("Country", json!({"string": "Germany"})),
+        set("CommonName", json!({"string": "de\u{202e}ceptive"})),
+        extend("2.5.29.19", 0, json!("MAA=")),
+        extend("2.5.29.17", 0, json!("BQA=")),
+        extend("2.5.29.15", 0, json!("BQA=")),
+        extend("2.5.29.15", 1, json!(usage(KeyUsage::KEY_CERT_SIGN))),
+        extend("2.5.29.37", 0, json!("MAA=")),
+        extend("1.2.3", 4, json!("BQA=")),
+        extend("1.2.3", 0, json!("no base64")),
+    ];
+    for answer in answers {
+        for on_failure in [OnFailure::Pend, OnFailure::Fail] {
+            let mut stage = Stage::new(answer.clone());
+            stage.settings.on_failure = on_failure;
+            if answer == "hang" {
+                stage.settings.deadline = Duration::from_millis(300);
+            }
+            match (stage.decide(&asked), on_failure) {
+                (Decision::Hold { message, .. }, OnFailure::Pend) => {
+                    assert_eq!(message, "the policy could not decide; an officer will");
+                }
+                (Decision::Fail { status, message, .. }, OnFailure::Fail) => {
+                    let rpc = StatusCode(0x8007_06ba);
+                    let expected = if answer == "error" { rpc } else { StatusCode::FAIL };
+                    assert_eq!(status, expected, "{answer}: {message}");
+                    assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+                }
+                (other, _) => panic!("{answer}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_certificate_without_any_name_is_not_planned() {
+    let nameless = request("ec:P-256", "/CN=host.example", &[]);
+    let taken_out =
+        json!({"disposition": 1, "set_properties": [{"name": "CommonName", "value": null}]});
+    check_held(Stage::new(taken_out).decide(&nameless));
+}
+
+#[test]
+fn a_module_that_died_is_started_again_and_one_that_cannot_start_is_not_started_at_once() {
+    let asked = host();
+    let stage = Stage::new(json!("die-once"));
+    let policy = stage.policy();
+    check_held(decide(&policy, &asked, true));
+    plan(decide(&policy, &asked, true));
+    let status = policy.status();
+    assert_eq!((status.starts, status.rulings, status.failures), (2, 1, 1));
+    assert_eq!(status.description, "a puppet");
+    assert!(status.pid.is_some() && status.down.is_none());
+
+    let mut stage = Stage::new(json!({"disposition": 1}));
+    stage.settings.settings.insert("refuse".to_owned(), json!(true));
+    let policy = stage.policy();
+    assert!(policy.start(NOW).unwrap_err().contains("no such setting"));
+    for _ in 0..5 {
+        check_held(decide(&policy, &asked, true));
+    }
+    // Twice without a pause, and then not before its end.
+    assert_eq!(policy.status().starts, 2);
+}
+
+#[test]
+fn requests_that_come_together_are_decided_one_after_the_other() {
+    let asked = host();
+    let stage = Stage::new(json!("slow"));
+    let policy = stage.policy();
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..5).map(|_| scope.spawn(|| decide(&policy, &asked, true))).collect();
+        for one in all {
+            plan(one.join().unwrap());
+        }
+    });
+    assert_eq!(policy.status().rulings, 5);
+}
+
+#[test]
+fn a_hang_costs_those_who_wait_behind_it_no_more_than_their_own_deadline() {
+    let asked = host();
+    let mut stage = Stage::new(json!("hang"));
+    stage.settings.deadline = Duration::from_millis(500);
+    let policy = stage.policy();
+    policy.start(NOW).unwrap();
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6).map(|_| scope.spawn(|| decide(&policy, &asked, true))).collect();
+        for one in all {
+            check_held(one.join().unwrap());
+        }
+    });
+    // One after the other they would take three seconds and six starts.
+    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_chained_module_makes_it_stricter() {
+    let asked =
+        request("rsa:2048", "/O=Acme/CN=host.example", &["DNS:host.example", "DNS:www.example"]);
+    let default = plan(Stage::chained(json!({"disposition": 1})).decide(&asked));
+    assert_eq!(default.template, "tls");
+    assert_eq!(default.subject_alternative_names.len(), 2);
+
+    let stage = Stage::chained(json!({
+        "disposition": 1,
+        "set_properties": [
+            {"name": "Organization", "value": null},
+            {"name": "NotAfter", "value": {"date": "2026-12-01T00:00:00Z"}},
+        ],
+        "set_extensions": [
+            {"oid": "2.5.29.17", "flags": 0, "value": san(&["dns:www.example"])},
+            {"oid": "2.5.29.15", "flags": 1, "value": usage(KeyUsage::DIGITAL_SIGNATURE)},
+        ],
+    }));
+    let narrower = plan(stage.decide(&asked));
+    assert_eq!(narrower.subject.to_string(), "CN=host.example");
+    assert_eq!(narrower.subject_alternative_names.len(), 1);
+    assert_eq!(narrower.key_usage, KeyUsage::DIGITAL_SIGNATURE);
+    assert_eq!(narrower.extended_key_usage, default.extended_key_usage);
+    assert!(narrower.not_after.is_some());
+
+    assert_eq!(
+        check_held(Stage::chained(json!({"disposition": 0})).decide(&asked)),
+        "taken under submission"
+    );
+    let Decision::Refuse { template, .. } =
+        Stage::chained(json!({"disposition": 2})).decide(&asked)
+    else {
+        panic!("not refused")
+    };
+    assert_eq!(template, "tls");
+}
+
+#[test]
+fn a_chained_module_cannot_loosen() {
+    let asked = host();
+    let issue = || json!({"disposition": 1});
+    // What the templates refuse stays refused, and what they hold stays held.
+    let stage = Stage::chained(issue());
+    let Decision::Refuse { code, .. } = stage.decide(&asked) else { panic!("C was taken") };
+    assert_eq!(code, "subject-not-allowed");
+    let asked = request("ec:P-256", "/O=Acme/CN=host.example", &["DNS:host.example"]);
+    let mut stage = Stage::chained(issue());
+    stage.templates[0].issuance = Issuance::Hold;
+    let policy = stage.policy();
+    check_held(decide(&policy, &asked, true));
+    assert_eq!(policy.status().rulings, 1, "it was asked");
+    let mut stage = Stage::chained(json!({"disposition": 2}));
+    stage.templates[0].issuance = Issuance::Hold;
+    assert!(matches!(stage.decide(&asked), Decision::Refuse { .. }));
+
+    let set = |name: &str, value: Json| json!({"disposition": 1, "set_properties": [{"name": name, "value": value}]});
+    let extend = |oid: &str, flags: u32, value: Json| {
+        let set = json!([{"oid": oid, "flags": flags, "value": value}]);
+        json!({"disposition": 1, "set_extensions": set})
+    };
+    let all = KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_AGREEMENT;
+    for (answer, why) in [
+        (set("CommonName", json!({"string": "other.example"})), "another name"),
+        (set("OrgUnit", json!({"string": "Admins"})), "one more part"),
+        (set("Organization", json!({"string": "Acme\nAcme"})), "one value twice"),
+        (set("NotAfter", json!({"date": "2027-06-01T00:00:00Z"})), "longer than the template"),
+        (set("NotBefore", json!({"date": "2026-11-20T00:00:00Z"})), "earlier"),
+        (extend("2.5.29.17", 0, json!(san(&["dns:evil.example"]))), "another alternative name"),
+        (extend("2.5.29.15", 1, json!(usage(all))), "one more usage"),
+        (extend("2.5.29.15", 0, json!(usage(KeyUsage::DIGITAL_SIGNATURE))), "less critical"),
+        (extend("2.5.29.15", 2, Json::Null), "every usage"),
+        (extend("2.5.29.37", 2, Json::Null), "every purpose"),
+        (extend("2.5.29.37", 0, json!(purposes(&["2.5.29.37.0"]))), "any purpose"),
+        (extend("1.2.3.4", 0, json!("BQA=")), "an extension"),
+    ] {
+        let decision = Stage::chained(answer).decide(&asked);
+        assert!(matches!(decision, Decision::Hold { .. }), "{why}: {decision:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_would_have_been_and_changes_nothing() {
+    let asked = request("ec:P-256", "/O=Acme/CN=host.example", &["DNS:host.example"]);
+    let undisturbed = Stage::chained(json!({"disposition": 1})).decide(&asked);
+    let narrower = json!({
+        "disposition": 1,
+        "set_properties": [{"name": "Organization", "value": null}],
+        "set_extensions": [{"oid": "2.5.29.17", "flags": 2, "value": null}],
+    });
+    for (answer, chain, expected) in [
+        (json!({"disposition": 1}), true, None),
+        (json!({"disposition": 1}), false, None),
+        (json!({"disposition": 0, "message": "look"}), true, Some("would have been held: look")),
+        (
+            json!({"disposition": 2, "message": "no"}),
+            true,
+            Some("would have been denied with 0x80094011: no"),
+        ),
+        (
+            narrower,
+            true,
+            Some("would have been changed: Organization taken out, extension 2.5.29.17 disabled"),
+        ),
+        (
+            json!({"disposition": 9}),
+            true,
+            Some("would have been held: the ruling cannot be carried"),
+        ),
+        (json!("die"), true, Some("would have been held: module ended (exit status: 7)")),
+    ] {
+        let mut stage = Stage::new(answer.clone());
+        stage.settings.chain = chain;
+        stage.settings.audit = true;
+        assert_eq!(stage.decide(&asked), undisturbed, "{answer}");
+        let seen = stage.what_was_seen();
+        match expected {
+            None => assert!(seen.is_empty(), "{answer}: {seen:?}"),
+            Some(text) => {
+                assert_eq!(seen.len(), 1, "{answer}");
+                assert!(seen[0].starts_with(text), "{answer}: {seen:?}");
+            }
+        }
+    }
+    // Of a module that would be the policy by itself, also what the templates refuse is seen.
+    let mut stage = Stage::new(json!({"disposition": 1}));
+    stage.settings.audit = true;
+    assert!(matches!(stage.decide(&host()), Decision::Refuse { .. }));
+    assert_eq!(stage.what_was_seen(), ["would have been issued"]);
+}
+
+#[test]
+fn the_word_of_a_module_is_explained_beside_those_of_the_templates() {
+    let asked = request("ec:P-256", "/O=Acme/CN=host.example", &["DNS:host.example"]);
+    let caller = caller();
+    let last = |stage: &Stage| {
+        let verdicts = stage.policy().explain(&asked_by(&caller, &asked, true));
+        let last = verdicts.last().unwrap().clone();
+        assert_eq!(last.rule, "policy-module");
+        (verdicts.len(), last.verdict, last.message)
+    };
+    let (alone, verdict, message) = last(&Stage::new(json!({"disposition": 1})));
+    assert_eq!((alone, verdict, message.as_str()), (1, Verdict::Pass, "issue, nothing set"));
+    let (many, verdict, message) =
+        last(&Stage::chained(json!({"disposition": 2, "message": "no"})));
+    assert!(1 < many);
+    assert_eq!((verdict, message.as_str()), (Verdict::Refuse, "no (0x80094011)"));
+    let mut stage = Stage::chained(json!({"disposition": 2, "message": "no"}));
+    stage.settings.audit = true;
+    let (_, verdict, message) = last(&stage);
+    assert_eq!((verdict, message.as_str()), (Verdict::NotApplied, "dry run: no (0x80094011)"));
+    assert!(stage.what_was_seen().is_empty(), "explaining is no request");
+}
