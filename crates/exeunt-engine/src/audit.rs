@@ -120,11 +120,7 @@ impl Checkpoint {
     #[must_use]
     pub fn text(&self) -> String {
         let Self { store, head: ChainHead { number, hash }, at } = self;
-        let mut digits = String::with_capacity(64);
-        for octet in hash {
-            // Writing into a text does not fail.
-            let _ = write!(digits, "{octet:02x}");
-        }
+        let digits = hexadecimal(hash);
         format!("{TITLE}\nstore: {store}\nrow: {number}\nsha256: {digits}\ntime: {}\n", at.0)
     }
 
@@ -203,16 +199,26 @@ impl Engine {
         let ca = self.ca.issuing(at.unix_seconds());
         let checkpoint = Checkpoint { store: self.store.store_id().to_owned(), head, at };
         let signer = SignerIdentifier::KeyIdentifier(ca.issuer().key_identifier().to_vec());
-        let unsigned = build_signed_text(&checkpoint.text(), signer, ca.key().scheme());
-        let signature = ca.key().sign(unsigned.bytes_to_sign());
+        let message = build_signed_text(&checkpoint.text(), signer, ca.key().scheme());
+        let signature = ca.key().sign(message.bytes_to_sign());
         let signature = signature.map_err(|source| CheckpointError::Sign { source })?;
-        let signed = unsigned.assemble(&signature);
+        let signed = message.assemble(&signature);
         // The file first: where the store has one that the file has not, a start would be refused.
         file.append(&signed).map_err(|source| CheckpointError::File { source })?;
         let row = AuditCheckpoint { number: head.number, at, signed };
         self.store.add_audit_checkpoint(row).map_err(store)?;
         Ok(Some(checkpoint))
     }
+}
+
+/// Octets as people read them.
+pub(crate) fn hexadecimal(octets: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * octets.len());
+    for octet in octets {
+        // Writing into a text does not fail.
+        let _ = write!(digits, "{octet:02x}");
+    }
+    digits
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use crate::engine::Engine;
 use crate::officer::{audit_entry, refused};
 use crate::officer_error::{OfficerError, REVOCABLE};
 use crate::policy::Caller;
-use crate::revoke::{RevokeOrder, Revoked, Which, action, counts, detail, judge, result_of};
+use crate::revoke::{
+    RevokeOrder, Revoked, Which, action, counts, detail, judge, result_of, with_states,
+};
 
 /// What became of one of many certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ impl Engine {
         let change = judge((request, row.disposition, row.revocation), order, at)?;
         let serial = row.serial.ok_or_else(unknown)?;
         let audit = audit_entry(at, by, action(change), request, detail(serial, change));
+        let audit = with_states(audit, change, (row.disposition, row.revocation), at);
         let message = format!("Revoked by {}", by.name);
         let pending = self
             .store

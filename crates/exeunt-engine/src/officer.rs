@@ -9,6 +9,7 @@ use exeunt_types::{
 use exeunt_x509::is_deceptive;
 
 use crate::attributes::{merge_attributes, parse_attributes};
+use crate::audit::hexadecimal;
 use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::journey::Submitted;
@@ -76,7 +77,9 @@ impl Engine {
             let row = self.row_in(request, allowed)?;
             by.check_scope(&row, &row.request.attributes)?;
             allowed = if row.disposition == Disposition::Denied { DENIED } else { PENDING };
-            let audit = audit_entry(self.clock.now(), by, action, request, String::new());
+            let before = Some(row.disposition.word().to_owned());
+            let audit = audit_entry(self.clock.now(), by, action, request, String::new())
+                .change(before, None);
             let result = self.resume(row, by, audit).map_err(|source| match source {
                 SubmitError::Store { action, source } => refused(source, allowed, action),
                 source => OfficerError::Submit { source },
@@ -113,7 +116,9 @@ impl Engine {
         };
         let now = self.clock.now();
         let detail = reason.unwrap_or_default().to_owned();
-        let audit = audit_entry(now, by, "request-deny", request, detail);
+        let states = [Disposition::Pending, Disposition::Denied];
+        let [before, after] = states.map(|it| Some(it.word().to_owned()));
+        let audit = audit_entry(now, by, "request-deny", request, detail).change(before, after);
         self.store
             .deny(request, message, StatusCode::ADMIN_DENIED, now, audit)
             .map_err(|source| refused(source, PENDING, "refusing the request"))
@@ -143,7 +148,8 @@ impl Engine {
         by.check_scope(&row, &merged)?;
         let names: Vec<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
         let detail = names.join(", ");
-        let audit = audit_entry(self.clock.now(), by, "request-attributes", request, detail);
+        let audit = audit_entry(self.clock.now(), by, "request-attributes", request, detail)
+            .change(Some(of_names(&row.request.attributes, &names)), Some(of_names(&set, &names)));
         self.store
             .set_attributes(request, set, audit)
             .map_err(|source| refused(source, PENDING, "changing the attributes"))?;
@@ -168,7 +174,9 @@ impl Engine {
         officer_extension::check(&extension, &row.officer_extensions)
             .map_err(|source| OfficerError::Extension { oid: extension.oid.clone(), source })?;
         let detail = format!("{}, flags {:#x}", extension.oid, extension.flags);
-        let audit = audit_entry(self.clock.now(), by, "request-extension", request, detail);
+        let old = row.officer_extensions.iter().find(|it| it.oid == extension.oid);
+        let audit = audit_entry(self.clock.now(), by, "request-extension", request, detail)
+            .change(old.map(shown), Some(shown(&extension)));
         self.store
             .set_extension(request, extension, audit)
             .map_err(|source| refused(source, PENDING, "changing an extension"))
@@ -206,6 +214,18 @@ impl Engine {
             Err(OfficerError::WrongState { request, disposition, allowed })
         }
     }
+}
+
+/// The attributes that have one of these names, in any case, a line each.
+fn of_names(attributes: &[(String, String)], names: &[&str]) -> String {
+    let is_meant = |it: &&(String, String)| names.iter().any(|one| one.eq_ignore_ascii_case(&it.0));
+    let lines = attributes.iter().filter(is_meant).map(|(key, value)| format!("{key}:{value}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// An extension that an officer set, for the audit trail.
+fn shown(OfficerExtension { oid, flags, value }: &OfficerExtension) -> String {
+    format!("{oid}, flags {flags:#x}, value {}", hexadecimal(value))
 }
 
 /// An officer's deed for the audit trail.

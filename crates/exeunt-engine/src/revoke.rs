@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use exeunt_store::{Expected, RevokeChange};
+use exeunt_store::{AuditEntry, Expected, RevokeChange};
 use exeunt_types::{
     Disposition, EventSeq, RequestId, RequestRecord, Revocation, RevocationReason, Serial,
     UnixMillis,
@@ -102,6 +102,7 @@ impl Engine {
         let change = judge((request, row.disposition, row.revocation), order, now)?;
         let serial = row.serial.ok_or(OfficerError::CertificateUnknown(Which::Request(request)))?;
         let audit = audit_entry(now, by, action(change), request, detail(serial, change));
+        let audit = with_states(audit, change, (row.disposition, row.revocation), now);
         // The original says so after a release, too.
         let message = format!("Revoked by {}", by.name);
         let result = self.store.revoke(request, Expected::of(row), change, now, message, audit);
@@ -145,6 +146,24 @@ pub(crate) fn result_of(
         }
         RevokeChange::PublishExpired(_) => was,
     }
+}
+
+/// What the revocation was and is, for the audit trail. Staying in the lists is no revocation.
+pub(crate) fn with_states(
+    audit: AuditEntry,
+    change: RevokeChange,
+    was: (Disposition, Option<Revocation>),
+    now: UnixMillis,
+) -> AuditEntry {
+    if matches!(change, RevokeChange::PublishExpired(_)) {
+        return audit;
+    }
+    let state = |(disposition, revocation): (Disposition, Option<Revocation>)| {
+        let reason = revocation.filter(|_| disposition == Disposition::Revoked);
+        let reason = reason.and_then(|it| it.reason).map(|it| format!(", {}", it.word()));
+        Some(format!("{}{}", disposition.word(), reason.unwrap_or_default()))
+    };
+    audit.change(state(was), state(result_of(change, was, now)))
 }
 
 /// Word of the audit trail.

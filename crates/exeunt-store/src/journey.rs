@@ -433,19 +433,15 @@ fn give_up(
             sql_int(tx.head().0),
         ),
     )?;
-    match was {
-        Some((was, template)) => {
-            put_back(tx, *request, *was, template)?;
-            let state = (Disposition::Error, state.1, state.2);
-            outcome::write_resolved(tx, *request, Some(*was), state, at)?;
-            Ok(None)
-        }
-        None => {
-            let seq = end(tx, *request, Disposition::Active, EventKind::REQUEST_FAILED, state, at)?;
-            outcome::write_resolved(tx, *request, None, state, at)?;
-            Ok(Some(seq))
-        }
+    if let Some((was, template)) = was {
+        put_back(tx, *request, *was, template)?;
+        let state = (Disposition::Error, state.1, state.2);
+        outcome::write_resolved(tx, *request, Some(*was), state, at)?;
+        return Ok(None);
     }
+    let seq = end(tx, *request, Disposition::Active, EventKind::REQUEST_FAILED, state, at)?;
+    outcome::write_resolved(tx, *request, None, state, at)?;
+    Ok(Some(seq))
 }
 
 /// Undoes the beginning of a resubmission, which had changed nothing but these two. No officer has

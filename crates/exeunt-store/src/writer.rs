@@ -218,7 +218,15 @@ impl Writer {
                 }
             }),
         };
-        self.trouble.set(outcome.as_ref().err().map(StoreError::code));
+        self.trouble.set(match &outcome {
+            Err(err) => Some(err.code()),
+            // What the file itself refuses a caller is no fault of his.
+            Ok(culprits) => culprits
+                .iter()
+                .flatten()
+                .find(|it| matches!(it, StoreError::Sql { .. }))
+                .map(StoreError::code),
+        });
         match outcome {
             Ok(culprits) => {
                 for (job, culprit) in batch.iter_mut().zip(culprits) {

@@ -24,4 +24,6 @@ mod revocation;
 mod serials;
 mod support;
 mod tables;
+mod templates;
 mod threads;
+mod trail;

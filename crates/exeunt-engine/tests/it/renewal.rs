@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use exeunt_engine::{CaProfile, EngineError, Publication, Renewal, renewed_root};
 use exeunt_keys::random_bytes;
-use exeunt_store::{ROWS_MAX, Store};
+use exeunt_store::Store;
 use exeunt_testkit::foreign::{openssl_text, pkilint};
 use exeunt_testkit::tools;
 use exeunt_types::{
@@ -151,8 +151,8 @@ fn modules_hear_of_every_certificate_but_the_first() {
     };
     assert_eq!((detail(0, "CertSuffix"), detail(0, "CRLIndex")), ("(1)".into(), "0".into()));
     assert_eq!((detail(1, "CertIndex"), detail(1, "CRLIndex")), ("2".into(), "2".into()));
-    let audit = ca.engine.store().audit_after(0, ROWS_MAX).unwrap();
-    let objects: Vec<_> = audit.into_iter().map(|it| it.entry.object).collect();
+    let audit = crate::support::deeds(ca.engine.store());
+    let objects: Vec<_> = audit.into_iter().map(|it| it.object).collect();
     assert_eq!(objects, ["ca:0", "ca:1", "ca:2"]);
 }
 

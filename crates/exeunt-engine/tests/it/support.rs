@@ -470,12 +470,20 @@ impl Ca {
         events.iter().map(|it| it.kind.word()).collect()
     }
 
-    /// The audit trail, each entry as `actor action object detail`.
+    /// What people did, as the audit trail has it, each entry as `actor action object detail`.
     pub fn audited(&self) -> Vec<String> {
-        let rows = self.engine.store().audit_after(0, 1000).unwrap();
+        let rows = deeds(self.engine.store());
         let line = |it: exeunt_store::AuditEntry| {
             format!("{} {} {} {}", it.actor, it.action, it.object, it.detail).trim().to_owned()
         };
-        rows.into_iter().map(|it| line(it.entry)).collect()
+        rows.into_iter().map(line).collect()
     }
+}
+
+/// What people did, without what became of requests and of lists by itself.
+pub fn deeds(store: &exeunt_store::Store) -> Vec<exeunt_store::AuditEntry> {
+    let by_itself =
+        ["request-issued", "request-pending", "request-denied", "request-failed", "crl-issue"];
+    let rows = store.audit_after(0, exeunt_store::ROWS_MAX).unwrap().into_iter();
+    rows.map(|it| it.entry).filter(|it| !by_itself.contains(&it.action.as_str())).collect()
 }

@@ -230,10 +230,10 @@ impl Office {
 
     /// Actor, action and object of every entry.
     fn audits(&self) -> Vec<String> {
-        let rows = self.engine.store().audit_after(0, 1000).unwrap();
+        let rows = crate::support::deeds(self.engine.store());
         let entry =
             |it: exeunt_store::AuditEntry| format!("{} {} {}", it.actor, it.action, it.object);
-        rows.into_iter().map(|it| entry(it.entry)).collect()
+        rows.into_iter().map(entry).collect()
     }
 }
 

@@ -61,7 +61,9 @@ impl ChainHead {
             octets.extend_from_slice(&length.to_be_bytes());
             octets.extend_from_slice(text.as_bytes());
         };
-        [actor, action, object, detail].into_iter().for_each(|it| text(it));
+        for it in [actor, action, object, detail] {
+            text(it);
+        }
         for state in [before, after] {
             match state {
                 None => octets.push(0),

@@ -1,6 +1,7 @@
 //! Whether a trail is whole: every hash is computed anew, and every checkpoint compared. The first thing
 //! that is wrong is named, with its place.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
@@ -176,11 +177,9 @@ fn name_fault<E>(
         let place = if seen[at].id == number { place } else { seen[at].id };
         return Ok(ChainFault::OutOfOrder { number, place });
     }
-    Ok(if number < place {
-        ChainFault::Missing { first: number, last: place - 1 }
-    } else if place < number {
-        ChainFault::OutOfOrder { number: place, place: number }
-    } else {
-        ChainFault::Changed { number }
+    Ok(match place.cmp(&number) {
+        Ordering::Greater => ChainFault::Missing { first: number, last: place - 1 },
+        Ordering::Less => ChainFault::OutOfOrder { number: place, place: number },
+        Ordering::Equal => ChainFault::Changed { number },
     })
 }

@@ -108,10 +108,14 @@ impl Witness {
                 self.compare(request, row)?;
             }
             "certificate-import" => {
-                request().into_iter().for_each(|it| self.certified.add(it));
+                if let Some(request) = request() {
+                    self.certified.add(request);
+                }
             }
             "certificate-revoke" | "certificate-release" => {
-                request().into_iter().for_each(|it| self.revoked.add(it));
+                if let Some(request) = request() {
+                    self.revoked.add(request);
+                }
             }
             ACTION_START | ACTION_FILTER => {
                 let last = entry.detail.strip_prefix("last event ");
@@ -187,8 +191,9 @@ impl Witness {
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = *last;
             for (request, event) in page {
-                if event <= self.until && self.was_written(event, category) {
-                    judge(self, request).into_iter().for_each(|it| self.note(it));
+                let must_be_there = event <= self.until && self.was_written(event, category);
+                if must_be_there && let Some(it) = judge(self, request) {
+                    self.note(it);
                 }
             }
         }
