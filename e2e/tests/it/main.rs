@@ -14,6 +14,7 @@ mod exits;
 mod hierarchy;
 mod import;
 mod issuing;
+mod library_policy;
 mod life;
 mod lookups;
 mod modules;
