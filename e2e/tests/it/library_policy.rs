@@ -15,7 +15,7 @@ use super::issuing::request;
 fn place(more: &str) -> Ca {
     built("exeunt-runner");
     let ca = Ca::init(&[]);
-    let library = compile(&ca);
+    let library = compile(&ca).display().to_string();
     let table = format!(
         "[policy]\nlibrary = {library:?}\nclass = \"Fence.Policy\"\n{more}\n\
          settings = {{ domain = \"example.test\", days = 30 }}\n"
