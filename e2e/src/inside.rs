@@ -96,6 +96,7 @@ impl Inside {
             attributes: Vec::new(),
             template: None,
             caller: Caller::new("bench", Door::Local, Roles::ENROLLEE),
+            key: None,
         };
         let results = self.engine.submit_all((0..count).map(submission).collect());
         let serial = |outcome| match outcome {

@@ -120,6 +120,21 @@ pub const HEALTH_PATH: &str = "/v1/health";
 /// Header that carries one request attribute, `Name:Value`; may be repeated.
 pub const ATTRIBUTE_HEADER: &str = "exeunt-attribute";
 
+/// Header of a submission with a key that the client chose: with the same one it gets the same answer
+/// (draft-ietf-httpapi-idempotency-key-header).
+pub const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
+
+/// Longest key of [`IDEMPOTENCY_KEY_HEADER`], in bytes. A UUID has 36.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+
+/// Whether a text will do as a key: printable characters of ASCII, without those that would have to be
+/// escaped in the header.
+#[must_use]
+pub fn is_idempotency_key(text: &str) -> bool {
+    let is_plain = text.bytes().all(|it| matches!(it, b'!'..=b'~') && it != b'"' && it != b'\\');
+    (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&text.len()) && is_plain
+}
+
 /// Header of an answer in CMS: number of the request's row, if there is one.
 pub const REQUEST_HEADER: &str = "exeunt-request";
 

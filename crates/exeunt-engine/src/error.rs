@@ -129,6 +129,20 @@ pub enum SubmitError {
         message: String,
     },
 
+    /// The caller submitted the same before, with the same idempotency key: what became of that is the
+    /// answer.
+    #[error("the same was submitted before, as request {request}")]
+    Repeated {
+        /// The request.
+        request: RequestId,
+        /// Why it was denied, if it was.
+        denied: Option<String>,
+    },
+
+    /// The caller's idempotency key stands for something else.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+
     /// No randomness for a serial number.
     #[error("no randomness for a serial number")]
     Entropy {
@@ -181,6 +195,8 @@ impl SubmitError {
             Self::OwnApproval { .. } => "approval-own",
             Self::ApprovedAlready { .. } => "approval-twice",
             Self::Policy { .. } => "policy-failed",
+            Self::Repeated { .. } => "idempotency-key-in-flight",
+            Self::KeyReused => "idempotency-key-reused",
             Self::Entropy { .. } => "issue-entropy",
             Self::Sign { .. } => "issue-sign",
             Self::Panicked { .. } => "internal",
@@ -201,7 +217,9 @@ impl SubmitError {
             | Self::OfficerLint { .. }
             | Self::RateLimited { .. }
             | Self::OwnApproval { .. }
-            | Self::ApprovedAlready { .. } => Blame::Requester,
+            | Self::ApprovedAlready { .. }
+            | Self::Repeated { .. }
+            | Self::KeyReused => Blame::Requester,
             Self::Key { refusal, .. } => refusal.blame(),
             Self::CaNotValid | Self::Policy { .. } | Self::Entropy { .. } | Self::Sign { .. } => {
                 Blame::Operator
@@ -225,7 +243,9 @@ impl SubmitError {
             | Self::OfficerLint { .. }
             | Self::RateLimited { .. }
             | Self::OwnApproval { .. }
-            | Self::ApprovedAlready { .. } => self.to_string(),
+            | Self::ApprovedAlready { .. }
+            | Self::Repeated { .. }
+            | Self::KeyReused => self.to_string(),
             Self::CaNotValid
             | Self::Build { .. }
             | Self::Policy { .. }

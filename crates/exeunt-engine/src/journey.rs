@@ -7,8 +7,9 @@ use std::sync::Arc;
 use exeunt_keys::{SignError, verify};
 use exeunt_store::{Along, AsRead, AuditEntry, Pending, StoreError};
 use exeunt_types::{
-    Approval, Asker, AuditNote, EventSeq, NewCertificate, NewIntent, NewRequest, OfficerExtension,
-    RequestFlags, RequestId, RequestRecord, Resolution, Roles, Serial, StatusCode, UnixMillis,
+    Approval, Asker, AuditNote, EventSeq, IdempotencyKey, NewCertificate, NewIntent, NewRequest,
+    OfficerExtension, RequestFlags, RequestId, RequestRecord, Resolution, Roles, Serial,
+    StatusCode, UnixMillis,
 };
 use exeunt_x509::{
     CertificationRequest, assemble_certificate, parse_certificate, parse_request, parse_submission,
@@ -22,6 +23,7 @@ use crate::enroll::{Enrolment, merge_signed};
 use crate::error::SubmitError;
 use crate::officer_extension::names_are_set;
 use crate::policy::{ApprovalRule, Asked, Caller, Decision, Door, Plan, Policy};
+use crate::repeat;
 
 /// Name of the request attribute that asks for a template, as the original has it.
 const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
@@ -39,6 +41,8 @@ pub struct Submission {
     pub template: Option<String>,
     /// Who asks.
     pub caller: Caller,
+    /// The key by which the caller may repeat it.
+    pub key: Option<IdempotencyKey>,
 }
 
 /// What became of a submission. It is durable when the caller reads this.
@@ -133,10 +137,12 @@ pub(crate) struct Admitted {
     pub(crate) enrolment: Enrolment,
     attributes: Vec<(String, String)>,
     pub(crate) template: Option<String>,
-    caller: Caller,
+    pub(crate) caller: Caller,
     /// Who approves it, the one who does it now last.
     approvals: Vec<String>,
     pub(crate) now: UnixMillis,
+    /// By which a new one may be repeated.
+    pub(crate) key: Option<IdempotencyKey>,
 }
 
 /// A linted certificate whose intent is durable. Holding one is the proof of both; signing takes
@@ -267,6 +273,7 @@ impl Admitted {
             limits: plan.limits.iter().map(|it| (it.clone(), self.now)).collect(),
             flags: plan.flags,
             archived_key: self.enrolment.key.to_keep().map(|it| (it.clone(), self.now)),
+            key: self.new_key(None),
         }
     }
 
@@ -286,6 +293,8 @@ impl Admitted {
             approval: self.approval().filter(|_| waits).cloned(),
             notes: self.key_note().into_iter().collect(),
             archived_key: self.enrolment.key.to_keep().map(|it| (it.clone(), self.now)),
+            // One that fails is not what anybody wants to hear again.
+            key: self.new_key(None).filter(|_| may_come_again),
             ..Along::default()
         }
     }
@@ -374,6 +383,7 @@ impl Engine {
                 caller,
                 approvals: Vec::new(),
                 now: self.clock.now(),
+                key: None,
             };
             self.intend(admitted, plan)
         })?;
@@ -439,10 +449,11 @@ impl Engine {
 
     /// Step 0, the reading.
     pub(crate) fn admit(&self, submission: Submission) -> Result<Admitted, SubmitError> {
-        let Submission { request, attributes, template, caller } = submission;
+        let Submission { request, attributes, template, caller, key } = submission;
         let unreadable = |source| SubmitError::Unreadable { source };
-        let submitted = parse_submission(&request).map_err(unreadable)?;
         let (entry, now) = (Entry::New, self.clock.now());
+        self.refuse_repetition(&caller, key.as_ref(), now)?;
+        let submitted = parse_submission(&request).map_err(unreadable)?;
         let attributes = if submitted.layers().is_empty() {
             merge_attributes(submitted.request().enrollment_attributes(), &attributes)
                 .map_err(|source| SubmitError::Attributes { source })?
@@ -458,7 +469,17 @@ impl Engine {
         // A renewal that names none is one of the same kind.
         let template = template.or(enrolment.renewed_template.take());
         let approvals = Vec::new();
-        Ok(Admitted { entry, request, enrolment, attributes, template, caller, approvals, now })
+        Ok(Admitted {
+            entry,
+            request,
+            enrolment,
+            attributes,
+            template,
+            caller,
+            approvals,
+            now,
+            key,
+        })
     }
 
     /// Step 0 of a request that is taken up again: what the row says now, read as it was then.
@@ -492,8 +513,18 @@ impl Engine {
         let template = named.or(Some(row.template)).filter(|it| !it.is_empty());
         let caller = asked_by(row.caller, asker, by);
         let entry = Entry::Again { request: id, from, audit, approval };
-        let attributes = row.attributes;
-        Ok(Admitted { entry, request, enrolment, attributes, template, caller, approvals, now })
+        let (attributes, key) = (row.attributes, None);
+        Ok(Admitted {
+            entry,
+            request,
+            enrolment,
+            attributes,
+            template,
+            caller,
+            approvals,
+            now,
+            key,
+        })
     }
 
     /// Step 0 without a certificate to follow: the row, its outcome and its event in one commit.
@@ -505,6 +536,17 @@ impl Engine {
         end: impl FnOnce(RequestId) -> Result<Submitted, SubmitError> + 'static,
     ) -> Result<Begun, SubmitError> {
         let along = admitted.along_with(&resolution);
+        self.resolve_along(admitted, template, resolution, along, end)
+    }
+
+    fn resolve_along(
+        &self,
+        admitted: &Admitted,
+        template: &str,
+        resolution: Resolution,
+        along: Along,
+        end: impl FnOnce(RequestId) -> Result<Submitted, SubmitError> + 'static,
+    ) -> Result<Begun, SubmitError> {
         let row = match &admitted.entry {
             Entry::New | Entry::Own { .. } => self
                 .store
@@ -538,7 +580,9 @@ impl Engine {
         let Denied { code, status, message } = denied;
         let deny = Resolution::Deny { status, message: message.clone() };
         let outcome = Outcome::Denied { code, status, message };
-        self.resolve(admitted, template, deny, |request| Ok(Submitted { request, outcome }))
+        let along = Along { key: admitted.new_key(Some(code)), ..admitted.along_with(&deny) };
+        let end = |request| Ok(Submitted { request, outcome });
+        self.resolve_along(admitted, template, deny, along, end)
     }
 
     /// Steps 2 and 3.
@@ -779,11 +823,11 @@ fn guarded<T>(step: impl FnOnce() -> Result<T, SubmitError>) -> Result<T, Submit
 }
 
 fn resolving(source: StoreError) -> SubmitError {
-    SubmitError::Store { action: "recording the request", source }
+    repeat::of_store("recording the request", source)
 }
 
 fn intending(source: StoreError) -> SubmitError {
-    SubmitError::Store { action: "writing the intent", source }
+    repeat::of_store("writing the intent", source)
 }
 
 fn recording(source: StoreError) -> SubmitError {

@@ -28,6 +28,7 @@ mod officer_error;
 mod officer_extension;
 mod policy;
 mod renewal;
+mod repeat;
 mod respond;
 mod revoke;
 mod tls;

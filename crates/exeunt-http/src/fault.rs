@@ -237,6 +237,31 @@ impl Fault {
             .hinted("send fewer certificates at once")
     }
 
+    pub(crate) fn idempotency_key() -> Self {
+        let most = exeunt_api::IDEMPOTENCY_KEY_BYTES_MAX;
+        let detail = format!(
+            "an idempotency key is 1 to {most} printable characters of ASCII \
+             without blanks, quotation marks and backslashes, and there is one at most"
+        );
+        Self::new(StatusCode::BAD_REQUEST, "idempotency-key-invalid", detail)
+            .hinted("a random number does: uuidgen")
+    }
+
+    pub(crate) fn idempotency_in_flight(request: RequestId) -> Self {
+        let detail =
+            "the request with this idempotency key has come to no end yet, or to a bad one";
+        let fault = Self::new(StatusCode::CONFLICT, "idempotency-key-in-flight", detail);
+        Self { request: Some(request), ..fault }
+            .hinted("send it again after the seconds in 'Retry-After'")
+            .with("retry-after", RETRY_AFTER_S)
+    }
+
+    /// The key stands for another request.
+    fn idempotency_reused(err: &SubmitError) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, err.code(), err.public_message())
+            .hinted("take another key for another request")
+    }
+
     pub(crate) fn too_slow() -> Self {
         let detail = "the request did not arrive in time";
         Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail).hinted("send it again")
@@ -396,6 +421,9 @@ impl Fault {
 
     /// A submission that the engine could not decide. Status and log level follow from the blame.
     pub(crate) fn submit(err: &SubmitError, form: bool) -> Self {
+        if matches!(err, SubmitError::KeyReused) {
+            return Self::idempotency_reused(err);
+        }
         let status = match err.blame() {
             Blame::Requester => StatusCode::BAD_REQUEST,
             Blame::Operator => StatusCode::SERVICE_UNAVAILABLE,

@@ -20,6 +20,7 @@ mod fault;
 mod filter;
 mod guess;
 mod handler;
+mod idempotency;
 mod import;
 mod listen;
 mod manage;

@@ -28,7 +28,7 @@ const EVERYWHERE: [u16; 5] = [400, 414, 431, 500, 503];
 
 const INTRODUCTION: &str = "What `docs/api.md` tells, for programs. Made from the sources; do not edit. \
     Every GET is also answered as HEAD. An endpoint's `x-exeunt` says by which door it is reached, which \
-    rights are needed (one of them is enough), and its limits: bytes of the body, seconds to read head \
+    rights are needed (one of them is enough) and which for what is the caller's own, and its limits: bytes of the body, seconds to read head \
     and body, how many are at work at a time (the others wait), and how many may wait before one is \
     turned away with 503; null where the number of connections is the only bound.";
 
@@ -100,6 +100,7 @@ fn operation(endpoint: &Endpoint) -> Value {
                 EndpointDoor::Local => "local",
             },
             "roles": endpoint.needs.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            "roles_for_own": endpoint.own.iter().map(|(name, _)| name).collect::<Vec<_>>(),
             "body_bytes_max": body.map_or(0, |it| it.bytes_max),
             "read_s": Limits::READ.as_secs(),
             "at_a_time": room.at_a_time(),
@@ -196,6 +197,12 @@ fn parameter(it: &Parameter, place: &str) -> Value {
     let schema = match kind {
         Kind::Text => text(),
         Kind::Texts => json!({"type": "array", "items": text()}),
+        Kind::Key => {
+            let letters = r"[!#-\[\]-~]";
+            let most = exeunt_api::IDEMPOTENCY_KEY_BYTES_MAX;
+            let pattern = format!("^({letters}{{1,{most}}}|\"{letters}{{1,{most}}}\")$");
+            json!({"type": "string", "pattern": pattern})
+        }
         Kind::Number => json!({"type": "integer", "format": "uint64", "minimum": 0}),
         Kind::Within(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})

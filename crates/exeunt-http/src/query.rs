@@ -151,17 +151,15 @@ mod tests {
 
     #[test]
     fn a_submission_names_a_template_and_attributes() {
-        submit("", &expect![[r#"SubmitQuery { template: None, attributes: "" }"#]]);
+        submit("", &expect![[r#"SubmitQuery { template: None, attributes: "", dry_run: false }"#]]);
         submit(
             "template=web%20server&attribute=CertFile:yes&attribute=a%3Ab+c",
-            &expect![[
-                r#"SubmitQuery { template: Some("web server"), attributes: "CertFile:yes\na:b c\n" }"#
-            ]],
+            &expect![[r#"SubmitQuery { template: Some("web server"), attributes: "CertFile:yes\na:b c\n", dry_run: false }"#]],
         );
         submit("template=a&template=b", &expect!["error: template occurs twice"]);
         submit(
             "tempalte=a",
-            &expect![[r#"error: "tempalte" is not known; this path takes template and attribute"#]],
+            &expect![[r#"error: "tempalte" is not known; this path takes template, attribute and dry_run"#]],
         );
     }
 

@@ -151,8 +151,20 @@ pub(crate) fn certificate(engine: &Engine, serial: &Serial) -> Result<Answer, Fa
     Ok(json(OK, &CertificateDetail { summary, disposition, revocation, certificate }))
 }
 
+/// How a request stands.
+pub(crate) fn state(engine: &Engine, id: RequestId) -> Result<exeunt_types::Disposition, Fault> {
+    let found = engine.store().request(id).map_err(|err| unread(err.code(), &err))?;
+    let gone = || Fault::not_found("request-not-found", format!("there is no request {id}"));
+    found.map(|it| it.disposition).ok_or_else(gone)
+}
+
 /// What became of a request, as whoever made it is told.
 pub(crate) fn retrieved(retrieved: Retrieved) -> Answer {
+    retrieved_with(retrieved, None)
+}
+
+/// The same, with the code of a denial where it is known.
+pub(crate) fn retrieved_with(retrieved: Retrieved, denied: Option<String>) -> Answer {
     use exeunt_types::Disposition as State;
     let Retrieved { record, certificate, event: _ } = retrieved;
     let state = record.disposition;
@@ -173,6 +185,7 @@ pub(crate) fn retrieved(retrieved: Retrieved) -> Answer {
     } else {
         answer.message = Some(record.message);
         answer.status_code = Some(status_code(record.status)).filter(|_| state != State::Pending);
+        answer.code = denied.filter(|_| state == State::Denied);
     }
     json(status, &answer)
 }

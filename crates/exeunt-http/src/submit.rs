@@ -9,7 +9,7 @@ use exeunt_engine::{
     AttributeError, Blame, Caller, Engine, Outcome, Submission, SubmitError, Submitted,
     parse_attributes,
 };
-use exeunt_types::{EventSeq, RequestId, SubjectKey};
+use exeunt_types::{EventSeq, IdempotencyKey, RequestId, SubjectKey};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
@@ -21,6 +21,7 @@ use crate::body;
 use crate::cms::{self, Wanted};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
+use crate::idempotency::{self, Repeated};
 use crate::query::SubmitQuery;
 use crate::{rows, template};
 
@@ -49,9 +50,14 @@ pub(crate) async fn submit(
         return Err(Fault::query("a trial is answered in JSON alone".to_owned()));
     }
     let attributes = attributes(lines, headers)?;
+    let key = idempotency::key(headers)?;
     let form = is_form(headers);
     let request = body::read(body, edge.limits.read).await?;
-    let submission = Submission { request, attributes, template, caller };
+    let key = key.map(|key| {
+        let asked = idempotency::digest(template.as_deref(), &attributes, &request);
+        IdempotencyKey { key, asked }
+    });
+    let submission = Submission { request, attributes, template, caller, key };
 
     if dry_run {
         return template::try_out(edge, submission, form).await;
@@ -60,7 +66,10 @@ pub(crate) async fn submit(
     let job = Job { submission, form, wanted, sender };
     edge.workers.run(job).map_err(|_| Fault::busy())?;
     // A job that ends without a word has panicked, and the worker has logged it.
-    let Decided { answer, telling } = receiver.await.map_err(|_| Fault::internal())?;
+    let (answer, telling) = match receiver.await.map_err(|_| Fault::internal())? {
+        Decided::Now { answer, telling } => (answer, telling),
+        Decided::Before(repeated) => return idempotency::answer(edge, repeated).await,
+    };
     if let Some(telling) = telling {
         wait_until_told(edge, telling).await;
     }
@@ -128,10 +137,15 @@ async fn event_of(edge: &Arc<Edge>, request: RequestId, after: EventSeq) -> Opti
 }
 
 /// What came of a submission.
-struct Decided {
-    answer: Result<Answer, Fault>,
-    /// The event that tells of it; none where nothing was written.
-    telling: Option<Telling>,
+enum Decided {
+    /// It was decided.
+    Now {
+        answer: Result<Answer, Fault>,
+        /// The event that tells of it; none where nothing was written.
+        telling: Option<Telling>,
+    },
+    /// It had been submitted before.
+    Before(Repeated),
 }
 
 /// A submission on its way through a worker.
@@ -155,6 +169,10 @@ pub(crate) fn carry_out(engine: &Engine, batch: Vec<Job>) {
     let after = engine.store().head();
     for (result, to) in engine.submit_all(submissions).into_iter().zip(senders) {
         let (form, wanted, sent, sender) = to;
+        if let Err(SubmitError::Repeated { request, denied }) = result {
+            let _ = sender.send(Decided::Before(Repeated { request, denied, wanted, sent }));
+            continue;
+        }
         // Only of a certificate is the event's number at hand.
         let telling = match &result {
             Ok(submitted) => Some(match submitted.outcome {
@@ -171,7 +189,7 @@ pub(crate) fn carry_out(engine: &Engine, batch: Vec<Job>) {
             None => result.map(answer).map_err(|err| Fault::submit(&err, form)),
         };
         // When the client has hung up nobody hears, and the certificate is recorded all the same.
-        let _ = sender.send(Decided { answer, telling });
+        let _ = sender.send(Decided::Now { answer, telling });
     }
 }
 

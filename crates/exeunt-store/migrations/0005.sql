@@ -68,3 +68,14 @@ CREATE TABLE key_recovery (
     approved    INTEGER,
     fetched     INTEGER           -- when it was last
 ) STRICT;
+
+-- Keys by which clients repeat a submission without making it twice. Few requests have one.
+CREATE TABLE idempotency (
+    request INTEGER PRIMARY KEY REFERENCES request (id),
+    caller  TEXT    NOT NULL,
+    key     TEXT    NOT NULL,
+    asked   BLOB    NOT NULL, -- SHA-256 of what was asked for
+    denied  TEXT,             -- why it was denied, a code
+    at      INTEGER NOT NULL,
+    UNIQUE (caller, key)
+) STRICT;

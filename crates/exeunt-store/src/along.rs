@@ -2,13 +2,15 @@
 //! trail, limits of issuance, flags of the template. And reading it back.
 
 use exeunt_types::{
-    Approval, ArchivedKey, Asker, AuditNote, RateLimit, RequestId, Roles, TemplateFlags, UnixMillis,
+    Approval, ArchivedKey, Asker, AuditNote, NewKey, RateLimit, RequestId, Roles, TemplateFlags,
+    UnixMillis,
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::archived_key;
 use crate::audit::{AuditEntry, write_entry};
 use crate::error::During as _;
+use crate::idempotency;
 use crate::reader::{corrupt, rows};
 use crate::row::{read, read_time, sql_int};
 use crate::writer::Tx;
@@ -29,6 +31,8 @@ pub struct Along {
     pub flags: Option<TemplateFlags>,
     /// The private key that came with the request, and when it is archived.
     pub archived_key: Option<(ArchivedKey, UnixMillis)>,
+    /// The key by which the client may repeat the submission.
+    pub key: Option<NewKey>,
 }
 
 impl Along {
@@ -36,9 +40,13 @@ impl Along {
     ///
     /// # Errors
     ///
-    /// [`StoreError::RateLimited`], [`StoreError::ApprovedAlready`].
+    /// [`StoreError::KeyTaken`], [`StoreError::RateLimited`], [`StoreError::ApprovedAlready`].
     pub(crate) fn write(&self, tx: &mut Tx<'_>, request: RequestId) -> Result<(), StoreError> {
-        let Self { asker, approval, notes, limits, flags, archived_key } = self;
+        let Self { asker, approval, notes, limits, flags, archived_key, key } = self;
+        // First of all: who comes again is told so, whatever else there is.
+        if let Some(key) = key {
+            idempotency::write(tx, request, key)?;
+        }
         if let Some(asker) = asker {
             write_asker(tx, request, asker)?;
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use exeunt_types::{Disposition, EventSeq, ExitName, RequestId, Serial, UnixMillis};
+use exeunt_types::{Disposition, EventSeq, ExitName, KnownKey, RequestId, Serial, UnixMillis};
 use rusqlite::ErrorCode;
 
 /// A foreign error behind a [`StoreError`]. Shared, because one failed commit answers many callers.
@@ -159,6 +159,14 @@ pub enum StoreError {
         /// Who.
         manager: String,
     },
+    /// The caller's idempotency key stands for another request already. Nothing was written.
+    #[error("the idempotency key stands for request {} already", known.request)]
+    KeyTaken {
+        /// Which one.
+        known: Box<KnownKey>,
+        /// Whether the same was asked for.
+        same: bool,
+    },
     /// Too many writes wait, or a foreign program holds the file locked. Try again later.
     #[error("store is busy")]
     Busy,
@@ -210,6 +218,7 @@ impl StoreError {
             Self::ChangedMeanwhile(_) => "store-changed-meanwhile",
             Self::RateLimited { .. } => "rate-limited",
             Self::ApprovedAlready { .. } => "approval-twice",
+            Self::KeyTaken { .. } => "idempotency-key-reused",
             Self::Busy => "store-busy",
             Self::Closed => "store-closed",
             Self::Sql { .. } => "store-sql",

@@ -11,7 +11,7 @@ use crate::audit::outcome;
 use crate::reader::{corrupt, rows};
 use crate::row::{Why, encode_attributes, read, read_code, read_id, read_serial, sql_int};
 use crate::writer::{About, Tx};
-use crate::{Pending, Store, StoreError};
+use crate::{Pending, Store, StoreError, idempotency};
 
 /// What a request's message says after its certificate was recorded; the original's word.
 const ISSUED: &str = "Issued";
@@ -218,6 +218,7 @@ impl Store {
             }
             for request in active_without_intent(tx, leftovers.len())? {
                 tracing::warn!(%request, "request was active without an intent");
+                idempotency::forget(tx, request)?;
                 end(tx, request, Disposition::Active, EventKind::REQUEST_FAILED, state, at)?;
                 outcome::write_resolved(tx, request, None, state, at)?;
             }
@@ -439,6 +440,7 @@ fn give_up(
         outcome::write_resolved(tx, *request, Some(*was), state, at)?;
         return Ok(None);
     }
+    idempotency::forget(tx, *request)?;
     let seq = end(tx, *request, Disposition::Active, EventKind::REQUEST_FAILED, state, at)?;
     outcome::write_resolved(tx, *request, None, state, at)?;
     Ok(Some(seq))

@@ -44,6 +44,7 @@ const TABLES: &[&str] = &[
     "expiry",
     "foreign_certificate",
     "held",
+    "idempotency",
     "intent",
     "key_recovery",
     "meta",

@@ -10,6 +10,7 @@ mod crl;
 mod event;
 mod filter;
 mod id;
+mod idempotency;
 mod key;
 mod record;
 mod revocation;
@@ -34,6 +35,7 @@ pub use filter::{
     KeyTextError, ListedCertificate, RequestFilter, SerialPrefix, Span, TextFilter,
 };
 pub use id::{EventSeq, ExitName, ExitNameError, RequestId, SubjectKey};
+pub use idempotency::{IdempotencyKey, KnownKey, NewKey};
 pub use key::{KeyAlgorithm, SignatureScheme};
 pub use record::{
     AbandonedSerial, CertificateRecord, ExtensionOrigin, ExtensionRecord, Intent, NewCertificate,

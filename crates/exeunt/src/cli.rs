@@ -110,6 +110,7 @@ pub enum Command {
   exeunt submit renewal.p7m --home ca --response p7b --out server.p7b
   exeunt submit server.csr --home ca --dry-run
   exeunt submit alice.csr --archive-key alice.key --template mail --home ca
+  exeunt submit server.csr --home ca --idempotency-key \"$(uuidgen)\"
   exeunt submit server.csr --server https://ca.example:8443 --token-file token --template tls-server
   openssl req -new -key k.pem -subj /CN=host.example | exeunt submit - --home ca")]
     Submit(Submit),
@@ -314,6 +315,16 @@ fn request_id(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text:?} is not the number of a request"))
 }
 
+/// A key for a submission that may be repeated.
+fn idempotency_key(text: &str) -> Result<String, String> {
+    if exeunt_api::is_idempotency_key(text) {
+        Ok(text.to_owned())
+    } else {
+        let most = exeunt_api::IDEMPOTENCY_KEY_BYTES_MAX;
+        Err(format!("a key is 1 to {most} printable characters of ASCII without blanks and quotes"))
+    }
+}
+
 /// A moment, as the server reads it.
 fn moment(text: &str) -> Result<String, String> {
     match exeunt_http::from_rfc3339(text) {
@@ -408,6 +419,12 @@ pub struct Submit {
     /// Only say what would become of the request, rule by rule; nothing is written
     #[arg(long, conflicts_with_all = ["response", "out"])]
     pub dry_run: bool,
+
+    /// A key of your choice: submitted again with the same one within a day, the request is not made
+    /// twice, and what became of it is the answer
+    #[arg(long, value_name = "KEY", value_parser = idempotency_key,
+        conflicts_with_all = ["archive_key", "dry_run"])]
+    pub idempotency_key: Option<String>,
 
     /// Form of the answer
     #[arg(long, value_enum, value_name = "FORM", default_value_t = ResponseForm::Pem)]

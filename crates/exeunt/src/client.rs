@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use exeunt_api::{
-    ATTRIBUTE_HEADER, DISPOSITION_HEADER, Problem, REQUEST_HEADER, REQUESTS_PATH, SubmitAnswer,
-    TrialAnswer,
+    ATTRIBUTE_HEADER, DISPOSITION_HEADER, IDEMPOTENCY_KEY_HEADER, Problem, REQUEST_HEADER,
+    REQUESTS_PATH, SubmitAnswer, TrialAnswer,
 };
 use exeunt_keys::secret_file;
 use reqwest::blocking::{Client, RequestBuilder, Response};
@@ -30,6 +30,8 @@ pub struct ApiClient {
     client: Client,
     base: Url,
     token: Option<String>,
+    /// Goes along with submissions.
+    idempotency_key: Option<String>,
     /// For error messages: the socket or the URL.
     peer: String,
 }
@@ -94,7 +96,8 @@ impl ApiClient {
             .build()
             .map_err(|err| Failure::from_error("client", &err))?;
         let base = Url::parse("http://localhost/").expect("BUG: a constant URL");
-        Ok(Self { client, base, token: None, peer: socket.display().to_string() })
+        let peer = socket.display().to_string();
+        Ok(Self { client, base, token: None, idempotency_key: None, peer })
     }
 
     fn remote(url: &str, door: &Door) -> Result<Self, Failure> {
@@ -122,7 +125,15 @@ impl ApiClient {
         }
         let client = builder.build().map_err(|err| Failure::from_error("client", &err))?;
         let token = read_token(path)?;
-        Ok(Self { client, base, token: Some(token), peer: url.to_owned() })
+        let peer = url.to_owned();
+        Ok(Self { client, base, token: Some(token), idempotency_key: None, peer })
+    }
+
+    /// The same, whose submissions may be repeated: one that was sent with this key before is not made
+    /// again.
+    #[must_use]
+    pub fn with_idempotency_key(self, key: Option<String>) -> Self {
+        Self { idempotency_key: key, ..self }
     }
 
     /// A server on this machine over HTTP, with a token in hand: what the quickstart shows.
@@ -268,6 +279,10 @@ impl ApiClient {
         }
         for attribute in attributes {
             builder = builder.header(ATTRIBUTE_HEADER, attribute);
+        }
+        if let Some(key) = &self.idempotency_key {
+            // As a string of structured fields (RFC 9651, section 3.3.3).
+            builder = builder.header(IDEMPOTENCY_KEY_HEADER, format!("\"{key}\""));
         }
         builder
     }

@@ -429,6 +429,7 @@ pub fn submission(request: &[u8]) -> Submission {
         attributes: Vec::new(),
         template: None,
         caller: Caller::new("local:1000", Door::Local, Roles::ENROLLEE),
+        key: None,
     }
 }
 

@@ -22,6 +22,9 @@ pub enum Kind {
     Text,
     /// Anything, and more than once.
     Texts,
+    /// Printable characters of ASCII without blanks, quotation marks and backslashes, perhaps in
+    /// quotation marks.
+    Key,
     /// A whole number from 0 to the greatest of 64 bits.
     Number,
     /// A whole number within these bounds.
@@ -156,8 +159,14 @@ pub(super) const EXPLAIN_QUERY: &[Parameter] =
     &[Parameter { required: true, ..number("request", "number of the request") }];
 
 /// Of a submission.
-pub(super) const SUBMIT_HEADERS: &[Parameter] =
-    &[it(exeunt_api::ATTRIBUTE_HEADER, Kind::Texts, "a request attribute, Name:Value")];
+pub(super) const SUBMIT_HEADERS: &[Parameter] = &[
+    it(exeunt_api::ATTRIBUTE_HEADER, Kind::Texts, "a request attribute, Name:Value"),
+    it(
+        exeunt_api::IDEMPOTENCY_KEY_HEADER,
+        Kind::Key,
+        "sent again by the same caller within a day, what became of the first one is answered",
+    ),
+];
 
 /// Of what others may keep.
 pub(super) const KEPT_HEADERS: &[Parameter] = &[

@@ -38,6 +38,7 @@ const ADMIN: Roles = Roles::ADMINISTRATOR;
 pub static ENDPOINTS: &[Endpoint] = &[
     // For clients and relying parties.
     post("/v1/requests", Operation::SubmitRequest, "submits a request")
+        .fails(&[409, 422])
         .needs(Roles::ENROLLEE)
         .asked(TRY_QUERY)
         .heads(SUBMIT_HEADERS)
@@ -94,6 +95,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
             bytes_max: REQUEST_BYTES_MAX,
         })
         .says(&[octets(CMS_MEDIA_TYPE)])
+        .fails(&[409])
         .room(EndpointRoom::Workers),
     get("/v1/health", Operation::Health, "whether the server lives and writes")
         .says(&[json("Health")]),

@@ -9,6 +9,7 @@ mod ca;
 mod cmc;
 mod doors;
 mod exits;
+mod idempotency;
 mod lifetime;
 mod limits;
 mod lists;

@@ -10,6 +10,7 @@ mod cursor;
 mod expiry;
 mod faults;
 mod group_commit;
+mod idempotency;
 mod import;
 mod journey;
 mod kill;

@@ -17,6 +17,7 @@ use crate::output;
 pub fn run(options: &Submit) -> Result<u8, Failure> {
     check_attributes(&options.attribute)?;
     let client = ApiClient::open(&options.door)?;
+    let client = client.with_idempotency_key(options.idempotency_key.clone());
     let mut request = read_request(options)?;
     if let Some(key) = &options.archive_key {
         request = enclose(&client, &request, key, options.key_passphrase_file.as_deref())?;
