@@ -15,7 +15,7 @@ use exeunt_x509::{
     CertificationRequest, assemble_certificate, parse_certificate, parse_request, parse_submission,
 };
 
-use crate::attributes::{check, merge_attributes};
+use crate::attributes::{choose_template, merge_attributes};
 use crate::build::Linted;
 use crate::ca::CaCertificate;
 use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
@@ -25,8 +25,6 @@ use crate::officer_extension::names_are_set;
 use crate::policy::{ApprovalRule, Asked, Caller, Decision, Door, Plan, Policy};
 use crate::repeat;
 
-/// Name of the request attribute that asks for a template, as the original has it.
-const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
 /// What the audit trail calls the use of a dangerous option.
 const DANGEROUS_OPTION_USED: &str = "dangerous-option-used";
 
@@ -832,24 +830,4 @@ fn intending(source: StoreError) -> SubmitError {
 
 fn recording(source: StoreError) -> SubmitError {
     SubmitError::Store { action: "recording the certificate", source }
-}
-
-/// The template that was named, directly or by attribute. Two different ones are a mistake that
-/// must not be decided by guessing.
-pub(crate) fn choose_template(
-    option: Option<String>,
-    attributes: &[(String, String)],
-) -> Result<Option<String>, SubmitError> {
-    let named = attributes.iter().find(|(name, _)| name.eq_ignore_ascii_case(TEMPLATE_ATTRIBUTE));
-    if let Some(option) = &option {
-        // It goes where the attribute goes: into the row, and before exit modules.
-        check(TEMPLATE_ATTRIBUTE, option).map_err(|source| SubmitError::Attributes { source })?;
-    }
-    match (option, named) {
-        (Some(option), Some((_, attribute))) if option != *attribute => {
-            Err(SubmitError::TemplateConflict { option, attribute: attribute.clone() })
-        }
-        (Some(option), _) => Ok(Some(option)),
-        (None, named) => Ok(named.map(|(_, value)| value.clone())),
-    }
 }
