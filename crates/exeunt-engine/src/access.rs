@@ -7,8 +7,8 @@
 use exeunt_store::AuditEntry;
 use exeunt_types::RequestRecord;
 
-use crate::attributes::choose_template;
 use crate::engine::Engine;
+use crate::attributes::choose_template;
 use crate::officer_error::OfficerError;
 use crate::policy::Caller;
 

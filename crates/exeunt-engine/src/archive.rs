@@ -25,6 +25,7 @@ use exeunt_x509::{
 use crate::engine::{Engine, EngineError};
 use crate::enroll::Enrolment;
 use crate::error::Blame;
+use crate::journey::Admitted;
 use crate::policy::{Caller, Decision};
 use exchange::Exchange;
 
@@ -187,16 +188,17 @@ impl EnclosedKey {
     }
 
     /// What goes into the commit of the request.
-    pub(crate) fn to_keep(&self) -> Option<&ArchivedKey> {
+    pub(crate) fn to_keep(&self, at: UnixMillis) -> Option<(ArchivedKey, UnixMillis)> {
         match self {
-            Self::Sealed(key) => Some(key),
+            Self::Sealed(key) => Some((key.clone(), at)),
             Self::None | Self::Brought(_) | Self::Kept => None,
         }
     }
 
     /// What the audit trail says of it.
     pub(crate) fn note(&self, by: &Caller, at: UnixMillis) -> Option<AuditNote> {
-        let detail = self.to_keep().map(|it| format!("encrypted to {}", it.agents.join(", ")))?;
+        let Self::Sealed(key) = self else { return None };
+        let detail = format!("encrypted to {}", key.agents.join(", "));
         Some(AuditNote { at, actor: by.actor(), action: "key-archive".to_owned(), detail })
     }
 }
@@ -298,9 +300,16 @@ impl Engine {
         row.is_some_and(|it| it.disposition == Disposition::Revoked)
     }
 
+    /// Step 1: what the policy decides, and what becomes of the key then.
+    pub(crate) fn decide(&self, admitted: &mut Admitted) -> Result<Decision, ArchiveRefusal> {
+        let decision = self.policy.decide(&admitted.asked());
+        let Admitted { enrolment, request, now, .. } = admitted;
+        self.settle_key(decision, enrolment, request, *now)
+    }
+
     /// After the policy has decided: refuses a key that the template does not archive, and a request
     /// without the key that it wants; opens the one that is to be archived.
-    pub(crate) fn settle_key(
+    fn settle_key(
         &self,
         decision: Decision,
         enrolment: &mut Enrolment,

@@ -4,6 +4,9 @@ use exeunt_x509::is_deceptive;
 
 use crate::error::SubmitError;
 
+/// Name of the request attribute that asks for a template, as the original has it.
+const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
+
 /// Longest attribute text accepted, in bytes: the original's column `RequestAttributes`.
 pub const ATTRIBUTE_TEXT_BYTES_MAX: usize = 32_768;
 /// Longest attribute name, in bytes after clean-up: the original's column `AttributeName`.
@@ -12,9 +15,6 @@ const NAME_BYTES_MAX: usize = 254;
 const VALUE_BYTES_MAX: usize = 8192;
 /// Most attributes on one request.
 pub const ATTRIBUTE_COUNT_MAX: usize = 128;
-
-/// Name of the request attribute that asks for a template, as the original has it.
-const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
 
 /// Why attribute text is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,13 +8,14 @@ use exeunt_keys::{SignError, verify};
 use exeunt_store::{Along, AsRead, AuditEntry, Pending, StoreError};
 use exeunt_types::{
     Approval, Asker, AuditNote, EventSeq, IdempotencyKey, NewCertificate, NewIntent, NewRequest,
-    OfficerExtension, RequestFlags, RequestId, RequestRecord, Resolution, Roles, Serial,
-    StatusCode, UnixMillis,
+    OfficerExtension, RequestFlags, RequestId, RequestRecord, Resolution, Serial, StatusCode,
+    UnixMillis,
 };
 use exeunt_x509::{
     CertificationRequest, assemble_certificate, parse_certificate, parse_request, parse_submission,
 };
 
+use crate::again::{approved_by, asked_by};
 use crate::attributes::{choose_template, merge_attributes};
 use crate::build::Linted;
 use crate::ca::CaCertificate;
@@ -22,7 +23,7 @@ use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
 use crate::enroll::{Enrolment, merge_signed};
 use crate::error::SubmitError;
 use crate::officer_extension::names_are_set;
-use crate::policy::{ApprovalRule, Asked, Caller, Decision, Door, Plan, Policy};
+use crate::policy::{Asked, Caller, Decision, Plan};
 use crate::repeat;
 
 /// What the audit trail calls the use of a dangerous option.
@@ -270,7 +271,7 @@ impl Admitted {
             notes: plan.notes.iter().map(note).chain(self.key_note()).collect(),
             limits: plan.limits.iter().map(|it| (it.clone(), self.now)).collect(),
             flags: plan.flags,
-            archived_key: self.enrolment.key.to_keep().map(|it| (it.clone(), self.now)),
+            archived_key: self.enrolment.key.to_keep(self.now),
             key: self.new_key(None),
         }
     }
@@ -290,7 +291,7 @@ impl Admitted {
             asker: (is_new && may_come_again).then(asker),
             approval: self.approval().filter(|_| waits).cloned(),
             notes: self.key_note().into_iter().collect(),
-            archived_key: self.enrolment.key.to_keep().map(|it| (it.clone(), self.now)),
+            archived_key: self.enrolment.key.to_keep(self.now),
             // One that fails is not what anybody wants to hear again.
             key: self.new_key(None).filter(|_| may_come_again),
             ..Along::default()
@@ -409,9 +410,7 @@ impl Engine {
         }
 
         // 1. Decide. Foreign code, no transaction.
-        let decision = self.policy.decide(&admitted.asked());
-        let Admitted { enrolment, request, now, .. } = &mut admitted;
-        let decision = match self.settle_key(decision, enrolment, request, *now) {
+        let decision = match self.decide(&mut admitted) {
             Ok(decision) => decision,
             Err(refusal) => {
                 let template = admitted.template.as_deref().unwrap_or_default();
@@ -558,8 +557,7 @@ impl Engine {
                         id,
                         from,
                         template,
-                        resolution,
-                        admitted.now,
+                        (resolution, admitted.now),
                         audit,
                         along,
                     )
@@ -773,42 +771,6 @@ pub(crate) fn rate_message(scope: &str, certificates: u32, again: UnixMillis) ->
     let again = UnixMillis(again.0.saturating_add(999));
     let when = exeunt_x509::time_text(again.unix_seconds());
     format!("there are {certificates} certificates of {scope}, its limit; come again at {when}")
-}
-
-/// What `by` adds to the approvals of a request: nothing, where as many as are needed are known already,
-/// which happens when the certificate could not be made then.
-fn approved_by(
-    known: &[Approval],
-    record: &RequestRecord,
-    by: &Caller,
-    now: UnixMillis,
-    policy: &dyn Policy,
-) -> Result<Option<Approval>, SubmitError> {
-    let named = choose_template(None, &record.request.attributes)?;
-    let template = named.as_deref().or(Some(record.request.template.as_str()));
-    let ApprovalRule { needed, own } = policy.approval_rule(template.filter(|it| !it.is_empty()));
-    let request = record.id;
-    if !own && [&record.request.caller, &record.request.requester].contains(&&by.name) {
-        return Err(SubmitError::OwnApproval { request });
-    }
-    if known.iter().any(|it| it.manager == by.name) {
-        if known.len() < needed {
-            return Err(SubmitError::ApprovedAlready { request });
-        }
-        return Ok(None);
-    }
-    Ok(Some(Approval { manager: by.name.clone(), at: now }))
-}
-
-/// Who asked for a request that is taken up again. Where that was not noted, the door is the one by which
-/// the officer came in.
-fn asked_by(name: String, asker: Option<Asker>, by: &Caller) -> Caller {
-    let Some(Asker { door, roles, groups }) = asker else {
-        return Caller::new(name, by.door, Roles::ENROLLEE);
-    };
-    // A door that only another version knows is the least trusted one.
-    let door = Door::from_word(&door).unwrap_or(Door::Remote);
-    Caller { groups, ..Caller::new(name, door, roles) }
 }
 
 /// A panic in one submission, in foreign code most likely, must not take the others with it.

@@ -7,6 +7,7 @@
 
 mod access;
 mod address;
+mod again;
 mod archive;
 mod attributes;
 mod audit;

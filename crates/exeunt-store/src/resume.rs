@@ -92,8 +92,7 @@ impl Store {
         request: RequestId,
         from: AsRead,
         template: String,
-        resolution: Resolution,
-        at: UnixMillis,
+        (resolution, at): (Resolution, UnixMillis),
         by: AuditEntry,
         along: Along,
     ) -> Result<Pending<EventSeq>, StoreError> {

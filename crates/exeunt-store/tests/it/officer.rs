@@ -172,8 +172,7 @@ fn an_event_that_is_read_late_shows_attributes_as_they_were() {
             id,
             as_read(&store, id),
             "Resumed".to_owned(),
-            Resolution::Pend { message: String::new() },
-            at(2500),
+            (Resolution::Pend { message: String::new() }, at(2500)),
             by("approve"),
             exeunt_store::Along::default(),
         )
@@ -254,8 +253,7 @@ fn what_a_resubmission_left_waiting_has_waited() {
             id,
             as_read(&store, id),
             String::new(),
-            pending,
-            at(1),
+            (pending, at(1)),
             by("resubmit"),
             exeunt_store::Along::default(),
         )

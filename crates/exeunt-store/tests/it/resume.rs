@@ -54,8 +54,7 @@ fn resolve_as(
             id,
             from,
             template,
-            resolution,
-            at(3000),
+            (resolution, at(3000)),
             by("approve"),
             exeunt_store::Along::default(),
         )
@@ -200,8 +199,7 @@ fn an_event_that_is_read_late_shows_the_template_of_then() {
             id,
             as_read(&store, id),
             "Other".to_owned(),
-            Resolution::Pend { message: String::new() },
-            at(4000),
+            (Resolution::Pend { message: String::new() }, at(4000)),
             by("approve"),
             exeunt_store::Along::default(),
         )
