@@ -335,14 +335,12 @@ impl Said {
     ) -> Result<(), MessageRefusal> {
         let requester = requester_name(layer, signer)?;
         let is_agent = certificate.extended_key_usages().contains(&ENROLLMENT_AGENT);
-        let renews = match submitted.renewal_certificate() {
-            Some(_) => submitted.renewal_signers().any(|it| std::ptr::eq(it, signer)),
+        let renews = if submitted.renewal_certificate().is_some() {
+            submitted.renewal_signers().any(|it| std::ptr::eq(it, signer))
+        } else {
             // Nothing else can be meant, unless the template has others sign a message of its kind.
-            None => {
-                let others_sign =
-                    self.wants_signatures && submitted.request_type() == RequestType::Cmc;
-                requester.is_none() && !others_sign
-            }
+            let others_sign = self.wants_signatures && submitted.request_type() == RequestType::Cmc;
+            requester.is_none() && !others_sign
         };
         match requester {
             Some(_) if !is_agent => return Err(MessageRefusal::NotAgent),

@@ -107,8 +107,8 @@ enum Entry {
     /// An officer takes it up again: it has a row, which must still be as it was read.
     Again {
         request: RequestId,
-        from: AsRead,
-        audit: AuditEntry,
+        from: Box<AsRead>,
+        audit: Box<AuditEntry>,
         /// By whom it is approved now, where that is not on record.
         approval: Option<Approval>,
     },
@@ -496,7 +496,7 @@ impl Engine {
         let now = self.clock.now();
         let approval = approved_by(&known, &record, by, now, &*self.policy)?;
         let approvals = known.iter().chain(&approval).map(|it| it.manager.clone()).collect();
-        let from = AsRead::of(&record, known);
+        let from = Box::new(AsRead::of(&record, known));
         let RequestRecord { id, request: row, .. } = record;
         let unreadable = |source| SubmitError::Unreadable { source };
         let submitted = parse_submission(&row.raw).map_err(unreadable)?;
@@ -509,7 +509,7 @@ impl Engine {
         let named = choose_template(None, &row.attributes)?;
         let template = named.or(Some(row.template)).filter(|it| !it.is_empty());
         let caller = asked_by(row.caller, asker, by);
-        let entry = Entry::Again { request: id, from, audit, approval };
+        let entry = Entry::Again { request: id, from, audit: Box::new(audit), approval };
         let (attributes, key) = (row.attributes, None);
         Ok(Admitted {
             entry,
@@ -551,7 +551,7 @@ impl Engine {
                 .map(Row::New),
             Entry::Again { request, from, audit, .. } => {
                 let (id, from, audit, template) =
-                    (*request, from.clone(), audit.clone(), template.to_owned());
+                    (*request, AsRead::clone(from), AuditEntry::clone(audit), template.to_owned());
                 self.store
                     .start_resume_resolve(
                         id,
@@ -621,7 +621,7 @@ impl Engine {
                 .start_admit_intend_along(admitted.row(&plan.template), intent, along)
                 .map(Row::New),
             Entry::Again { request, from, audit, .. } => {
-                let (id, from, audit) = (*request, from.clone(), audit.clone());
+                let (id, from, audit) = (*request, AsRead::clone(from), AuditEntry::clone(audit));
                 self.store
                     .start_resume_intend(id, from, plan.template.clone(), intent, audit, along)
                     .map(|pending| Row::Again(id, pending))

@@ -62,7 +62,7 @@ impl Engine {
     /// What keeps [`Engine::submit`] from deciding at all, such as a request that cannot be read.
     pub fn try_out(&self, submission: Submission) -> Result<Trial, SubmitError> {
         let admitted = self.admit(submission)?;
-        let mut verdicts = vec![self.signature_verdict(&admitted)];
+        let mut verdicts = vec![Self::signature_verdict(&admitted)];
         let asked = admitted.asked();
         verdicts.extend(self.policy.explain(&asked));
         let decision = self.policy.decide(&asked);
@@ -103,7 +103,7 @@ impl Engine {
         self.policy.templates()
     }
 
-    fn signature_verdict(&self, admitted: &Admitted) -> RuleVerdict {
+    fn signature_verdict(admitted: &Admitted) -> RuleVerdict {
         let (verdict, message) = match stop_before(admitted) {
             Some(Stop { message, .. }) => (Verdict::Refuse, message),
             None => (Verdict::Pass, "the signatures of the request verify".to_owned()),

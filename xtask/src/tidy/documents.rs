@@ -111,6 +111,7 @@ const BEFORE_CODE: &[&str] = &[
     "Fault::id_invalid(",
     "Fault::not_found(",
     "Fault::store(",
+    "Ruling::refuse(",
 ];
 
 /// Error codes: the literals in the bodies of functions called `code` that return a text, and those

@@ -34,7 +34,7 @@ pub(super) fn rule(case: &mut Case<'_>) -> Ruling {
         }
         if VALUE_BYTES_MAX < value.len() {
             return Ruling::refuse(
-                "extension-too-large",
+                "request-extension-too-large",
                 StatusCode::FAIL,
                 format!("extension {oid} of the request is longer than {VALUE_BYTES_MAX} octets"),
             );

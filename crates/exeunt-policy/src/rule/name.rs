@@ -58,7 +58,9 @@ pub(super) fn from_attributes(case: &mut Case<'_>) -> Ruling {
     match attribute::alternative_names(text) {
         Ok(names) => {
             let note = format!("san_from_attributes: {}", excerpt(text));
-            names.into_iter().for_each(|it| case.add(it));
+            for name in names {
+                case.add(name);
+            }
             case.draft.notes.push(note.clone());
             case.pass(|| note)
         }
@@ -93,7 +95,9 @@ pub(super) fn build(case: &mut Case<'_>) -> Ruling {
         }
     }
     let count = made.len();
-    made.into_iter().for_each(|it| case.add(it));
+    for name in made {
+        case.add(name);
+    }
     if SAN_COUNT_MAX < case.draft.names.len() {
         let message = format!("a certificate has at most {SAN_COUNT_MAX} alternative names");
         return Ruling::refuse("san-not-built", BAD_SUBJECT, message);

@@ -3,6 +3,7 @@
 
 mod messages;
 mod module;
+mod plans;
 mod rules;
 mod support;
 mod table;
