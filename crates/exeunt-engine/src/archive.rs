@@ -321,20 +321,21 @@ impl Engine {
             Decision::Hold { template, .. } => template,
             Decision::Refuse { .. } | Decision::Fail { .. } => return Ok(decision),
         };
-        let refuse = |code, status, message: &str| Decision::Refuse {
-            template: template.clone(),
-            code,
-            status,
-            message: message.to_owned(),
-        };
-        match (self.key_archival.rule(template), &enrolment.key) {
-            (ArchiveRule::Require, EnclosedKey::None) => {
-                let message = "the template has private keys archived, and none came";
-                Ok(refuse("archived-key-required", StatusCode::ARCHIVED_KEY_REQUIRED, message))
-            }
+        let template = template.clone();
+        match (self.key_archival.rule(&template), &enrolment.key) {
+            (ArchiveRule::Require, EnclosedKey::None) => Ok(Decision::Refuse {
+                template,
+                code: "archived-key-required",
+                status: StatusCode::ARCHIVED_KEY_REQUIRED,
+                message: "the template has private keys archived, and none came".to_owned(),
+            }),
             (ArchiveRule::Refuse, EnclosedKey::Brought(_) | EnclosedKey::Kept) => {
-                let message = "a private key came, and the template does not have it archived";
-                Ok(refuse("archived-key-unexpected", StatusCode::ARCHIVED_KEY_UNEXPECTED, message))
+                Ok(Decision::Refuse {
+                    template,
+                    code: "archived-key-unexpected",
+                    status: StatusCode::ARCHIVED_KEY_UNEXPECTED,
+                    message: "a private key came, and the template does not archive it".to_owned(),
+                })
             }
             (ArchiveRule::Require | ArchiveRule::Allow, EnclosedKey::Brought(brought)) => {
                 match brought.has_good_hash() {
