@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod api;
+mod audit;
 mod backup;
 mod cmc;
 mod command_line;

@@ -2,12 +2,13 @@
 //! other and with what was confirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
 
 use exeunt_e2e::ca::Ca;
 use exeunt_e2e::record;
-use exeunt_store::Store;
+use exeunt_store::{ChainHead, Store, check_chain};
 use exeunt_testkit::foreign;
 use exeunt_types::{
     AbandonedSerial, CertificateRecord, CrlKind, CrlLine, CrlRecord, Disposition, EventKind,
@@ -235,11 +236,16 @@ pub(crate) struct Written {
 impl Written {
     pub(crate) fn read(store: &Store) -> Self {
         let mut written = Self::default();
-        let mut place = 0;
+        let mut head = ChainHead::start(store.store_id());
         loop {
-            let page = store.audit_after(place, PAGE).expect("the audit trail");
-            let Some(last) = page.last() else { break };
-            place = last.id;
+            let page = store.audit_after(head.number, PAGE).expect("the audit trail");
+            if page.is_empty() {
+                break;
+            }
+            let rows = page.iter().cloned().map(Ok::<_, Infallible>);
+            let Ok(checked) = check_chain(head, rows, &BTreeMap::new(), |_| Ok(()));
+            assert_eq!(checked.fault, None, "the audit trail");
+            head = checked.head;
             for row in page {
                 *written.audit.entry((row.entry.action, row.entry.object)).or_default() += 1;
             }
