@@ -13,6 +13,7 @@ mod answer;
 mod check;
 mod fixtures;
 mod peer;
+mod policy;
 mod report;
 mod rule;
 mod talk;
@@ -23,6 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use policy::{PolicyFinding, PolicyReport, check_policy};
 pub use report::{About, Report, Told, Unchecked};
 pub use rule::{Checked, Verdict};
 

@@ -9,6 +9,7 @@ use exeunt_conformance::{ModuleUnderTest, Options, Report, Verdict, check};
 
 mod bad;
 mod good;
+mod policy;
 
 /// Long enough for a loaded machine, short enough to wait for the bad ones that never answer.
 fn options() -> Options {
