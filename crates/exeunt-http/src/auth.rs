@@ -90,14 +90,14 @@ impl fmt::Display for Peer {
 #[derive(Debug)]
 pub(crate) struct Closed {
     /// The answer.
-    pub(crate) fault: Fault,
+    pub(crate) fault: Box<Fault>,
     /// Who it is all the same, and by what, where that is known.
     pub(crate) who: Option<String>,
 }
 
 impl From<Fault> for Closed {
     fn from(fault: Fault) -> Self {
-        Self { fault, who: None }
+        Self { fault: fault.into(), who: None }
     }
 }
 
@@ -166,7 +166,10 @@ impl Gate {
             Bearer::Principal(principal, token) => {
                 let Token { name, sha256: _, expires, scope, from } = token;
                 let means = format!("token:{name}");
-                let closed = |fault| Closed { fault, who: Some(actor(principal, &means)) };
+                let closed = |fault: Fault| Closed {
+                    fault: fault.into(),
+                    who: Some(actor(principal, &means)),
+                };
                 // Whoever has the token may know what is wrong with it.
                 if expires.is_some_and(|it| it <= unix_now) {
                     return Err(closed(Fault::token_expired()));
@@ -200,7 +203,7 @@ fn enter(known: Known<'_>, door: Door) -> Result<Caller, Closed> {
     let Known { principal, roles, means } = known;
     if principal.disabled {
         return Err(Closed {
-            fault: Fault::principal_disabled(),
+            fault: Fault::principal_disabled().into(),
             who: Some(actor(principal, &means)),
         });
     }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use crate::answer::{Answer, json};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
+use crate::refusal::{self, Refused};
 use crate::{officer, rows, submit};
 
 /// What is done to all of them.
@@ -45,12 +46,20 @@ pub(crate) async fn change(
     let serials: Result<Vec<Serial>, Fault> = serials.iter().map(|it| rows::serial(it)).collect();
     let serials = serials?;
     let which: Vec<Which> = serials.iter().map(|it| Which::Serial(*it)).collect();
+    let (who, all) = (caller.actor(), serials.len());
     let change = move |edge: &Edge| edge.engine.revoke_all(&which, order, &caller);
     let results = blocking(edge, &edge.rooms.order, change).await?;
     let done = match part {
         BulkPart::Revoke => BulkOutcome::Revoked,
         BulkPart::Release => BulkOutcome::Released,
     };
+    let is_beyond = |it: &&Result<_, OfficerError>| matches!(it, Err(OfficerError::Restricted(_)));
+    let beyond = results.iter().filter(is_beyond).count();
+    if 0 < beyond {
+        let what = format!("{beyond} of {all} certificates at once");
+        let (who, place) = (Some(who), "within an answer".to_owned());
+        refusal::note(edge, Refused { who, place, what, code: "manager-restricted" }).await;
+    }
     let results = results.into_iter().zip(serials).map(|(it, serial)| result(it, serial, done));
     Ok(json(StatusCode::OK, &BulkAnswer { results: results.collect() }))
 }

@@ -100,7 +100,8 @@ async fn answer(
     let endpoint = place.endpoint(head.method.as_str())?;
     let who = caller.as_ref().map(Caller::actor);
     if let Some(caller) = &caller {
-        endpoint::allow(endpoint, caller).map_err(|fault| Closed { fault, who: who.clone() })?;
+        endpoint::allow(endpoint, caller)
+            .map_err(|fault| Closed { fault: fault.into(), who: who.clone() })?;
     }
     if endpoint.query.is_empty() {
         query::nothing(query)?;
@@ -114,7 +115,7 @@ async fn answer(
         None => public(edge, asked).await,
         Some(caller) => known(edge, caller, asked).await,
     };
-    answered.map_err(|fault| Closed { fault, who })
+    answered.map_err(|fault| Closed { fault: fault.into(), who })
 }
 
 /// What is asked for.

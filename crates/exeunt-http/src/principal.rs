@@ -3,7 +3,8 @@
 //! Pure: who is behind a token, a certificate or a user number, and which rights that one has. Where
 //! these come from is in `auth.rs`; who is refused what, in the table of endpoints.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,6 +12,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use exeunt_engine::ManagerScope;
 use exeunt_types::{Roles, UnixMillis};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use crate::rows::hex;
 
 /// Most principals.
 pub const PRINCIPAL_COUNT_MAX: usize = 1024;
@@ -236,9 +239,9 @@ impl Principals {
         if PRINCIPAL_COUNT_MAX < people.len() || TOKEN_COUNT_MAX < token_count {
             return Err(PrincipalError::TooMany);
         }
-        let mut names = BTreeMap::new();
+        let mut names = BTreeSet::new();
         for it in &people {
-            if names.insert(it.name.as_str(), ()).is_some() {
+            if !names.insert(it.name.as_str()) {
                 return Err(PrincipalError::Twice(it.name.clone()));
             }
             it.check(role_separation)?;
@@ -250,13 +253,14 @@ impl Principals {
 
     /// Refuses what stands for two. With or without separation, it could not be told who it was.
     fn check_shared(&self) -> Result<(), PrincipalError> {
-        let mut owners: BTreeMap<String, (String, String)> = BTreeMap::new();
-        let mut claim = |key: String, means: String, owner: String| match owners.get(&key) {
-            Some((_, first)) => {
-                Err(PrincipalError::Shared { means, first: first.clone(), second: owner })
+        let mut owners: BTreeMap<String, String> = BTreeMap::new();
+        let mut claim = |key: String, means: String, owner: String| match owners.entry(key) {
+            Entry::Occupied(first) => {
+                let first = first.get().clone();
+                Err(PrincipalError::Shared { means, first, second: owner })
             }
-            None => {
-                owners.insert(key, (means, owner));
+            Entry::Vacant(place) => {
+                place.insert(owner);
                 Ok(())
             }
         };
@@ -338,7 +342,7 @@ impl Principals {
             .iter()
             .find(|it| it.certificate_hashes.contains(sha256))
             .or_else(|| self.people.iter().find(has_subject))?;
-        let digits: String = sha256[..8].iter().map(|it| format!("{it:02x}")).collect();
+        let digits = hex(&sha256[..8]);
         let means = format!("certificate:{digits}");
         Some(Known { principal, roles: principal.roles, means })
     }
@@ -369,10 +373,10 @@ impl Principal {
             let (principal, roles) = (self.name.clone(), administration);
             return Err(PrincipalError::Separation { principal, roles });
         }
-        let mut names = BTreeMap::new();
+        let mut names = BTreeSet::new();
         for it in &self.tokens {
             let (principal, token) = (self.name.clone(), it.name.clone());
-            if names.insert(it.name.as_str(), ()).is_some() {
+            if !names.insert(it.name.as_str()) {
                 return Err(PrincipalError::TokenTwice { principal, token });
             }
             if it.scope.is_some_and(|scope| !self.roles.contains(scope)) {

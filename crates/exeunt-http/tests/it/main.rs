@@ -16,5 +16,6 @@ mod lists;
 mod ocsp;
 mod officers;
 mod relying;
+mod roles;
 mod tls;
 mod tls_clients;
