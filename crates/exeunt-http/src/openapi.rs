@@ -8,7 +8,7 @@ use crate::endpoint::{AnswerForm, ENDPOINTS, Endpoint, EndpointDoor, Kind, Param
 use crate::settings::Limits;
 
 /// Statuses of problems, and when they are answered.
-const PROBLEMS: [(u16, &str); 12] = [
+const PROBLEMS: [(u16, &str); 13] = [
     (400, "something in the request cannot be meant"),
     (401, "nobody known has come"),
     (403, "whoever has come may not"),
@@ -18,6 +18,7 @@ const PROBLEMS: [(u16, &str); 12] = [
     (413, "the body is too large"),
     (414, "path and query are too long"),
     (422, "the key stands for another request"),
+    (429, "somebody at this address has guessed tokens"),
     (431, "the head is too long"),
     (500, "a fault in the server"),
     (503, "the CA is unable to do it at the moment, or has too much to do"),
@@ -136,7 +137,7 @@ fn responses(endpoint: &Endpoint) -> Value {
     }
     let mut problems = EVERYWHERE.to_vec();
     if endpoint.needs != Roles::NONE {
-        problems.extend([401, 403]);
+        problems.extend([401, 403, 429]);
     }
     if endpoint.path.contains('{') {
         problems.push(404);

@@ -5,10 +5,11 @@ use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use exeunt_e2e::ca::{Ca, text};
 use exeunt_testkit::tools;
@@ -19,8 +20,8 @@ use super::issuing::request;
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance,unsupported_method,allow_header_conformance";
 
-/// Requests of each endpoint beside those that the document suggests. A run takes some ten seconds.
-const EXAMPLES: &str = "8";
+/// Requests of each endpoint beside those that the document suggests. A run takes some twenty seconds.
+const EXAMPLES: &str = "5";
 
 /// Where a client that knows no Unix sockets comes to one.
 struct Bridge {
@@ -109,6 +110,7 @@ fn judge(ca: &Ca, name: &str, parts: &str, (address, extra): (SocketAddr, &[&str
         .arg(document)
         .args(["--url", &format!("http://{address}"), "--max-examples", EXAMPLES])
         .args(["--phases", "coverage,fuzzing", "--seed", "1", "--continue-on-failure"])
+        .args(["--checks", CHECKS])
         .args(extra)
         .output()
         .unwrap();
@@ -117,16 +119,32 @@ fn judge(ca: &Ca, name: &str, parts: &str, (address, extra): (SocketAddr, &[&str
     assert!(said.contains("passed"), "{said}");
 }
 
-#[test]
-fn a_foreign_client_finds_the_document_true_by_tcp_with_a_token() {
-    let (ca, parts) = inhabited();
+/// Runs the judge by TCP, with the token of a file.
+fn judge_by_token(ca: &Ca, name: &str, parts: &str, token_file: &Path) {
     let server = ca.serve();
-    let token = format!("Authorization: Bearer {}", ca.token());
-    // Here who asks without the token, or with a wrong one, is turned away everywhere.
-    let checks = format!("{CHECKS},ignored_auth");
-    let extra = ["--header", token.as_str(), "--checks", checks.as_str()];
-    judge(&ca, "token", &parts, (server.address(), &extra));
+    let token = std::fs::read_to_string(token_file).unwrap();
+    let header = format!("Authorization: Bearer {}", token.trim());
+    // It would try wrong tokens, and be closed out as one who guesses.
+    let extra = ["--header", &header, "--generation-with-security-parameters", "false"];
+    judge(ca, name, parts, (server.address(), &extra));
     server.stop();
+}
+
+#[test]
+fn a_foreign_client_finds_the_document_true_as_an_enrollee_and_reader() {
+    let (ca, parts) = inhabited();
+    judge_by_token(&ca, "token", &parts, &ca.home().join("secrets/admin.token"));
+}
+
+#[test]
+fn a_foreign_client_finds_the_document_true_as_a_certificate_manager() {
+    let (ca, parts) = inhabited();
+    ca.configure_more("[[principal]]\nname = \"olga\"\nroles = [\"certificate-manager\"]\n");
+    let server = ca.serve();
+    let token = ca.scratch().join("olga.token");
+    ca.ok(&["token", "add", "olga", "--out", token.to_str().unwrap()]);
+    server.stop();
+    judge_by_token(&ca, "manager", &parts, &token);
 }
 
 #[test]
@@ -134,7 +152,39 @@ fn a_foreign_client_with_every_right_finds_the_document_true() {
     let (ca, parts) = inhabited();
     let server = ca.serve();
     let bridge = Bridge::to(ca.home().join("exeunt.sock"));
-    judge(&ca, "local", &parts, (bridge.address, &["--checks", CHECKS]));
+    judge(&ca, "local", &parts, (bridge.address, &[]));
     drop(bridge);
+    server.stop();
+}
+
+#[test]
+fn a_key_makes_one_certificate_although_the_server_is_killed() {
+    let ca = Ca::init(&[]);
+    let file = request(&ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
+    for round in 0..6_u64 {
+        let key = format!("key-{round}");
+        let submit = ["submit", &file, "--json", "--idempotency-key", &key];
+        let server = ca.serve();
+        let mut first = ca.command(&submit);
+        let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Before, while and after it is made: it takes some ten milliseconds.
+        std::thread::sleep(Duration::from_millis(12 * round));
+        server.kill();
+        first.wait().unwrap();
+
+        let server = ca.serve();
+        let issued = ca.ok(&submit);
+        assert_eq!(ca.ok(&submit), issued);
+        let issued: serde_json::Value = serde_json::from_str(&issued).unwrap();
+        assert_eq!(issued["disposition"], "issued");
+        let list = ca.ok(&["cert", "list", "--json", "--limit", "1000"]);
+        let page: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let certificates = page["certificates"].as_array().unwrap();
+        assert_eq!(certificates.len() as u64, round + 1, "round {round}: {list}");
+        server.stop();
+    }
+    let server = ca.serve();
+    let refused = ca.run(&["submit", &file, "--attribute", "a:b", "--idempotency-key", "key-0"]);
+    assert!(text(&refused.stderr).contains("error[idempotency-key-reused]"));
     server.stop();
 }
