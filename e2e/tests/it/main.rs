@@ -20,6 +20,7 @@ mod life;
 mod lookups;
 mod modules;
 mod renewal;
+mod roles;
 mod secrets;
 mod store_faults;
 mod tokens;

@@ -230,6 +230,13 @@ impl Default for OcspTable {
     }
 }
 
+/// `[expiry]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExpiryTable {
+    pub warn_days: Vec<u32>,
+}
+
 /// `[audit]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -244,13 +251,6 @@ impl Default for AuditTable {
     fn default() -> Self {
         Self { filter: None, checkpoint_s: 60, checkpoint_rows: 10_000 }
     }
-}
-
-/// `[expiry]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ExpiryTable {
-    pub warn_days: Vec<u32>,
 }
 
 /// `[key_archival]`.
