@@ -2,12 +2,16 @@
 //! and nothing is written, reserved, signed or told.
 
 use exeunt_types::UnixMillis;
-use exeunt_x509::{Extension, KeyUsage, assemble_certificate, parse_certificate};
+use exeunt_x509::{Extension, GeneralName, KeyUsage, assemble_certificate, parse_certificate};
 
+use crate::archive::{ArchiveRule, EnclosedKey};
 use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::journey::{Admitted, Submission, rate_message};
 use crate::policy::{Asked, Decision, Plan, RuleVerdict, TemplateView, Verdict};
+
+/// Name of the rule about limits of issuance.
+const RATE: &str = "rate";
 
 /// What would become of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,15 @@ pub struct TrialCertificate {
     pub extensions: Vec<Extension>,
 }
 
+/// The template of a request that is not refused.
+fn template_of(decision: &Decision) -> Option<&str> {
+    match decision {
+        Decision::Issue(plan) => Some(&plan.template),
+        Decision::Hold { template, .. } => Some(template),
+        Decision::Refuse { .. } | Decision::Fail { .. } => None,
+    }
+}
+
 /// A refusal before or after the policy's own.
 struct Stop {
     code: &'static str,
@@ -68,6 +81,11 @@ impl Engine {
         let decision = self.policy.decide(&asked);
         // Whoever is not believed is not asked about anything else in the end.
         let mut stop = stop_before(&admitted);
+        if let Some(template) = template_of(&decision) {
+            let (verdict, code) = self.key_verdict(&admitted, template);
+            stop = stop.or(code.map(|code| Stop { code, message: verdict.message.clone() }));
+            verdicts.push(verdict);
+        }
         let mut certificate = None;
         if let Some(plan) = self.plan_if_approved(&asked, &decision) {
             let (found, built) = self.try_plan(&admitted, &plan, &mut verdicts)?;
@@ -95,6 +113,39 @@ impl Engine {
             },
             _ => trial,
         })
+    }
+
+    /// What the template says of a private key that came along, or did not. It is not opened: that would
+    /// be a way to try keys out without leaving a row.
+    fn key_verdict(
+        &self,
+        admitted: &Admitted,
+        template: &str,
+    ) -> (RuleVerdict, Option<&'static str>) {
+        let came = admitted.enrolment.key != EnclosedKey::None;
+        let (verdict, code, message) = match (self.archive_rule(template), came) {
+            (ArchiveRule::Require, false) => (
+                Verdict::Refuse,
+                Some("archived-key-required"),
+                "the template has private keys archived, and none came",
+            ),
+            (ArchiveRule::Refuse, true) => (
+                Verdict::Refuse,
+                Some("archived-key-unexpected"),
+                "a private key came, and the template does not archive it",
+            ),
+            (ArchiveRule::Refuse, false) => {
+                (Verdict::NotApplied, None, "the template archives no private keys")
+            }
+            (ArchiveRule::Allow, false) => {
+                (Verdict::Pass, None, "no private key came, and none has to")
+            }
+            (ArchiveRule::Require | ArchiveRule::Allow, true) => {
+                (Verdict::Pass, None, "a private key came; it is looked at when it is archived")
+            }
+        };
+        let message = message.to_owned();
+        (RuleVerdict { rule: "archive-key".to_owned(), verdict, message }, code)
     }
 
     /// The templates, as they are shown.
@@ -137,6 +188,10 @@ impl Engine {
         verdicts: &mut Vec<RuleVerdict>,
     ) -> Result<(Option<Stop>, Option<TrialCertificate>), SubmitError> {
         let mut stop = None;
+        // The policy says what is limited, the store whether there is room.
+        if !plan.limits.is_empty() {
+            verdicts.retain(|it| it.rule != RATE);
+        }
         for limit in &plan.limits {
             let action = "reading a limit of issuance";
             let again = self.store.rate_again(limit, admitted.now);
@@ -153,7 +208,7 @@ impl Engine {
                     (Verdict::Refuse, message)
                 }
             };
-            verdicts.push(RuleVerdict { rule: "rate".to_owned(), verdict, message });
+            verdicts.push(RuleVerdict { rule: RATE.to_owned(), verdict, message });
         }
         let ca = self.ca.issuing(admitted.now.unix_seconds());
         let lint = |verdict, message| RuleVerdict { rule: "lint".to_owned(), verdict, message };
@@ -177,7 +232,7 @@ impl Engine {
         };
         let certificate = TrialCertificate {
             subject: read.subject().to_string(),
-            names: read.subject_alternative_names().iter().map(ToString::to_string).collect(),
+            names: read.subject_alternative_names().iter().map(name_text).collect(),
             not_before: linted.not_before,
             not_after: linted.not_after,
             key: admitted.request.key().name(),
@@ -191,6 +246,11 @@ impl Engine {
         };
         Ok((stop, Some(certificate)))
     }
+}
+
+/// A user principal name is written out; names that have no text are shown by their octets.
+fn name_text(name: &GeneralName) -> String {
+    name.user_principal_name().map_or_else(|| name.to_string(), |it| format!("upn:{it}"))
 }
 
 /// Why the policy would not even be asked.
