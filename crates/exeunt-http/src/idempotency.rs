@@ -109,7 +109,7 @@ fn submitted(retrieved: &Retrieved) -> Submitted {
     let message = record.message.clone();
     let outcome = match (record.disposition, certificate) {
         (Disposition::Denied, _) => {
-            Outcome::Denied { code: "denied", status: record.status, message }
+            Outcome::Denied { code: "request-denied", status: record.status, message }
         }
         (_, Some(row)) => Outcome::Issued {
             serial: row.certificate.serial,
@@ -130,32 +130,34 @@ mod tests {
 
     use super::*;
 
+    const BAD: &str = "idempotency-key-invalid";
+
     #[track_caller]
-    fn check(values: &[&str], expected: Option<Option<&str>>) {
+    fn check(values: &[&str], expected: Result<Option<&str>, &'static str>) {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(IDEMPOTENCY_KEY_HEADER, value.parse().unwrap());
         }
         let found = key(&headers).map_err(|it| it.code);
-        let expected = expected.map(|it| it.map(str::to_owned)).ok_or("idempotency-key-invalid");
+        let expected = expected.map(|it| it.map(str::to_owned));
         assert_eq!(found, expected, "{values:?}");
     }
 
     #[test]
     fn a_key_is_plain_text_of_bounded_length() {
-        check(&[], Some(None));
+        check(&[], Ok(None));
         let example = "8e03978e-40d5-43dd-bc93-6894a57f9324";
-        check(&[&format!("\"{example}\"")], Some(Some(example)));
-        check(&[example], Some(Some(example)));
+        check(&[&format!("\"{example}\"")], Ok(Some(example)));
+        check(&[example], Ok(Some(example)));
         let longest = "x".repeat(IDEMPOTENCY_KEY_BYTES_MAX);
-        check(&[&longest], Some(Some(&longest)));
+        check(&[&longest], Ok(Some(&longest)));
         for bad in ["", "\"\"", "\"", "a b", "\"a\\\"b\"", "\"a", "a\u{7f}", &format!("{longest}x")]
         {
             if bad.parse::<hyper::header::HeaderValue>().is_ok() {
-                check(&[bad], None);
+                check(&[bad], Err(BAD));
             }
         }
-        check(&["a", "a"], None);
+        check(&["a", "a"], Err(BAD));
     }
 
     #[test]
