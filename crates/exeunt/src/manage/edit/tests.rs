@@ -107,3 +107,67 @@ fn what_cannot_be_edited_says_why() {
         assert!(err.to_string().contains(word), "{err}");
     }
 }
+
+const PEOPLE: &str = r#"# People.
+[[principal]]
+name = "alice" # in the office
+roles = ["reader"]
+
+[[principal.token]]
+# Hers.
+name = "laptop"
+sha256 = "aa"
+
+[[principal]]
+name = "bob"
+roles = ["auditor"]
+
+# The modules.
+[[exit]]
+name = "file"
+"#;
+
+fn new_token(name: &str) -> NewToken {
+    let (sha256, expires) = ("bb".to_owned(), Some("2027-01-31T12:00:00Z".to_owned()));
+    let scope = Some(vec!["reader".to_owned()]);
+    NewToken { name: name.to_owned(), sha256, expires, scope, from: vec!["::1".to_owned()] }
+}
+
+const NEW_TOKEN: &str = r#"
+[[principal.token]]
+name = "phone"
+sha256 = "bb"
+expires = "2027-01-31T12:00:00Z"
+scope = ["reader"]
+from = ["::1"]
+"#;
+
+#[test]
+fn a_token_comes_behind_its_principals_others_and_goes_again() {
+    let with = add_token(PEOPLE, "alice", &new_token("phone")).unwrap();
+    let hers = "name = \"laptop\"\nsha256 = \"aa\"\n";
+    assert_eq!(with, PEOPLE.replace(hers, &format!("{hers}{NEW_TOKEN}")));
+    assert_eq!(remove_token(&with, "alice", "phone").unwrap(), PEOPLE);
+    // The first one of a principal.
+    let with = add_token(PEOPLE, "bob", &new_token("phone")).unwrap();
+    let his = "roles = [\"auditor\"]\n";
+    assert_eq!(with, PEOPLE.replace(his, &format!("{his}{NEW_TOKEN}")));
+    let without = remove_token(&with, "bob", "phone").unwrap();
+    assert_eq!(without, PEOPLE);
+}
+
+#[test]
+fn a_token_that_is_there_and_one_that_is_not_are_said() {
+    let twice = add_token(PEOPLE, "alice", &new_token("laptop"));
+    assert!(matches!(twice, Err(EditError::TokenExists { .. })));
+    for nobody in ["carol", "file"] {
+        let added = add_token(PEOPLE, nobody, &new_token("t"));
+        assert!(matches!(added, Err(EditError::NoPrincipal(_))), "{nobody}");
+    }
+    let missing = remove_token(PEOPLE, "bob", "laptop");
+    assert!(matches!(missing, Err(EditError::NoToken { .. })));
+    let missing = remove_token("", "alice", "laptop");
+    assert!(matches!(missing, Err(EditError::NoPrincipal(_))));
+    let inline = "principal = [{ name = \"alice\", roles = [] }]";
+    assert!(matches!(remove_token(inline, "alice", "x"), Err(EditError::Form)));
+}
