@@ -154,12 +154,16 @@ mod tests {
         submit("", &expect![[r#"SubmitQuery { template: None, attributes: "", dry_run: false }"#]]);
         submit(
             "template=web%20server&attribute=CertFile:yes&attribute=a%3Ab+c",
-            &expect![[r#"SubmitQuery { template: Some("web server"), attributes: "CertFile:yes\na:b c\n", dry_run: false }"#]],
+            &expect![[
+                r#"SubmitQuery { template: Some("web server"), attributes: "CertFile:yes\na:b c\n", dry_run: false }"#
+            ]],
         );
         submit("template=a&template=b", &expect!["error: template occurs twice"]);
         submit(
             "tempalte=a",
-            &expect![[r#"error: "tempalte" is not known; this path takes template, attribute and dry_run"#]],
+            &expect![[
+                r#"error: "tempalte" is not known; this path takes template, attribute and dry_run"#
+            ]],
         );
     }
 

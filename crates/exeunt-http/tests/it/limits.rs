@@ -142,3 +142,45 @@ fn one_submission_too_many_is_told_to_come_again() {
     assert_eq!(first, 200);
     assert_eq!(ca.remote().post("/v1/requests", request).status(), 200);
 }
+
+/// Every endpoint with a body: its method, a path of its, and how long the body may be.
+fn with_bodies() -> impl Iterator<Item = (&'static str, String, usize)> {
+    exeunt_http::ENDPOINTS.iter().filter_map(|it| {
+        let parts = [("{oid}", "1.2.3"), ("{id}", "1"), ("{serial}", "0a"), ("{name}", "file")];
+        let path = parts.iter().fold(it.path.to_owned(), |path, (part, it)| path.replace(part, it));
+        Some((it.method, path, it.body?.bytes_max))
+    })
+}
+
+#[test]
+fn no_endpoint_takes_a_body_that_is_longer_than_the_table_says() {
+    let ca = Ca::start();
+    let http = ca.local();
+    for (method, path, most) in with_bodies() {
+        let url = format!("{}{path}", http.base);
+        let request = http.client.request(method.parse().unwrap(), url);
+        let response = http.send(request.body(vec![b'['; most + 1]));
+        assert_eq!(response.status(), 413, "{method} {path}");
+        assert_eq!(response.headers()["content-type"], exeunt_api::PROBLEM_MEDIA_TYPE);
+        let problem: exeunt_api::Problem = response.json().unwrap();
+        assert!(problem.code.ends_with("-too-large"), "{method} {path}: {}", problem.code);
+    }
+}
+
+#[test]
+fn no_endpoint_waits_for_a_body_for_ever() {
+    let ca = impatient();
+    std::thread::scope(|scope| {
+        for (method, path, _) in with_bodies() {
+            let ca = &ca;
+            scope.spawn(move || {
+                let mut raw = std::os::unix::net::UnixStream::connect(ca.socket()).unwrap();
+                let head = "host: x\r\ncontent-length: 10\r\n\r\n{\"a\"";
+                raw.write_all(format!("{method} {path} HTTP/1.1\r\n{head}").as_bytes()).unwrap();
+                let mut answer = [0; 12];
+                raw.read_exact(&mut answer).unwrap();
+                assert_eq!(&answer, b"HTTP/1.1 408", "{method} {path}");
+            });
+        }
+    });
+}
