@@ -8,7 +8,7 @@ use exeunt_store::AuditEntry;
 use exeunt_types::RequestRecord;
 
 use crate::engine::Engine;
-use crate::attributes::choose_template;
+use crate::enroll::choose_template;
 use crate::officer_error::OfficerError;
 use crate::policy::Caller;
 

@@ -2,7 +2,7 @@
 
 use exeunt_types::{Approval, Asker, RequestRecord, Roles, UnixMillis};
 
-use crate::attributes::choose_template;
+use crate::enroll::choose_template;
 use crate::error::SubmitError;
 use crate::policy::{ApprovalRule, Caller, Door, Policy};
 

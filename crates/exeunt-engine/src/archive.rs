@@ -300,6 +300,11 @@ impl Engine {
         row.is_some_and(|it| it.disposition == Disposition::Revoked)
     }
 
+    /// What a template says of private keys.
+    pub(crate) fn archive_rule(&self, template: &str) -> ArchiveRule {
+        self.key_archival.rule(template)
+    }
+
     /// Step 1: what the policy decides, and what becomes of the key then.
     pub(crate) fn decide(&self, admitted: &mut Admitted) -> Result<Decision, ArchiveRefusal> {
         let decision = self.policy.decide(&admitted.asked());

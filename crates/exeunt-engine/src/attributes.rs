@@ -2,11 +2,6 @@
 
 use exeunt_x509::is_deceptive;
 
-use crate::error::SubmitError;
-
-/// Name of the request attribute that asks for a template, as the original has it.
-const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
-
 /// Longest attribute text accepted, in bytes: the original's column `RequestAttributes`.
 pub const ATTRIBUTE_TEXT_BYTES_MAX: usize = 32_768;
 /// Longest attribute name, in bytes after clean-up: the original's column `AttributeName`.
@@ -124,26 +119,6 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), AttributeError> {
         return Err(AttributeError::ValueTooLong { name: name.to_owned(), len: value.len() });
     }
     Ok(())
-}
-
-/// The template that was named, directly or by attribute. Two different ones are a mistake that
-/// must not be decided by guessing.
-pub(crate) fn choose_template(
-    option: Option<String>,
-    attributes: &[(String, String)],
-) -> Result<Option<String>, SubmitError> {
-    let named = attributes.iter().find(|(name, _)| name.eq_ignore_ascii_case(TEMPLATE_ATTRIBUTE));
-    if let Some(option) = &option {
-        // It goes where the attribute goes: into the row, and before exit modules.
-        check(TEMPLATE_ATTRIBUTE, option).map_err(|source| SubmitError::Attributes { source })?;
-    }
-    match (option, named) {
-        (Some(option), Some((_, attribute))) if option != *attribute => {
-            Err(SubmitError::TemplateConflict { option, attribute: attribute.clone() })
-        }
-        (Some(option), _) => Ok(Some(option)),
-        (None, named) => Ok(named.map(|(_, value)| value.clone())),
-    }
 }
 
 #[cfg(test)]

@@ -16,10 +16,12 @@ use exeunt_x509::{
 };
 
 use crate::archive::EnclosedKey;
-use crate::attributes::merge_attributes;
+use crate::attributes::{check, merge_attributes};
 use crate::engine::Engine;
 use crate::error::SubmitError;
 
+/// Name of the request attribute that asks for a template, as the original has it.
+const TEMPLATE_ATTRIBUTE: &str = "CertificateTemplate";
 /// Name of the attribute in which an enrolment agent says for whom they ask (MS-WCCE, section
 /// 2.2.1.1.1).
 const REQUESTER_ATTRIBUTE: &str = "RequesterName";
@@ -180,6 +182,26 @@ pub(crate) fn merge_signed(
         }
     }
     merge_attributes(&signed, beside).map_err(unacceptable)
+}
+
+/// The template that was named, directly or by attribute. Two different ones are a mistake that
+/// must not be decided by guessing.
+pub(crate) fn choose_template(
+    option: Option<String>,
+    attributes: &[(String, String)],
+) -> Result<Option<String>, SubmitError> {
+    let named = attributes.iter().find(|(name, _)| name.eq_ignore_ascii_case(TEMPLATE_ATTRIBUTE));
+    if let Some(option) = &option {
+        // It goes where the attribute goes: into the row, and before exit modules.
+        check(TEMPLATE_ATTRIBUTE, option).map_err(|source| SubmitError::Attributes { source })?;
+    }
+    match (option, named) {
+        (Some(option), Some((_, attribute))) if option != *attribute => {
+            Err(SubmitError::TemplateConflict { option, attribute: attribute.clone() })
+        }
+        (Some(option), _) => Ok(Some(option)),
+        (None, named) => Ok(named.map(|(_, value)| value.clone())),
+    }
 }
 
 /// What the signers of a message say, as far as they were looked at.

@@ -16,11 +16,11 @@ use exeunt_x509::{
 };
 
 use crate::again::{approved_by, asked_by};
-use crate::attributes::{choose_template, merge_attributes};
+use crate::attributes::merge_attributes;
 use crate::build::Linted;
 use crate::ca::CaCertificate;
 use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
-use crate::enroll::{Enrolment, merge_signed};
+use crate::enroll::{Enrolment, choose_template, merge_signed};
 use crate::error::SubmitError;
 use crate::officer_extension::names_are_set;
 use crate::policy::{Asked, Caller, Decision, Plan};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use exeunt_engine::{
     ArchiveRule, Caller, Door, Engine, EngineError, KeyArchivalSettings, Outcome, SubmitError,
-    Submitted, Which, seal_key,
+    Submitted, Verdict, Which, seal_key,
 };
 use exeunt_keys::{SigningKey as _, SoftwareKey};
 use exeunt_policy::Issuance;
@@ -22,7 +22,7 @@ use exeunt_x509::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Ca, DAY_S, House, officer};
+use crate::support::{Ca, DAY_S, House, officer, submission};
 
 /// Recovery agents that openssl made, with their keys in files.
 struct Agents {
@@ -322,6 +322,29 @@ fn a_template_says_whether_a_key_comes() {
     let with = ca.issue(&subscriber.with_key(&ca.engine)).request;
     assert_eq!(ca.engine.store().archived_key(without).unwrap(), None);
     assert!(ca.engine.store().archived_key(with).unwrap().is_some());
+}
+
+#[test]
+fn a_trial_says_what_the_template_wants_and_opens_nothing() {
+    let agents = Agents::new(1, 400);
+    let subscriber = Subscriber::new(KeyAlgorithm::EcdsaP256);
+    let house = House::new();
+    let check = |ca: &Ca, request: &[u8], expected: (Verdict, Option<&str>)| {
+        let before = ca.counts();
+        let trial = ca.engine.try_out(submission(request)).unwrap();
+        let of_key = trial.verdicts.iter().find(|it| it.rule == "archive-key").unwrap();
+        assert_eq!((of_key.verdict, trial.code), expected);
+        assert_eq!(ca.counts(), before);
+    };
+    let ca = open(&house, agents.settings(1, ArchiveRule::Require));
+    let with_key = subscriber.with_key(&ca.engine);
+    check(&ca, &with_key, (Verdict::Pass, None));
+    check(&ca, &subscriber.with(&[0x30, 0]), (Verdict::Pass, None));
+    check(&ca, &subscriber.request, (Verdict::Refuse, Some("archived-key-required")));
+    drop(ca);
+    let ca = open(&house, agents.settings(1, ArchiveRule::Refuse));
+    check(&ca, &with_key, (Verdict::Refuse, Some("archived-key-unexpected")));
+    check(&ca, &subscriber.request, (Verdict::NotApplied, None));
 }
 
 #[test]
