@@ -96,6 +96,18 @@ def with_attribute(request, oid, *values):
     return bytes(encode(found))
 
 
+def with_unsigned(signed, oid, value):
+    """A signed message with an attribute of its first signer that is not signed."""
+    info = decode(signed, asn1Spec=rfc5652.ContentInfo())[0]
+    data = decode(info["content"], asn1Spec=rfc5652.SignedData())[0]
+    attribute = rfc5652.Attribute()
+    attribute["attrType"] = univ.ObjectIdentifier(oid)
+    attribute["attrValues"].append(value)
+    data["signerInfos"][0]["unsignedAttrs"].append(attribute)
+    info["content"] = bytes(encode(data))
+    return bytes(encode(info))
+
+
 def orm(number, oid, value):
     found = rfc6402.TaggedRequest()
     found["orm"]["bodyPartID"] = number

@@ -12,13 +12,13 @@ use exeunt_engine::{
 use exeunt_keys::{SigningKey as _, SoftwareKey};
 use exeunt_policy::Issuance;
 use exeunt_store::Store;
-use exeunt_testkit::tools;
+use exeunt_testkit::{messages, tools};
 use exeunt_types::{
     Disposition, EventKind, KeyAlgorithm, RequestFlags, RequestId, Roles, StatusCode,
 };
 use exeunt_x509::{
     CA_EXCHANGE, Certificate, Name, SignerIdentifier, assemble_request, build_archival_request,
-    build_request_info, key_identifier, parse_certificate, parse_envelope,
+    build_request_info, encode_pem, key_identifier, parse_certificate, parse_envelope,
 };
 use tempfile::TempDir;
 
@@ -255,6 +255,59 @@ fn a_request_of_openssl_with_a_key_of_openssl_is_archived() {
     assert_eq!(refused(&ca, &weak), "envelope-unsupported");
     let err = ca.submit(&weak).unwrap_err();
     assert!(err.public_message().contains("Triple DES"), "{err}");
+}
+
+/// The request as the original's clients make it, by openssl and pyasn1: RSA PKCS #1 v1.5 around a
+/// `PRIVATEKEYBLOB`, and SHA-1 of it among the attributes that a control adds.
+#[test]
+fn a_message_that_strangers_made_as_the_originals_clients_do_is_archived() {
+    let agents = Agents::new(1, 400);
+    let house = House::new();
+    let ca = open(&house, agents.settings(1, ArchiveRule::Require));
+    let path = |name: &str| agents.path(name);
+    let subscriber = Subscriber::new(KeyAlgorithm::Rsa { bits: 2048 });
+    fs::write(path("request.der"), &subscriber.request).unwrap();
+    let exchange = exchange(&ca.engine);
+    fs::write(path("exchange.pem"), encode_pem("CERTIFICATE", exchange.der())).unwrap();
+    let (key, own) = (path("key.pem"), path("own.pem"));
+    fs::write(&key, subscriber.key.to_pem().unwrap().as_bytes()).unwrap();
+    openssl(&["rsa", "-in", &key, "-outform", "MSBLOB", "-out", &path("key.blob")]);
+    let args = ["cms", "-encrypt", "-binary", "-outform", "DER", "-aes-256-cbc"];
+    let files = ["-in", &path("key.blob"), "-out", &path("envelope.der"), &path("exchange.pem")];
+    openssl(&[&args[..], &files[..]].concat());
+    let content = messages::cmc(&format!(
+        "pki_data([control(2, '1.3.6.1.4.1.311.10.10.1', add_attributes(0, [1], attribute(\
+         '1.3.6.1.4.1.311.21.21', octets(hashlib.sha1(read({:?})).digest()))))], \
+         [tcr(1, read({:?}))])",
+        path("envelope.der"),
+        path("request.der"),
+    ));
+    fs::write(path("content.der"), content).unwrap();
+    // By the key of the request, which its identifier names.
+    openssl(&["req", "-x509", "-key", &key, "-subj", "/CN=own", "-out", &own]);
+    let args = ["cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-md", "sha256"];
+    let how = ["-keyid", "-nocerts", "-econtent_type", messages::PKI_DATA, "-signer", &own];
+    let files = ["-inkey", &key, "-in", &path("content.der"), "-out", &path("signed.der")];
+    openssl(&[&args[..], &how[..], &files[..]].concat());
+    let sent = messages::cmc(&format!(
+        "with_unsigned(read({:?}), '1.3.6.1.4.1.311.21.13', read({:?}))",
+        path("signed.der"),
+        path("envelope.der"),
+    ));
+    let issued = ca.issue(&sent);
+    let found = ca.engine.store().archived_key(issued.request).unwrap().unwrap();
+    assert_eq!(agents.open(0, &found.key.blob), Some(subscriber.pkcs8()));
+    // Without a hash that somebody signed, the key could be anybody's.
+    let content =
+        messages::cmc(&format!("pki_data([], [tcr(1, read({:?}))])", path("request.der")));
+    fs::write(path("content.der"), content).unwrap();
+    openssl(&[&args[..], &how[..], &files[..]].concat());
+    let sent = messages::cmc(&format!(
+        "with_unsigned(read({:?}), '1.3.6.1.4.1.311.21.13', read({:?}))",
+        path("signed.der"),
+        path("envelope.der"),
+    ));
+    assert_eq!(refused(&ca, &sent), "archived-key-hash-missing");
 }
 
 #[test]
