@@ -202,10 +202,10 @@ impl Engine {
         let message = build_signed_text(&checkpoint.text(), signer, ca.key().scheme());
         let signature = ca.key().sign(message.bytes_to_sign());
         let signature = signature.map_err(|source| CheckpointError::Sign { source })?;
-        let signed = message.assemble(&signature);
+        let der = message.assemble(&signature);
         // The file first: where the store has one that the file has not, a start would be refused.
-        file.append(&signed).map_err(|source| CheckpointError::File { source })?;
-        let row = AuditCheckpoint { number: head.number, at, signed };
+        file.append(&der).map_err(|source| CheckpointError::File { source })?;
+        let row = AuditCheckpoint { number: head.number, at, signed: der };
         self.store.add_audit_checkpoint(row).map_err(store)?;
         Ok(Some(checkpoint))
     }

@@ -121,11 +121,11 @@ use AuditCategories as C;
 
 /// Every action, by word.
 pub const AUDIT_KINDS: &[AuditKind] = &[
+    kind("access-known", 10_053, C::SECURITY),
     kind("access-refused", 10_050, C::SECURITY),
-    kind("api-idempotency", 10_060, C::REQUESTS),
     kind(ACTION_ACCEPT, 10_002, C::NONE),
-    kind("audit-export", 10_003, C::SECURITY),
     kind(ACTION_FILTER, 4885, C::NONE),
+    kind("audit-resumed", 10_004, C::NONE),
     kind("backup-end", 4877, C::BACKUP),
     kind("backup-start", 4876, C::BACKUP),
     kind("ca-certificate", 10_010, C::CONFIGURATION),
@@ -136,6 +136,7 @@ pub const AUDIT_KINDS: &[AuditKind] = &[
     kind("config-change", 4891, C::CONFIGURATION),
     kind("crl-issue", 4872, C::REVOCATION),
     kind("crl-publish", 4871, C::REVOCATION),
+    kind("dangerous-option-used", 10_031, C::SECURITY),
     kind("exit-add", 10_020, C::CONFIGURATION),
     kind("exit-add-failed", 10_020, C::CONFIGURATION),
     kind("exit-disable", 10_021, C::CONFIGURATION),
@@ -158,12 +159,14 @@ pub const AUDIT_KINDS: &[AuditKind] = &[
     kind("key-recovery-approve", 10_070, C::KEYS),
     kind("key-recovery-ask", 10_071, C::KEYS),
     kind("manager-limits", 4890, C::SECURITY),
-    kind("policy-set", 4892, C::CONFIGURATION),
+    kind("policy-change", 4892, C::CONFIGURATION),
+    kind("policy-change-failed", 4892, C::CONFIGURATION),
+    kind("policy-dry-run", 10_040, C::REQUESTS),
     kind("reload", 10_028, C::CONFIGURATION),
     kind("request-approve", 4869, C::REQUESTS),
     kind("request-attributes", 4874, C::REQUESTS),
-    kind("request-deny", 4868, C::REQUESTS),
     kind(ACTION_DENIED, 4888, C::REQUESTS),
+    kind("request-deny", 4868, C::REQUESTS),
     kind("request-extension", 4873, C::REQUESTS),
     kind(ACTION_FAILED, 10_001, C::REQUESTS),
     kind(ACTION_ISSUED, 4887, C::REQUESTS),
@@ -173,9 +176,9 @@ pub const AUDIT_KINDS: &[AuditKind] = &[
     kind("restore-start", 4878, C::NONE),
     kind("role-separation", 4897, C::SECURITY),
     kind("security-change", 4882, C::SECURITY),
-    kind("service-shutdown", 4875, C::SERVICE),
     kind(ACTION_START, 4880, C::NONE),
     kind(ACTION_STOP, 4881, C::SERVICE),
+    kind("template-update", 4899, C::CONFIGURATION),
     kind("token-add", 10_051, C::SECURITY),
     kind("token-add-failed", 10_051, C::SECURITY),
     kind("token-remove", 10_052, C::SECURITY),
@@ -230,6 +233,24 @@ pub fn audit_event_title(event: u32) -> &'static str {
         4900 => "template security updated",
         10_001 => "request failed",
         10_002 => "trail accepted as it is",
+        10_004 => "trail written again",
+        10_010 => "CA certificate taken up",
+        10_011 => "certificate kept in lists after its validity",
+        10_020 => "exit module added",
+        10_021 => "exit module disabled",
+        10_022 => "events of an exit module dropped",
+        10_023 => "exit module enabled",
+        10_024 => "exit module removed",
+        10_025 => "events of an exit module told again",
+        10_026 => "events of an exit module retried",
+        10_027 => "settings of an exit module changed",
+        10_028 => "configuration read again",
+        10_031 => "dangerous option used",
+        10_040 => "policy would have decided otherwise",
+        10_050 => "access refused",
+        10_051 => "token added",
+        10_052 => "token removed",
+        10_053 => "who is known at the start",
         10_070 => "recovery of a key approved",
         10_071 => "recovery of a key asked for",
         _ => "an event of Exeunt's own",
@@ -270,6 +291,7 @@ mod tests {
             assert_eq!(same.count(), 1, "{}", it.action);
             assert!((4868..=4900).contains(&it.event) || OWN_EVENTS_FROM < it.event, "{it:?}");
             assert_eq!(AuditKind::of(it.action), *it);
+            assert_ne!(audit_event_title(it.event), audit_event_title(EVENT_UNKNOWN), "{it:?}");
         }
         assert_eq!(AuditKind::of("something else").event, EVENT_UNKNOWN);
     }

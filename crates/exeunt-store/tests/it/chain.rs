@@ -412,3 +412,59 @@ fn checkpoints_are_kept_once_for_each_row() {
     assert_eq!(store.audit_checkpoints(3, 9).unwrap(), all[1..]);
     assert_eq!(store.last_audit_checkpoint().unwrap(), 7);
 }
+
+/// Words like `exit-add` that stand as texts in what follows.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let is_word = |it: &&str| {
+        let letters = it.bytes().all(|it| it.is_ascii_lowercase() || it == b'-');
+        letters && (it.contains('-') || *it == "reload") && !it.starts_with('-')
+    };
+    text.split('"').skip(1).step_by(2).filter(is_word)
+}
+
+/// Every file of ours with sources that run in the server or in a command.
+fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("tests") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push(text.split("#[cfg(test)]").next().unwrap_or_default().to_owned());
+        }
+    }
+}
+
+#[test]
+fn every_action_that_the_server_writes_has_a_number() {
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut texts = Vec::new();
+    sources(crates, &mut texts);
+    let mut found = std::collections::BTreeSet::new();
+    for text in &texts {
+        // The call, up to where its statement ends, and constants with the word of an action.
+        for call in
+            ["AuditEntry::new(", "audit_entry(", "self.audit(", "self.order(", "self.alter("]
+                .into_iter()
+                .chain(["take_up_again(", "change_tokens(", " entry(", "AuditNote {"])
+        {
+            for (at, _) in text.match_indices(call) {
+                let rest = &text[at + call.len()..];
+                let end = rest.find([';', '}']).unwrap_or(rest.len());
+                found.extend(words(&rest[..end]).map(str::to_owned));
+            }
+        }
+    }
+    // Texts beside the action, and names of things.
+    for other in ["exeunt-runner"] {
+        found.remove(other);
+    }
+    let unknown: Vec<_> = found
+        .iter()
+        .filter(|it| exeunt_types::AuditKind::of(it).event == exeunt_types::EVENT_UNKNOWN)
+        .collect();
+    assert!(unknown.is_empty(), "not in the table of exeunt-types: {unknown:?}");
+    for known in ["exit-add", "request-deny", "certificate-import", "key-recover", "token-add"] {
+        assert!(found.contains(known), "{known} was not found: {found:?}");
+    }
+}

@@ -8,6 +8,8 @@ use toml::Value;
 
 /// Most keys that are named one by one; of more, only how many there are.
 const CHANGES_MAX: usize = 256;
+/// Beginnings of the keys that say who may do what.
+const ACCESS: [&str; 3] = ["principal.", "server.token_files", "server.role_separation"];
 /// What stands for a value that may be a secret: settings are a module's own business.
 const HIDDEN: &str = "(not shown)";
 
@@ -15,10 +17,15 @@ const HIDDEN: &str = "(not shown)";
 pub fn rows(old: &str, new: &str, actor: &str, at: UnixMillis) -> Vec<AuditEntry> {
     let (old, new) = (flat(old), flat(new));
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let changed: Vec<&String> =
-        keys.into_iter().filter(|it| old.get(*it) != new.get(*it)).collect();
+    let changed: Vec<&String> = keys
+        .into_iter()
+        .filter(|it| old.get(*it) != new.get(*it))
+        // Who may do what has rows of its own.
+        .filter(|it| !ACCESS.iter().any(|access| it.starts_with(access)))
+        .collect();
     let row = |key: &str| {
-        let action = if key.starts_with("principal") { "security-change" } else { "config-change" };
+        let is_template = key.starts_with("template.");
+        let action = if is_template { "template-update" } else { "config-change" };
         AuditEntry::new(at, actor, action, key)
     };
     let shown = |key: &str, values: &BTreeMap<String, String>| {
@@ -94,6 +101,8 @@ mod tests {
             settings = { password = "two" }
             [[principal]]
             name = "olga"
+            [template.web]
+            validity_s = 60
         "#;
         let rows = rows(old, new, "olga", UnixMillis(7));
         let told: Vec<_> = rows
@@ -107,7 +116,6 @@ mod tests {
             [
                 ("config-change", "exit.gone.name", Some("\"gone\""), None),
                 ("config-change", "exit.mail.settings.password", Some(HIDDEN), Some(HIDDEN)),
-                ("security-change", "principal.olga.name", None, Some("\"olga\"")),
                 ("config-change", "server.heartbeat_s", None, Some("5")),
                 (
                     "config-change",
@@ -115,6 +123,7 @@ mod tests {
                     Some("\"127.0.0.1:1\""),
                     Some("\"127.0.0.1:2\"")
                 ),
+                ("template-update", "template.web.validity_s", None, Some("60")),
             ]
         );
         assert_eq!(super::rows(old, old, "olga", UnixMillis(7)), []);
