@@ -8,7 +8,7 @@ use exeunt_engine::{
     Caller, CmsResponse, Door, ImportOrder, Outcome, RevokeOrder, Submission, SubmitError,
     Submitted, Which,
 };
-use exeunt_policy::{Issuance, OnBehalf, Renewal, Template, UsageName};
+use exeunt_policy::{Issuance, OnBehalf, Renewal, SignatureRule, Template, UsageName};
 use exeunt_store::Store;
 use exeunt_testkit::messages::{DATA, MessageSigner, PKI_DATA, cmc, sign, verified};
 use exeunt_testkit::requests::{openssl_key, openssl_request};
@@ -59,8 +59,17 @@ fn house() -> House {
         Template { on_behalf: OnBehalf::Allow, issuance: Issuance::Hold, ..template("held") },
         Template { renewal: Renewal::AnyNames, ..template("any") },
         Template { renewal: Renewal::Refuse, ..template("never") },
+        Template { issuance: Issuance::Hold, ..cosigned("cosigned-held") },
+        cosigned("cosigned"),
     ];
     house
+}
+
+/// A template that wants a signature by the holder of an agent's certificate.
+fn cosigned(name: &str) -> Template {
+    let purposes = vec![UsageName::parse(AGENT).unwrap()];
+    let signatures = Some(SignatureRule { count: 1, purposes, policies: Vec::new() });
+    Template { signatures, ..template(name) }
 }
 
 impl Desk {
@@ -590,4 +599,51 @@ fn who_asks_without_cmc_gets_certificates_alone() {
     assert!(parse_submission(b"").is_err());
     let result = desk.ca.engine.submit(Submission { caller: refused, ..submission(b"") });
     assert_eq!(desk.ca.engine.certs_only(&result), None);
+}
+
+#[test]
+fn a_template_wants_the_signature_of_somebody_with_a_certificate_for_it() {
+    let desk = desk();
+    let (alice, agent) = (desk.alice(), desk.agent());
+    let request = desk.request("ec:P-256#bob", "/CN=bob.example", &["bob.example"]);
+    let of = |template: &str, signers: &[&MessageSigner]| {
+        let info = format!("CertificateTemplate={template}");
+        let controls = format!("control(2, CMC + '18', octets({info:?}.encode()))");
+        sign(&cmc(&pki_data(&request, &controls)), PKI_DATA, signers)
+    };
+    let outcome = |message: &[u8]| desk.submit(message, None).unwrap().outcome;
+    let denied = |message: &[u8]| match outcome(message) {
+        Outcome::Denied { code, .. } => code,
+        other => panic!("{other:?}"),
+    };
+    // Whoever signs so renews nothing.
+    let issued = desk.ca.issued(desk.submit(&of("cosigned", &[&agent.signer]), None));
+    assert_eq!(desk.ca.row(issued.request).request.flags, RequestFlags::default());
+    let both = of("cosigned", &[&alice.signer, &agent.signer]);
+    assert!(matches!(outcome(&both), Outcome::Issued { .. }));
+    // Not everybody's signature is one, and a plain request has none.
+    assert_eq!(denied(&of("cosigned", &[&alice.signer])), "signatures-missing");
+    let plain = Submission {
+        template: Some("cosigned".to_owned()),
+        ..submission(&fs::read(&request).unwrap())
+    };
+    match desk.ca.engine.submit(plain).unwrap().outcome {
+        Outcome::Denied { code, .. } => assert_eq!(code, "signatures-missing"),
+        other => panic!("{other:?}"),
+    }
+    // Where nobody asks for it, a signature is a renewal, and this one has other names.
+    assert_eq!(denied(&of("tls", &[&agent.signer])), "renewal-names-differ");
+    // It counts as well when an officer takes the request up again, unless its key was stolen meanwhile.
+    let held = |message: &[u8]| {
+        let Submitted { request, outcome } = desk.submit(message, None).unwrap();
+        assert!(matches!(outcome, Outcome::Pending { .. }), "{outcome:?}");
+        request
+    };
+    let message = of("cosigned-held", &[&agent.signer]);
+    let (first, second) = (held(&message), held(&message));
+    let approved = desk.ca.engine.approve(first, &officer()).unwrap().outcome;
+    assert!(matches!(approved, Outcome::Issued { .. }), "{approved:?}");
+    desk.revoke(&agent, RevocationReason::KeyCompromise);
+    let err = desk.ca.engine.approve(second, &officer()).unwrap_err();
+    assert_eq!(err.code(), "request-signer-revoked");
 }

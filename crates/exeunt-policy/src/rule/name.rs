@@ -61,6 +61,10 @@ pub(super) fn from_attributes(case: &mut Case<'_>) -> Ruling {
             for name in names {
                 case.add(name);
             }
+            if SAN_COUNT_MAX < case.draft.names.len() {
+                let message = format!("a certificate has at most {SAN_COUNT_MAX} names");
+                return Ruling::refuse("attribute-san-invalid", BAD_SUBJECT, message);
+            }
             case.draft.notes.push(note.clone());
             case.pass(|| note)
         }
