@@ -35,7 +35,7 @@ use crate::policy::PolicyKeeper;
 pub use edit::add_renewal;
 pub use error::ManageError;
 pub use file::ConfigFile;
-pub use people::list as principal_list;
+pub use people::{at_start as principals_at_start, list as principal_list};
 use start::{Made, START_WAIT_MAX};
 
 /// The dispatcher while the server runs; nothing once it has stopped.

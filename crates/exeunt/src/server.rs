@@ -25,7 +25,7 @@ use crate::config::{Config, check_listen, names_of_doors};
 use crate::failure::{Failure, chain};
 use crate::home::Home;
 use crate::launch::Launcher;
-use crate::manage::{BY_SIGNAL, ManageError, Manager, SharedDispatcher};
+use crate::manage::{BY_SIGNAL, ManageError, Manager, SharedDispatcher, principals_at_start};
 use crate::own;
 use crate::policy::PolicyKeeper;
 use crate::schedule::{self, Schedule};
@@ -91,6 +91,10 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         tracing::info!(index, "the CA has a new certificate of its own");
     }
     audit::begin(home, &engine, &config)?;
+    if let Some(known) = principals_at_start(&access.current()) {
+        let written = engine.store().audit(known);
+        written.map_err(|err| Failure::from_error(err.code(), &err))?;
+    }
     engine.recover().map_err(|err| engine_failure(&err))?;
     own::cross_certify(home, &engine);
     let engine = Arc::new(engine);

@@ -46,8 +46,9 @@ fn with<'a>(args: &[&'a str], door: &'a [String]) -> Vec<&'a str> {
     args.iter().copied().chain(door.iter().map(String::as_str)).collect()
 }
 
-fn audited(ca: &Ca, action: &str) -> Vec<Value> {
-    let lines = ca.ok(&["audit", "show", "--all", "--format", "jsonl", "--oldest-first"]);
+fn audited(ca: &Ca, action: &str, door: &[String]) -> Vec<Value> {
+    let show = ["audit", "show", "--all", "--format", "jsonl", "--oldest-first"];
+    let lines = ca.ok(&with(&show, door));
     let rows = lines.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
     rows.filter(|it| it["action"] == action).collect()
 }
@@ -94,11 +95,16 @@ fn a_token_comes_and_goes_without_a_restart_and_is_nowhere_on_record() {
     refused(&ca, &with(&["request", "show", "2"], &door), "unauthorized");
     refused(&ca, &["token", "remove", "web", "deploy"], "token-not-found");
 
-    let added = audited(&ca, "token-add");
+    let added = audited(&ca, "token-add", &[]);
     assert_eq!(added[0]["object"], "principal:web");
-    assert_eq!(audited(&ca, "token-remove").len(), 1);
-    assert_eq!(audited(&ca, "security-change")[0]["object"], "principal:web");
-    let refusals = audited(&ca, "access-refused");
+    assert_eq!(audited(&ca, "token-remove", &[]).len(), 1);
+    assert_eq!(audited(&ca, "security-change", &[])[0]["object"], "principal:web");
+    assert_eq!(
+        audited(&ca, "access-known", &[]),
+        [] as [Value; 0],
+        "there was nobody at the start"
+    );
+    let refusals = audited(&ca, "access-refused", &[]);
     assert_eq!(refusals.len(), 5);
     assert!(refusals[..4].iter().all(|it| it["actor"] == "principal:web by token:deploy"));
     server.stop();
@@ -158,6 +164,10 @@ fn under_role_separation_nobody_has_two_roles_and_the_owner_is_administrator() {
     refused(&ca, &with(&["token", "list"], &manager), "role-missing");
     ca.ok(&with(&["token", "list"], &auditor));
     refused(&ca, &with(&["token", "remove", "manager", "x"], &auditor), "role-missing");
+    refused(&ca, &["audit", "show"], "role-missing");
+    let known = &audited(&ca, "access-known", &auditor)[0];
+    let lines = "role separation true\nmanager: roles certificate-manager\nauditor: roles auditor";
+    assert_eq!(known["after"], lines);
 
     // A configuration that is not good changes nothing.
     ca.configure_more(both);

@@ -183,6 +183,18 @@ fn hex(octets: &[u8]) -> String {
     octets.iter().map(|it| format!("{it:02x}")).collect()
 }
 
+/// Who is known when the server starts, for the audit trail: what was changed while it did not run, nobody
+/// else would say. Nothing where everything is as it is without principals.
+pub fn at_start(principals: &Principals) -> Option<AuditEntry> {
+    if principals.people().is_empty() && !principals.role_separation() {
+        return None;
+    }
+    let mut lines = vec![format!("role separation {}", principals.role_separation())];
+    lines.extend(principals.people().iter().map(|it| format!("{}: {}", it.name, in_words(it))));
+    let entry = AuditEntry::new(now(), "exeunt:server", "access-known", "principals");
+    Some(entry.change(None, Some(lines.join("\n"))))
+}
+
 type Difference = (&'static str, String, Option<String>, Option<String>);
 
 /// What differs between who was known and who is: action, object, before and after.
