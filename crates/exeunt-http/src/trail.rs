@@ -1,5 +1,6 @@
 //! The audit trail, for auditors; and whether it is written, for everybody.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use exeunt_api::{AuditPage, AuditRow, Health};
@@ -39,15 +40,18 @@ pub(crate) async fn list(edge: &Arc<Edge>, query: &str) -> Result<Answer, Fault>
 
 /// Whether the server lives, and writes what it does: one that cannot write its trail issues nothing.
 pub(crate) fn health(edge: &Edge) -> Result<Answer, Fault> {
-    match edge.engine.trouble() {
-        Some(code) => Err(Fault::store(code)),
-        None => {
-            let version = env!("CARGO_PKG_VERSION").to_owned();
-            Ok(json(hyper::StatusCode::OK, &Health { status: "ok".to_owned(), version }))
-        }
+    if let Some(code) = edge.engine.trouble() {
+        return Err(Fault::store(code));
     }
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(json(hyper::StatusCode::OK, &Health { status: "ok".to_owned(), version }))
 }
 
 fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().map(|it| format!("{it:02x}")).collect()
+    let mut digits = String::with_capacity(2 * octets.len());
+    for octet in octets {
+        // Writing into a text does not fail.
+        let _ = write!(digits, "{octet:02x}");
+    }
+    digits
 }

@@ -14,6 +14,7 @@ use exeunt_store::{AuditEntry, Store};
 use exeunt_types::{ACTION_STOP, AuditCategories};
 
 use crate::clock::now;
+use crate::command::audit::hexadecimal;
 use crate::config::{AuditConfig, Config};
 use crate::failure::{Failure, chain};
 use crate::home::Home;
@@ -51,8 +52,7 @@ pub fn begin(home: &Home, engine: &Engine, config: &Config) -> Result<(), Failur
 
 /// What the trail says of a configuration: its hash.
 pub fn configuration(text: &str) -> String {
-    let digits: String = sha256(text.as_bytes()).iter().map(|it| format!("{it:02x}")).collect();
-    format!("configuration sha256 {digits}")
+    format!("configuration sha256 {}", hexadecimal(&sha256(text.as_bytes())))
 }
 
 /// What a start refuses, with what helps.
@@ -128,8 +128,7 @@ fn checkpoint(engine: &Engine, file: &CheckpointFile) -> bool {
     match made {
         Ok(Ok(None)) => true,
         Ok(Ok(Some(made))) => {
-            let (row, hash) = (made.head.number, made.head.hash);
-            let sha256: String = hash.iter().map(|it| format!("{it:02x}")).collect();
+            let (row, sha256) = (made.head.number, hexadecimal(&made.head.hash));
             tracing::info!(row, sha256, "a checkpoint of the audit trail");
             true
         }

@@ -4,6 +4,7 @@ mod export;
 mod show;
 mod verify;
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use exeunt_api::AuditRow;
@@ -87,8 +88,13 @@ fn shown(row: StoredRow) -> AuditRow {
     }
 }
 
-fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().map(|it| format!("{it:02x}")).collect()
+pub fn hexadecimal(octets: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * octets.len());
+    for octet in octets {
+        // Writing into a text does not fail.
+        let _ = write!(digits, "{octet:02x}");
+    }
+    digits
 }
 
 /// The rows of a trail, a page at a time in memory. One that cannot be read is given as one without a
