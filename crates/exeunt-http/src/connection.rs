@@ -17,6 +17,10 @@ use crate::handler::{Edge, handle};
 use crate::settings::Limits;
 use crate::tls::client::Guard;
 
+/// Bytes of a head that are read, so that one that is too long is told so in a problem document. A longer
+/// one is answered by the library, with the status alone.
+const HEAD_BYTES_READ: usize = 2 * Limits::HEAD_BYTES_MAX;
+
 /// Serves a connection until either side ends it. When `closing` turns true, the request in hand is
 /// answered and the connection closed. A `guard` is asked before each request.
 pub(crate) async fn serve<I>(
@@ -44,7 +48,7 @@ pub(crate) async fn serve<I>(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(read)
-        .max_header_size(Limits::HEAD_BYTES_MAX)
+        .max_header_size(HEAD_BYTES_READ)
         .serve_connection(TokioIo::new(io), service);
     let ended = tokio::select! {
         biased;

@@ -186,6 +186,12 @@ impl Fault {
             .hinted("send attributes in 'Exeunt-Attribute' headers")
     }
 
+    pub(crate) fn head_too_long() -> Self {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let detail = format!("a head may be {} bytes long at most", Limits::HEAD_BYTES_MAX);
+        Self::new(status, "head-too-long", detail).hinted("send fewer or shorter headers")
+    }
+
     pub(crate) fn query(detail: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "query-invalid", detail).hinted(
             "docs/api.md says what each path takes; of lists docs/manual/lookups.md as well",

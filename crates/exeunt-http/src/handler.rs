@@ -88,6 +88,9 @@ async fn answer(
     if Limits::URL_BYTES_MAX < path.len() + query.len() {
         return Err(Fault::url_too_long().into());
     }
+    if Limits::HEAD_BYTES_MAX < length(&head.headers) + path.len() + query.len() {
+        return Err(Fault::head_too_long().into());
+    }
     // Before the caller is known, nothing but the health and what is public is told: not even which
     // paths exist.
     let place = Place::find(path);
@@ -116,6 +119,11 @@ async fn answer(
         Some(caller) => known(edge, caller, asked).await,
     };
     answered.map_err(|fault| Closed { fault: fault.into(), who })
+}
+
+/// Bytes of the fields of a head: each with a colon, a blank and an end of line.
+fn length(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// What is asked for.

@@ -111,10 +111,29 @@ fn requests_in_one_packet_are_answered_in_order_and_garbage_ends_the_connection(
 #[test]
 fn a_head_that_is_too_large_is_answered_431() {
     let ca = Ca::start();
+    let head = |length: usize| {
+        let mut raw = ca.raw();
+        let field = "y".repeat(length);
+        let close = "connection: close\r\n";
+        raw.write(&format!("GET /v1/health HTTP/1.1\r\nhost: x\r\n{close}x: {field}\r\n\r\n"));
+        raw.read_to_end()
+    };
+    let most = exeunt_http::Limits::HEAD_BYTES_MAX;
+    assert!(head(most - 1000).starts_with("HTTP/1.1 200"));
+    let answer = head(most);
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let problem: exeunt_api::Problem = serde_json::from_str(body).unwrap();
+    assert_eq!((problem.status, problem.code.as_str()), (431, "head-too-long"));
+}
+
+#[test]
+fn a_head_far_too_large_is_not_read_to_its_end() {
+    let ca = Ca::start();
     let mut raw = ca.raw();
     raw.write(&format!(
         "GET /v1/health HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
-        "y".repeat(exeunt_http::Limits::HEAD_BYTES_MAX)
+        "y".repeat(2 * exeunt_http::Limits::HEAD_BYTES_MAX)
     ));
     let mut head = [0; 12];
     raw.0.read_exact(&mut head).unwrap();
