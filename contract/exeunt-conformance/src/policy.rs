@@ -142,7 +142,7 @@ impl PolicyReport {
         }
         for (what, asked, odd) in requests() {
             let first = self.rule(host, what, &asked, odd);
-            let again = self.rule_again(host, &asked);
+            let again = rule_again(host, &asked);
             if first.is_none() && again.is_none() {
                 continue;
             }
@@ -193,10 +193,6 @@ impl PolicyReport {
                 None
             }
         }
-    }
-
-    fn rule_again(&mut self, host: &mut Host, asked: &VerifyRequest) -> Option<Disposition> {
-        host.verify(asked).ok().and_then(|(ruling, _)| ruling.disposition())
     }
 
     fn note(&mut self, id: &str, result: Result<(), HostError>) {
@@ -292,6 +288,10 @@ fn requests() -> Vec<(&'static str, VerifyRequest, bool)> {
             true,
         ),
     ]
+}
+
+fn rule_again(host: &mut Host, asked: &VerifyRequest) -> Option<Disposition> {
+    host.verify(asked).ok().and_then(|(ruling, _)| ruling.disposition())
 }
 
 fn words(err: &HostError) -> String {

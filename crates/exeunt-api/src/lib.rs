@@ -13,6 +13,7 @@ mod exit;
 mod import;
 mod list;
 mod officer;
+mod policy;
 mod principal;
 mod problem;
 mod request;
@@ -46,6 +47,7 @@ pub use officer::{
     AttributesOrder, Denied, DenyOrder, ExtensionOrder, OfficerExtension, Revocation, RevokeOrder,
     Revoked,
 };
+pub use policy::{POLICY_PATH, PolicyOrder, PolicySettings, PolicyStatus};
 pub use principal::{NewToken, Principal, PrincipalList, PrincipalToken, TokenChanged};
 pub use problem::Problem;
 pub use request::{

@@ -35,6 +35,12 @@ pub enum VerifyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// It does not run, and is not started now.
+    #[error("the module does not run: {why}")]
+    NotRunning {
+        /// Why, in one line.
+        why: String,
+    },
     /// Its process is no more: it ended, was too late, or spoke something else.
     #[error("{0}")]
     Ended(Fault),
@@ -47,6 +53,7 @@ impl VerifyError {
         match self {
             Self::Failed { .. } => "policy-failed",
             Self::Nonsense { .. } => "policy-nonsense",
+            Self::NotRunning { .. } => "policy-not-running",
             Self::Ended(_) => "policy-ended",
         }
     }

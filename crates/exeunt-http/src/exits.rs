@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use exeunt_api::{
     Deliveries, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, Explanation,
-    KnownSettings, NewExit, Reloaded, ReplayOrder, ShelfOrder,
+    KnownSettings, NewExit, PolicyOrder, PolicySettings, PolicyStatus, Reloaded, ReplayOrder,
+    ShelfOrder,
 };
 use exeunt_types::EventSeq;
 
@@ -37,6 +38,21 @@ pub trait Exits: Send + Sync {
 
     /// Why a module is told of a request, or is not.
     fn explain(&self, name: &str, request: u64) -> Result<Explanation, Refusal>;
+
+    /// The active policy, and how its module does.
+    fn policy(&self) -> Result<PolicyStatus, Refusal> {
+        Err(Refusal::no_policy())
+    }
+
+    /// What the policy module is set to.
+    fn policy_settings(&self) -> Result<PolicySettings, Refusal> {
+        Err(Refusal::no_policy())
+    }
+
+    /// Changes the policy module, and says how it does then.
+    fn change_policy(&self, _actor: &str, _order: &PolicyOrder) -> Result<PolicyStatus, Refusal> {
+        Err(Refusal::no_policy())
+    }
 
     /// Does something to a module.
     fn change(&self, actor: &str, change: Change) -> Result<Changed, Refusal>;
@@ -126,6 +142,19 @@ pub struct Refusal {
     pub detail: String,
     /// What to do about it.
     pub hint: String,
+}
+
+impl Refusal {
+    /// There is no policy module.
+    #[must_use]
+    pub fn no_policy() -> Self {
+        Self {
+            kind: RefusalKind::Missing,
+            code: "policy-no-module",
+            detail: "there is no policy module; the templates decide".to_owned(),
+            hint: "name one: exeunt policy set --command 'PROGRAM …'".to_owned(),
+        }
+    }
 }
 
 /// What kind of no a [`Refusal`] is. The HTTP status follows from it.

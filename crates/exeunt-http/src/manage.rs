@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use exeunt_api::DELIVERIES_WAIT_S_MAX;
+use exeunt_api::{DELIVERIES_WAIT_S_MAX, PolicyOrder};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -83,6 +83,17 @@ pub(crate) async fn show(edge: &Arc<Edge>, name: &str, query: &str) -> Result<An
     let held = if keys.flag("parked")? { WhichHeld::Parked } else { WhichHeld::All };
     let name = name.to_owned();
     look_up(edge, move |exits| exits.show(&name, held)).await
+}
+
+/// `PUT /v1/policy`.
+pub(crate) async fn change_policy(
+    edge: &Arc<Edge>,
+    actor: String,
+    body: Incoming,
+) -> Result<Answer, Fault> {
+    let order: PolicyOrder = read(edge, body).await?;
+    let changed = managed(edge, move |exits| exits.change_policy(&actor, &order)).await?;
+    Ok(json(StatusCode::OK, &changed))
 }
 
 /// `POST /v1/reload`.

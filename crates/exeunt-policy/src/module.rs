@@ -183,7 +183,7 @@ impl ModulePolicy {
         let ruling = self.keeper.verify(&question, asked.now).map_err(|err| Trouble::of(&err))?;
         write_log(&self.settings.name, &ruling.log);
         let Some(disposition) = ruling.disposition() else {
-            return Err(Trouble::nonsense(format!("disposition {}", ruling.disposition)));
+            return Err(Trouble::nonsense(&format!("disposition {}", ruling.disposition)));
         };
         let message = |or: &str| said(ruling.message.as_deref(), or);
 
@@ -205,13 +205,14 @@ impl ModulePolicy {
             }
             Disposition::Issue => {
                 let mut server = ServerPolicy::new(&question);
-                server.apply(&ruling).map_err(|err| Trouble::nonsense(err.to_string()))?;
+                server.apply(&ruling).map_err(|err| Trouble::nonsense(&err.to_string()))?;
                 let changes = Changes::between(&question.event, server.event(), &ruling);
                 if base.is_some() {
-                    tighten::check(&question.event, &changes).map_err(Trouble::nonsense)?;
+                    tighten::check(&question.event, &changes)
+                        .map_err(|why| Trouble::nonsense(&why))?;
                 }
                 let told = told(&ruling);
-                let plan = changes.carry_out(planned).map_err(Trouble::nonsense)?;
+                let plan = changes.carry_out(planned).map_err(|why| Trouble::nonsense(&why))?;
                 Ok(Ruled::Issue(Box::new(plan), told))
             }
         }
@@ -268,16 +269,14 @@ impl ModulePolicy {
             return None;
         }
         match (self.rule(asked, base), decided) {
-            (Ok(Ruled::Deny { .. }), Decision::Refuse { .. } | Decision::Fail { .. }) => None,
+            (Ok(Ruled::Deny { .. }), Decision::Refuse { .. } | Decision::Fail { .. })
+            | (Ok(Ruled::Pend(_)), Decision::Hold { .. }) => None,
             (Ok(Ruled::Deny { status, message }), _) => {
                 Some(format!("would have been denied with {:#010x}: {message}", status.0))
             }
-            (Ok(Ruled::Pend(_)), Decision::Hold { .. }) => None,
             (Ok(Ruled::Pend(message)), _) => Some(format!("would have been held: {message}")),
-            (Ok(Ruled::Issue(_, changes)), Decision::Issue(_)) if changes.is_empty() => None,
-            (Ok(Ruled::Issue(_, changes)), Decision::Issue(_)) => {
-                Some(format!("would have been changed: {}", changes.join(", ")))
-            }
+            (Ok(Ruled::Issue(_, changes)), Decision::Issue(_)) => (!changes.is_empty())
+                .then(|| format!("would have been changed: {}", changes.join(", "))),
             (Ok(Ruled::Issue(..)), Decision::Hold { .. }) if self.settings.chain => None,
             (Ok(Ruled::Issue(..)), _) => Some("would have been issued".to_owned()),
             (Err(Trouble { message, .. }), _) => {
@@ -357,7 +356,7 @@ impl Trouble {
         Self { status, message: one_line(&err.to_string(), FAILURE_CHARS_MAX) }
     }
 
-    fn nonsense(reason: String) -> Self {
+    fn nonsense(reason: &str) -> Self {
         let message = format!("the ruling cannot be carried out: {reason}");
         Self { status: StatusCode::FAIL, message: one_line(&message, FAILURE_CHARS_MAX) }
     }

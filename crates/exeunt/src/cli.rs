@@ -11,6 +11,7 @@ mod exit_check;
 mod key;
 mod local;
 mod lookup;
+mod policy;
 mod principal;
 mod request;
 mod template;
@@ -36,6 +37,7 @@ pub use exit_check::Check;
 pub use key::{KeyOptions, KeyPlace};
 pub use local::command_line;
 pub use lookup::{CertificateList, Format, RequestList, Rows};
+pub use policy::{CheckPolicy, Failing, Policy, PolicySettings, SetPolicy};
 pub use principal::{AddToken, Ending, Principal, Token};
 pub use request::{Decide, Request, SetExtension};
 pub use template::Template;
@@ -155,6 +157,16 @@ pub enum Command {
   exeunt template check new-templates.toml"
     )]
     Template(Template),
+
+    /// Show and change what decides about requests: the templates, or a policy module
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  exeunt policy show --home ca
+  exeunt policy set --command 'python3 /opt/guard.py' --dry-run true --home ca
+  exeunt policy explain host.csr.pem --home ca"
+    )]
+    Policy(Policy),
 
     /// Make revocation lists and look at them
     #[command(

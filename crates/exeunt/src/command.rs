@@ -12,6 +12,7 @@ pub mod crl;
 pub mod exit;
 pub mod init;
 pub mod list;
+mod policy;
 pub mod principal;
 pub mod quickstart;
 pub mod reload;
@@ -48,6 +49,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Cert(options) => cert::run(options),
         Command::Ca(command) => ca::run(command),
         Command::Template(command) => template::run(command),
+        Command::Policy(command) => policy::run(command),
         Command::Crl(options) => crl::run(options),
         Command::Exit(options) => exit::run(*options),
         Command::Audit(command) => audit::run(command),

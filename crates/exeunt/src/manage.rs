@@ -19,7 +19,8 @@ use std::time::Instant;
 
 use exeunt_api::{
     Deliveries, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, ExitStart,
-    Explanation, HeldEvent, HeldState, KnownSettings, NewExit, PAGE_ROWS_MAX, Reloaded,
+    Explanation, HeldEvent, HeldState, KnownSettings, NewExit, PAGE_ROWS_MAX, PolicyOrder,
+    PolicySettings, PolicyStatus, Reloaded,
 };
 use exeunt_dispatch::{Dispatcher, ExitState};
 use exeunt_http::{Access, Change, Changed, Exits, Refusal, WhichHeld};
@@ -522,6 +523,18 @@ impl Exits for Manager {
             Ok(Explanation { name: name.to_owned(), request, events })
         };
         explain().map_err(|it| it.refusal(name))
+    }
+
+    fn policy(&self) -> Result<PolicyStatus, Refusal> {
+        Ok(self.policy_status())
+    }
+
+    fn policy_settings(&self) -> Result<PolicySettings, Refusal> {
+        self.settings_of_policy()
+    }
+
+    fn change_policy(&self, actor: &str, order: &PolicyOrder) -> Result<PolicyStatus, Refusal> {
+        self.alter_policy(actor, order).map_err(|it| it.refusal("policy"))
     }
 
     fn change(&self, actor: &str, change: Change) -> Result<Changed, Refusal> {

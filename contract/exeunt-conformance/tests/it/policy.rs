@@ -15,7 +15,7 @@ fn python(body: &str) -> PolicyReport {
         "import os, sys; sys.path.insert(0, {:?})\nfrom exeunt_policy import *\n\
          class It(PolicyModule):\n    description = 'a policy'\n    calls = 0\n    \
          def verify_request(self, request):\n        self.calls += 1\n        {body}\nIt().serve()\n",
-        folder()
+        folder().to_str().unwrap()
     );
     check_policy(&ModuleUnderTest::new(interpreter()).args(["-B", "-I", "-S", "-c", &script]))
 }

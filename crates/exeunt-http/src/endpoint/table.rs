@@ -258,6 +258,21 @@ pub static ENDPOINTS: &[Endpoint] = &[
     .needs(READ)
     .says(&[octets(CRL_MEDIA_TYPE)])
     .room(EndpointRoom::LookUp),
+    // The policy module, of which the same is true as of exit modules.
+    get("/v1/policy", Operation::ShowPolicy, "the active policy")
+        .needs(READ)
+        .says(&[json("PolicyStatus")])
+        .room(EndpointRoom::LookUp),
+    put("/v1/policy", Operation::ChangePolicy, "changes the policy module")
+        .local(ADMIN)
+        .takes(order("PolicyOrder"))
+        .says(&[json("PolicyStatus")])
+        .fails(&[409])
+        .room(EndpointRoom::Manage),
+    get("/v1/policy/settings", Operation::PolicySettings, "settings of the policy module")
+        .local(ADMIN)
+        .says(&[json("PolicySettings")])
+        .room(EndpointRoom::LookUp),
     // Exit modules. Whoever adds or sets one may run any program as the server's user.
     get("/v1/exits", Operation::ListExits, "exit modules and how they stand")
         .needs(READ)

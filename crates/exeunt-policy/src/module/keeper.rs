@@ -118,7 +118,10 @@ impl Keeper {
         let Some(mut turn) = self.turn(Instant::now() + self.limits.hello) else {
             return Err("it is busy".to_owned());
         };
-        turn.ready(now, system).map_err(|err| err.to_string())
+        turn.ready(now, system).map_err(|err| match err {
+            VerifyError::NotRunning { why } => why,
+            err => err.to_string(),
+        })
     }
 
     /// Asks about one request: waits for those before it, starts the module where it does not run.
@@ -286,7 +289,7 @@ impl Drop for Keeper {
 }
 
 fn is_down(why: String) -> VerifyError {
-    VerifyError::Ended(Fault::Io { message: format!("the module does not run: {why}") })
+    VerifyError::NotRunning { why }
 }
 
 /// Call-backs about one request, and about the CA.

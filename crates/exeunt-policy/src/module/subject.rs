@@ -60,7 +60,7 @@ pub(super) fn with_parts(
 /// Place of a part; what is no part counts as the most specific.
 fn rank_of_oid(oid: &str) -> usize {
     let is = |part: &&str| name_limit(part).is_some_and(|it| it.oid == oid);
-    ORDER.iter().position(|it| is(&it)).unwrap_or(ORDER.len())
+    ORDER.iter().position(is).unwrap_or(ORDER.len())
 }
 
 /// A value as RFC 4514 writes it.

@@ -75,7 +75,8 @@ struct Stage {
 
 impl Stage {
     /// A module that answers that, not chained.
-    fn new(answer: Json) -> Self {
+    fn new(answer: impl Into<Json>) -> Self {
+        let answer = answer.into();
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("puppet.py");
         fs::write(&script, PUPPET).unwrap();
@@ -105,7 +106,7 @@ impl Stage {
         Self { folder, settings, templates: vec![template("tls")], seen: Arc::default() }
     }
 
-    fn chained(answer: Json) -> Self {
+    fn chained(answer: impl Into<Json>) -> Self {
         let mut stage = Self::new(answer);
         stage.settings.chain = true;
         stage

@@ -1,8 +1,8 @@
 //! `exeunt exit …`: how modules stand is here; what is done to them is below.
 
-mod check;
+pub mod check;
 mod life;
-mod settings;
+pub mod settings;
 mod shelf;
 mod watch;
 

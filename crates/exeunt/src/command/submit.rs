@@ -177,13 +177,22 @@ fn tell(out: Option<&Path>, answer: SubmitAnswer) -> Result<u8, Failure> {
 }
 
 fn read_request(options: &Submit) -> Result<Vec<u8>, Failure> {
+    read_file(&options.file)
+}
+
+/// The request in a file, or in standard input.
+///
+/// # Errors
+///
+/// It cannot be read, or is too large.
+pub fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
     let limit = REQUEST_BYTES_MAX as u64 + 1;
-    let shown = options.file.display();
+    let shown = file.display();
     let mut bytes = Vec::new();
-    let read = if options.file.as_os_str() == "-" {
+    let read = if file.as_os_str() == "-" {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(&options.file).and_then(|it| it.take(limit).read_to_end(&mut bytes))
+        std::fs::File::open(file).and_then(|it| it.take(limit).read_to_end(&mut bytes))
     };
     read.map_err(|err| {
         Failure::new("request-unreadable", format!("{shown} cannot be read: {err}"))

@@ -146,6 +146,44 @@ pub fn add_renewal(
     Ok(document.to_string())
 }
 
+/// The text with other keys of `[policy]`; null takes one out.
+pub fn set_policy(text: &str, keys: &SettingsMap) -> Result<String, EditError> {
+    let mut document = parse(text)?;
+    let table = document.entry("policy").or_insert_with(|| Item::Table(Table::new()));
+    let table = table.as_table_like_mut().ok_or(EditError::Form)?;
+    for (key, json) in keys {
+        match json {
+            Json::Null => drop(table.remove(key)),
+            json => set(table, key, value(key, json)?),
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// The text with other settings of the policy module.
+pub fn set_policy_settings(text: &str, settings: &SettingsMap) -> Result<String, EditError> {
+    let mut document = parse(text)?;
+    let table = document.entry("policy").or_insert_with(|| Item::Table(Table::new()));
+    let table = table.as_table_like_mut().ok_or(EditError::Form)?;
+    if settings.is_empty() {
+        table.remove("settings");
+        return Ok(document.to_string());
+    }
+    if !table.contains_key("settings") {
+        table.insert("settings", Item::Table(Table::new()));
+    }
+    let of_module =
+        table.get_mut("settings").and_then(Item::as_table_like_mut).ok_or(EditError::Form)?;
+    let old: Vec<String> = of_module.iter().map(|(key, _)| key.to_owned()).collect();
+    for key in old.iter().filter(|it| !settings.contains_key(*it)) {
+        of_module.remove(key);
+    }
+    for (key, json) in settings {
+        set(of_module, key, value(key, json)?);
+    }
+    Ok(document.to_string())
+}
+
 /// The text with another token of a principal, at the end of its table.
 pub fn add_token(text: &str, principal: &str, new: &NewToken) -> Result<String, EditError> {
     let NewToken { name, sha256, expires, scope, from } = new;

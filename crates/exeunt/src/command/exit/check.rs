@@ -81,7 +81,12 @@ fn run_module(name: &str) -> Result<(OsString, Vec<OsString>), Failure> {
     Ok((this_program()?.into(), vec!["run-module".into(), name.into()]))
 }
 
-fn load(path: &Path, class: &str) -> Result<(OsString, Vec<OsString>), Failure> {
+/// The program that loads a library, and its arguments.
+///
+/// # Errors
+///
+/// It is not installed.
+pub fn load(path: &Path, class: &str) -> Result<(OsString, Vec<OsString>), Failure> {
     let runner = this_program()?.with_file_name("exeunt-runner");
     if !runner.is_file() {
         let missing = ManageError::RunnerMissing(runner);
@@ -124,6 +129,6 @@ fn configured(
 }
 
 /// A word of the command; what names a file of the home is found from elsewhere.
-fn from_home(home: &Home, word: &str, is_program: bool) -> OsString {
+pub fn from_home(home: &Home, word: &str, is_program: bool) -> OsString {
     file_of_word(home.path(), word, is_program).map_or_else(|| word.into(), Into::into)
 }

@@ -155,7 +155,7 @@ fn json(value: toml::Value) -> Option<Json> {
 }
 
 /// A text without quotes, everything else as JSON.
-fn shown(value: &Json) -> String {
+pub fn shown(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
         other => other.to_string(),
