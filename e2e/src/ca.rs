@@ -131,6 +131,15 @@ impl Ca {
     ///
     /// As [`Ca::serve`].
     pub fn serve_with(&self, variables: &[(&str, &str)]) -> Served {
+        self.serve_doors(variables, 0)
+    }
+
+    /// Starts the server with as many further doors as the configuration has.
+    ///
+    /// # Panics
+    ///
+    /// As [`Ca::serve`].
+    pub fn serve_doors(&self, variables: &[(&str, &str)], doors: usize) -> Served {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log file");
         let child = self
@@ -140,7 +149,7 @@ impl Ca {
             .stderr(log)
             .spawn()
             .expect("starting exeunt");
-        Served::wait_until_it_listens(child).unwrap_or_else(|| {
+        Served::wait_until_it_listens(child, doors).unwrap_or_else(|| {
             let log = fs::read_to_string(self.log()).unwrap_or_default();
             panic!("the server did not start: {log}")
         })
@@ -156,26 +165,36 @@ impl Ca {
 #[derive(Debug)]
 pub struct Served {
     child: Child,
-    address: SocketAddr,
+    /// Of the listener, and of the doors.
+    addresses: Vec<SocketAddr>,
 }
 
 impl Served {
-    fn wait_until_it_listens(mut child: Child) -> Option<Self> {
+    fn wait_until_it_listens(mut child: Child, doors: usize) -> Option<Self> {
         let stdout = child.stdout.take().expect("BUG: stdout is piped");
-        let mut line = String::new();
-        // Ends with the line, or with the process.
-        BufReader::new(stdout).read_line(&mut line).expect("reading the server's first line");
-        let Some(address) = line.trim_end().strip_prefix("listening on ") else {
-            let _ = child.wait();
-            return None;
-        };
-        let address = address.parse().expect("an address and a port");
-        Some(Self { child, address })
+        let mut stdout = BufReader::new(stdout);
+        let mut addresses = Vec::new();
+        for _ in 0..=doors {
+            let mut line = String::new();
+            // Ends with the line, or with the process.
+            stdout.read_line(&mut line).expect("reading the server's first lines");
+            let Some(address) = line.trim_end().strip_prefix("listening on ") else {
+                let _ = child.wait();
+                return None;
+            };
+            addresses.push(address.parse().expect("an address and a port"));
+        }
+        Some(Self { child, addresses })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// Where a further door is, from 0 on.
+    pub fn door(&self, index: usize) -> SocketAddr {
+        self.addresses[1 + index]
     }
 
     /// Process number.

@@ -5,11 +5,15 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::wire;
 
@@ -51,6 +55,24 @@ impl Goal {
     }
 }
 
+/// How clients come to a server.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What goes with each request; nothing where a certificate says enough.
+    pub token: Option<String>,
+    /// How TLS is spoken, if it is; the server is `localhost`.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl Way {
+    /// Plain HTTP with a token.
+    pub fn plain(address: SocketAddr, token: &str) -> Self {
+        Self { address, token: Some(token.to_owned()), tls: None }
+    }
+}
+
 /// Submits from `clients` connections at once, and counts what ends after the warm-up.
 ///
 /// # Errors
@@ -64,8 +86,23 @@ pub fn run(
     warm_up: Duration,
     time: Duration,
 ) -> io::Result<Measured> {
+    run_by(&Way::plain(address, token), requests, clients, warm_up, time)
+}
+
+/// [`run`] by any way.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_by(
+    way: &Way,
+    requests: &[Vec<u8>],
+    clients: usize,
+    warm_up: Duration,
+    time: Duration,
+) -> io::Result<Measured> {
     let start = Instant::now() + warm_up;
-    submit(address, token, requests, clients, &Goal::Between(start, start + time))
+    submit(way, requests, clients, &Goal::Between(start, start + time))
 }
 
 /// Submits `count` requests from `clients` connections at once; how long that took.
@@ -80,25 +117,34 @@ pub fn issue(
     clients: usize,
     count: usize,
 ) -> io::Result<Duration> {
+    issue_by(&Way::plain(address, token), requests, clients, count)
+}
+
+/// [`issue`] by any way.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn issue_by(
+    way: &Way,
+    requests: &[Vec<u8>],
+    clients: usize,
+    count: usize,
+) -> io::Result<Duration> {
     let begun = Instant::now();
-    submit(address, token, requests, clients, &Goal::Left(Rc::new(Cell::new(count))))?;
+    submit(way, requests, clients, &Goal::Left(Rc::new(Cell::new(count))))?;
     Ok(begun.elapsed())
 }
 
-fn submit(
-    address: SocketAddr,
-    token: &str,
-    requests: &[Vec<u8>],
-    clients: usize,
-    goal: &Goal,
-) -> io::Result<Measured> {
+fn submit(way: &Way, requests: &[Vec<u8>], clients: usize, goal: &Goal) -> io::Result<Measured> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
         let mut tasks = JoinSet::new();
         for index in 0..clients {
-            let message = wire::submission(address, token, &requests[index % requests.len()]);
-            tasks.spawn_local(client(address, message, goal.clone()));
+            let request = &requests[index % requests.len()];
+            let message = wire::submission_by(way.address, way.token.as_deref(), request);
+            tasks.spawn_local(client(way.clone(), message, goal.clone()));
         }
         let mut measured = Measured::default();
         while let Some(ended) = tasks.join_next().await {
@@ -200,13 +246,25 @@ async fn asker(
     Ok(count)
 }
 
-async fn client(address: SocketAddr, message: Vec<u8>, goal: Goal) -> io::Result<Vec<Duration>> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn client(way: Way, message: Vec<u8>, goal: Goal) -> io::Result<Vec<Duration>> {
+    let stream = TcpStream::connect(way.address).await?;
     stream.set_nodelay(true)?;
+    let Some(tls) = way.tls else { return converse(stream, message, goal).await };
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    let stream = TlsConnector::from(tls).connect(name, stream).await?;
+    converse(stream, message, goal).await
+}
+
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    message: Vec<u8>,
+    goal: Goal,
+) -> io::Result<Vec<Duration>> {
     let mut latencies = Vec::new();
     let mut buffer = Vec::with_capacity(16 * 1024);
     while let Some(sent) = goal.another() {
         stream.write_all(&message).await?;
+        stream.flush().await?;
         buffer.clear();
         let answer = loop {
             if stream.read_buf(&mut buffer).await? == 0 {

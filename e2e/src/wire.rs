@@ -11,9 +11,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A submission of a request in DER, with everything that HTTP wants around it.
 pub fn submission(address: SocketAddr, token: &str, request: &[u8]) -> Vec<u8> {
+    submission_by(address, Some(token), request)
+}
+
+/// [`submission`], perhaps without a token.
+pub fn submission_by(address: SocketAddr, token: Option<&str>, request: &[u8]) -> Vec<u8> {
     let length = request.len();
+    let token = token.map(|it| format!("authorization: Bearer {it}\r\n")).unwrap_or_default();
     let head = format!(
-        "POST /v1/requests HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+        "POST /v1/requests HTTP/1.1\r\nhost: {address}\r\n{token}\
          content-type: application/pkcs10\r\ncontent-length: {length}\r\n\r\n"
     );
     [head.as_bytes(), request].concat()

@@ -85,6 +85,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Issuance over TLS with a token and with a certificate, against plain HTTP with a token
+    Tls {
+        /// Passed on to the benchmark as they are, for example --rounds 3
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Issuance with many rows in the store, against issuance with none
     Rows {
         /// Passed on to the benchmark as they are, for example --rows 10000000
@@ -115,6 +121,7 @@ fn main() -> ExitCode {
         Command::Bench(Bench::Issue { arguments }) => steps::bench_issue(&root, &arguments),
         Command::Bench(Bench::Exits { arguments }) => steps::bench_exits(&root, &arguments),
         Command::Bench(Bench::Ocsp { arguments }) => steps::bench_ocsp(&root, &arguments),
+        Command::Bench(Bench::Tls { arguments }) => steps::bench_tls(&root, &arguments),
         Command::Bench(Bench::Rows { arguments }) => steps::bench_rows(&root, &arguments),
         Command::Bench(Bench::Crl { arguments }) => steps::bench_crl(&root, &arguments),
     };

@@ -2,7 +2,7 @@
 //!
 //! The key of the server's certificate is made with it and lives in memory only, as that of the OCSP
 //! responder (`ocsp/responder.rs`): there is nothing to back up, to encrypt or to steal from a disk.
-//! The price is a certificate for each start (decision 0033). It goes the way of all certificates.
+//! The price is a certificate for each start (decision 0016). It goes the way of all certificates.
 
 use std::fmt;
 use std::sync::Arc;

@@ -25,6 +25,7 @@ mod renewal;
 mod roles;
 mod secrets;
 mod store_faults;
+mod tls;
 mod templates;
 mod tokens;
 mod tutorials;

@@ -26,4 +26,5 @@ mod support;
 mod tables;
 mod templates;
 mod threads;
+mod tls;
 mod trail;

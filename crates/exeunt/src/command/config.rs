@@ -11,7 +11,9 @@ use crate::cli::Config as ConfigCommand;
 use crate::clock::now;
 use crate::command::ca::key_of;
 use crate::command::principal;
-use crate::config::{Config, ExitConfig, KeyConfig, ModuleConfig, file_of_word, key_archival_warnings};
+use crate::config::{
+    Config, ExitConfig, KeyConfig, ModuleConfig, file_of_word, key_archival_warnings,
+};
 use crate::failure::{Failure, plain};
 use crate::home::{Home, open_key};
 use crate::launch::Launcher;

@@ -109,6 +109,7 @@ fn every_example_of_the_manual_is_a_good_configuration() {
         "filters.md",
         "modules.md",
         "templates.md",
+        "tls.md",
     ] {
         let page = manual(name);
         let examples = page.split("```toml\n").skip(1).map(|it| it.split("```").next().unwrap());
