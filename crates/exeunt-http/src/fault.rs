@@ -187,9 +187,9 @@ impl Fault {
     }
 
     pub(crate) fn head_too_long() -> Self {
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let detail = format!("a head may be {} bytes long at most", Limits::HEAD_BYTES_MAX);
-        Self::new(status, "head-too-long", detail).hinted("send fewer or shorter headers")
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-long", detail)
+            .hinted("send fewer or shorter headers")
     }
 
     pub(crate) fn query(detail: String) -> Self {
