@@ -12,6 +12,7 @@ use hyper::StatusCode;
 use crate::answer::{Answer, json, rfc3339};
 use crate::fault::Fault;
 use crate::handler::{Edge, look_up};
+use crate::rows;
 
 /// `GET /v1/templates`.
 pub(crate) fn list(edge: &Edge) -> Answer {
@@ -90,7 +91,6 @@ fn wire_certificate(certificate: TrialCertificate) -> exeunt_api::TrialCertifica
         extended_key_usage,
         extensions,
     } = certificate;
-    let hex = |octets: &[u8]| octets.iter().map(|it| format!("{it:02x}")).collect::<String>();
     exeunt_api::TrialCertificate {
         subject,
         names,
@@ -104,7 +104,7 @@ fn wire_certificate(certificate: TrialCertificate) -> exeunt_api::TrialCertifica
             .map(|it| TrialExtension {
                 oid: it.oid.to_string(),
                 critical: it.critical,
-                value: hex(&it.value),
+                value: rows::hex(&it.value),
             })
             .collect(),
     }

@@ -295,6 +295,7 @@ pub struct PolicyTable {
 /// `[[template]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "keys of a file, each on its own")]
 pub struct TemplateTable {
     pub name: String,
     pub validity_days: u32,

@@ -67,6 +67,7 @@ struct Words {
 }
 
 impl Words {
+    #[expect(clippy::too_many_lines, reason = "a straight list: what each key means")]
     fn template(&mut self, table: TemplateTable) -> Template {
         let TemplateTable {
             name,

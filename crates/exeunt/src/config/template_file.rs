@@ -102,6 +102,8 @@ fn needed() -> Table {
 
 #[cfg(test)]
 mod tests {
+    use exeunt_policy::Dangerous;
+
     use super::*;
     use crate::failure::chain;
 
@@ -150,7 +152,7 @@ mod tests {
         assert!(mistakes.is_empty());
         let warning = warn_of(&templates[0]).unwrap();
         assert!(warning.contains("san_from_attributes") && warning.contains("template a"));
-        let harmless = Template { dangerous: Default::default(), ..templates[0].clone() };
+        let harmless = Template { dangerous: Dangerous::default(), ..templates[0].clone() };
         assert_eq!(warn_of(&harmless), None);
     }
 }
