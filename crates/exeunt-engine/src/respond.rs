@@ -161,6 +161,7 @@ fn told<'a>(outcome: &Outcome, token: &'a [u8], until: i64) -> (CmcStatus<'a>, S
         Outcome::Denied { code, message, .. } => {
             let failure = match *code {
                 "caller-not-local" | "on-behalf-not-allowed" => CmcFailure::BadIdentity,
+                "archived-key-required" => CmcFailure::MustArchiveKeys,
                 _ => CmcFailure::BadRequest,
             };
             (CmcStatus::Failed(failure), format!("{code}: {message}"))

@@ -105,8 +105,8 @@ impl<'a> People<'a> {
     fn run(&self, who: &str, args: &[&str]) -> Output {
         let token = path(self.ca.scratch(), &format!("{who}.token"));
         let door = ["--server", &self.server, "--token-file", &token];
-        let mut command = self.ca.command(&[args, &door[..]].concat());
-        command.env_remove("EXEUNT_HOME").output().unwrap()
+        let mut asked = self.ca.command(&[args, &door[..]].concat());
+        asked.env_remove("EXEUNT_HOME").output().unwrap()
     }
 
     #[track_caller]
