@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,6 +16,7 @@ use crate::answer::problem;
 use crate::auth::Peer;
 use crate::fault::Fault;
 use crate::handler::{Edge, handle};
+use crate::refusal::{self, Refused};
 use crate::settings::Limits;
 use crate::tls::client::Guard;
 
@@ -40,6 +43,7 @@ pub(crate) async fn serve<I>(
             if let Some(guard) = guard
                 && let Err(fault) = guard.pass(&edge).await
             {
+                note(&edge, (peer, guard), &request, &fault).await;
                 return Ok(problem(&fault));
             }
             Ok::<_, Infallible>(handle(&edge, peer, request).await)
@@ -72,6 +76,20 @@ pub(crate) async fn serve<I>(
             let _ = io.write_all(&too_slow()).await;
             let _ = io.shutdown().await;
         }
+    }
+}
+
+/// Writes into the audit trail whose certificate was not taken.
+async fn note(
+    edge: &Arc<Edge>,
+    (peer, guard): (&Peer, &Guard),
+    request: &Request<Incoming>,
+    fault: &Fault,
+) {
+    if fault.is_about_access() {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let (who, place, code) = (guard.who(), peer.to_string(), fault.code);
+        refusal::note(edge, Refused { who, place, what, code }).await;
     }
 }
 

@@ -181,6 +181,49 @@ fn a_revoked_client_is_out_at_once_and_the_doors_say_who_may_come() {
     server.stop();
 }
 
+#[test]
+fn a_principal_submits_with_a_certificate_and_no_token_until_it_is_revoked() {
+    let ca = Ca::init(&[]);
+    ca.configure_more(DOORS);
+    let server = ca.serve_doors(&[], 2);
+    let (certificate, serial) = client_certificate(&ca);
+    let path = certificate.to_str().unwrap();
+    let digest = ["x509", "-noout", "-fingerprint", "-sha256", "-in", path];
+    let digest = text(&tools::run_ok(tools::openssl(), digest, b""));
+    let digest = digest.trim().split_once('=').unwrap().1.replace(':', "").to_lowercase();
+    ca.configure_more(&format!(
+        "[[principal]]\nname = \"alice\"\nroles = [\"enrollee\", \"reader\"]\n\
+         certificate_sha256 = [\"{digest}\"]"
+    ));
+    ca.ok(&["reload"]);
+    let file = request(&ca, "ec:P-384", "/CN=web.example.test", &[]);
+    let submit = |door: usize| {
+        let output = Command::new("curl")
+            .args(["--silent", "--max-time", "30", "--cacert"])
+            .arg(ca.home().join("ca.cert.pem"))
+            .args(["--cert", path, "--key"])
+            .arg(openssl_key("ec:P-256"))
+            .args(["--data-binary", &format!("@{file}")])
+            .args(["--header", "content-type: application/pkcs10"])
+            .arg(format!("https://localhost:{}/v1/requests", server.door(door).port()))
+            .output()
+            .expect("curl is missing");
+        text(&output.stdout)
+    };
+    for door in 0..2 {
+        let told = submit(door);
+        assert!(told.contains("\"issued\"") && told.contains("BEGIN CERTIFICATE"), "{told}");
+    }
+    assert!(
+        ca.ok(&["request", "list", "--caller", "principal:alice"]).contains("web.example.test")
+    );
+    ca.ok(&["cert", "revoke", &serial, "--reason", "key-compromise"]);
+    for door in 0..2 {
+        assert!(submit(door).contains("client-certificate-revoked"));
+    }
+    server.stop();
+}
+
 /// A certificate and a key for the listener, in the CA's home.
 fn certify(ca: &Ca, key: &str) {
     let file = request(ca, key, "/CN=localhost", &["localhost", "IP:127.0.0.1"]);

@@ -200,6 +200,13 @@ impl Guard {
         }))
     }
 
+    /// Whose it is, in the audit trail: only of this CA's own is known that the name is true.
+    pub(crate) fn who(&self) -> Option<String> {
+        let Judged::Good { client, .. } = &self.0 else { return None };
+        let serial = client.serial?;
+        Some(format!("certificate {serial} of {}", client.subject))
+    }
+
     /// Whether it stands now.
     pub(crate) async fn pass(&self, edge: &Arc<Edge>) -> Result<(), Fault> {
         let (client, standing) = match &self.0 {

@@ -211,6 +211,14 @@ fn a_revoked_certificate_is_refused_at_once_also_on_a_connection_that_stands() {
     }
     revoke(&ca, serial, RevocationReason::KeyCompromise);
     refused(curl(&ca, ASK, Some(&certificate), true), 403, "client-certificate-revoked");
+    let trail = ca.engine.store().audit_after(0, 1000).unwrap();
+    let told: Vec<_> = trail.iter().filter(|it| it.entry.action == "access-refused").collect();
+    assert_eq!(told.len(), 5, "{told:?}");
+    for told in told {
+        assert_eq!(told.entry.actor, format!("certificate {serial} of CN=client.example"));
+        assert_eq!(told.entry.object, "GET /v1/ca");
+        assert!(told.entry.detail.starts_with("client-certificate-revoked, from 127.0.0.1"));
+    }
     // Without it, the token counts.
     assert_eq!(curl(&ca, ASK, None, true).unwrap().0, 200);
 }
