@@ -24,7 +24,7 @@ use crate::enroll::{Enrolment, choose_template, merge_signed};
 use crate::error::SubmitError;
 use crate::officer_extension::names_are_set;
 use crate::policy::{Asked, Caller, Decision, Plan};
-use crate::repeat;
+use crate::repeat::{self, RATE_LIMITED};
 
 /// What the audit trail calls the use of a dangerous option.
 const DANGEROUS_OPTION_USED: &str = "dangerous-option-used";
@@ -654,7 +654,7 @@ impl Engine {
                         return Err(SubmitError::RateLimited { request, message });
                     }
                     let denied =
-                        Denied { code: "rate-limited", status: StatusCode::ENROLL_DENIED, message };
+                        Denied { code: RATE_LIMITED, status: StatusCode::ENROLL_DENIED, message };
                     begun = self.refuse(&admitted, &plan.template, denied)?;
                 }
                 Err(err) => return Err(intending(err)),

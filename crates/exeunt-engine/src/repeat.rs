@@ -8,6 +8,9 @@ use crate::error::SubmitError;
 use crate::journey::Admitted;
 use crate::policy::Caller;
 
+/// Code of a denial that another day may not see.
+pub(crate) const RATE_LIMITED: &str = "rate-limited";
+
 impl Engine {
     /// Stops a submission whose key stands for another one, before anybody is asked about it. Two that
     /// come at the same moment both get past this, and the store stops the second.
@@ -35,7 +38,8 @@ impl Engine {
 impl Admitted {
     /// The key as it is written with the request's row; `denied` is why it is denied, if it is.
     pub(crate) fn new_key(&self, denied: Option<&'static str>) -> Option<NewKey> {
-        let key = self.key.clone()?;
+        // Who is told to come again later shall find no closed door then.
+        let key = self.key.clone().filter(|_| denied != Some(RATE_LIMITED))?;
         let (caller, at) = (self.caller.name.clone(), self.now);
         Some(NewKey { caller, key, denied: denied.map(str::to_owned), at })
     }

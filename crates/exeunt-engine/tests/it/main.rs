@@ -20,6 +20,7 @@ mod ocsp_model;
 mod officers;
 mod outcomes;
 mod renewal;
+mod repeat;
 mod revocation;
 mod serials;
 mod support;
