@@ -70,3 +70,44 @@ pub(crate) fn to_pkcs8(blob: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     info.encode_to_vec(&mut pkcs8).ok()?;
     Some(pkcs8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A blob of 16 bits: the layout is that of a real one.
+    const BLOB: [u8; 29] = [
+        7, 2, 0, 0, 0, 0xa4, 0, 0, b'R', b'S', b'A', b'2', 16, 0, 0, 0, 1, 0, 1, 0, // front
+        0x34, 0x12, // modulus
+        3, 4, 5, 6, 7, // primes, exponents, coefficient
+        0x89, 0x08, // private exponent
+    ];
+
+    // Worked out by hand from RFC 8017, appendix A.1.2, and RFC 5208, section 5.
+    #[test]
+    fn a_blob_becomes_a_pkcs8_with_its_numbers_turned_around() {
+        let made = to_pkcs8(&BLOB).unwrap();
+        let rsa = [
+            0x30, 0x1f, 2, 1, 0, 2, 2, 0x12, 0x34, 2, 3, 1, 0, 1, 2, 2, 8, 0x89, 2, 1, 3, 2, 1, 4,
+            2, 1, 5, 2, 1, 6, 2, 1, 7,
+        ];
+        assert!(made.ends_with(&rsa), "{made:02x?}");
+        assert_eq!(made[..2], [0x30, u8::try_from(made.len() - 2).unwrap()]);
+        // What fills the last block of an encryption is no part of it.
+        let filled = [&BLOB[..], &[0; 3]].concat();
+        assert_eq!(to_pkcs8(&filled), Some(made));
+    }
+
+    #[test]
+    fn what_is_no_blob_is_left_alone() {
+        for end in 0..BLOB.len() {
+            assert_eq!(to_pkcs8(&BLOB[..end]), None, "{end}");
+        }
+        for (at, octet) in [(0, 6), (1, 3), (5, 0xa5), (8, b'X'), (12, 8), (14, 1), (15, 0xff)] {
+            let mut other = BLOB;
+            other[at] = octet;
+            assert_eq!(to_pkcs8(&other), None, "{at}");
+        }
+        assert_eq!(to_pkcs8(&[&BLOB[..], &[1]].concat()), None);
+    }
+}
