@@ -1,5 +1,5 @@
-//! What the rest of the store says of the trail: every certificate and every revocation has its row, and
-//! every row of a certificate has the very certificate.
+//! What the rest of the store says of the trail: every certificate and every revocation has its row, every
+//! row of a certificate has the very certificate, and what was revoked and not released is revoked.
 //!
 //! A trail whose end was cut off, and that nobody has signed yet, is whole by itself. The certificates
 //! whose rows are gone tell.
@@ -14,7 +14,7 @@ use exeunt_types::{
 use super::{AuditRow, outcome, query};
 use crate::lookup::certificate_by_request;
 use crate::reader::{corrupt, rows, sql_limit};
-use crate::row::{Why, read_id, read_seq, sql_int};
+use crate::row::{Why, read, read_id, read_seq, sql_int};
 use crate::{ROWS_MAX, Store, StoreError};
 
 /// Most contradictions that are named; there may be more.
@@ -45,6 +45,8 @@ pub enum Contradiction {
         /// The row that tells of it.
         number: u64,
     },
+    /// A certificate was revoked, was not released since, and revocation lists do not name it.
+    RevocationGone(RequestId),
 }
 
 impl Contradiction {
@@ -56,6 +58,7 @@ impl Contradiction {
             Self::RevocationUnaudited(_) => "audit-revocation-unaudited",
             Self::CertificateExchanged { .. } => "audit-certificate-exchanged",
             Self::CertificateGone { .. } => "audit-certificate-gone",
+            Self::RevocationGone(_) => "audit-revocation-gone",
         }
     }
 }
@@ -75,6 +78,9 @@ impl fmt::Display for Contradiction {
             Self::CertificateGone { request, number } => {
                 write!(out, "the certificate of request {request}, of row {number}, is not there")
             }
+            Self::RevocationGone(request) => {
+                write!(out, "the certificate of request {request} was revoked, and it is not now")
+            }
         }
     }
 }
@@ -87,6 +93,8 @@ pub struct Witness {
     until: EventSeq,
     certified: Requests,
     revoked: Requests,
+    /// Those of them that were not released since.
+    standing: Requests,
     /// After which event which categories were written.
     filters: Vec<(EventSeq, AuditCategories)>,
     found: Vec<Contradiction>,
@@ -112,9 +120,13 @@ impl Witness {
                     self.certified.add(request);
                 }
             }
-            "certificate-revoke" | "certificate-release" => {
-                if let Some(request) = request() {
-                    self.revoked.add(request);
+            action @ ("certificate-revoke" | "certificate-release") => {
+                let Some(request) = request() else { return Ok(()) };
+                self.revoked.add(request);
+                if action == "certificate-revoke" {
+                    self.standing.add(request);
+                } else {
+                    self.standing.remove(request);
                 }
             }
             ACTION_START | ACTION_FILTER => {
@@ -167,7 +179,41 @@ impl Witness {
             let unaudited = !it.revoked.has(request);
             unaudited.then_some(Contradiction::RevocationUnaudited(request))
         })?;
+        self.look_for_standing()?;
         Ok(self.found)
+    }
+
+    /// Takes from those who should be revoked everybody who is, or whose release nobody was to write
+    /// down; those who are left are not.
+    fn look_for_standing(&mut self) -> Result<(), StoreError> {
+        let action = "comparing revocations with the audit trail";
+        // The serial number is that which revocation lists name.
+        let sql = "SELECT r.request, r.event, r.revoked AND r.serial IS c.serial
+                   FROM revocation r LEFT JOIN certificate c ON c.request = r.request
+                   WHERE r.request > ?1 ORDER BY r.request LIMIT ?2";
+        let mut after = RequestId(0);
+        loop {
+            let params = (sql_int(after.0), sql_limit(ROWS_MAX));
+            let page = self.store.inner.readers.read(action, |conn| {
+                rows(conn, action, sql, params, |row| {
+                    Ok::<_, Why>((read_id(row, 0)?, read_seq(row, 1)?, read::<bool>(row, 2)?))
+                })
+            })?;
+            let page: Result<Vec<_>, Why> = page.into_iter().collect();
+            let page = page.map_err(corrupt("a revocation"))?;
+            let Some((last, ..)) = page.last() else { break };
+            after = *last;
+            for (request, event, is_revoked) in page {
+                let was_written = self.was_written(event, AuditCategories::REVOCATION);
+                if is_revoked || self.until < event || !was_written {
+                    self.standing.remove(request);
+                }
+            }
+        }
+        for request in std::mem::take(&mut self.standing).iter() {
+            self.note(Contradiction::RevocationGone(request));
+        }
+        Ok(())
     }
 
     /// Judges the rows of a table whose event the trail must tell of.
@@ -220,6 +266,7 @@ impl Store {
             until,
             certified: Requests::default(),
             revoked: Requests::default(),
+            standing: Requests::default(),
             filters: Vec::new(),
             found: Vec::new(),
         })
@@ -235,6 +282,20 @@ impl Requests {
         let (word, bit) = Self::place(request);
         let piece = self.0.entry(request.0 / PIECE).or_insert_with(|| Box::new([0; 64]));
         piece[word] |= bit;
+    }
+
+    fn remove(&mut self, request: RequestId) {
+        let (word, bit) = Self::place(request);
+        if let Some(piece) = self.0.get_mut(&(request.0 / PIECE)) {
+            piece[word] &= !bit;
+        }
+    }
+
+    /// In order.
+    fn iter(&self) -> impl Iterator<Item = RequestId> {
+        let numbers =
+            self.0.keys().flat_map(|it| (0..PIECE).map(move |inside| it * PIECE + inside));
+        numbers.map(RequestId).filter(|it| self.has(*it))
     }
 
     fn has(&self, request: RequestId) -> bool {
@@ -256,12 +317,24 @@ mod tests {
     fn a_set_has_what_was_put_into_it_and_nothing_else() {
         let numbers = [1, 2, 63, 64, 4095, 4096, 1_000_000, u64::MAX];
         let mut set = Requests::default();
-        numbers.iter().for_each(|it| set.add(RequestId(*it)));
+        for number in numbers {
+            set.add(RequestId(number));
+        }
         for number in numbers {
             assert!(set.has(RequestId(number)), "{number}");
         }
         for number in [0, 3, 62, 65, 4094, 4097, 999_999] {
             assert!(!set.has(RequestId(number)), "{number}");
         }
+        let after = |removed: u64| {
+            let mut set = Requests::default();
+            for number in [1, 64, 4096] {
+                set.add(RequestId(number));
+            }
+            set.remove(RequestId(removed));
+            set.iter().map(|it| it.0).collect::<Vec<_>>()
+        };
+        assert_eq!(after(64), [1, 4096]);
+        assert_eq!(after(5), [1, 64, 4096]);
     }
 }

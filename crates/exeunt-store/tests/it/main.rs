@@ -24,3 +24,4 @@ mod revoke;
 mod revoked;
 mod shelf;
 mod support;
+mod undone;
