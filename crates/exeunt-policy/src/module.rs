@@ -18,7 +18,7 @@ use exeunt_engine::{
 };
 use exeunt_host::{HostLimits, ModuleCommand, VerifyError};
 use exeunt_module::{
-    Properties,
+    Properties, Value,
     policy::{Disposition, LogLevel, LogLine, MESSAGE_CHARS_MAX, Ruling, ServerPolicy},
 };
 use exeunt_types::{StatusCode, UnixMillis};
@@ -181,7 +181,7 @@ impl ModulePolicy {
 
         // 2. Its word.
         let ruling = self.keeper.verify(&question, asked.now).map_err(|err| Trouble::of(&err))?;
-        write_log(&self.settings.name, &ruling.log);
+        write_log(&self.settings.name, &lines_of(&ruling));
         let Some(disposition) = ruling.disposition() else {
             return Err(Trouble::nonsense(&format!("disposition {}", ruling.disposition)));
         };
@@ -399,6 +399,18 @@ fn told(ruling: &Ruling) -> Vec<String> {
         _ => format!("extension {} disabled", it.oid),
     });
     properties.chain(extensions).map(|it| one_line(&it, 80)).collect()
+}
+
+/// Lines for the log, also those that came as the properties which write them.
+fn lines_of(ruling: &Ruling) -> Vec<LogLine> {
+    let written = ruling.set_properties.iter().filter_map(|it| match &it.value {
+        Some(Value::String(text)) => {
+            let level = LogLevel::from_property(&it.name)?;
+            Some(LogLine { level, text: text.clone() })
+        }
+        _ => None,
+    });
+    written.chain(ruling.log.iter().cloned()).collect()
 }
 
 /// A module's lines, at the levels that the original's names mean.

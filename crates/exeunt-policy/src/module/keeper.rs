@@ -118,7 +118,7 @@ impl Keeper {
         let Some(mut turn) = self.turn(Instant::now() + self.limits.hello) else {
             return Err("it is busy".to_owned());
         };
-        turn.ready(now, system).map_err(|err| match err {
+        turn.ready(now, system).map(|_started| ()).map_err(|err| match err {
             VerifyError::NotRunning { why } => why,
             err => err.to_string(),
         })
@@ -135,8 +135,11 @@ impl Keeper {
             self.lock().status.failures += 1;
             return Err(VerifyError::Ended(Fault::Deadline { limit: self.deadline }));
         };
-        turn.ready(now, &asked.event.system)?;
+        // A start has a limit of its own, and the new process then the whole deadline: it would have
+        // no time to answer otherwise, and be ended for it.
+        let started = turn.ready(now, &asked.event.system)?;
         let left = until.saturating_duration_since(Instant::now());
+        let left = if started { self.deadline } else { left };
         let answers = Answers(asked);
         let ruled = match &mut turn.process {
             Some(process) => process.verify(asked, left, &answers),
@@ -164,12 +167,12 @@ impl Keeper {
 }
 
 impl Turn<'_> {
-    /// Sees to it that a process runs.
-    fn ready(&mut self, now: UnixMillis, system: &Properties) -> Result<(), VerifyError> {
+    /// Sees to it that a process runs; says whether it was started for that.
+    fn ready(&mut self, now: UnixMillis, system: &Properties) -> Result<bool, VerifyError> {
         let keeper = self.keeper;
         self.look(now);
         if self.process.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         {
             let mut slot = keeper.lock();
@@ -193,7 +196,7 @@ impl Turn<'_> {
                 slot.status.down = None;
                 drop(slot);
                 self.process = Some(process);
-                Ok(())
+                Ok(true)
             }
             Err(err) => {
                 let why = match std::error::Error::source(&err) {
