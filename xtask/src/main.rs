@@ -91,6 +91,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Issuance with the audit trail, against issuance without
+    Audit {
+        /// Passed on to the benchmark as they are, for example --rounds 21
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Issuance with many rows in the store, against issuance with none
     Rows {
         /// Passed on to the benchmark as they are, for example --rows 10000000
@@ -122,6 +128,7 @@ fn main() -> ExitCode {
         Command::Bench(Bench::Exits { arguments }) => steps::bench_exits(&root, &arguments),
         Command::Bench(Bench::Ocsp { arguments }) => steps::bench_ocsp(&root, &arguments),
         Command::Bench(Bench::Tls { arguments }) => steps::bench_tls(&root, &arguments),
+        Command::Bench(Bench::Audit { arguments }) => steps::bench_audit(&root, &arguments),
         Command::Bench(Bench::Rows { arguments }) => steps::bench_rows(&root, &arguments),
         Command::Bench(Bench::Crl { arguments }) => steps::bench_crl(&root, &arguments),
     };

@@ -129,6 +129,12 @@ pub(crate) fn bench_tls(root: &Path, arguments: &[String]) -> Result<(), String>
     run(Command::new(program).current_dir(root).args(arguments))
 }
 
+/// Runs the benchmark of the audit trail, which lives in `e2e/` as well.
+pub(crate) fn bench_audit(root: &Path, arguments: &[String]) -> Result<(), String> {
+    let program = programs(root, "release")?.join("bench_audit");
+    run(Command::new(program).current_dir(root).args(arguments))
+}
+
 /// Runs the benchmark of large stores, which an example of `exeunt-store` fills.
 pub(crate) fn bench_rows(root: &Path, arguments: &[String]) -> Result<(), String> {
     run(cargo(root).args(["build", "--release", "-p", "exeunt-store", "--example", "fill"]))?;

@@ -155,7 +155,8 @@ impl Store {
     ) -> Result<Pending<EventSeq>, StoreError> {
         let key = certificate.key.name();
         // Not on the thread that everybody waits for.
-        let proof = outcome::proof(&certificate);
+        let mut proof =
+            outcome::is_written(self.trail_filter()).then(|| outcome::proof(&certificate));
         self.start_write(move |tx| {
             let serial = certificate.serial.as_be_bytes();
             let taken = tx.query_one(
@@ -169,7 +170,8 @@ impl Store {
             let seq = end(tx, request, Disposition::Active, EventKind::CERT_ISSUED, state, at)?;
             insert_certificate(tx, request, &certificate, &key, (seq, at))?;
             let was = was.and_then(Disposition::from_code);
-            outcome::write_issued(tx, request, was, &proof, at)?;
+            let proof = || proof.get_or_insert_with(|| outcome::proof(&certificate)).clone();
+            outcome::write_issued(tx, request, was, proof, at)?;
             Ok(seq)
         })
     }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
-use exeunt_types::UnixMillis;
+use exeunt_types::{AuditCategories, UnixMillis};
 
 use crate::audit::chain::read_trail;
 use crate::checkpoint::{Checkpointer, checkpoint};
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
 struct Writing {
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
+    filter: Arc<AtomicU8>,
     trouble: Arc<Trouble>,
     /// Keeps other processes out until everything above is gone.
     _lock: file::Lock,
@@ -74,12 +76,14 @@ impl Store {
 
         let queue = Arc::new(Queue::new());
         let trouble = Arc::new(Trouble::default());
+        let filter = Arc::new(AtomicU8::new(trail.filter.0));
         let writer = Writer {
             checkpointer,
             conn,
             watch,
             head: Arc::clone(&head),
             trail,
+            filter: Arc::clone(&filter),
             trouble: Arc::clone(&trouble),
             failed: None,
         };
@@ -88,7 +92,7 @@ impl Store {
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&thread_queue))
             .map_err(|err| StoreError::io("starting a thread", err))?;
-        let writing = Some(Writing { queue, thread: Some(thread), trouble, _lock: lock });
+        let writing = Some(Writing { queue, thread: Some(thread), filter, trouble, _lock: lock });
         Ok(Self { inner: Arc::new(Inner { readers, head, store_id, writing }) })
     }
 
@@ -118,6 +122,12 @@ impl Store {
     /// soon as something is written again.
     pub fn trouble(&self) -> Option<&'static str> {
         self.inner.writing.as_ref().and_then(|it| it.trouble.get())
+    }
+
+    /// What the audit trail has been written by, at the last commit.
+    pub(crate) fn trail_filter(&self) -> AuditCategories {
+        let filter = self.inner.writing.as_ref().map(|it| it.filter.load(Ordering::Relaxed));
+        AuditCategories(filter.unwrap_or_default())
     }
 
     /// Has `act` run by the writer; returns when it is durable.

@@ -5,6 +5,7 @@
 //! itself.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use exeunt_types::{
@@ -168,6 +169,8 @@ pub(crate) struct Writer {
     pub(crate) head: Arc<Head>,
     /// The end of the audit trail as it was committed.
     pub(crate) trail: Trail,
+    /// The filter of the audit trail, for callers who would prepare what nobody writes.
+    pub(crate) filter: Arc<AtomicU8>,
     /// Code of what the last commit failed with, for whoever asks.
     pub(crate) trouble: Arc<Trouble>,
     /// Why nothing is written any more.
@@ -260,6 +263,7 @@ impl Writer {
             return Err(err);
         }
         self.trail = trail;
+        self.filter.store(trail.filter.0, Ordering::Relaxed);
         self.head.publish(head);
         Ok(culprits)
     }

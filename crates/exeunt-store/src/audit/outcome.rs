@@ -2,8 +2,8 @@
 //! in the transaction of the event.
 
 use exeunt_types::{
-    ACTION_DENIED, ACTION_FAILED, ACTION_ISSUED, ACTION_PENDING, AuditKind, Disposition,
-    EVENT_RECEIVED, NewCertificate, RequestId, StatusCode, UnixMillis,
+    ACTION_DENIED, ACTION_FAILED, ACTION_ISSUED, ACTION_PENDING, AuditCategories, AuditKind,
+    Disposition, EVENT_RECEIVED, NewCertificate, RequestId, StatusCode, UnixMillis,
 };
 use std::fmt::Write as _;
 
@@ -25,8 +25,8 @@ pub(crate) fn proof(certificate: &NewCertificate) -> String {
 }
 
 /// Whether outcomes are written at all, so that nobody prepares what nobody reads.
-pub(crate) fn is_written(tx: &Tx<'_>) -> bool {
-    tx.trail.get().filter.writes(AuditKind::of(ACTION_ISSUED).category)
+pub(crate) fn is_written(filter: AuditCategories) -> bool {
+    filter.writes(AuditKind::of(ACTION_ISSUED).category)
 }
 
 /// A certificate was recorded. `was` is what a request that was processed again was before.
@@ -34,13 +34,13 @@ pub(crate) fn write_issued(
     tx: &Tx<'_>,
     request: RequestId,
     was: Option<Disposition>,
-    proof: &str,
+    proof: impl FnOnce() -> String,
     at: UnixMillis,
 ) -> Result<(), StoreError> {
-    if !is_written(tx) {
+    if !is_written(tx.trail.get().filter) {
         return Ok(());
     }
-    write_of_row(tx, request, ACTION_ISSUED, was, proof, at)
+    write_of_row(tx, request, ACTION_ISSUED, was, &proof(), at)
 }
 
 /// A request ended without a certificate, or waits. `was` is what it was before; new ones were nothing.
@@ -51,7 +51,7 @@ pub(crate) fn write_resolved(
     (disposition, status, message): (Disposition, StatusCode, &str),
     at: UnixMillis,
 ) -> Result<(), StoreError> {
-    if !is_written(tx) {
+    if !is_written(tx.trail.get().filter) {
         return Ok(());
     }
     let action = match disposition {
