@@ -9,7 +9,7 @@ use super::*;
 use crate::settings::CaCertificateFacts;
 use exeunt_types::{
     CertificateRecord, EventKind, EventState, KeyAlgorithm, NewCertificate, NewRequest, RequestId,
-    RequestRecord, RequestType, Serial, StatusCode,
+    RequestRecord, RequestType, Serial, StatusCode, TemplateFlags,
 };
 use expect_test::{Expect, expect};
 
@@ -294,4 +294,18 @@ fn what_an_event_says_beside_request_and_certificate_is_its_detail() {
         NOW,
     );
     assert_eq!(event.detail.string("Module").unwrap(), "census");
+}
+
+#[test]
+fn a_module_reads_the_flags_of_the_template_that_it_publishes_by() {
+    let snapshots = Snapshots::new("store".to_owned(), &facts());
+    let flags = |template_flags| {
+        let mut logged = issued();
+        logged.certificate.as_mut().unwrap().template_flags = template_flags;
+        let read = snapshots.make(&logged).certificate;
+        ["EnrollmentFlags", "GeneralFlags", "PrivatekeyFlags"].map(|it| read.long(it).ok())
+    };
+    assert_eq!(flags(None), [None; 3]);
+    let set = TemplateFlags { enrollment: 8, general: 0, private_key: 0x8000_0000 };
+    assert_eq!(flags(Some(set)), [Some(8), Some(0), Some(i32::MIN)]);
 }

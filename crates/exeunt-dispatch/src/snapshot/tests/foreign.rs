@@ -135,6 +135,7 @@ fn logged(made: &Made) -> LoggedEvent {
     request.request.subject =
         exeunt_x509::parse_request(&made.request).unwrap().subject().to_string();
     request.request.raw.clone_from(&made.request);
+    logged.certificate.as_mut().unwrap().template_flags = Some(TemplateFlags::default());
     logged.certificate.as_mut().unwrap().certificate = NewCertificate {
         serial: read.serial(),
         ca_key: 0,
