@@ -8,7 +8,9 @@ use exeunt_api::{
 use exeunt_http::rfc3339;
 use exeunt_keys::{random_bytes, secret_file, sha256};
 use reqwest::Method;
+use zeroize::Zeroizing;
 
+use crate::backup::manifest::hex;
 use crate::cli::{AddToken, Door, Ending, Principal as PrincipalCommand, Token as TokenCommand};
 use crate::client::ApiClient;
 use crate::clock::now;
@@ -57,21 +59,18 @@ fn add(options: &AddToken) -> Result<(), Failure> {
     let AddToken { principal, name, expires, scope, from, out, door } = options;
     let client = ApiClient::open(door)?;
     let token = new_token()?;
-    let name = match name {
-        Some(name) => name.clone(),
-        None => {
-            let octets = random_bytes::<4>()?;
-            format!("t-{:08x}", u32::from_be_bytes(octets))
-        }
+    let name = if let Some(name) = name {
+        name.clone()
+    } else {
+        format!("t-{}", hex(&random_bytes::<4>()?))
     };
     let expires = expires.as_ref().map(|it| match it {
         Ending::At(moment) => moment.clone(),
         Ending::After(seconds) => rfc3339(now().plus(Duration::from_secs(*seconds))),
     });
-    let digest: String = sha256(token.as_bytes()).iter().map(|it| format!("{it:02x}")).collect();
     let new = NewToken {
         name,
-        sha256: digest,
+        sha256: hex(&sha256(token.as_bytes())),
         expires,
         scope: Some(scope.clone()).filter(|it| !it.is_empty()),
         from: from.clone(),
@@ -79,7 +78,8 @@ fn add(options: &AddToken) -> Result<(), Failure> {
     let path = tokens_path(principal)?;
     // Before the server knows of it: a token that cannot be kept is none.
     if let Some(file) = out {
-        secret_file::write_new(file, format!("{token}\n").as_bytes())?;
+        let line = Zeroizing::new(format!("{}\n", *token));
+        secret_file::write_new(file, line.as_bytes())?;
     }
     let added: Result<TokenChanged, Failure> = client.change(Method::POST, &path, &[], Some(&new));
     if added.is_err()
@@ -91,19 +91,17 @@ fn add(options: &AddToken) -> Result<(), Failure> {
     let TokenChanged { principal, token: known } = added?;
     let until = known.expires.map(|it| format!(", until {it}")).unwrap_or_default();
     eprintln!("Token {} of {principal} counts from now on{until}.", known.name);
-    match out {
-        Some(file) => output::line(&format!("It is in {}.", file.display())),
-        None => {
-            eprintln!("Keep it: nobody can show it again.");
-            output::line(&token)
-        }
+    if let Some(file) = out {
+        return output::line(&format!("It is in {}.", file.display()));
     }
+    eprintln!("Keep it: nobody can show it again.");
+    output::line(&token)
 }
 
 /// 256 random bits in hexadecimal.
-fn new_token() -> Result<String, Failure> {
-    let octets = random_bytes::<32>()?;
-    Ok(octets.iter().map(|it| format!("{it:02x}")).collect())
+fn new_token() -> Result<Zeroizing<String>, Failure> {
+    let octets = Zeroizing::new(random_bytes::<32>()?);
+    Ok(Zeroizing::new(hex(&*octets)))
 }
 
 fn show_tokens(principal: Option<String>, json: bool, door: &Door) -> Result<(), Failure> {

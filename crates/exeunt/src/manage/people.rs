@@ -9,6 +9,7 @@ use exeunt_types::{Roles, UnixMillis};
 use super::error::ManageError;
 use super::file::ConfigFile;
 use super::{Manager, edit};
+use crate::backup::manifest::hex;
 use crate::clock::now;
 use crate::config::Config;
 use crate::server::principals_of;
@@ -81,10 +82,10 @@ impl Manager {
             principals_of(config).map_err(|failure| ManageError::Principals(failure.message))?;
         let mut detail = format!("token {:?}", token.name);
         if let Some(expires) = &token.expires {
-            detail += &format!(", expires {expires}");
+            detail.extend([", expires ", expires]);
         }
         if let Some(scope) = &token.scope {
-            detail += &format!(", scope {}", scope.join(", "));
+            detail.extend([", scope ", &scope.join(", ")]);
         }
         self.audit(actor, action, &object, detail)?;
         self.replace(file, text, actor, (action, &object))?;
@@ -179,10 +180,6 @@ fn words(roles: Roles) -> Vec<String> {
     roles.iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|it| format!("{it:02x}")).collect()
-}
-
 /// Who is known when the server starts, for the audit trail: what was changed while it did not run, nobody
 /// else would say. Nothing where everything is as it is without principals.
 pub fn at_start(principals: &Principals) -> Option<AuditEntry> {
@@ -245,14 +242,14 @@ fn in_words(it: &exeunt_http::Principal) -> String {
     for Token { name, sha256: _, expires, scope, from } in &it.tokens {
         let mut token = format!("token {name:?}");
         if let Some(expires) = expires {
-            token += &format!(" until {}", rfc3339(*expires));
+            token.extend([" until ", &rfc3339(*expires)]);
         }
         if let Some(scope) = scope {
-            token += &format!(" for {scope}");
+            token.extend([" for ", &scope.to_string()]);
         }
         if !from.is_empty() {
             let from: Vec<String> = from.iter().map(ToString::to_string).collect();
-            token += &format!(" from {}", from.join(", "));
+            token.extend([" from ", &from.join(", ")]);
         }
         words.push(token);
     }
