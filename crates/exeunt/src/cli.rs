@@ -403,6 +403,14 @@ pub struct Door {
     /// CA certificates (PEM) that the server's certificate is checked against, instead of the system's
     #[arg(long, value_name = "FILE", requires = "server")]
     pub ca_file: Option<PathBuf>,
+
+    /// Certificate (PEM, its chain after it) to show to --server, instead of a token or beside one
+    #[arg(long, value_name = "FILE", requires = "server", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+
+    /// Private key (PEM, not encrypted, readable by its owner only) of --client-cert
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
 }
 
 /// Options of `submit`.

@@ -1,4 +1,5 @@
-//! The client's side of the API: over the Unix socket of the home, or over HTTPS with a token.
+//! The client's side of the API: over the Unix socket of the home, or over HTTPS with a token or a
+//! certificate.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use exeunt_api::{
 use exeunt_keys::secret_file;
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::ACCEPT;
-use reqwest::{Certificate, Method, StatusCode, Url};
+use reqwest::{Certificate, Identity, Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -115,18 +116,26 @@ impl ApiClient {
             return Err(Failure::usage("usage-server", message)
                 .hint("use https://, or http:// with a loopback address such as 127.0.0.1"));
         }
-        let Some(path) = &door.token_file else {
-            return Err(Failure::usage("usage-token", "--server needs a token")
-                .hint("give --token-file FILE; on the CA's machine it is secrets/admin.token"));
-        };
+        if door.token_file.is_none() && door.client_cert.is_none() {
+            return Err(Failure::usage("usage-token", "--server needs a token or a certificate")
+                .hint("give --token-file FILE; on the CA's machine it is secrets/admin.token")
+                .hint("or give --client-cert FILE and --client-key FILE"));
+        }
+        if door.client_cert.is_some() && base.scheme() != "https" {
+            let message = format!("--server {url}: a certificate is shown over https:// only");
+            return Err(Failure::usage("usage-server", message));
+        }
         let mut builder = builder();
+        if let (Some(certificate), Some(key)) = (&door.client_cert, &door.client_key) {
+            builder = builder.identity(identity(certificate, key)?);
+        }
         if let Some(path) = &door.ca_file {
             builder = builder.tls_certs_only(trusted(path)?);
         }
         let client = builder.build().map_err(|err| Failure::from_error("client", &err))?;
-        let token = read_token(path)?;
+        let token = door.token_file.as_deref().map(read_token).transpose()?;
         let peer = url.to_owned();
-        Ok(Self { client, base, token: Some(token), idempotency_key: None, peer })
+        Ok(Self { client, base, token, idempotency_key: None, peer })
     }
 
     /// The same, whose submissions may be repeated: one that was sent with this key before is not made
@@ -147,6 +156,8 @@ impl ApiClient {
             server: Some(format!("http://{address}")),
             token_file: Some(token_file.to_owned()),
             ca_file: None,
+            client_cert: None,
+            client_key: None,
         };
         Self::open(&door)
     }
@@ -350,6 +361,20 @@ pub fn not_running(home: &Home) -> Failure {
     let home = home.path().display();
     Failure::new("server-not-running", format!("no server runs for {home}"))
         .hint(format!("start it: exeunt serve --home {home}"))
+}
+
+/// What is shown to a server that asks for certificates.
+fn identity(certificate: &Path, key: &Path) -> Result<Identity, Failure> {
+    let mut pem = secret_file::read(key)?;
+    pem.push(b'\n');
+    pem.extend(std::fs::read(certificate).map_err(|err| {
+        let message = format!("{} cannot be read: {err}", certificate.display());
+        Failure::new("client-certificate", message)
+    })?);
+    Identity::from_pem(&pem).map_err(|err| {
+        Failure::from_error("client-certificate", &err)
+            .hint("--client-cert has a certificate in PEM, and --client-key its private key")
+    })
 }
 
 fn trusted(path: &Path) -> Result<Vec<Certificate>, Failure> {

@@ -214,13 +214,18 @@ fn a_principal_submits_with_a_certificate_and_no_token_until_it_is_revoked() {
         let told = submit(door);
         assert!(told.contains("\"issued\"") && told.contains("BEGIN CERTIFICATE"), "{told}");
     }
-    assert!(
-        ca.ok(&["request", "list", "--caller", "principal:alice"]).contains("web.example.test")
-    );
+    let url = format!("https://localhost:{}", server.door(1).port());
+    let (root, key) = (ca.home().join("ca.cert.pem"), openssl_key("ec:P-256"));
+    let own = ["--client-cert", path, "--client-key", key.to_str().unwrap()];
+    let elsewhere = [&["--server", &url, "--ca-file", root.to_str().unwrap()], &own[..]].concat();
+    let list = [&["request", "list", "--caller", "principal:alice"], &elsewhere[..]].concat();
+    assert!(ca.ok(&list).contains("web.example.test"));
     ca.ok(&["cert", "revoke", &serial, "--reason", "key-compromise"]);
     for door in 0..2 {
         assert!(submit(door).contains("client-certificate-revoked"));
     }
+    let refused = ca.run(&list);
+    assert!(text(&refused.stderr).contains("error[client-certificate-revoked]"));
     server.stop();
 }
 

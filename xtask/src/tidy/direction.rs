@@ -89,7 +89,11 @@ const GUARDED: &[Guarded] = &[
     },
     Guarded { foreign: "hyper", users: &["exeunt-http"], reason: "HTTP stays at the edge" },
     Guarded { foreign: "hyper-util", users: &["exeunt-http"], reason: "HTTP stays at the edge" },
-    Guarded { foreign: "tokio-rustls", users: &["exeunt-http"], reason: "TLS stays at the edge" },
+    Guarded {
+        foreign: "tokio-rustls",
+        users: &["exeunt-e2e", "exeunt-http"],
+        reason: "TLS stays at the edge",
+    },
     Guarded {
         foreign: "reqwest",
         users: &["exeunt"],

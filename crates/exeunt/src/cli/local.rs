@@ -10,7 +10,7 @@ use super::Cli;
 const FROM_ANYWHERE: [&str; 7] = ["list", "status", "check", "parked", "replay", "explain", "tail"];
 
 /// Options that lead to a server elsewhere.
-const ELSEWHERE: [&str; 3] = ["server", "token_file", "ca_file"];
+const ELSEWHERE: [&str; 5] = ["server", "token_file", "ca_file", "client_cert", "client_key"];
 
 /// The command line as it is shown and read.
 pub fn command_line() -> Command {
