@@ -36,6 +36,16 @@ issue = "hold"
 own_approval = "refuse"
 
 [[template]]
+name = "two"
+validity_days = 30
+key_usage = ["digitalSignature"]
+subject_from_request = ["CN"]
+issue = "hold"
+approvals = 2
+callers = "authenticated"
+groups = ["web"]
+
+[[template]]
 name = "open"
 validity_days = 30
 key_usage = ["digitalSignature"]
@@ -95,7 +105,7 @@ fn every_mistake_of_a_file_with_templates_is_said_without_a_server() {
     let path = file.to_str().unwrap();
     std::fs::write(&file, PEOPLE).unwrap();
     let good = ca.ok(&["template", "check", path]);
-    assert!(good.contains("people, four-eyes, open"), "{good}");
+    assert!(good.contains("people, four-eyes, two, open"), "{good}");
     assert!(good.contains("warning: template open: dangerous options are on"), "{good}");
     let bad = PEOPLE
         .replace("validity_days = 30", "validity_days = 0")
@@ -189,5 +199,58 @@ fn names_in_attributes_count_where_a_template_says_so_and_nowhere_else() {
     assert!(!closed.contains("evil") && !closed.contains("admin"), "{closed}");
     let audited = ca.ok(&["audit", "show"]);
     assert!(audited.contains("dangerous-option-used"), "{audited}");
+    server.stop();
+}
+
+const PRINCIPALS: &str = r#"
+[[principal]]
+name = "web"
+roles = ["enrollee"]
+groups = ["web"]
+
+[[principal]]
+name = "anna"
+roles = ["certificate-manager", "enrollee"]
+
+[[principal]]
+name = "bert"
+roles = ["certificate-manager"]
+"#;
+
+#[test]
+fn two_managers_approve_from_elsewhere_and_the_group_of_whoever_asked_counts() {
+    let ca = ca();
+    ca.configure_more(PRINCIPALS);
+    let server = ca.serve();
+    let url = format!("http://{}", server.address());
+    let door = |name: &str| {
+        let file = ca.scratch().join(format!("{name}.token"));
+        let file = file.to_str().unwrap().to_owned();
+        ca.ok(&["token", "add", name, "--out", &file]);
+        let url = url.clone();
+        move |args: &[&str]| {
+            let rest = ["--server", &url, "--token-file", &file];
+            [args, &rest].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+        }
+    };
+    let (web, anna, bert) = (door("web"), door("anna"), door("bert"));
+    let run = |args: Vec<String>| {
+        let mut command = std::process::Command::new(exeunt_e2e::program::built("exeunt"));
+        let output = command.args(args).env_remove("EXEUNT_HOME").output().unwrap();
+        (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let file = request(&ca, "ec:P-256", "/CN=host", &[]);
+    let asked = ["submit", file.as_str(), "--template", "two"];
+    // Whoever is not in the group does not even wait.
+    let (status, said) = run(anna(&asked));
+    assert!(status == 1 && said.contains("error[requester-not-allowed]"), "{said}");
+    let (status, said) = run(web(&asked));
+    assert!(status == 3 && said.contains("request 2 is pending"), "{said}");
+    let (status, said) = run(anna(&["request", "approve", "2"]));
+    assert!(status == 3 && said.contains("1 of 2 approvals"), "{said}");
+    let (status, said) = run(anna(&["request", "approve", "2"]));
+    assert!(status == 1 && said.contains("error[approval-twice]"), "{said}");
+    let (status, said) = run(bert(&["request", "approve", "2"]));
+    assert!(status == 0 && said.contains("BEGIN CERTIFICATE"), "{said}");
     server.stop();
 }

@@ -697,6 +697,19 @@ fn every_rule_says_what_the_table_says() {
     }
 }
 
+/// Whatever a template says and whatever is asked, which is each of the table's with each.
+#[test]
+fn what_is_explained_is_what_is_decided() {
+    let givens: Vec<Given> = ROWS.iter().map(|(_, given, ..)| given()).collect();
+    for (template, ..) in ROWS {
+        let policy = TemplatePolicy::new(vec![template()], None).unwrap();
+        for given in &givens {
+            let asked = given.asked();
+            agree(&policy.explain(&asked), &policy.decide(&asked));
+        }
+    }
+}
+
 #[test]
 fn every_rule_stands_in_the_table() {
     let (verdicts, _) = explain(plain(), &Given::plain());
