@@ -35,7 +35,7 @@ fn accept(options: &AcceptAudit) -> Result<u8, Failure> {
     let home = existing(home)?;
     if reason.trim().is_empty() || REASON_BYTES_MAX < reason.len() {
         let message = format!("a reason has 1 to {REASON_BYTES_MAX} bytes");
-        return Err(Failure::usage("usage", message));
+        return Err(Failure::usage("usage-reason", message));
     }
     let store = Store::open(&home.store_path()).map_err(|err| store_failure(&err))?;
     // As a server names whoever comes through its socket.

@@ -144,7 +144,7 @@ fn moment(text: &str) -> Result<UnixMillis, Failure> {
         Some(UnixMillis(now().0.saturating_sub(i64::from(number) * unit * 1000)))
     };
     from_rfc3339(text).or_else(behind).ok_or_else(|| {
-        Failure::usage("usage", format!("{text:?} is no moment"))
+        Failure::usage("usage-moment", format!("{text:?} is no moment"))
             .hint("write 2026-12-01T00:00:00Z, or 30d for so long ago")
     })
 }

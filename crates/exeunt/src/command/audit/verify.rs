@@ -60,7 +60,8 @@ impl Known<'_> {
             Ok(Checkpoint { head: ChainHead { number, hash }, .. }) => {
                 if *self.by_number.entry(number).or_insert(hash) != hash {
                     let what = format!("two checkpoints know two different rows {number}");
-                    self.note("audit-checkpoints-differ", Some(number), what);
+                    let code = "audit-checkpoints-differ";
+                    self.note(code, Some(number), what);
                 }
             }
             Err(err) => {
@@ -104,7 +105,7 @@ pub fn run(options: &VerifyAudit) -> Result<u8, Failure> {
         (Some(file), _, Some(ca_file)) => of_export(file, ca_file)?,
         (None, Some(home), _) => of_home(home)?,
         _ => {
-            return Err(Failure::usage("usage", "neither an export nor a home is named")
+            return Err(Failure::usage("usage-no-trail", "neither an export nor a home is named")
                 .hint("give --home DIR, or FILE and --ca-file"));
         }
     };
