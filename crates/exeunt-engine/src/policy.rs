@@ -240,6 +240,11 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// Decides. The same question may be asked again after a crash.
     fn decide(&self, asked: &Asked<'_>) -> Decision;
 
+    /// Decides about a request that is only tried: nothing is counted, written or told.
+    fn consider(&self, asked: &Asked<'_>) -> Decision {
+        self.decide(asked)
+    }
+
     /// What the template of a request wants of approvals. Without templates it is one, by anybody.
     fn approval_rule(&self, _template: Option<&str>) -> ApprovalRule {
         ApprovalRule::default()
@@ -259,7 +264,7 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// Says what each rule makes of a request, without counting it. A policy that has no rules of its
     /// own to name gives its one decision.
     fn explain(&self, asked: &Asked<'_>) -> Vec<RuleVerdict> {
-        let (verdict, message) = match self.decide(asked) {
+        let (verdict, message) = match self.consider(asked) {
             Decision::Issue(plan) => (Verdict::Pass, format!("template {}", plan.template)),
             Decision::Hold { message, .. } => (Verdict::Hold, message),
             Decision::Refuse { message, .. } | Decision::Fail { message, .. } => {

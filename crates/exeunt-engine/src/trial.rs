@@ -78,7 +78,7 @@ impl Engine {
         let mut verdicts = vec![Self::signature_verdict(&admitted)];
         let asked = admitted.asked();
         verdicts.extend(self.policy.explain(&asked));
-        let decision = self.policy.decide(&asked);
+        let decision = self.policy.consider(&asked);
         // Whoever is not believed is not asked about anything else in the end.
         let mut stop = stop_before(&admitted);
         if let Some(template) = template_of(&decision) {
@@ -172,7 +172,7 @@ impl Engine {
                 let approvals: Vec<String> =
                     (1..=needed).map(|it| format!("manager {it}")).collect();
                 let approved = Asked { approvals: &approvals, new_request: false, ..*asked };
-                match self.policy.decide(&approved) {
+                match self.policy.consider(&approved) {
                     Decision::Issue(plan) => Some(*plan),
                     Decision::Hold { .. } | Decision::Refuse { .. } | Decision::Fail { .. } => None,
                 }

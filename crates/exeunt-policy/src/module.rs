@@ -299,6 +299,13 @@ impl Policy for ModulePolicy {
         self.join(asked, base)
     }
 
+    fn consider(&self, asked: &Asked<'_>) -> Decision {
+        if self.settings.audit {
+            return self.base.consider(asked);
+        }
+        self.decide(asked)
+    }
+
     fn approval_rule(&self, template: Option<&str>) -> ApprovalRule {
         if self.has_base() { self.base.approval_rule(template) } else { ApprovalRule::default() }
     }
@@ -313,7 +320,7 @@ impl Policy for ModulePolicy {
 
     fn explain(&self, asked: &Asked<'_>) -> Vec<RuleVerdict> {
         let mut verdicts = if self.has_base() { self.base.explain(asked) } else { Vec::new() };
-        let base = self.has_base().then(|| self.base.decide(asked));
+        let base = self.has_base().then(|| self.base.consider(asked));
         let chained = base.as_ref().filter(|_| self.settings.chain);
         let rule = "policy-module".to_owned();
         if matches!(chained, Some(Decision::Refuse { .. } | Decision::Fail { .. })) {

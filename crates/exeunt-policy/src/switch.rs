@@ -33,6 +33,10 @@ impl Policy for SwitchPolicy {
         self.active().decide(asked)
     }
 
+    fn consider(&self, asked: &Asked<'_>) -> Decision {
+        self.active().consider(asked)
+    }
+
     fn approval_rule(&self, template: Option<&str>) -> ApprovalRule {
         self.active().approval_rule(template)
     }

@@ -580,5 +580,7 @@ fn the_word_of_a_module_is_explained_beside_those_of_the_templates() {
     stage.settings.audit = true;
     let (_, verdict, message) = last(&stage);
     assert_eq!((verdict, message.as_str()), (Verdict::NotApplied, "dry run: no (0x80094011)"));
-    assert!(stage.what_was_seen().is_empty(), "explaining is no request");
+    let tried = stage.policy().consider(&asked_by(&caller, &asked, true));
+    assert!(matches!(tried, Decision::Issue(_)), "{tried:?}");
+    assert!(stage.what_was_seen().is_empty(), "trying is no request");
 }
