@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use exeunt_e2e::ca::{Ca, Served, text};
+use exeunt_e2e::ca::{Ca, Served, text, wait_for};
 use exeunt_e2e::wire;
 use exeunt_testkit::tools;
 use serde_json::Value;
@@ -47,6 +47,37 @@ roles = ["certificate-manager"]
 [[principal]]
 name = "dave"
 roles = ["enrollee", "reader", "auditor"]
+"#;
+
+/// Writes down what it reads of an archived key.
+const MODULE: &str = r#"
+import json
+from exeunt_module import ExitEvent, ExitModule, PropertyEmpty
+
+class Keys(ExitModule):
+    description = "reads archived keys"
+    settings = None
+
+    def initialize(self, hello):
+        self.file = hello.settings["file"]
+        return ExitEvent.CERT_ISSUED
+
+    def notify(self, event):
+        if event.certificate_property("CertificateTemplate") != "mail":
+            return
+        read = {
+            "archived": event.certificate_property("KeyArchived"),
+            "raw": event.request_property("RawArchivedKey").hex(),
+            "hashes": event.request_property("KeyRecoveryHashes"),
+        }
+        try:
+            event.request_property("ArchivedKey")
+        except PropertyEmpty:
+            read["clear"] = None
+        with open(self.file, "w") as file:
+            json.dump(read, file)
+
+Keys().serve()
 "#;
 
 fn openssl(args: &[&str]) -> Vec<u8> {
@@ -223,6 +254,44 @@ fn check_nothing_leaks(ca: &Ca, key: &str) {
         let leaks = secrets.iter().any(|it| has(it)) || lines.iter().any(|it| has(it.as_bytes()));
         assert!(!leaks, "a private key is in {}", file.display());
     }
+}
+
+#[test]
+fn a_module_reads_the_encrypted_key_and_never_the_clear_one() {
+    let ca = ca();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let kit = root.join("contract/python/exeunt_module.py");
+    fs::copy(kit, ca.scratch().join("exeunt_module.py")).unwrap();
+    let (script, heard) = (path(ca.scratch(), "keys.py"), ca.scratch().join("heard"));
+    fs::write(&script, MODULE).unwrap();
+    ca.configure_more(&format!(
+        "[[exit]]\nname = \"keys\"\ncommand = [\"python3\", \"-B\", {script:?}]\n\
+         [exit.settings]\nfile = {heard:?}"
+    ));
+    let _served = ca.serve();
+    let (key, request) = subscriber(&ca, "erin");
+    ca.ok(&["submit", &request, "--template", "mail", "--archive-key", &key]);
+    let read = wait_for("the module to hear of the key", || {
+        let text = fs::read_to_string(&heard).ok()?;
+        serde_json::from_str::<Value>(&text).ok()
+    });
+    assert_eq!((&read["archived"], &read["clear"]), (&Value::from(1), &Value::Null));
+    let agents = ["kra0.pem", "kra1.pem"].map(|it| path(&ca.home().join("agents"), it));
+    // The fingerprints as openssl has them.
+    for agent in &agents {
+        let shown = openssl(&["x509", "-in", agent, "-noout", "-fingerprint", "-sha1"]);
+        let hash = text(&shown).split_once('=').unwrap().1.trim().replace(':', "").to_lowercase();
+        assert!(read["hashes"].as_str().unwrap().contains(&hash), "{read}");
+    }
+    let raw = read["raw"].as_str().unwrap().as_bytes().chunks(2);
+    let raw: Vec<u8> =
+        raw.map(|it| u8::from_str_radix(str::from_utf8(it).unwrap(), 16).unwrap()).collect();
+    let (blob, out) = (path(ca.scratch(), "blob"), path(ca.scratch(), "out"));
+    fs::write(&blob, raw).unwrap();
+    let agent = path(ca.scratch(), "kra0.key");
+    let args = ["cms", "-decrypt", "-binary", "-inform", "DER", "-in", &blob, "-inkey", &agent];
+    openssl(&[&args[..], &["-recip", &agents[0], "-out", &out]].concat());
+    assert_eq!(fs::read(&out).unwrap(), pkcs8(&key, None));
 }
 
 #[test]
