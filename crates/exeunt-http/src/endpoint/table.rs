@@ -267,11 +267,12 @@ pub static ENDPOINTS: &[Endpoint] = &[
         .local(ADMIN)
         .takes(order("PolicyOrder"))
         .says(&[json("PolicyStatus")])
-        .fails(&[409])
+        .fails(&[404, 409])
         .room(EndpointRoom::Manage),
     get("/v1/policy/settings", Operation::PolicySettings, "settings of the policy module")
         .local(ADMIN)
         .says(&[json("PolicySettings")])
+        .fails(&[404])
         .room(EndpointRoom::LookUp),
     // Exit modules. Whoever adds or sets one may run any program as the server's user.
     get("/v1/exits", Operation::ListExits, "exit modules and how they stand")
