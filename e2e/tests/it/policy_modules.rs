@@ -271,3 +271,33 @@ fn the_policy_is_shown_changed_checked_and_explained() {
     let broken = ca.run(&["policy", "check", "--command", "/bin/false"]);
     assert_eq!(broken.status.code(), Some(1));
 }
+
+#[test]
+fn the_five_minutes_of_the_page_are_true() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = fs::read_to_string(root.join("docs/manual/policy-modules.md")).unwrap();
+    let script = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let ca = Ca::init(&[]);
+    let folder = ca.scratch().join("guard");
+    fs::create_dir(&folder).unwrap();
+    for file in ["exeunt_module.py", "exeunt_policy.py"] {
+        fs::copy(kit(file), folder.join(file)).unwrap();
+    }
+    fs::write(folder.join("guard.py"), script).unwrap();
+    let command = format!("python3 {}", folder.join("guard.py").display());
+    let checked = ca.ok(&["policy", "check", "--command", &command, "--set", "domain=example.com"]);
+    assert!(checked.contains("keeps every rule"), "{checked}");
+
+    let server = ca.serve();
+    ca.ok(&["policy", "set", "--command", &command, "--dry-run", "true"]);
+    ca.ok(&["policy", "settings", "domain=example.com"]);
+    let shown = ca.ok(&["policy", "show"]);
+    assert!(shown.contains("names of one domain alone"), "{shown}");
+    assert_eq!(submit(&ca, "www").0, 0);
+    assert!(ca.ok(&["audit", "show", "--json"]).contains("www.example.test is not ours"));
+    ca.ok(&["policy", "set", "--dry-run", "false"]);
+    assert_eq!(submit(&ca, "www").0, 1);
+    let file = request(&ca, "ec:P-256", "/CN=www.example.com", &["www.example.com"]);
+    ca.ok(&["submit", &file]);
+    server.stop();
+}
