@@ -151,7 +151,16 @@ impl Engine {
     /// The templates, as they are shown.
     #[must_use]
     pub fn templates(&self) -> Vec<TemplateView> {
-        self.policy.templates()
+        let mut templates = self.policy.templates();
+        for it in &mut templates {
+            let word = match self.archive_rule(&it.name) {
+                ArchiveRule::Require => "require",
+                ArchiveRule::Allow => "allow",
+                ArchiveRule::Refuse => continue,
+            };
+            it.settings.push(("archive_key", word.to_owned()));
+        }
+        templates
     }
 
     fn signature_verdict(admitted: &Admitted) -> RuleVerdict {

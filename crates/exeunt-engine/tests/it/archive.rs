@@ -390,6 +390,8 @@ fn a_trial_says_what_the_template_wants_and_opens_nothing() {
         assert_eq!(ca.counts(), before);
     };
     let ca = open(&house, agents.settings(1, ArchiveRule::Require));
+    let shown = ca.engine.templates().remove(0);
+    assert!(shown.settings.contains(&("archive_key", "require".to_owned())), "{shown:?}");
     let with_key = subscriber.with_key(&ca.engine);
     check(&ca, &with_key, (Verdict::Pass, None));
     check(&ca, &subscriber.with(&[0x30, 0]), (Verdict::Pass, None));
