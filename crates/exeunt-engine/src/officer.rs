@@ -149,7 +149,7 @@ impl Engine {
         let names: Vec<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
         let detail = names.join(", ");
         let audit = audit_entry(self.clock.now(), by, "request-attributes", request, detail)
-            .change(Some(of_names(&row.request.attributes, &names)), Some(of_names(&set, &names)));
+            .change(of_names(&row.request.attributes, &names), of_names(&set, &names));
         self.store
             .set_attributes(request, set, audit)
             .map_err(|source| refused(source, PENDING, "changing the attributes"))?;
@@ -216,11 +216,11 @@ impl Engine {
     }
 }
 
-/// The attributes that have one of these names, in any case, a line each.
-fn of_names(attributes: &[(String, String)], names: &[&str]) -> String {
+/// The attributes that have one of these names, in any case, a line each, if there are any.
+fn of_names(attributes: &[(String, String)], names: &[&str]) -> Option<String> {
     let is_meant = |it: &&(String, String)| names.iter().any(|one| one.eq_ignore_ascii_case(&it.0));
     let lines = attributes.iter().filter(is_meant).map(|(key, value)| format!("{key}:{value}"));
-    lines.collect::<Vec<_>>().join("\n")
+    Some(lines.collect::<Vec<_>>().join("\n")).filter(|it| !it.is_empty())
 }
 
 /// An extension that an officer set, for the audit trail.

@@ -2,8 +2,8 @@
 //! in the transaction of the event.
 
 use exeunt_types::{
-    ACTION_DENIED, ACTION_FAILED, ACTION_ISSUED, ACTION_PENDING, AuditCategories, AuditKind,
-    Disposition, EVENT_RECEIVED, NewCertificate, RequestId, StatusCode, UnixMillis,
+    ACTION_DENIED, ACTION_FAILED, ACTION_ISSUED, ACTION_PENDING, AuditCategories, Disposition,
+    EVENT_RECEIVED, NewCertificate, RequestId, StatusCode, UnixMillis,
 };
 use std::fmt::Write as _;
 
@@ -26,7 +26,7 @@ pub(crate) fn proof(certificate: &NewCertificate) -> String {
 
 /// Whether outcomes are written at all, so that nobody prepares what nobody reads.
 pub(crate) fn is_written(filter: AuditCategories) -> bool {
-    filter.writes(AuditKind::of(ACTION_ISSUED).category)
+    filter.writes(AuditCategories::REQUESTS)
 }
 
 /// A certificate was recorded. `was` is what a request that was processed again was before.
