@@ -131,6 +131,34 @@ fn whoever_asks_for_it_reads_the_token_once_on_standard_output() {
 }
 
 #[test]
+fn a_token_in_a_file_counts_after_a_reload_and_one_that_is_another_ones_changes_nothing() {
+    let ca = Ca::init(&[]);
+    ca.configure_more(WEB);
+    let server = ca.serve();
+    let file = ca.home().join("secrets/second.token");
+    let mode = fs::Permissions::from_mode(0o600);
+    fs::write(&file, "1".repeat(64)).unwrap();
+    fs::set_permissions(&file, mode.clone()).unwrap();
+    let door = from_elsewhere(&server, &file);
+    refused(&ca, &with(&["request", "list"], &door), "unauthorized");
+    let one = "token_files = { admin = \"secrets/admin.token\" }";
+    let two =
+        "token_files = { admin = \"secrets/admin.token\", second = \"secrets/second.token\" }";
+    ca.configure(one, two);
+    assert_eq!(json(&ca, &["reload"])["needs_restart"], serde_json::json!([]));
+    ca.ok(&with(&["request", "list"], &door));
+
+    // The same token twice would be two callers.
+    let webs = add_token(&ca, "web", &[]);
+    fs::copy(webs, &file).unwrap();
+    fs::set_permissions(&file, mode).unwrap();
+    refused(&ca, &["reload"], "principals-unreadable");
+    refused(&ca, &["config", "check"], "principal-shared");
+    ca.ok(&["principal", "list"]);
+    server.stop();
+}
+
+#[test]
 fn under_role_separation_nobody_has_two_roles_and_the_owner_is_administrator() {
     let ca = Ca::init(&[]);
     ca.configure("[server]", "[server]\nrole_separation = true");

@@ -110,6 +110,7 @@ fn every_example_of_the_manual_is_a_good_configuration() {
         "modules.md",
         "templates.md",
         "tls.md",
+        "roles.md",
     ] {
         let page = manual(name);
         let examples = page.split("```toml\n").skip(1).map(|it| it.split("```").next().unwrap());
