@@ -228,6 +228,13 @@ fn a_key_is_archived_and_two_people_and_an_agent_bring_it_back() {
     let unwrap = ["key", "unwrap", "--blob", &blob, "--out", &other];
     refused(&ca, &[&unwrap[..], &with[..], &[&key]].concat(), "recovery-not-opened");
 
+    // A backup has what was archived, and to whom; who gets it has the key no more than before.
+    let backup = path(ca.scratch(), "backup");
+    ca.ok(&["backup", &backup, "--no-keys"]);
+    let inside = ca.ok(&["verify-backup", &backup, "--json"]);
+    assert!(inside.contains("agents/kra0.pem") && inside.contains("agents/kra1.pem"), "{inside}");
+    fs::rename(&backup, ca.home().join("backup")).unwrap();
+
     served.stop();
     check_nothing_leaks(&ca, &key);
 }
