@@ -27,5 +27,6 @@ mod support;
 mod tables;
 mod templates;
 mod threads;
+mod threats;
 mod tls;
 mod trail;
