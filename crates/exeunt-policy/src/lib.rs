@@ -17,8 +17,7 @@ mod view;
 pub use decide::{TemplatePolicy, TemplatePolicyError};
 pub use flag_word::{FlagSet, flags_of};
 pub use module::{
-    ModuleFacts, ModulePolicy, ModuleSettings, ModuleStatus, Observation, OnFailure, POLICY_DENIED,
-    Witness,
+    ModuleFacts, ModulePolicy, ModuleSettings, ModuleStatus, Observation, OnFailure, Witness,
 };
 pub use pattern::{PATTERN_BYTES_MAX, PATTERN_PLACES_MAX, Pattern, PatternError};
 pub use property::{NAME_PROPERTIES, NameProperty};

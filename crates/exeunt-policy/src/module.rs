@@ -28,9 +28,6 @@ pub use keeper::ModuleStatus;
 use keeper::Keeper;
 use plan::Changes;
 
-/// Stable code of a refusal by a policy module.
-pub const POLICY_DENIED: &str = "policy-denied";
-
 /// Longest message of a failure, in characters: it goes into the request's row.
 const FAILURE_CHARS_MAX: usize = 300;
 
@@ -230,7 +227,7 @@ impl ModulePolicy {
             (Ok(Ruled::Issue(plan, _)), _) => Decision::Issue(plan),
             (Ok(Ruled::Pend(message)), _) => Decision::Hold { template, message },
             (Ok(Ruled::Deny { status, message }), _) => {
-                Decision::Refuse { template, code: POLICY_DENIED, status, message }
+                Decision::Refuse { template, code: "policy-denied", status, message }
             }
             (Err(Trouble { status, message }), _) => {
                 tracing::error!(module = %self.settings.name, message, "no ruling");
