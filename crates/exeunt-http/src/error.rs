@@ -92,7 +92,7 @@ impl HttpError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::PlainHttp { .. } => {
-                Some("configure a TLS certificate and key, or listen on 127.0.0.1 or [::1]")
+                Some("give it TLS (tls = \"own\" will do), or listen on 127.0.0.1 or [::1]")
             }
             Self::SocketInUse { .. } => {
                 Some("stop the other server, or start this one with another home")

@@ -372,8 +372,8 @@ pub fn check_listen(address: SocketAddr, tls: bool) -> Result<(), ConfigError> {
         return Ok(());
     }
     let reason = format!(
-        "{address} is not a loopback address, and without tls_certificate and tls_key the token \
-         would cross the network in the clear"
+        "{address} is not a loopback address, and without TLS the token would cross the \
+         network in the clear"
     );
     Err(value_error("server.listen", reason))
 }

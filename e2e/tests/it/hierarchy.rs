@@ -1,7 +1,7 @@
 //! A root and a CA below it, both of ours: an officer of the root decides who becomes a CA.
 
 use exeunt_e2e::ca::{Ca, text};
-use exeunt_testkit::foreign;
+use exeunt_testkit::{foreign, tools};
 use serde_json::Value;
 
 use super::issuing::request;
@@ -46,7 +46,15 @@ issue = "hold""#,
     foreign::openssl_verify(&of_sub, &root.certificate()).unwrap();
     foreign::pkilint(&of_sub).unwrap();
 
+    sub.configure("[server]", "[server]\ntls = \"own\"");
     let server = sub.serve();
+    // The server sends the CA's certificate along: clients need to know the root only.
+    let (door, known) = (server.address().to_string(), root.home().join("ca.cert.pem"));
+    let args =
+        ["s_client", "-connect", &door, "-verify_return_error", "-verify_hostname", "localhost"];
+    let args = [&args[..], &["-CAfile", known.to_str().unwrap()]].concat();
+    let said = text(&tools::run_ok(tools::openssl(), args, b""));
+    assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
     let leaf = sub.ok(&["submit", &request(&sub, "ec:P-256", &format!("/CN={HOST}"), &[HOST])]);
     foreign::openssl_verify(&leaf, &format!("{of_sub}{}", root.certificate())).unwrap();
     foreign::certtool_verify(&format!("{leaf}{of_sub}"), &root.certificate()).unwrap();

@@ -275,7 +275,7 @@ fn no_session_is_resumed_where_clients_show_certificates() {
 #[test]
 fn clients_of_another_ca_come_in_where_its_certificate_is_given_and_its_list_counts() {
     let other = Ca::start();
-    let (good, _) = client(&other, "tls-client");
+    let (good, serial_of_good) = client(&other, "tls-client");
     let (bad, serial) = client(&other, "tls-client");
     revoke(&other, serial, RevocationReason::Superseded);
     let _: CrlPage = other.local().post("/v1/crls", "").json().unwrap();
@@ -289,7 +289,7 @@ fn clients_of_another_ca_come_in_where_its_certificate_is_given_and_its_list_cou
     let with = |crls: Vec<PathBuf>| Clients::Require(ClientTrust { ca: Some(root(&other)), crls });
     let ca = ca_with(vec![
         (Some(Tls::Own), with(Vec::new())),
-        (Some(Tls::Own), with(vec![list])),
+        (Some(Tls::Own), with(vec![list.clone()])),
         (Some(Tls::Own), with(vec![pem])),
     ]);
     let (own, _) = client(&ca, "tls-client");
@@ -301,6 +301,21 @@ fn clients_of_another_ca_come_in_where_its_certificate_is_given_and_its_list_cou
     assert_eq!(curl(&ca, 0, Some(&bad), true).unwrap().0, 200, "nobody said that it is revoked");
     broken_off(curl(&ca, 1, Some(&bad), true));
     broken_off(curl(&ca, 2, Some(&bad), true));
+    // The next list counts as soon as it is read, and one that cannot be read takes nothing away.
+    let reload = ca.server.as_ref().unwrap().reload_tls();
+    revoke(&other, serial_of_good, RevocationReason::Superseded);
+    let _: CrlPage = other.local().post("/v1/crls", "").json().unwrap();
+    let good_list = fs::read(&list).unwrap();
+    fs::write(&list, other.remote().get("/crl/ca.crl").bytes().unwrap()).unwrap();
+    assert_eq!(curl(&ca, 1, Some(&good), true).unwrap().0, 200, "nobody asked for it");
+    assert!(reload().failed.is_empty());
+    broken_off(curl(&ca, 1, Some(&good), true));
+    fs::write(&list, "nothing").unwrap();
+    assert!(reload().failed[0].contains("no revocation list"));
+    broken_off(curl(&ca, 1, Some(&good), true));
+    fs::write(&list, good_list).unwrap();
+    assert!(reload().failed.is_empty());
+    assert_eq!(curl(&ca, 1, Some(&good), true).unwrap().0, 200);
     // A list that is over says nothing any more: a week and its overlap.
     ca.clock.move_to(20 * DAY);
     assert_eq!(curl(&ca, 0, Some(&good), true).unwrap().0, 200);
