@@ -5,6 +5,7 @@
 //! connections that are kept alive, so that handshakes are not what is measured: those have a line of
 //! their own. The load generator shares the cores, and does its half of TLS on them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,7 +63,10 @@ fn main() {
     ca.configure("module = \"file\"", "module = \"file\"\nenabled = false");
     ca.configure_more(DOORS);
     let certificate = client_certificate(&ca);
-    let hash: String = sha256(&certificate).iter().map(|it| format!("{it:02x}")).collect();
+    let hash = sha256(&certificate).iter().fold(String::new(), |mut text, octet| {
+        write!(text, "{octet:02x}").expect("BUG: a text takes all");
+        text
+    });
     ca.configure_more(&format!(
         "[[principal]]\nname = \"bench\"\nroles = [\"enrollee\"]\ncertificate_sha256 = [\"{hash}\"]"
     ));
