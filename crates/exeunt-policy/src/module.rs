@@ -200,6 +200,14 @@ impl ModulePolicy {
             Disposition::Issue if matches!(base, Some(Decision::Hold { .. })) => {
                 Ok(Ruled::Issue(Box::new(planned), Vec::new()))
             }
+            // Nothing to judge or to carry out, which is the most frequent case.
+            Disposition::Issue
+                if ruling.set_properties.is_empty()
+                    && ruling.set_extensions.is_empty()
+                    && has_name(&planned) =>
+            {
+                Ok(Ruled::Issue(Box::new(planned), Vec::new()))
+            }
             Disposition::Issue => {
                 let mut server = ServerPolicy::new(&question);
                 server.apply(&ruling).map_err(|err| Trouble::nonsense(&err.to_string()))?;
@@ -364,6 +372,11 @@ impl Trouble {
         let message = format!("the ruling cannot be carried out: {reason}");
         Self { status: StatusCode::FAIL, message: one_line(&message, FAILURE_CHARS_MAX) }
     }
+}
+
+/// Whether a certificate by that plan would name anybody.
+fn has_name(plan: &Plan) -> bool {
+    !plan.subject.is_empty() || !plan.subject_alternative_names.is_empty()
 }
 
 /// The template for the row: the one that the templates measured by, else what was asked for.
