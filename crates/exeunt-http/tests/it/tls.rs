@@ -212,6 +212,7 @@ fn the_servers_certificate_is_renewed_in_time_and_no_connection_is_dropped() {
     // A day before two thirds of ninety are over, and a day after.
     ca.clock.move_to(59 * DAY);
     kept.ask();
+    // Longer than the pause between two looks: a renewal that is not due must not happen in one.
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(shown(&ca, 0).unwrap().serial(), first.serial(), "renewed too early");
     ca.clock.move_to(61 * DAY);
