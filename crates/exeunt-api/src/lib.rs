@@ -51,7 +51,8 @@ pub use policy::{POLICY_PATH, PolicyOrder, PolicySettings, PolicyStatus};
 pub use principal::{NewToken, Principal, PrincipalList, PrincipalToken, TokenChanged};
 pub use problem::Problem;
 pub use request::{
-    Disposition, RequestAttribute, RequestDetail, RequestPage, RequestSummary, SubmitAnswer,
+    Approval, Disposition, RequestAttribute, RequestDetail, RequestPage, RequestSummary,
+    SubmitAnswer,
 };
 
 pub use template::{

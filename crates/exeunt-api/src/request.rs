@@ -147,11 +147,24 @@ pub struct RequestDetail {
     /// Extensions that an officer set while it was pending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub officer_extensions: Vec<OfficerExtension>,
+    /// Who has approved it, as far as it waits or has waited for several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approval>,
     /// The revocation of its certificate, where there is or was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<Revocation>,
     /// The request in PEM; empty where a certificate was imported without one.
     pub request: String,
+}
+
+/// A certificate manager's approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Approval {
+    /// Who approved.
+    pub manager: String,
+    /// When, RFC 3339.
+    pub at: String,
 }
 
 /// One request attribute.

@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use exeunt_api::{
-    CertificateDetail, CertificatePage, CertificateRow, CertificateSummary, CrlPage, CrlSummary,
-    Disposition, OfficerExtension, PAGE_ROWS_DEFAULT, RequestAttribute, RequestDetail, RequestPage,
-    RequestSummary, Revocation, SubmitAnswer,
+    Approval, CertificateDetail, CertificatePage, CertificateRow, CertificateSummary, CrlPage,
+    CrlSummary, Disposition, OfficerExtension, PAGE_ROWS_DEFAULT, RequestAttribute, RequestDetail,
+    RequestPage, RequestSummary, Revocation, SubmitAnswer,
 };
 use exeunt_engine::{Engine, Retrieved};
 use exeunt_types::{
@@ -57,6 +57,10 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
     let Some(row) = engine.store().request(id).map_err(|err| unread(err.code(), &err))? else {
         return Err(Fault::not_found("request-not-found", format!("there is no request {id}")));
     };
+    let approvals = engine.store().approvals(id).map_err(|err| unread(err.code(), &err))?;
+    let approval =
+        |it: exeunt_types::Approval| Approval { manager: it.manager, at: rfc3339(it.at) };
+    let approvals = approvals.into_iter().map(approval).collect();
     let revocation = row.revocation.as_ref().map(self::revocation);
     let officer_extensions = row.officer_extensions.iter().map(officer_extension).collect();
     // What is around a request has labels of its own (RFC 7468, sections 8 and 9).
@@ -82,6 +86,7 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
         renewed_certificate,
         attributes,
         officer_extensions,
+        approvals,
         revocation,
         request,
     };

@@ -1,6 +1,8 @@
 //! What goes into the same commit as a step of a request: who asked, approvals, notes for the audit
 //! trail, limits of issuance, flags of the template. And reading it back.
 
+use std::time::Duration;
+
 use exeunt_types::{
     Approval, ArchivedKey, Asker, AuditNote, NewKey, RateLimit, RequestId, Roles, TemplateFlags,
     UnixMillis,
@@ -15,6 +17,10 @@ use crate::reader::{corrupt, rows};
 use crate::row::{read, read_time, sql_int};
 use crate::writer::Tx;
 use crate::{Store, StoreError};
+
+/// How long a certificate counts against limits of issuance at most: 366 days, the longest window that a
+/// template may have.
+const RATE_KEPT: Duration = Duration::from_hours(24 * 366);
 
 /// What goes into the same commit as a step of a request. Nothing of it, by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +105,13 @@ pub(crate) fn give_back(tx: &Tx<'_>, request: RequestId) -> Result<(), StoreErro
     tx.execute("counting against a limit", sql, [sql_int(request.0)]).map(|_| ())
 }
 
+/// What counts against no limit any more, whoever comes back or not.
+pub(crate) fn forget_old_uses(tx: &Tx<'_>, now: UnixMillis) -> Result<(), StoreError> {
+    let sql = "DELETE FROM rate_use WHERE at <= ?1";
+    let since = window_start(now, RATE_KEPT);
+    tx.execute("counting against a limit", sql, [since]).map(|_| ())
+}
+
 /// Approvals end where what was approved is not what it was.
 pub(crate) fn forget_approvals(tx: &Tx<'_>, request: RequestId) -> Result<(), StoreError> {
     let sql = "DELETE FROM approval WHERE request = ?1";
@@ -174,7 +187,7 @@ fn roles_of(bits: u16) -> Roles {
 }
 
 /// The last moment that does not count any more.
-fn window_start(now: UnixMillis, window: std::time::Duration) -> i64 {
+fn window_start(now: UnixMillis, window: Duration) -> i64 {
     now.0.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))
 }
 

@@ -6,7 +6,7 @@ use exeunt_types::{
 };
 use rusqlite::Row;
 
-use crate::along::{Along, give_back};
+use crate::along::{Along, forget_old_uses, give_back};
 use crate::audit::outcome;
 use crate::reader::{corrupt, rows};
 use crate::row::{Why, encode_attributes, read, read_code, read_id, read_serial, sql_int};
@@ -215,6 +215,7 @@ impl Store {
         self.write(move |tx| {
             let state = (Disposition::Error, StatusCode::SERVER_SUSPENDED, INTERRUPTED);
             let leftovers = leftovers(tx)?;
+            forget_old_uses(tx, at)?;
             for leftover in &leftovers {
                 give_up(tx, leftover, state, at)?;
             }

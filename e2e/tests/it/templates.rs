@@ -248,6 +248,7 @@ fn two_managers_approve_from_elsewhere_and_the_group_of_whoever_asked_counts() {
     assert!(status == 3 && said.contains("request 2 is pending"), "{said}");
     let (status, said) = run(anna(&["request", "approve", "2"]));
     assert!(status == 3 && said.contains("1 of 2 approvals"), "{said}");
+    assert!(ca.ok(&["request", "show", "2"]).contains("principal:anna at 20"));
     let (status, said) = run(anna(&["request", "approve", "2"]));
     assert!(status == 1 && said.contains("error[approval-twice]"), "{said}");
     let (status, said) = run(bert(&["request", "approve", "2"]));

@@ -71,6 +71,10 @@ fn show(detail: &RequestDetail) -> Result<(), Failure> {
     if let Some(revocation) = &detail.revocation {
         output::fields(&revocation_fields(revocation))?;
     }
+    for approval in &detail.approvals {
+        let text = format!("{} at {}", approval.manager, approval.at);
+        output::fields(&[("Approved by", text)])?;
+    }
     for attribute in &detail.attributes {
         output::fields(&[("Attribute", format!("{}:{}", attribute.name, attribute.value))])?;
     }
