@@ -35,7 +35,7 @@ pub struct Keeper {
     thread: JoinHandle<()>,
 }
 
-/// Refuses a trail that is not the one that its last checkpoint knows, and notes the start.
+/// Refuses a trail that is not the one that its last checkpoint knows, notes the start, and signs that.
 ///
 /// # Errors
 ///
@@ -47,7 +47,10 @@ pub fn begin(home: &Home, engine: &Engine, config: &Config) -> Result<(), Failur
     let text = text.map_err(|err| Failure::from_error(err.code(), &err))?;
     let detail = format!("exeunt {}, {}", env!("CARGO_PKG_VERSION"), configuration(&text));
     let store = engine.store();
-    store.audit_start(now(), SERVER, config.audit.filter, &detail).map_err(failed)
+    store.audit_start(now(), SERVER, config.audit.filter, &detail).map_err(failed)?;
+    // At once: a trail that a server has written and that has no checkpoint was robbed of it.
+    checkpoint(engine, &home.checkpoints());
+    Ok(())
 }
 
 /// What the trail says of a configuration: its hash.
@@ -68,8 +71,7 @@ pub fn trail_failure(err: &TrailError) -> Failure {
 }
 
 impl Keeper {
-    /// Starts the thread. The first checkpoint is made at once, so that a key that does not sign is
-    /// noticed.
+    /// Starts the thread.
     ///
     /// # Errors
     ///

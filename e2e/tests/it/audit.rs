@@ -216,6 +216,18 @@ fn a_store_that_is_an_older_copy_is_refused_and_goes_on_when_that_is_accepted() 
 }
 
 #[test]
+fn whoever_takes_all_checkpoints_away_is_found_out_at_the_next_start() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    issue(&ca);
+    server.stop();
+    fs::remove_dir_all(ca.home().join("audit")).unwrap();
+    assert_eq!(refusal(&ca.run(&["serve"])), "audit-checkpoints-cut");
+    meddle(&ca, "DELETE FROM audit_checkpoint; DELETE FROM audit WHERE action = 'service-stop'");
+    assert_eq!(refusal(&ca.run(&["serve"])), "audit-checkpoints-gone");
+}
+
+#[test]
 fn a_restored_ca_goes_on_with_the_trail_of_its_backup() {
     let ca = Ca::init(&[]);
     let server = ca.serve();

@@ -30,6 +30,9 @@ pub enum TrailError {
         /// The last row that the store's checkpoints know.
         in_store: u64,
     },
+    /// A server has written the trail, and has signed it then; there is no checkpoint of it any more.
+    #[error("the audit trail was signed, and there is no checkpoint of it any more")]
+    CheckpointsGone,
     /// The last checkpoint of the file does not count.
     #[error("the last checkpoint of the audit trail does not count")]
     Refused {
@@ -57,6 +60,7 @@ impl TrailError {
         match self {
             Self::Broken { fault } => fault.code(),
             Self::CheckpointsCut { .. } => "audit-checkpoints-cut",
+            Self::CheckpointsGone => "audit-checkpoints-gone",
             Self::Refused { source } => source.code(),
             Self::File { source } => source.code(),
             Self::Store { source } => source.code(),
@@ -86,8 +90,9 @@ impl Engine {
         let last = file.last().map_err(|source| TrailError::File { source })?;
         let Some(last) = last else {
             return match in_store {
-                0 => Ok(()),
                 _ if self.was_accepted_after(in_store).map_err(store)? => Ok(()),
+                0 if self.was_never_signed().map_err(store)? => Ok(()),
+                0 => Err(TrailError::CheckpointsGone),
                 _ => Err(TrailError::CheckpointsCut { in_file: 0, in_store }),
             };
         };
@@ -134,6 +139,14 @@ impl Engine {
             }
             head = checked.head;
         }
+    }
+
+    /// Whether there may never have been a checkpoint: no server has written the trail, or the last one
+    /// ended between its first row and the checkpoint that follows at once, perhaps before a restore.
+    fn was_never_signed(&self) -> Result<bool, StoreError> {
+        let Some(started) = self.store.audit_started()? else { return Ok(true) };
+        let since = self.store.audit_after(started, ROWS_MAX)?;
+        Ok(since.iter().all(|it| it.entry.action.starts_with("restore-")))
     }
 
     /// Whether an operator said that the trail is to go on as it is, after that row.

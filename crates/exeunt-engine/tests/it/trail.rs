@@ -184,6 +184,30 @@ fn a_start_refuses_when_the_file_of_checkpoints_was_changed_and_goes_on_when_tha
 }
 
 #[test]
+fn a_trail_that_a_server_wrote_has_a_checkpoint() {
+    let house = House::new();
+    let ca = house.open();
+    let file = checkpoints(&house);
+    let check = |ca: &Ca| ca.engine.check_trail(&file).map_err(|it| it.code());
+    let audit = |action: &str| {
+        ca.engine.store().audit(AuditEntry::new(UnixMillis(1), "x", action, "audit")).unwrap()
+    };
+    // As commands without a server write it.
+    audit("backup-start");
+    assert_eq!(check(&ca), Ok(()));
+    // The server ended before its first checkpoint, and what it left was restored.
+    ca.engine.store().audit_start(UnixMillis(2), "x", AuditCategories::ALL, "").unwrap();
+    assert_eq!(check(&ca), Ok(()));
+    audit("restore-start");
+    audit("restore-end");
+    assert_eq!(check(&ca), Ok(()));
+    ca.issue(plain_request());
+    assert_eq!(check(&ca), Err("audit-checkpoints-gone"));
+    audit(ACTION_ACCEPT);
+    assert_eq!(check(&ca), Ok(()));
+}
+
+#[test]
 fn a_renewed_ca_verifies_what_its_older_key_signed() {
     let mut house = signed_house();
     let key = TestKey::new(KeyAlgorithm::EcdsaP384);

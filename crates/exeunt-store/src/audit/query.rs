@@ -7,7 +7,7 @@ use super::{AuditRow, COLUMNS, read_row};
 use crate::error::During as _;
 use crate::list::SCAN_ROWS_MAX;
 use crate::reader::{corrupt, rows, sql_limit};
-use crate::row::sql_int;
+use crate::row::{read_unsigned, sql_int};
 use crate::{Store, StoreError};
 
 /// A page of the trail.
@@ -94,6 +94,24 @@ impl Store {
             self.inner.readers.read(action, |conn| rows(conn, action, &sql, params, read_row))?;
         let found: Result<Vec<_>, _> = found.into_iter().collect();
         found.map_err(corrupt("a row of the audit trail"))
+    }
+}
+
+impl Store {
+    /// Number of the last row that says that a server started, or writes by another filter; none where no
+    /// server has written the trail yet.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn audit_started(&self) -> Result<Option<u64>, StoreError> {
+        let action = "reading the audit trail";
+        let sql = "SELECT id FROM audit WHERE event IN (4880, 4885) ORDER BY id DESC LIMIT 1";
+        let found = self
+            .inner
+            .readers
+            .read(action, |conn| rows(conn, action, sql, [], |row| read_unsigned(row, 0)))?;
+        found.into_iter().next().transpose().map_err(corrupt("a row of the audit trail"))
     }
 }
 
