@@ -249,3 +249,13 @@ pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// Octets in lower-case hexadecimal.
+pub fn hexadecimal(octets: &[u8]) -> String {
+    use std::fmt::Write as _;
+    octets.iter().fold(String::new(), |mut text, it| {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{it:02x}");
+        text
+    })
+}

@@ -2,7 +2,9 @@
 //! process or its parts without doors, a client for load, and the record of what a module heard.
 
 pub mod ca;
+pub mod cases;
 pub mod inside;
+pub mod leak;
 pub mod load;
 pub mod measure;
 pub mod program;

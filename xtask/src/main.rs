@@ -91,6 +91,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Issuance with a policy module, against the templates alone
+    Policy {
+        /// Passed on to the benchmark as they are, for example --rounds 3
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Issuance with the audit trail, against issuance without
     Audit {
         /// Passed on to the benchmark as they are, for example --rounds 21
@@ -111,6 +117,32 @@ enum Bench {
     },
 }
 
+impl Bench {
+    fn run(self, root: &Path) -> Result<(), String> {
+        let bench = |program, arguments: Vec<String>| steps::bench(root, program, &arguments);
+        match self {
+            Self::Issue { arguments } => {
+                bench("bench", [vec!["issue".to_owned()], arguments].concat())
+            }
+            Self::Exits { arguments } => bench("bench_exits", arguments),
+            Self::Ocsp { arguments } => {
+                // What it compares with.
+                steps::build_example(root, "exeunt-http", "constant")?;
+                bench("bench_ocsp", arguments)
+            }
+            Self::Tls { arguments } => bench("bench_tls", arguments),
+            Self::Policy { arguments } => bench("bench_policy", arguments),
+            Self::Audit { arguments } => bench("bench_audit", arguments),
+            Self::Rows { arguments } => {
+                // What fills the store.
+                steps::build_example(root, "exeunt-store", "fill")?;
+                bench("bench_rows", arguments)
+            }
+            Self::Crl { arguments } => bench("bench_crl", arguments),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let root = root();
     let outcome = match Cli::parse().command {
@@ -124,13 +156,7 @@ fn main() -> ExitCode {
         Command::Advisories => steps::advisories(&root),
         Command::Fuzz { seconds, target } => fuzz::run(&root, seconds, target.as_deref()),
         Command::Crash { trials, seed } => steps::crash(&root, trials, seed),
-        Command::Bench(Bench::Issue { arguments }) => steps::bench_issue(&root, &arguments),
-        Command::Bench(Bench::Exits { arguments }) => steps::bench_exits(&root, &arguments),
-        Command::Bench(Bench::Ocsp { arguments }) => steps::bench_ocsp(&root, &arguments),
-        Command::Bench(Bench::Tls { arguments }) => steps::bench_tls(&root, &arguments),
-        Command::Bench(Bench::Audit { arguments }) => steps::bench_audit(&root, &arguments),
-        Command::Bench(Bench::Rows { arguments }) => steps::bench_rows(&root, &arguments),
-        Command::Bench(Bench::Crl { arguments }) => steps::bench_crl(&root, &arguments),
+        Command::Bench(bench) => bench.run(&root),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -98,48 +98,15 @@ pub(crate) fn crash(root: &Path, trials: u32, seed: Option<u64>) -> Result<(), S
     run(&mut command)
 }
 
-/// Runs the benchmark of issuance, which lives in `e2e/`, on the server as users would build it.
-pub(crate) fn bench_issue(root: &Path, arguments: &[String]) -> Result<(), String> {
-    let program = programs(root, "release")?.join("bench");
-    run(Command::new(program).current_dir(root).arg("issue").args(arguments))
-}
-
-/// Runs the benchmark of exit modules, which lives in `e2e/` as well.
-pub(crate) fn bench_exits(root: &Path, arguments: &[String]) -> Result<(), String> {
-    let program = programs(root, "release")?.join("bench_exits");
+/// Runs a benchmark, which are programs in `e2e/`, on the server as users would build it.
+pub(crate) fn bench(root: &Path, program: &str, arguments: &[String]) -> Result<(), String> {
+    let program = programs(root, "release")?.join(program);
     run(Command::new(program).current_dir(root).args(arguments))
 }
 
-/// Runs the benchmark of revocation lists, which lives in `e2e/` as well.
-pub(crate) fn bench_crl(root: &Path, arguments: &[String]) -> Result<(), String> {
-    let program = programs(root, "release")?.join("bench_crl");
-    run(Command::new(program).current_dir(root).args(arguments))
-}
-
-/// Runs the benchmark of OCSP, which compares with an example of `exeunt-http`.
-pub(crate) fn bench_ocsp(root: &Path, arguments: &[String]) -> Result<(), String> {
-    run(cargo(root).args(["build", "--release", "-p", "exeunt-http", "--example", "constant"]))?;
-    let program = programs(root, "release")?.join("bench_ocsp");
-    run(Command::new(program).current_dir(root).args(arguments))
-}
-
-/// Runs the benchmark of issuance over TLS, which lives in `e2e/` as well.
-pub(crate) fn bench_tls(root: &Path, arguments: &[String]) -> Result<(), String> {
-    let program = programs(root, "release")?.join("bench_tls");
-    run(Command::new(program).current_dir(root).args(arguments))
-}
-
-/// Runs the benchmark of the audit trail, which lives in `e2e/` as well.
-pub(crate) fn bench_audit(root: &Path, arguments: &[String]) -> Result<(), String> {
-    let program = programs(root, "release")?.join("bench_audit");
-    run(Command::new(program).current_dir(root).args(arguments))
-}
-
-/// Runs the benchmark of large stores, which an example of `exeunt-store` fills.
-pub(crate) fn bench_rows(root: &Path, arguments: &[String]) -> Result<(), String> {
-    run(cargo(root).args(["build", "--release", "-p", "exeunt-store", "--example", "fill"]))?;
-    let program = programs(root, "release")?.join("bench_rows");
-    run(Command::new(program).current_dir(root).args(arguments))
+/// Builds an example that a benchmark runs beside the server.
+pub(crate) fn build_example(root: &Path, package: &str, name: &str) -> Result<(), String> {
+    run(cargo(root).args(["build", "--release", "-p", package, "--example", name]))
 }
 
 /// The README's first command, twice: on nothing, and on what the first run left.

@@ -5,15 +5,15 @@
 //! connections that are kept alive, so that handshakes are not what is measured: those have a line of
 //! their own. The load generator shares the cores, and does its half of TLS on them.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use exeunt_e2e::ca::{Ca, Served};
+use exeunt_e2e::ca::{Ca, hexadecimal};
+use exeunt_e2e::cases::{self, Case};
 use exeunt_e2e::load::{self, Way};
-use exeunt_e2e::measure::{TICKS_PER_SECOND, median, requests, ticks};
+use exeunt_e2e::measure::requests;
 use exeunt_keys::sha256;
 use exeunt_testkit::requests::{openssl_key, openssl_request};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -35,22 +35,9 @@ struct Options {
     rounds: usize,
 }
 
-/// What one run of a case gave.
-#[derive(Clone, Copy, Debug)]
-struct Figure {
-    per_second: f64,
-    /// Processor time of the server for each certificate, in microseconds.
-    cpu: f64,
-    /// In milliseconds.
-    p50: f64,
-    /// In milliseconds.
-    p99: f64,
-}
-
-const WARM_UP: Duration = Duration::from_secs(1);
-const NAMES: [&str; 3] = ["plain HTTP, token", "TLS, token", "TLS, client certificate"];
-/// What the two ratios are to be.
-const TARGETS: [f64; 3] = [1.0, 0.9, 0.85];
+/// Names, and what the two ratios are to be.
+const CASES: [(&str, f64); 3] =
+    [("plain HTTP, token", 1.0), ("TLS, token", 0.9), ("TLS, client certificate", 0.85)];
 
 fn main() {
     let Options { clients, seconds, rounds } = Options::parse();
@@ -63,10 +50,7 @@ fn main() {
     ca.configure("module = \"file\"", "module = \"file\"\nenabled = false");
     ca.configure_more(DOORS);
     let certificate = client_certificate(&ca);
-    let hash = sha256(&certificate).iter().fold(String::new(), |mut text, octet| {
-        write!(text, "{octet:02x}").expect("BUG: a text takes all");
-        text
-    });
+    let hash = hexadecimal(&sha256(&certificate));
     ca.configure_more(&format!(
         "[[principal]]\nname = \"bench\"\nroles = [\"enrollee\"]\ncertificate_sha256 = [\"{hash}\"]"
     ));
@@ -78,14 +62,15 @@ fn main() {
         Way { address: server.door(1), token: None, tls: Some(config(&ca, Some(certificate))) },
     ];
     let requests = requests(&ca);
-    let mut figures: [Vec<Figure>; 3] = Default::default();
-    for _ in 0..rounds {
-        for (way, figures) in ways.iter().zip(&mut figures) {
-            figures.push(measure(&server, way, &requests, clients, Duration::from_secs(seconds)));
-        }
-    }
-    report(&figures);
-    for (way, name) in ways.iter().zip(NAMES) {
+    let cases = CASES.iter().zip(ways.clone()).map(|((name, target), way)| Case {
+        name,
+        target: *target,
+        way,
+        pid: server.pid(),
+    });
+    let cases: Vec<_> = cases.collect();
+    cases::run(&cases, &requests, clients, Duration::from_secs(seconds), rounds);
+    for (way, (name, _)) in ways.iter().zip(CASES) {
         let per_second = connections_per_second(way, &requests);
         println!(
             "{name}: {per_second:.0} new connections/s with a certificate each, one at a time"
@@ -113,48 +98,6 @@ listen = "127.0.0.1:0"
 tls = "own"
 client_certificates = "require"
 "#;
-
-fn report(figures: &[Vec<Figure>; 3]) {
-    println!(
-        "{:26} {:>8} {:>7} {:>7} {:>8} {:>8} {:>8}",
-        "case", "cert/s", "ratio", "target", "cpu us", "p50 ms", "p99 ms"
-    );
-    let [plain, ..] = figures;
-    for ((name, own), target) in NAMES.iter().zip(figures).zip(TARGETS) {
-        let of = |it: fn(&Figure) -> f64| median(own.iter().map(it).collect());
-        let ratios = own.iter().zip(plain).map(|(a, b)| a.per_second / b.per_second);
-        println!(
-            "{name:26} {:8.0} {:7.3} {target:7.2} {:8.1} {:8.2} {:8.2}",
-            of(|it| it.per_second),
-            median(ratios.collect()),
-            of(|it| it.cpu),
-            of(|it| it.p50),
-            of(|it| it.p99),
-        );
-    }
-}
-
-fn measure(
-    server: &Served,
-    way: &Way,
-    requests: &[Vec<u8>],
-    clients: usize,
-    time: Duration,
-) -> Figure {
-    let before = ticks(server.pid());
-    let begun = Instant::now();
-    let measured = load::run_by(way, requests, clients, WARM_UP, time).expect("certificates");
-    let whole = begun.elapsed();
-    let taken = Duration::from_millis((ticks(server.pid()) - before) * 1000 / TICKS_PER_SECOND);
-    let mut latencies = measured.latencies;
-    latencies.sort_unstable();
-    let at = |share: usize| latencies[(latencies.len() - 1) * share / 100].as_secs_f64() * 1e3;
-    let count = f64::from(u32::try_from(latencies.len()).expect("BUG: fewer than 2^32"));
-    let per_second = count / time.as_secs_f64();
-    // Also what the warm-up took, at the same rate.
-    let cpu = taken.as_secs_f64() * 1e6 / (per_second * whole.as_secs_f64());
-    Figure { per_second, cpu, p50: at(50), p99: at(99) }
-}
 
 /// One after the other: a connection, a certificate over it, and its end.
 fn connections_per_second(way: &Way, requests: &[Vec<u8>]) -> f64 {
