@@ -18,8 +18,8 @@ use exeunt_types::{
 };
 use exeunt_x509::{
     BroughtKey, Certificate, CertificationRequest, Envelope, EnvelopeError, KEY_RECOVERY_AGENT,
-    Recipient, SignerIdentifier, certificate_hash, decode_pem_or_der, parse_certificate,
-    parse_envelope,
+    Recipient, SignerIdentifier, SubmittedRequest, certificate_hash, decode_pem_or_der,
+    parse_certificate, parse_envelope,
 };
 
 use crate::engine::{Engine, EngineError};
@@ -160,6 +160,8 @@ pub(crate) enum EnclosedKey {
     /// None came.
     #[default]
     None,
+    /// Somebody signed that it comes, and it did not.
+    Lost,
     /// It came, and nobody has looked at it.
     Brought(BroughtKey),
     /// It was opened and is encrypted to agents.
@@ -170,8 +172,12 @@ pub(crate) enum EnclosedKey {
 
 impl EnclosedKey {
     /// The one that came in a message.
-    pub(crate) fn brought(key: Option<&BroughtKey>) -> Self {
-        key.map_or(Self::None, |it| Self::Brought(it.clone()))
+    pub(crate) fn brought(submitted: &SubmittedRequest) -> Self {
+        match submitted.brought_key() {
+            Some(key) => Self::Brought(key.clone()),
+            None if submitted.has_key_hash() => Self::Lost,
+            None => Self::None,
+        }
     }
 
     /// What the row of a request says that was kept.
@@ -182,7 +188,7 @@ impl EnclosedKey {
     /// What the row of the request says of it.
     pub(crate) fn flags(&self) -> RequestFlags {
         match self {
-            Self::None | Self::Brought(_) => RequestFlags::default(),
+            Self::None | Self::Lost | Self::Brought(_) => RequestFlags::default(),
             Self::Sealed(_) | Self::Kept => RequestFlags::VALID_ENCRYPTED_KEY_HASH,
         }
     }
@@ -191,7 +197,7 @@ impl EnclosedKey {
     pub(crate) fn to_keep(&self, at: UnixMillis) -> Option<(ArchivedKey, UnixMillis)> {
         match self {
             Self::Sealed(key) => Some((key.clone(), at)),
-            Self::None | Self::Brought(_) | Self::Kept => None,
+            Self::None | Self::Lost | Self::Brought(_) | Self::Kept => None,
         }
     }
 
@@ -207,6 +213,9 @@ impl EnclosedKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveRefusal {
+    /// Somebody signed that the key comes along, and it did not: it was taken out on the way.
+    #[error("the request says that its private key comes along, and it did not")]
+    Lost,
     /// Nobody signed the hash of the encrypted key.
     #[error("the hash of the encrypted private key is not in the request")]
     HashMissing,
@@ -236,6 +245,7 @@ impl ArchiveRefusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Lost => "archived-key-lost",
             Self::HashMissing => "archived-key-hash-missing",
             Self::HashMismatch => "archived-key-hash",
             Self::Envelope(err) => err.code(),
@@ -328,6 +338,7 @@ impl Engine {
         };
         let template = template.clone();
         match (self.key_archival.rule(&template), &enrolment.key) {
+            (_, EnclosedKey::Lost) => Err(ArchiveRefusal::Lost),
             (ArchiveRule::Require, EnclosedKey::None) => Ok(Decision::Refuse {
                 template,
                 code: "archived-key-required",

@@ -248,7 +248,7 @@ impl Engine {
             return Ok(enrolment);
         }
         enrolment.message = Some(submitted.der().to_vec());
-        enrolment.key = EnclosedKey::brought(submitted.brought_key());
+        enrolment.key = EnclosedKey::brought(submitted);
         match self.hear_signers(submitted, wants_signatures, now) {
             Ok(Said { on_behalf_of, renewed, signatures, .. }) => {
                 enrolment.on_behalf_of = on_behalf_of;

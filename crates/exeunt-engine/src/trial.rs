@@ -124,6 +124,11 @@ impl Engine {
     ) -> (RuleVerdict, Option<&'static str>) {
         let came = admitted.enrolment.key != EnclosedKey::None;
         let (verdict, code, message) = match (self.archive_rule(template), came) {
+            _ if admitted.enrolment.key == EnclosedKey::Lost => (
+                Verdict::Refuse,
+                Some("archived-key-lost"),
+                "the request says that its private key comes along, and it did not",
+            ),
             (ArchiveRule::Require, false) => (
                 Verdict::Refuse,
                 Some("archived-key-required"),

@@ -100,6 +100,7 @@ pub struct SubmittedRequest {
     /// How many layers, from the outermost in, are around the innermost claim of renewal.
     layers_around_renewal: usize,
     brought_key: Option<BroughtKey>,
+    has_key_hash: bool,
 }
 
 impl SubmittedRequest {
@@ -115,6 +116,13 @@ impl SubmittedRequest {
     #[must_use]
     pub fn brought_key(&self) -> Option<&BroughtKey> {
         self.brought_key.as_ref()
+    }
+
+    /// Whether somebody signed that a private key comes along. Where [`Self::brought_key`] is none then, it
+    /// was lost on the way; or this is what was kept of a request.
+    #[must_use]
+    pub fn has_key_hash(&self) -> bool {
+        self.has_key_hash
     }
 
     /// Format of the outermost layer. A simple CMC request is a PKCS #10 and nothing else.
@@ -292,7 +300,7 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
     let request = parse_request(rest)?;
 
     // The key is the outermost signer's; its hash may be signed by whoever made the request.
-    let brought_key = archival::find(&raw_layers)?;
+    let (brought_key, has_key_hash) = archival::find(&raw_layers)?;
     let kept = match &brought_key {
         Some(_) => without_archived_key(&der)?,
         None => Vec::new(),
@@ -343,6 +351,7 @@ pub fn parse_submission(input: &[u8]) -> Result<SubmittedRequest, SubmissionErro
         layers_around_renewal,
         der: if brought_key.is_some() { kept } else { der.into_owned() },
         brought_key,
+        has_key_hash,
     })
 }
 

@@ -338,8 +338,11 @@ fn what_is_wrong_with_a_key_fails_the_request_and_says_no_more_than_it_must() {
     assert_eq!(refused(&ca, &subscriber.with(&foreign)), "exchange-certificate-not-current");
     // No message at all, or a piece of one.
     assert_eq!(refused(&ca, &subscriber.with(&[0x30, 0])), "envelope-malformed");
-    // The hash is another one's: the message was changed on its way.
     let sent = subscriber.with(&good);
+    // The key was taken out on its way; what was kept of another request is the same.
+    let parsed = exeunt_x509::parse_submission(&sent).unwrap();
+    assert_eq!(refused(&ca, parsed.der()), "archived-key-lost");
+    // The hash is another one's: the message was changed on its way.
     let at = sent.windows(32).position(|it| it == &good[good.len() - 32..]).unwrap();
     let mut changed = sent.clone();
     changed[at + 31] ^= 1;
@@ -395,6 +398,8 @@ fn a_trial_says_what_the_template_wants_and_opens_nothing() {
     let with_key = subscriber.with_key(&ca.engine);
     check(&ca, &with_key, (Verdict::Pass, None));
     check(&ca, &subscriber.with(&[0x30, 0]), (Verdict::Pass, None));
+    let lost = exeunt_x509::parse_submission(&with_key).unwrap();
+    check(&ca, lost.der(), (Verdict::Refuse, Some("archived-key-lost")));
     check(&ca, &subscriber.request, (Verdict::Refuse, Some("archived-key-required")));
     drop(ca);
     let ca = open(&house, agents.settings(1, ArchiveRule::Refuse));

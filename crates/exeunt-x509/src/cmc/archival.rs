@@ -41,8 +41,9 @@ impl BroughtKey {
     }
 }
 
-/// The key in the outermost layer. The hash may be in any: an agent signs around what the requester did.
-pub(super) fn find(layers: &[RawLayer<'_>]) -> Result<Option<BroughtKey>, SubmissionError> {
+/// The key in the outermost layer, and whether anybody signed a hash of one. The hash may be in any layer:
+/// an agent signs around what the requester did.
+pub(super) fn find(layers: &[RawLayer<'_>]) -> Result<(Option<BroughtKey>, bool), SubmissionError> {
     let malformed = |what| SubmissionError::Malformed { what };
     let (mut key, mut hash) = (None, None);
     for (depth, layer) in layers.iter().enumerate() {
@@ -63,7 +64,8 @@ pub(super) fn find(layers: &[RawLayer<'_>]) -> Result<Option<BroughtKey>, Submis
         }
     }
     let hash = hash.map(<[u8]>::to_vec);
-    Ok(key.map(|it| BroughtKey { envelope: it.to_vec(), hash }))
+    let has_hash = hash.is_some();
+    Ok((key.map(|it| BroughtKey { envelope: it.to_vec(), hash }), has_hash))
 }
 
 /// Builds a full CMC request around a PKCS #10 (DER) that brings its private key along, as the original's

@@ -532,9 +532,9 @@ fn a_control_that_could_matter_is_refused_by_name() {
         ("control(2, '1.2.3.4', octets(b'a'))", "request-control-unsupported", "1.2.3.4 is not"),
         (
             "control(2, '1.3.6.1.4.1.311.10.10.1', add_attributes(0, [1],
-                attribute('1.3.6.1.4.1.311.21.21', octets(b'a'))))",
+                attribute('1.3.6.1.4.1.311.21.13', octets(b'a'))))",
             "request-control-unsupported",
-            "1.3.6.1.4.1.311.21.21 is not",
+            "1.3.6.1.4.1.311.21.13 is not",
         ),
         (
             "control(2, '1.3.6.1.4.1.311.10.10.1', add_attributes(0, [9]))",
