@@ -13,11 +13,10 @@ use exeunt_http::{
     Access, BeforeReply, HttpError, HttpSettings, Limits, NoPeople, Principals, ReadKeyFn, Server,
     Tls,
 };
-use exeunt_keys::{secret_file, sha256};
+use exeunt_keys::{KeyError, secret_file, sha256};
 use exeunt_policy::{SwitchPolicy, TemplatePolicy};
 use exeunt_store::Store;
 use exeunt_types::EventKind;
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::audit::{self, Keeper};
 use crate::clock::{SystemClock, SystemEntropy, now};
@@ -66,9 +65,6 @@ pub struct Running {
 ///
 /// The first part that does not start, with what to do about it.
 pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<Running, Failure> {
-    // No other process of this user, a module least of all, is to read keys out of our memory.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|err| Failure::from_error("process-open", &std::io::Error::from(err)))?;
     let listen = listen.or(config.listen);
     if let Some(address) = listen {
         check_listen(address, config.tls.is_some())
@@ -86,11 +82,11 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let switch = policy_of(&config)?;
     let engine = build_engine(home, &config, store, entries, switch.clone())?;
     let facts = ca_facts(home, &config, &engine);
+    audit::begin(home, &engine, &config)?;
     let new = engine.take_up_certificates().map_err(|err| engine_failure(&err))?;
     for index in new.into_iter().filter(|it| 0 < *it) {
         tracing::info!(index, "the CA has a new certificate of its own");
     }
-    audit::begin(home, &engine, &config)?;
     if let Some(known) = principals_at_start(&access.current()) {
         let written = engine.store().audit(known);
         written.map_err(|err| Failure::from_error(err.code(), &err))?;
@@ -163,6 +159,10 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
 
 /// What the edge refused, and what helps.
 pub fn http_failure(err: &HttpError) -> Failure {
+    // What is wrong with the file of a key, is said as of every other one.
+    if let Some(key) = std::error::Error::source(err).and_then(|it| it.downcast_ref::<KeyError>()) {
+        return key.into();
+    }
     let failure = Failure::from_error(err.code(), err);
     match err.hint() {
         Some(hint) => failure.hint(hint),

@@ -29,7 +29,9 @@ pub(crate) fn check(
         &written.collect(),
     ));
 
-    complaints.extend(tests_missing(files)?);
+    for page in PAGES_OF_CLAIMS {
+        complaints.extend(tests_missing(page, files)?);
+    }
 
     for Source { path, text } in files.iter().filter(|it| it.is("md")) {
         let folder = root.join(path).parent().map(Path::to_owned).unwrap_or_default();
@@ -42,26 +44,26 @@ pub(crate) fn check(
     Ok(complaints)
 }
 
-/// The page that names tests as `crate::test`.
-const FAILURES: &str = "docs/failures.md";
+/// The pages that name tests as `crate::test`.
+const PAGES_OF_CLAIMS: [&str; 2] = ["SECURITY.md", "docs/failures.md"];
 
-/// Tests that the page of failures names and no crate has.
-fn tests_missing(files: &[Source]) -> Result<Vec<String>, String> {
-    let page = tree::text(files, FAILURES)?;
+/// Tests that a page names and no crate has.
+fn tests_missing(page: &str, files: &[Source]) -> Result<Vec<String>, String> {
+    let text = tree::text(files, page)?;
     let mut complaints = Vec::new();
     let mut named = 0;
-    for (home, test) in tests_named(page) {
+    for (home, test) in tests_named(text) {
         named += 1;
         let is_there = files
             .iter()
             .filter(|it| it.is("rs") && it.path.split('/').any(|part| part == folder_of(home)))
             .any(|it| has_test(&it.text, test));
         if !is_there {
-            complaints.push(format!("{FAILURES}: {home} has no test {test}"));
+            complaints.push(format!("{page}: {home} has no test {test}"));
         }
     }
     if named == 0 {
-        complaints.push(format!("{FAILURES}: it names no test"));
+        complaints.push(format!("{page}: it names no test"));
     }
     Ok(complaints)
 }
@@ -229,7 +231,7 @@ mod tests {
         let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
         let files = [
             source(
-                FAILURES,
+                "docs/failures.md",
                 "| A. | `exeunt-a::it_is_true`, `exeunt-a::no_test` | `exeunt-e2e::far` |",
             ),
             source(
@@ -240,7 +242,10 @@ mod tests {
             source("e2e/tests/it/main.rs", "/// Words.\n#[test]\nfn far()\n{}\n"),
         ];
         let expected = ["docs/failures.md: exeunt-a has no test no_test"];
-        assert_eq!(tests_missing(&files).unwrap(), expected);
+        assert_eq!(tests_missing("docs/failures.md", &files).unwrap(), expected);
+        let files = [source("SECURITY.md", "No claim is `shown`.")];
+        let expected = ["SECURITY.md: it names no test"];
+        assert_eq!(tests_missing("SECURITY.md", &files).unwrap(), expected);
     }
 
     #[test]
