@@ -64,7 +64,13 @@ impl Failure {
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
-        let failure = Self::from_error(error.code(), &error);
+        Self::from(&error)
+    }
+}
+
+impl From<&KeyError> for Failure {
+    fn from(error: &KeyError) -> Self {
+        let failure = Self::from_error(error.code(), error);
         match error.hint() {
             Some(hint) => failure.hint(hint),
             None => failure,
