@@ -115,7 +115,7 @@ fn a_trail_is_whole_and_strangers_verify_what_was_exported() {
         let args = ["cms", "-verify", "-binary", "-inform", "PEM", "-purpose", "any", "-CAfile"];
         let more = [path(&ca_file), "-certfile", path(&ca_file)];
         let args = args.into_iter().chain(more);
-        spoken = text(&tools::run_ok(tools::openssl(), args, signed.as_bytes())).to_owned();
+        spoken = text(&tools::run_ok(tools::openssl(), args, signed.as_bytes()));
     }
     assert!(spoken.contains(&format!("\nrow: {}\nsha256: {hash}\n", rows.len())), "{spoken}");
 
@@ -303,7 +303,7 @@ fn a_ca_that_cannot_write_its_trail_issues_nothing_and_its_health_says_so() {
         let script = "import sys, urllib.request, urllib.error\n\
                       try: print(urllib.request.urlopen(sys.argv[1]).status)\n\
                       except urllib.error.HTTPError as e: print(e.code, e.read().decode())";
-        text(&python(&["-c", script, &url]).stdout).to_owned()
+        text(&python(&["-c", script, &url]).stdout)
     };
     assert_eq!(health().trim(), "200");
     fs::remove_file(ca.home().join("exeunt.db")).unwrap();

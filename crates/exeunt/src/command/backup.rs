@@ -160,7 +160,7 @@ fn path_text(path: &Path) -> String {
 
 /// Who writes the audit trail: the server where one runs, else this command.
 enum Audit {
-    Server(ApiClient, BackupOrder),
+    Server(Box<ApiClient>, BackupOrder),
     Command(String),
 }
 
@@ -169,7 +169,9 @@ impl Audit {
         let file = std::path::absolute(out).unwrap_or_else(|_| out.to_owned());
         let file = path_text(&file);
         match ApiClient::local(home) {
-            Ok(client) => Ok(Self::Server(client, BackupOrder { action: String::new(), file })),
+            Ok(client) => {
+                Ok(Self::Server(Box::new(client), BackupOrder { action: String::new(), file }))
+            }
             Err(failure) if failure.code == "server-not-running" => Ok(Self::Command(file)),
             Err(failure) => Err(failure),
         }

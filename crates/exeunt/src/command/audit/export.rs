@@ -253,7 +253,7 @@ impl Reader {
 
 /// A row as the chain has it. What it says beyond that, its time in words and the title, has to agree; a
 /// row that does not is given one without a hash.
-pub fn stored(row: AuditRow) -> StoredRow {
+pub fn stored(row: &AuditRow) -> StoredRow {
     let mut hash = [0; 32];
     for (octet, pair) in hash.iter_mut().zip(row.hash.as_bytes().chunks(2)) {
         let pair = std::str::from_utf8(pair).unwrap_or_default();
@@ -267,7 +267,7 @@ pub fn stored(row: AuditRow) -> StoredRow {
     );
     let entry = entry.detail(row.detail.as_str()).change(row.before.clone(), row.after.clone());
     let read = StoredRow { id: row.number, entry, event: row.event, also: row.also, hash };
-    let agrees = shown(read.clone()) == row;
+    let agrees = shown(read.clone()) == *row;
     StoredRow { hash: if agrees { hash } else { [0; 32] }, ..read }
 }
 

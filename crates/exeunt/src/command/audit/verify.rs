@@ -191,7 +191,7 @@ fn of_export(file: &Path, ca_file: &Path) -> Result<Report, Failure> {
                 known.hear(&der.unwrap_or_default());
             }
             Line::Row(row) => {
-                first = Some(stored(*row));
+                first = Some(stored(&row));
                 break;
             }
             Line::End(end) => {
@@ -209,7 +209,7 @@ fn of_export(file: &Path, ca_file: &Path) -> Result<Report, Failure> {
             return None;
         }
         match reader.next() {
-            Ok(Some(Line::Row(row))) => Some(Ok(stored(*row))),
+            Ok(Some(Line::Row(row))) => Some(Ok(stored(&row))),
             Ok(Some(Line::End(end))) => {
                 reader.end = Some(end);
                 None
