@@ -15,11 +15,11 @@ pub(super) fn rule(case: &mut Case<'_>) -> Ruling {
     }
     let requester = case.requester();
     let known = rule.by_requester.iter().find(|(it, _)| is_like(it, requester));
-    let requested =
+    let of_request =
         || case.asked.request.extensions().iter().find_map(Extension::read_security_identifier);
     let sid = match known {
         Some((_, sid)) => Some(sid.clone()),
-        None => requested().filter(|_| rule.from_request),
+        None => of_request().filter(|_| rule.from_request),
     };
     let Some(sid) = sid else {
         if rule.required {
