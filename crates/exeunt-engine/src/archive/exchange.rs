@@ -49,6 +49,8 @@ pub(crate) struct Exchange {
 pub(crate) struct ExchangeKey {
     opener: OpeningKey,
     certificate: ExchangeCertificate,
+    /// When it was made.
+    made: UnixMillis,
 }
 
 /// The CA's exchange certificate.
@@ -164,7 +166,12 @@ impl Engine {
         let now = self.clock.now();
         let mut exchange = self.exchange();
         self.drop_old(&mut exchange, now);
-        let fresh = |it: &&Arc<ExchangeKey>| now.plus(OVERLAP) < it.certificate.not_after;
+        // One that was made a moment ago and ends soon ends with the CA: another one would end no later, and
+        // anybody may ask.
+        let fresh = |it: &&Arc<ExchangeKey>| {
+            now.plus(OVERLAP) < it.certificate.not_after
+                || (it.made <= now && now < it.made.plus(OVERLAP))
+        };
         if let Some(key) = exchange.keys.last().filter(fresh) {
             return Ok(key.certificate.clone());
         }
@@ -257,7 +264,7 @@ impl Engine {
                 tracing::info!(%serial, "there is a new exchange certificate");
                 self.warn_of_agents(now);
                 let certificate = ExchangeCertificate { der: certificate, serial, not_after };
-                Ok(ExchangeKey { opener, certificate })
+                Ok(ExchangeKey { opener, certificate, made: now })
             }
             Outcome::Pending { message } | Outcome::Denied { message, .. } => {
                 Err(ExchangeError::Refused { message })

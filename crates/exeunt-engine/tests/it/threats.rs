@@ -8,7 +8,9 @@ use exeunt_policy::Issuance;
 use exeunt_testkit::tools;
 use exeunt_types::{Disposition, RequestId, StatusCode};
 
-use crate::support::{Ca, House, der_of, officer, plain_request, request, submission, template};
+use crate::support::{
+    Ca, DAY_S, House, der_of, officer, plain_request, request, root, submission, template,
+};
 
 fn house() -> House {
     let mut house = House::new();
@@ -91,8 +93,8 @@ fn a_state_that_was_written_into_the_database_makes_no_certificate() {
     }
 }
 
-#[test]
-fn whoever_asks_the_ca_for_many_exchange_certificates_gets_one() {
+/// A CA with key archival.
+fn with_archival(house: &House) -> Ca {
     let agents = tempfile::tempdir().unwrap();
     let path = |name: &str| agents.path().join(name).to_str().unwrap().to_owned();
     let (key, certificate) = (path("key"), path("pem"));
@@ -105,12 +107,28 @@ fn whoever_asks_the_ca_for_many_exchange_certificates_gets_one() {
         agents_used: 1,
         templates: BTreeMap::new(),
     };
-    let ca = house().open().with_engine(|it| it.with_key_archival(settings).unwrap());
-    let ca = Arc::new(ca);
+    house.open().with_engine(|it| it.with_key_archival(settings).unwrap())
+}
+
+#[test]
+fn whoever_asks_the_ca_for_many_exchange_certificates_gets_one() {
+    let ca = Arc::new(with_archival(&house()));
     let ask =
         |ca: Arc<Ca>| std::thread::spawn(move || ca.engine.exchange_certificate().unwrap().der);
     let threads: Vec<_> = (0..16).map(|_| ask(Arc::clone(&ca))).collect();
     let given: Vec<_> = threads.into_iter().map(|it| it.join().unwrap()).collect();
     assert!(given.iter().all(|it| *it == given[0]));
     assert_eq!(ca.counts().1, 1, "one signature for all of them");
+}
+
+#[test]
+fn on_the_last_day_of_a_ca_strangers_make_it_sign_no_more_than_before() {
+    let mut house = house();
+    let now = house.clock.seconds();
+    house.certificate = root(&house.key, now - DAY_S, now + DAY_S / 2);
+    let ca = with_archival(&house);
+    for _ in 0..3 {
+        ca.engine.exchange_certificate().unwrap();
+    }
+    assert_eq!(ca.counts().1, 1);
 }
