@@ -36,7 +36,7 @@ pub enum Template {
 
     /// Check the templates of a file, and say every mistake
     ///
-    /// FILE is TOML with [[template]] tables; whatever else stands in it is passed over, so that it may
+    /// FILE is TOML with `[[template]]` tables; whatever else stands in it is passed over, so that it may
     /// be an exeunt.toml. No server is needed, and nothing is changed.
     #[command(after_help = "Examples:
   exeunt template check ca/exeunt.toml
