@@ -139,6 +139,9 @@ pub struct RequestDetail {
     /// Whether an enrolment agent made it on behalf of the requester.
     #[serde(default)]
     pub on_behalf: bool,
+    /// Whether its private key is archived, encrypted to recovery agents.
+    #[serde(default)]
+    pub key_archived: bool,
     /// The certificate that it renews, and that has signed it, PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed_certificate: Option<String>,

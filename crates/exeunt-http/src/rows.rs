@@ -57,6 +57,8 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
     let Some(row) = engine.store().request(id).map_err(|err| unread(err.code(), &err))? else {
         return Err(Fault::not_found("request-not-found", format!("there is no request {id}")));
     };
+    let key_archived =
+        engine.store().archived_key(id).map_err(|err| unread(err.code(), &err))?.is_some();
     let approvals = engine.store().approvals(id).map_err(|err| unread(err.code(), &err))?;
     let approval =
         |it: exeunt_types::Approval| Approval { manager: it.manager, at: rfc3339(it.at) };
@@ -83,6 +85,7 @@ pub(crate) fn request(engine: &Engine, id: RequestId) -> Result<Answer, Fault> {
         summary,
         format: format.to_owned(),
         on_behalf,
+        key_archived,
         renewed_certificate,
         attributes,
         officer_extensions,

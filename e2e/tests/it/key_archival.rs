@@ -194,6 +194,7 @@ fn a_key_is_archived_and_two_people_and_an_agent_bring_it_back() {
     let answer = people.json("dave", &[&submit[..], &["--archive-key", &key]].concat());
     let id = answer["request_id"].to_string();
 
+    assert_eq!(people.json("dave", &["request", "show", &id])["key_archived"], true);
     // Nobody alone, and nobody else.
     let ask = ["key", "recover", "--request", &id, "--reason", "laptop lost"];
     people.refused("dave", &ask, "role-missing");

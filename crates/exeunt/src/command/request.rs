@@ -99,6 +99,9 @@ fn made(detail: &RequestDetail) -> String {
     if detail.renewed_certificate.is_some() {
         made.push("as a renewal".to_owned());
     }
+    if detail.key_archived {
+        made.push("its private key is archived".to_owned());
+    }
     made.join(", ")
 }
 
