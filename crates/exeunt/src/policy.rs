@@ -71,6 +71,15 @@ impl PolicyKeeper {
         module.start(now())
     }
 
+    /// Starts the module that a configuration names and stops it again, beside the active one.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not start, in one line.
+    pub fn try_start(&self, config: &Config, policy: &PolicyConfig) -> Result<(), String> {
+        self.module_of(config, policy).start(now())
+    }
+
     /// The module, where there is one.
     pub fn module(&self) -> Option<Arc<ModulePolicy>> {
         self.module.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -245,11 +245,12 @@ fn the_policy_is_shown_changed_checked_and_explained() {
     let shown: Json = serde_json::from_str(&ca.ok(&["policy", "show", "--json"])).unwrap();
     assert_eq!(shown["on_failure"], "fail");
     assert_eq!(shown["chain"], true);
-    // Settings that the module refuses leave the CA without a policy that answers, and say so.
+    // What the module refuses, or what does not start, changes nothing.
     let said = text(&ca.run(&["policy", "settings", "colour=blue"]).stderr);
     assert!(said.contains("there is no setting 'colour'"), "{said}");
-    assert_ne!(submit(&ca, "plain").0, 0);
-    ca.ok(&["policy", "settings", "--unset", "colour"]);
+    let said = text(&ca.run(&["policy", "set", "--command", "/no/such/module"]).stderr);
+    assert!(said.contains("does not start"), "{said}");
+    assert!(ca.ok(&["policy", "settings"]).contains("Other"));
     assert_eq!(submit(&ca, "plain").0, 0);
 
     // What cannot be changes nothing.
@@ -289,8 +290,9 @@ fn the_five_minutes_of_the_page_are_true() {
     assert!(checked.contains("keeps every rule"), "{checked}");
 
     let server = ca.serve();
-    ca.ok(&["policy", "set", "--command", &command, "--dry-run", "true"]);
-    ca.ok(&["policy", "settings", "domain=example.com"]);
+    let setting = ["--setting", "domain=example.com"];
+    let dry_run = ["policy", "set", "--command", &command, "--dry-run", "true"];
+    ca.ok(&[&dry_run[..], &setting].concat());
     let shown = ca.ok(&["policy", "show"]);
     assert!(shown.contains("names of one domain alone"), "{shown}");
     assert_eq!(submit(&ca, "www").0, 0);

@@ -24,7 +24,7 @@ pub enum Policy {
     ///
     /// It counts at once, and stands in exeunt.toml. What is not named stays as it is.
     #[command(after_help = "Examples:
-  exeunt policy set --command 'python3 /opt/guard.py' --dry-run true --home ca
+  exeunt policy set --command 'python3 /opt/guard.py' --setting domain=example.com --dry-run true --home ca
   exeunt policy set --dry-run false --on-failure fail --home ca
   exeunt policy set --none --home ca")]
     Set(SetPolicy),
@@ -83,6 +83,10 @@ pub struct SetPolicy {
     /// No module: the templates decide alone
     #[arg(long, conflicts_with_all = ["chain", "on_failure", "dry_run", "deadline", "validity_days"])]
     pub none: bool,
+
+    /// A setting of the module's own (can be repeated); those that it had before go
+    #[arg(long = "setting", value_name = "KEY=VALUE", conflicts_with = "none")]
+    pub settings: Vec<String>,
 
     /// Whether the templates decide first and the module can only be stricter
     #[arg(long, value_name = "true|false")]

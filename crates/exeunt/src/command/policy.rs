@@ -63,6 +63,7 @@ fn set(options: SetPolicy) -> Result<u8, Failure> {
         library,
         class,
         none,
+        settings,
         chain,
         on_failure,
         dry_run,
@@ -110,7 +111,10 @@ fn set(options: SetPolicy) -> Result<u8, Failure> {
             put(key, value);
         }
     }
-    if order.keys.is_empty() {
+    if !settings.is_empty() {
+        order.settings = Some(parse_all(&settings)?);
+    }
+    if order.keys.is_empty() && order.settings.is_none() {
         return Err(Failure::usage("usage-policy", "there is nothing to set")
             .hint("what there is: exeunt policy set --help"));
     }

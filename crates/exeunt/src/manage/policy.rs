@@ -82,6 +82,23 @@ impl Manager {
         Ok(PolicySettings { settings: policy.runs.settings.clone() })
     }
 
+    /// Whether another module, or one with other settings, starts at all.
+    fn try_policy(&self, config: &Config, policy: &PolicyConfig) -> Result<(), ManageError> {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        let runs_already = running.policy.as_ref().is_some_and(|it| it.runs == policy.runs);
+        drop(running);
+        match &self.policy {
+            Some(keeper) if !runs_already => {
+                keeper.try_start(config, policy).map_err(|why| ManageError::Order {
+                    what: format!("the policy module does not start: {why}"),
+                    hint: "nothing was changed; what it needs to know comes along: exeunt policy set \
+                           --setting KEY=VALUE",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Edits `[policy]`, and has it count.
     pub(super) fn alter_policy(
         &self,
@@ -104,6 +121,7 @@ impl Manager {
         let config = file.check(&text)?;
         if let Some(policy) = &config.policy {
             self.launcher.prepare(&policy.runs)?;
+            self.try_policy(&config, policy)?;
         }
         // The names of settings alone: among the values may be secrets.
         let keys = order.keys.iter().map(|(key, value)| format!("{key} = {value}"));
