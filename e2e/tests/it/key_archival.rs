@@ -126,11 +126,11 @@ struct People<'a> {
 
 impl<'a> People<'a> {
     fn of(ca: &'a Ca, served: &Served) -> Self {
-        let server = format!("http://{}", served.address());
+        let url = format!("http://{}", served.address());
         for name in ["alice", "bob", "carol", "dave"] {
             ca.ok(&["token", "add", name, "--out", &path(ca.scratch(), &format!("{name}.token"))]);
         }
-        Self { ca, server }
+        Self { ca, server: url }
     }
 
     fn run(&self, who: &str, args: &[&str]) -> Output {
