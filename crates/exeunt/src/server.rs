@@ -82,11 +82,11 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
     let switch = policy_of(&config)?;
     let engine = build_engine(home, &config, store, entries, switch.clone())?;
     let facts = ca_facts(home, &config, &engine);
-    audit::begin(home, &engine, &config)?;
     let new = engine.take_up_certificates().map_err(|err| engine_failure(&err))?;
     for index in new.into_iter().filter(|it| 0 < *it) {
         tracing::info!(index, "the CA has a new certificate of its own");
     }
+    audit::begin(home, &engine, &config)?;
     if let Some(known) = principals_at_start(&access.current()) {
         let written = engine.store().audit(known);
         written.map_err(|err| Failure::from_error(err.code(), &err))?;
