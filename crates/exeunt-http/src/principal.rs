@@ -95,12 +95,21 @@ impl Network {
         };
         let address: IpAddr = address.parse().ok()?;
         let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
+        let bits: u8 = match bits {
             Some(bits) if bits.bytes().all(|it| it.is_ascii_digit()) => bits.parse().ok()?,
             Some(_) => return None,
             None => most,
         };
-        (bits <= most).then_some(Self { address, bits })
+        if most < bits {
+            return None;
+        }
+        // Peers are never shown as mapped addresses, of which 96 bits are the same.
+        let canonical = address.to_canonical();
+        let mapped = (canonical != address).then(|| bits.checked_sub(96)).flatten();
+        Some(match mapped {
+            Some(bits) => Self { address: canonical, bits },
+            None => Self { address, bits },
+        })
     }
 
     /// Whether an address is one of them. An IPv4 address is the same where IPv6 shows it.
@@ -298,6 +307,12 @@ impl Principals {
     /// The names of the tokens in files.
     pub fn token_files(&self) -> impl Iterator<Item = &str> {
         self.token_files.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether the tokens in files are those of the others, and not only called so.
+    #[must_use]
+    pub fn has_same_token_files(&self, other: &Self) -> bool {
+        self.token_files == other.token_files
     }
 
     /// Whether nobody may have two roles of the administration.
@@ -529,6 +544,9 @@ mod tests {
         check("192.0.2.1", "192.0.2.1", true);
         check("192.0.2.1", "::ffff:192.0.2.1", true);
         check("192.0.2.1", "192.0.2.2", false);
+        check("::ffff:192.0.2.1", "192.0.2.1", true);
+        check("::ffff:192.0.2.0/120", "192.0.2.255", true);
+        check("::ffff:192.0.2.0/120", "192.0.3.0", false);
         check("0.0.0.0/0", "203.0.113.7", true);
         check("0.0.0.0/0", "::1", false);
         check("2001:db8::/32", "2001:db8:ffff::1", true);

@@ -103,6 +103,8 @@ impl Manager {
     pub fn reload(&self, actor: &str) -> Result<Reloaded, ManageError> {
         let _change = self.lock_changes();
         let ConfigFile { config, text, .. } = ConfigFile::read(&self.home)?;
+        // Tokens are in files of their own: first is seen whether all of it is good.
+        let principals = people::read_principals(&config)?;
         let mut told = Reloaded::default();
         let running: Vec<ExitConfig> = {
             let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +113,7 @@ impl Manager {
             running.exits.clone()
         };
         self.note_reload(actor, text, &config)?;
-        self.take_up_principals(actor, &config)?;
+        self.take_up_principals(actor, principals)?;
         for gone in running.iter().filter(|it| config.exits.iter().all(|new| new.name != it.name)) {
             let removed = self.dispatch(|it| Ok(it.remove(&gone.name)?));
             self.note(&gone.name, removed, &mut told.removed, &mut told.failed, |running| {
@@ -367,8 +369,12 @@ impl Manager {
         (action, name): (&str, &str),
     ) -> Result<(), ManageError> {
         file.replace(text).inspect_err(|err| self.failed(actor, action, name, err))?;
-        // What this change is, its own row says.
-        text.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner));
+        // What this change is, its own row says. What somebody else has written into the file is new
+        // until it is read again.
+        let mut known = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == file.text {
+            text.clone_into(&mut known);
+        }
         Ok(())
     }
 
@@ -381,6 +387,11 @@ impl Manager {
         err: &ManageError,
     ) {
         file.put_back(text);
+        let mut known = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == text {
+            known.clone_from(&file.text);
+        }
+        drop(known);
         self.failed(actor, action, name, err);
     }
 

@@ -116,6 +116,32 @@ fn a_token_comes_and_goes_without_a_restart_and_is_nowhere_on_record() {
 }
 
 #[test]
+fn what_somebody_wrote_into_the_file_is_audited_however_it_comes_to_count() {
+    let ca = Ca::init(&[]);
+    ca.configure_more(WEB);
+    let server = ca.serve();
+    // Nobody reads the file again before the next token does.
+    ca.configure("roles = [\"enrollee\"]", "roles = [\"enrollee\", \"auditor\"]");
+    ca.configure_more("[[principal]]\nname = \"eve\"\nroles = [\"administrator\"]\n");
+    ca.configure("[server]", "[server]\nbefore_reply_s = 3");
+    ca.ok(&["token", "add", "web"]);
+    assert!(ca.ok(&["principal", "list"]).contains("eve"));
+    let changed = || {
+        let rows = audited(&ca, "security-change", &[]);
+        rows.iter().map(|it| it["object"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(changed(), ["principal:web", "principal:eve"]);
+    let before = &audited(&ca, "security-change", &[])[0]["before"];
+    assert_eq!(*before, "roles enrollee");
+    ca.ok(&["reload"]);
+    assert_eq!(changed(), ["principal:web", "principal:eve"], "nothing is new by then");
+    let config = audited(&ca, "config-change", &[]);
+    let keys: Vec<&str> = config.iter().map(|it| it["object"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["server.before_reply_s"], "a command took it out of sight");
+    server.stop();
+}
+
+#[test]
 fn whoever_asks_for_it_reads_the_token_once_on_standard_output() {
     let ca = Ca::init(&[]);
     ca.configure_more(WEB);

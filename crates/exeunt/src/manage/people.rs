@@ -15,20 +15,22 @@ use crate::config::Config;
 use crate::server::principals_of;
 
 impl Manager {
-    /// Has another configuration say who may do what, from now on. What it changes is in the audit trail
-    /// before.
+    /// Has others be known from now on. What that changes is in the audit trail before.
     pub(super) fn take_up_principals(
         &self,
         actor: &str,
-        config: &Config,
+        principals: Principals,
     ) -> Result<(), ManageError> {
-        let principals =
-            principals_of(config).map_err(|failure| ManageError::Principals(failure.message))?;
-        for (action, object, before, after) in differences(&self.access.current(), &principals) {
+        self.note_differences(actor, differences(&self.access.current(), &principals))?;
+        self.access.replace(principals);
+        Ok(())
+    }
+
+    fn note_differences(&self, actor: &str, found: Vec<Difference>) -> Result<(), ManageError> {
+        for (action, object, before, after) in found {
             let entry = AuditEntry::new(now(), actor, action, object);
             self.store.audit(entry.change(before, after))?;
         }
-        self.access.replace(principals);
         Ok(())
     }
 
@@ -78,8 +80,10 @@ impl Manager {
     ) -> Result<(), ManageError> {
         let object = format!("principal:{principal}");
         // Before anything is changed: a token in a file may have become unreadable.
-        let principals =
-            principals_of(config).map_err(|failure| ManageError::Principals(failure.message))?;
+        let principals = read_principals(config)?;
+        // The file is taken up as it is, and may say more by now than when it was read last.
+        let others = differences_beside(&self.access.current(), &principals, (principal, token));
+        self.note_differences(actor, others)?;
         let mut detail = format!("token {:?}", token.name);
         if let Some(expires) = &token.expires {
             detail.extend([", expires ", expires]);
@@ -92,6 +96,11 @@ impl Manager {
         self.access.replace(principals);
         Ok(())
     }
+}
+
+/// Who is known by a configuration.
+pub(super) fn read_principals(config: &Config) -> Result<Principals, ManageError> {
+    principals_of(config).map_err(|failure| ManageError::Principals(failure.message))
 }
 
 impl People for Manager {
@@ -203,7 +212,7 @@ fn differences(old: &Principals, new: &Principals) -> Vec<Difference> {
     }
     let names = |it: &Principals| it.token_files().map(str::to_owned).collect::<Vec<_>>();
     let (before, after) = (names(old), names(new));
-    if before != after {
+    if before != after || !old.has_same_token_files(new) {
         let (before, after) = (Some(before.join(", ")), Some(after.join(", ")));
         found.push(("security-change", "token_files".to_owned(), before, after));
     }
@@ -222,6 +231,24 @@ fn differences(old: &Principals, new: &Principals) -> Vec<Difference> {
         let told = |it: Option<exeunt_http::Principal>| it.as_ref().map(in_words);
         found.push((action, object, told(before), told(after)));
     }
+    found
+}
+
+/// What differs beside a token of a principal, which came or went.
+fn differences_beside(
+    old: &Principals,
+    new: &Principals,
+    (principal, token): (&str, &PrincipalToken),
+) -> Vec<Difference> {
+    let rest = |all: &Principals| {
+        let mut rest = all.people().iter().find(|it| it.name == principal).cloned()?;
+        rest.tokens.retain(|it| it.name != token.name);
+        Some(rest)
+    };
+    let is_token_alone = rest(old) == rest(new);
+    let object = format!("principal:{principal}");
+    let mut found = differences(old, new);
+    found.retain(|(_, it, _, _)| !is_token_alone || *it != object);
     found
 }
 
@@ -272,6 +299,11 @@ mod tests {
         exeunt_http::Principal { name: name.to_owned(), roles, ..Default::default() }
     }
 
+    fn shown_token(name: &str) -> PrincipalToken {
+        let (expires, scope, from) = (None, None, Vec::new());
+        PrincipalToken { name: name.to_owned(), expires, expired: false, scope, from }
+    }
+
     #[test]
     fn the_audit_trail_is_told_of_every_difference_and_of_no_digest() {
         let token = |digest| Token {
@@ -305,6 +337,29 @@ mod tests {
         assert_eq!(found[2].3.as_deref(), Some(after));
         assert_eq!((found[1].3.as_ref(), found[4].2.as_ref()), (None, None));
         assert_eq!(differences(&new, &new), []);
+        // A token that comes or goes has an entry of its own; whatever else is new has one as well.
+        let beside = |old: &Principals, new: &Principals, name: &str| {
+            let found = differences_beside(old, new, ("b", &shown_token(name)));
+            found.into_iter().map(|it| it.1).collect::<Vec<_>>()
+        };
+        let with = |roles| {
+            let changed = exeunt_http::Principal { roles, ..changed.clone() };
+            of(vec![changed], false)
+        };
+        let without = of(vec![principal("b")], false);
+        assert_eq!(beside(&without, &with(Roles::CERTIFICATE_MANAGER), "t"), [] as [&str; 0]);
+        assert_eq!(beside(&with(Roles::CERTIFICATE_MANAGER), &without, "t"), [] as [&str; 0]);
+        assert_eq!(beside(&without, &with(Roles::ADMINISTRATOR), "t"), ["principal:b"]);
+        assert_eq!(beside(&without, &with(Roles::CERTIFICATE_MANAGER), "u"), ["principal:b"]);
+        assert_eq!(beside(&of(Vec::new(), false), &without, "t"), ["principal:b"]);
+        let two = of(vec![principal("a"), principal("b")], true);
+        assert_eq!(beside(&without, &two, "t"), ["server", "principal:a"]);
+        // So is a token in a file that is another one under its name.
+        let files = |digest| {
+            Principals::new(Vec::new(), vec![("f".to_owned(), [digest; 32])], false).unwrap()
+        };
+        assert_eq!(differences(&files(1), &files(2)).len(), 1);
+        assert_eq!(differences(&files(1), &files(1)), []);
         // Another token under the same name is a change, though the words are the same.
         let other = of(vec![exeunt_http::Principal { tokens: vec![token(8)], ..changed }], true);
         assert!(differences(&new, &other).iter().any(|it| it.1 == "principal:b"));
