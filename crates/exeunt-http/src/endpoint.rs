@@ -102,6 +102,8 @@ pub enum EndpointRoom {
     Explain,
     /// What relying parties fetch.
     Relying,
+    /// The exchange certificate, which may have to be made first.
+    Exchange,
     /// OCSP; the next one that does not fit is told to try later.
     Ocsp,
     /// Managing modules.

@@ -21,7 +21,7 @@ use crate::error::HttpError;
 use crate::handler::Edge;
 use crate::refusal::{self, Refused};
 use crate::settings::RefusedFn;
-use crate::tls::client::{self, Guard};
+use crate::tls::client::{self, Guard, HandshakeRefusal};
 use crate::tls::{DoorTls, Shaken};
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -170,7 +170,13 @@ async fn serve_tcp(
         Ok(Ok(Shaken::Done(stream))) => stream,
         Ok(Ok(Shaken::Plain)) => return tracing::debug!("plain HTTP came where TLS is spoken"),
         Ok(Err(err)) => {
-            return tracing::debug!(error = client::told(&err), "a TLS handshake failed");
+            tracing::debug!(error = client::told(&err), "a TLS handshake failed");
+            if let Some(refusal) = HandshakeRefusal::of(&err) {
+                let code = refusal.code();
+                let (what, place) = ("a TLS handshake".to_owned(), Peer::tcp(address).to_string());
+                refusal::note(&edge, Refused { who: None, place, what, code }).await;
+            }
+            return;
         }
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };

@@ -46,7 +46,7 @@ pub(crate) async fn exchange(edge: &Arc<Edge>) -> Result<Answer, Fault> {
 async fn exchange_certificate(
     edge: &Arc<Edge>,
 ) -> Result<exeunt_engine::ExchangeCertificate, Fault> {
-    let found = blocking(edge, &edge.rooms.relying, |edge| edge.engine.exchange_certificate());
+    let found = blocking(edge, &edge.rooms.exchange, |edge| edge.engine.exchange_certificate());
     found.await?.map_err(|err: ExchangeError| {
         if err.blame() != Blame::Requester {
             tracing::error!(code = err.code(), "no exchange certificate: {}", submit::chain(&err));

@@ -20,6 +20,14 @@ const LOOK_UP_THREADS: usize = 4;
 /// reader of the store for as long.
 const EXPLANATIONS: usize = 1;
 
+/// Requests that are tried at a time. Each asks the policy, which may be a module that takes as long as
+/// it may.
+const TRIAL_THREADS: usize = 2;
+
+/// Threads that hand out the exchange certificate. Anybody can ask, and when the last one is at its end,
+/// the next one takes the CA's key: everybody who asks waits for that one.
+const EXCHANGE_THREADS: usize = 1;
+
 /// Threads that look revocation lists up for relying parties: anybody can be one.
 const RELYING_THREADS: usize = 2;
 
@@ -65,6 +73,7 @@ impl EndpointRoom {
             Self::LookUp => LOOK_UP_THREADS,
             Self::Explain => EXPLANATIONS,
             Self::Relying => RELYING_THREADS,
+            Self::Exchange => EXCHANGE_THREADS,
             Self::Ocsp => OCSP_THREADS,
             Self::Manage => MANAGE_THREADS,
             Self::Order => ORDER_THREADS,
@@ -88,6 +97,8 @@ impl EndpointRoom {
 pub(crate) struct Rooms {
     pub(crate) look_up: Room,
     pub(crate) explain: Room,
+    pub(crate) trial: Room,
+    pub(crate) exchange: Room,
     pub(crate) relying: Room,
     pub(crate) ocsp: Room,
     pub(crate) client: Room,
@@ -105,6 +116,8 @@ impl Rooms {
     /// Threads that may block: enough for all rooms to be full.
     pub(crate) const THREADS: usize = LOOK_UP_THREADS
         + EXPLANATIONS
+        + TRIAL_THREADS
+        + EXCHANGE_THREADS
         + RELYING_THREADS
         + OCSP_THREADS
         + CLIENT_THREADS
@@ -118,6 +131,8 @@ impl Rooms {
         Self {
             look_up: Room::of(LOOK_UP_THREADS),
             explain: Room::of(EXPLANATIONS),
+            trial: Room::of(TRIAL_THREADS),
+            exchange: Room::of(EXCHANGE_THREADS),
             relying: Room::of(RELYING_THREADS),
             ocsp: Room::of(OCSP_THREADS),
             client: Room::of(CLIENT_THREADS),

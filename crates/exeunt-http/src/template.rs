@@ -11,7 +11,7 @@ use hyper::StatusCode;
 
 use crate::answer::{Answer, json, rfc3339};
 use crate::fault::Fault;
-use crate::handler::{Edge, look_up};
+use crate::handler::{Edge, blocking};
 use crate::rows;
 
 /// `GET /v1/templates`.
@@ -36,11 +36,11 @@ pub(crate) async fn try_out(
     submission: Submission,
     form: bool,
 ) -> Result<Answer, Fault> {
-    look_up(edge, move |edge| match edge.engine.try_out(submission) {
+    let try_out = move |edge: &Edge| match edge.engine.try_out(submission) {
         Ok(trial) => Ok(json(StatusCode::OK, &answer(trial))),
         Err(err) => Err(Fault::submit(&err, form)),
-    })
-    .await
+    };
+    blocking(edge, &edge.rooms.trial, try_out).await?
 }
 
 fn detail(view: TemplateView) -> TemplateDetail {

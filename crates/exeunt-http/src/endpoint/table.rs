@@ -76,11 +76,11 @@ pub static ENDPOINTS: &[Endpoint] = &[
     get("/ca/exchange.crt", Operation::FetchExchangeCertificate, "the CA's exchange certificate")
         .says(&[octets(CERTIFICATE_MEDIA_TYPE)])
         .fails(&[404])
-        .room(EndpointRoom::Relying),
+        .room(EndpointRoom::Exchange),
     get("/v1/ca/exchange", Operation::DescribeExchange, "the CA's exchange certificate")
         .says(&[json("ExchangeCertificate")])
         .fails(&[404])
-        .room(EndpointRoom::Relying),
+        .room(EndpointRoom::Exchange),
     get("/ca/{name}", Operation::FetchCaCertificate, "a certificate of the CA")
         .heads(KEPT_HEADERS)
         .says(&[octets(CERTIFICATE_MEDIA_TYPE), NOT_MODIFIED]),
@@ -478,12 +478,12 @@ impl Endpoint {
         Self { door: EndpointDoor::Authenticated, needs, ..self }
     }
 
-    /// For whoever has one of these rights and comes by the Unix socket.
     /// Also whoever has one of these rights, for what is the caller's own.
     const fn own(self, own: Roles) -> Self {
         Self { own, ..self }
     }
 
+    /// For whoever has one of these rights and comes by the Unix socket.
     const fn local(self, needs: Roles) -> Self {
         Self { door: EndpointDoor::Local, needs, ..self }
     }

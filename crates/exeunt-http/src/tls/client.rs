@@ -235,6 +235,52 @@ fn refused(err: &ClientCertificateError) -> Fault {
     Fault::client_certificate(err)
 }
 
+/// Why a client's certificate ended a handshake. The client is told by an alert of TLS, and the audit
+/// trail by the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandshakeRefusal {
+    Missing,
+    NotTrusted,
+    NotValid,
+    Revoked,
+    Purpose,
+    Unreadable,
+}
+
+impl HandshakeRefusal {
+    /// None where it was something else that went wrong.
+    pub(crate) fn of(err: &io::Error) -> Option<Self> {
+        let told = match err.get_ref()?.downcast_ref::<Error>()? {
+            Error::NoCertificatesPresented => return Some(Self::Missing),
+            Error::InvalidCertificate(told) => told,
+            _ => return None,
+        };
+        Some(match told {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => Self::NotValid,
+            CertificateError::Revoked => Self::Revoked,
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::Purpose
+            }
+            CertificateError::BadEncoding => Self::Unreadable,
+            _ => Self::NotTrusted,
+        })
+    }
+
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "client-certificate-missing",
+            Self::NotTrusted => "client-certificate-not-trusted",
+            Self::NotValid => "client-certificate-not-valid",
+            Self::Revoked => "client-certificate-revoked",
+            Self::Purpose => "client-certificate-purpose",
+            Self::Unreadable => "client-certificate-unreadable",
+        }
+    }
+}
+
 /// An error of a handshake with its reason, for the log.
 pub(crate) fn told(err: &io::Error) -> String {
     err.get_ref().map_or_else(|| err.to_string(), ToString::to_string)

@@ -162,6 +162,24 @@ fn one_submission_too_many_is_told_to_come_again() {
     assert_eq!(ca.remote().post("/v1/requests", request).status(), 200);
 }
 
+#[test]
+fn a_policy_that_takes_its_time_over_trials_holds_up_no_look_up() {
+    let (ca, gate) = Ca::start_gated(Wanted::default());
+    let request = ca.request("/CN=host.example", &[]);
+    let trial = || ca.remote().post("/v1/requests?dry_run", request.clone()).status();
+    std::thread::scope(|scope| {
+        // As many as there are threads for look-ups, and one more.
+        let trials: Vec<_> = (0..5).map(|_| scope.spawn(trial)).collect();
+        gate.wait();
+        gate.wait();
+        for _ in 0..3 {
+            assert_eq!(ca.remote().get("/v1/requests").status(), 200);
+        }
+        gate.open();
+        assert!(trials.into_iter().all(|it| it.join().unwrap() == 200));
+    });
+}
+
 /// Every endpoint with a body: its method, a path of its, and how long the body may be.
 fn with_bodies() -> impl Iterator<Item = (&'static str, String, usize)> {
     exeunt_http::ENDPOINTS.iter().filter_map(|it| {

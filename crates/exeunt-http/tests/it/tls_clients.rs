@@ -14,7 +14,7 @@ use exeunt_testkit::requests::openssl_key;
 use exeunt_testkit::tools;
 use exeunt_types::{RevocationReason, Roles, Serial};
 
-use crate::ca::{Ca, TOKEN};
+use crate::ca::{Ca, TOKEN, eventually};
 use crate::tls::{ca_with, port, revoke, root, s_client};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -132,6 +132,32 @@ fn only_certificates_for_clients_of_the_right_ca_and_time_come_in() {
     // The server's certificate is renewed then, and is of the future for curl.
     ca.clock.move_to(Duration::from_hours(24 * 59));
     assert_eq!(curl(&ca, REQUIRE, Some(&good), true).unwrap().0, 200);
+}
+
+#[test]
+fn who_is_refused_in_the_handshake_stands_in_the_audit_trail() {
+    let ca = three_doors();
+    let other = Ca::start();
+    let (late, _) = client(&ca, "tls-client");
+    broken_off(curl(&ca, REQUIRE, None, true));
+    broken_off(curl(&ca, ASK, Some(&client(&ca, "tls-server").0), true));
+    broken_off(curl(&ca, ASK, Some(&client(&other, "tls-client").0), true));
+    ca.clock.move_to(91 * DAY);
+    let (cert, key) = (late.to_str().unwrap(), openssl_key("ec:P-256"));
+    s_client(&ca, REQUIRE, &["-cert", cert, "-key", key.to_str().unwrap(), "-ign_eof"]);
+    let refused = || {
+        let trail = ca.engine.store().audit_after(0, 1000).unwrap();
+        let refused =
+            trail.into_iter().map(|it| it.entry).filter(|it| it.action == "access-refused");
+        refused.map(|it| format!("{} {} {}", it.actor, it.object, it.detail)).collect::<Vec<_>>()
+    };
+    // The client may hear of it first.
+    let refused = eventually("the last entry", || Some(refused()).filter(|it| it.len() == 4));
+    let expected = ["missing", "purpose", "not-trusted", "not-valid"].map(|why| {
+        let code = format!("client-certificate-{why}");
+        format!("unknown at 127.0.0.1 a TLS handshake {code}, from 127.0.0.1")
+    });
+    assert_eq!(refused, expected);
 }
 
 /// A client in Python that asks again and again on one connection.
