@@ -379,4 +379,6 @@ pub fn check_listen(address: SocketAddr, tls: bool) -> Result<(), ConfigError> {
 }
 
 #[cfg(test)]
+mod mutation;
+#[cfg(test)]
 mod tests;

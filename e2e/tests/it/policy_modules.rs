@@ -73,8 +73,9 @@ fn puppet(more: &str) -> Ca {
     fs::write(folder.join("puppet.py"), PUPPET).unwrap();
     // The folder of the kit lies in the home, which modules do not read.
     let table = format!(
-        "[policy]\ncommand = [\"python3\", \"-B\", {:?}]\nworking_directory = {folder:?}\n{more}\n",
-        folder.join("puppet.py")
+        "[policy]\ncommand = [\"python3\", \"-B\", '{}']\nworking_directory = '{}'\n{more}\n",
+        folder.join("puppet.py").display(),
+        folder.display()
     );
     ca.configure("[policy]\n", &table);
     ca

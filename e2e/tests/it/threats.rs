@@ -1,6 +1,7 @@
 //! What a hostile module of the policy can reach, and what somebody with another role can do about it all.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 
 use exeunt_e2e::ca::{Ca, text, wait_for};
 
@@ -108,4 +109,116 @@ fn whoever_administrates_is_seen_giving_himself_the_token_of_another() {
     assert!(has(&["\"token-add\"", "\"principal:bob\"", "\"local:"]), "{rows}");
     assert!(has(&["\"request-approve\"", "principal:bob by token:t"]), "{rows}");
     server.stop();
+}
+
+/// Changes a few octets: flips, removes, repeats, puts in.
+fn mutated(random: &mut fastrand::Rng, octets: &[u8]) -> Vec<u8> {
+    let mut out = octets.to_vec();
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(0..out.len().max(1));
+        match random.u8(0..5) {
+            0 => out.insert(at.min(out.len()), random.u8(..)),
+            1 => out.truncate(at),
+            2 if at < out.len() => out[at] = *random.choice(b"\0\"%{}[],:;/= \r\n-+9\xff").unwrap(),
+            3 if at < out.len() => drop(out.drain(at..(at + random.usize(1..8)).min(out.len()))),
+            _ => {
+                let again = out.clone();
+                out.splice(at..at, again[at..].iter().copied().take(40));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn no_damaged_message_of_http_panics_or_stops_the_server() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    let host = request(&ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
+    let pem = fs::read_to_string(&host).unwrap();
+    let bearer = format!("authorization: Bearer {}\r\n", ca.token());
+    let head = |line: &str, more: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "{line} HTTP/1.1\r\nhost: x\r\n{bearer}{more}content-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        )
+    };
+    let json = "content-type: application/json\r\n";
+    let seeds = [
+        head(
+            "POST /v1/requests?template=tls-server&attribute=a:b",
+            "idempotency-key: \"k-1\"\r\n",
+            &pem,
+        ),
+        head("POST /v1/requests", json, "{\"request\":\"x\",\"template\":\"t\",\"dry_run\":true}"),
+        head(
+            "GET /v1/requests?limit=2&status=issued&since=2026-01-01T00:00:00Z&format=csv",
+            "",
+            "",
+        ),
+        head(
+            "GET /v1/certificates?expires_within=30d&serial=5c&after=3",
+            "accept: text/csv;q=0.5\r\n",
+            "",
+        ),
+        head("GET /v1/audit?limit=3&event=4886&before=9", "", ""),
+        head(
+            "POST /v1/principals/web/tokens",
+            json,
+            "{\"name\":\"t\",\"sha256\":\"00\",\"from\":[\"::/0\"]}",
+        ),
+        head("POST /v1/key-recoveries", json, "{\"request\":1,\"reason\":\"lost\"}"),
+        head("PUT /v1/requests/1/extensions/1.2.3", json, "{\"value\":\"0500\",\"critical\":true}"),
+        head("POST /cmc", "content-type: application/pkcs7-mime\r\n", "0\u{1}"),
+        head("GET /ocsp/MEIwQDA%2BMDwwOjAJBgUrDgMCGgUABBQ", "", ""),
+        head("GET /crl/ca.crl", "if-none-match: \"00\"\r\nif-modified-since: x\r\n", ""),
+    ];
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut answered = 0;
+    for round in 0..1500 {
+        let message = mutated(&mut random, seeds[round % seeds.len()].as_bytes());
+        let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+        let _ = stream.write_all(&message);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answered += usize::from(answer.starts_with(b"HTTP/1.1 "));
+        let is_fault = answer.starts_with(b"HTTP/1.1 500");
+        assert!(!is_fault, "{}\n{}", text(&message), text(&answer));
+    }
+    assert!(500 < answered, "only {answered} were answered");
+    ca.ok(&["submit", &host]);
+    server.stop();
+    let log = fs::read_to_string(ca.log()).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
+fn no_damage_to_an_export_of_the_trail_or_its_checkpoints_makes_the_check_panic() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    let host = request(&ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
+    ca.ok(&["submit", &host]);
+    server.stop();
+    let at = |name: &str| ca.scratch().join(name).to_str().unwrap().to_owned();
+    let (export, damaged, root) = (at("trail.jsonl"), at("damaged.jsonl"), at("ca.pem"));
+    ca.ok(&["audit", "export", &export]);
+    fs::write(&root, ca.certificate()).unwrap();
+    let whole = fs::read(&export).unwrap();
+    let mut random = fastrand::Rng::with_seed(6);
+    for _ in 0..60 {
+        fs::write(&damaged, mutated(&mut random, &whole)).unwrap();
+        let judged = ca.run(&["audit", "verify", &damaged, "--ca-file", &root]);
+        let code = judged.status.code();
+        assert!(code.is_some_and(|it| it < 3), "{code:?}: {}", text(&judged.stderr));
+    }
+    let checkpoints = ca.home().join("audit/checkpoints");
+    let whole = fs::read(&checkpoints).unwrap();
+    for _ in 0..40 {
+        fs::write(&checkpoints, mutated(&mut random, &whole)).unwrap();
+        let judged = ca.run(&["audit", "verify"]);
+        let code = judged.status.code();
+        assert!(code.is_some_and(|it| it < 3), "{code:?}: {}", text(&judged.stderr));
+    }
 }
