@@ -61,6 +61,15 @@ issue = "at-once"
 callers = "authenticated"
 archive_key = "require"
 
+[[template]]
+name = "client"
+validity_days = 90
+key_usage = ["digitalSignature"]
+extended_key_usage = ["clientAuth"]
+subject_from_request = ["CN"]
+issue = "at-once"
+callers = "authenticated"
+
 [[principal]]
 name = "alice"
 roles = ["certificate-manager", "administrator"]
@@ -76,6 +85,7 @@ roles = ["enrollee", "reader", "auditor"]
 [[principal]]
 name = "eve"
 roles = ["enrollee"]
+certificate_subjects = ["CN=client"]
 "#;
 
 /// Settings of modules, as an operator might write a password of a mail server into them.
@@ -225,11 +235,26 @@ fn after_a_full_run_no_secret_is_where_it_does_not_belong() {
     let files = ["-keyout", &kra, "-out", &path(&home.join("agents"), "kra.pem")];
     openssl(&[&new[..], &agent[..], &files[..]].concat());
     let (tls_key, tls) = (path(&home.join("secrets"), "tls.key"), path(&home, "tls.pem"));
-    openssl(&[&new[..], &["-subj", "/CN=localhost", "-keyout", &tls_key, "-out", &tls]].concat());
+    openssl(
+        &[
+            &new[..],
+            &[
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+                "-keyout",
+                &tls_key,
+                "-out",
+                &tls,
+            ],
+        ]
+        .concat(),
+    );
     fs::set_permissions(&tls_key, fs::Permissions::from_mode(0o600)).unwrap();
-    let (client_key, client) = (path(&safe, "client.key"), path(&safe, "client.pem"));
-    let client_files = ["-subj", "/CN=client", "-keyout", &client_key, "-out", &client];
-    openssl(&[&new[..], &client_files[..]].concat());
+    let (client_key, client_csr) = (path(&safe, "client.key"), path(&safe, "client.csr"));
+    let client_files = ["-subj", "/CN=client", "-keyout", &client_key, "-out", &client_csr];
+    openssl(&[&["req", "-nodes", "-newkey", "rsa:2048"], &client_files[..]].concat());
 
     let spy = scratch.join("spy.py");
     fs::write(&spy, SPY).unwrap();
@@ -252,11 +277,9 @@ fn after_a_full_run_no_secret_is_where_it_does_not_belong() {
     let passphrase = fs::read_to_string(home.join("secrets/passphrase")).unwrap();
     let passphrase = passphrase.trim_end();
     ca.configure("passphrase_file = \"secrets/passphrase\"", "passphrase_env = \"CA_PASSPHRASE\"");
-    let server = ca.serve_with(&[
-        ("CA_PASSPHRASE", passphrase),
-        ("BYSTANDER", BYSTANDER),
-        ("EXEUNT_LOG", "trace"),
-    ]);
+    let variables =
+        [("CA_PASSPHRASE", passphrase), ("BYSTANDER", BYSTANDER), ("EXEUNT_LOG", "trace")];
+    let server = ca.serve_doors(&variables, 1);
     let url = format!("http://{}", server.address());
     let mut told = Told(Vec::new());
 
@@ -297,6 +320,8 @@ fn after_a_full_run_no_secret_is_where_it_does_not_belong() {
     go("bob", &["key", "approve-recovery", &recovery]);
     let blob = path(&looked_at, "erin.recovery");
     go("alice", &["key", "fetch", &recovery, "--out", &blob]);
+    let client = path(&safe, "client.pem");
+    go("dave", &["submit", &client_csr, "--template", "client", "--out", &client]);
     go("dave", &["audit", "show", "--all"]);
     go("alice", &["principal", "list", "--json"]);
     go("dave", &["request", "list", "--json"]);
@@ -305,6 +330,18 @@ fn after_a_full_run_no_secret_is_where_it_does_not_belong() {
     let unwrap = ["key", "unwrap", "--blob", &blob, "--key", &kra, "--out", &opened];
     told.output(&ca.run(&[&unwrap[..], &["--out-passphrase-file", &word]].concat()));
     assert!(Path::new(&opened).exists());
+
+    // By TLS, with the client's own certificate and key.
+    let shown = Command::new("curl")
+        .args(["--silent", "--verbose", "--max-time", "30", "--cacert", &tls])
+        .args(["--cert", &client, "--key", &client_key])
+        .arg(format!("https://localhost:{}/v1/ca", server.door(0).port()))
+        .output()
+        .expect("curl is missing");
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    told.output(&shown);
+    let told_of = text(&shown.stdout);
+    assert!(told_of.contains("BEGIN CERTIFICATE"), "{told_of}");
 
     // 3. Orders at the socket, among them a change of a secret setting, and backups of both kinds.
     let host = request(&ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
