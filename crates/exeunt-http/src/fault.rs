@@ -91,6 +91,14 @@ impl Fault {
             .with("connection", "close")
     }
 
+    /// The certificate of a client, which another CA has issued, is good no longer.
+    pub(crate) fn certificate_not_good(code: &'static str) -> Self {
+        let detail = "the client's certificate is not taken any more";
+        Self::new(StatusCode::FORBIDDEN, code, detail)
+            .hinted("come with another certificate, or without one where the door lets you")
+            .with("connection", "close")
+    }
+
     pub(crate) fn tls_required() -> Self {
         let detail = "this address speaks TLS, and not plain HTTP";
         Self::new(StatusCode::BAD_REQUEST, "tls-required", detail).hinted("use https://")

@@ -166,8 +166,9 @@ async fn serve_tcp(
     let Some(tls) = tls else {
         return connection::serve(stream, (Peer::tcp(address), None), edge, closing).await;
     };
-    let stream = match tokio::time::timeout(edge.limits.handshake, tls.accept(stream)).await {
-        Ok(Ok(Shaken::Done(stream))) => stream,
+    let shaken = tokio::time::timeout(edge.limits.handshake, tls.accept(stream)).await;
+    let (stream, config) = match shaken {
+        Ok(Ok(Shaken::Done(stream, config))) => (stream, config),
         Ok(Ok(Shaken::Plain)) => return tracing::debug!("plain HTTP came where TLS is spoken"),
         Ok(Err(err)) => {
             tracing::debug!(error = client::told(&err), "a TLS handshake failed");
@@ -181,10 +182,9 @@ async fn serve_tcp(
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
     let (_, session) = stream.get_ref();
-    let shown = session.peer_certificates().and_then(|it| it.first());
-    let guard = match shown {
-        Some(shown) => Some(Guard::of(&edge, shown).await),
-        None => None,
+    let guard = match session.peer_certificates() {
+        Some([shown, others @ ..]) => Some(Guard::of(&edge, (shown, others), (tls, config)).await),
+        _ => None,
     };
     let certificate = guard.as_ref().and_then(Guard::shown);
     let peer = Peer::tcp(address).with_certificate(certificate);

@@ -1,8 +1,8 @@
 //! TLS of the TCP doors: which certificate the server shows, and which ones it takes from clients.
 //!
 //! TLS 1.2 and 1.3 with the suites that the library has by default. What a door is made of is read
-//! again by [`Doors::reload`]: connections that exist go on with what they began with, new ones get
-//! what is new.
+//! again by [`Doors::reload`]: connections that exist go on, new ones get what is new. Certificates of
+//! clients that this CA has not issued are judged anew, also on connections that exist.
 
 pub(crate) mod client;
 pub(crate) mod own;
@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::time_provider::TimeProvider;
@@ -44,9 +45,16 @@ pub(crate) struct DoorTls {
     tls: Tls,
     clients: Clients,
     /// What new connections get.
-    config: RwLock<Arc<ServerConfig>>,
+    config: RwLock<Arc<DoorConfig>>,
     /// One permit for each handshake.
     handshakes: Semaphore,
+}
+
+/// What was read for a door.
+pub(crate) struct DoorConfig {
+    server: Arc<ServerConfig>,
+    /// Who judges the certificates of clients, where they are asked for one.
+    pub(crate) clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// What doors are made of.
@@ -88,8 +96,8 @@ impl Remarks {
 
 /// How a handshake ended.
 pub(crate) enum Shaken {
-    /// With a connection.
-    Done(Box<TlsStream<TcpStream>>),
+    /// With a connection, and what was read for the door when it began.
+    Done(Box<TlsStream<TcpStream>>, Arc<DoorConfig>),
     /// Whoever came does not speak TLS, and was told.
     Plain,
 }
@@ -157,6 +165,11 @@ impl Doors {
 }
 
 impl DoorTls {
+    /// What new connections get.
+    pub(crate) fn config(&self) -> Arc<DoorConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn has_files(&self) -> bool {
         let of_clients = match &self.clients {
             Clients::Refuse => false,
@@ -168,37 +181,34 @@ impl DoorTls {
     /// Shakes hands, with as many others at a time as the limits say.
     pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<Shaken> {
         let _place = self.handshakes.acquire().await.map_err(std::io::Error::other)?;
-        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        let config = self.config();
         if plain::is_http(&stream).await? {
             plain::answer(stream).await?;
             return Ok(Shaken::Plain);
         }
-        let stream = TlsAcceptor::from(config).accept(stream).await?;
-        Ok(Shaken::Done(Box::new(stream)))
+        let stream = TlsAcceptor::from(Arc::clone(&config.server)).accept(stream).await?;
+        Ok(Shaken::Done(Box::new(stream), config))
     }
 }
 
 impl Means {
     /// What new connections get, and what there is to say about it.
-    fn config(&self, tls: &Tls, clients: &Clients) -> Result<(ServerConfig, Remarks), HttpError> {
+    fn config(&self, tls: &Tls, clients: &Clients) -> Result<(DoorConfig, Remarks), HttpError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let time = Arc::new(EdgeTime(Arc::clone(&self.now)));
         let builder = ServerConfig::builder_with_details(Arc::clone(&provider), time)
             .with_safe_default_protocol_versions()
             .map_err(|err| HttpError::TlsLibrary { source: err.into() })?;
-        let builder = match clients {
-            Clients::Refuse => {
-                builder.with_client_cert_verifier(WebPkiClientVerifier::no_client_auth())
-            }
-            Clients::Ask(trust) => {
-                let verifier = client::verifier(&self.engine, trust, false, &provider)?;
-                builder.with_client_cert_verifier(verifier)
-            }
-            Clients::Require(trust) => {
-                let verifier = client::verifier(&self.engine, trust, true, &provider)?;
-                builder.with_client_cert_verifier(verifier)
-            }
+        let verifier = match clients {
+            Clients::Refuse => None,
+            Clients::Ask(trust) => Some((trust, false)),
+            Clients::Require(trust) => Some((trust, true)),
         };
+        let verifier = verifier
+            .map(|(trust, required)| client::verifier(&self.engine, trust, required, &provider))
+            .transpose()?;
+        let nobody = WebPkiClientVerifier::no_client_auth;
+        let builder = builder.with_client_cert_verifier(verifier.clone().unwrap_or_else(nobody));
         let (mut config, remarks) = match tls {
             Tls::Own => {
                 let own = self.own.as_ref().ok_or(HttpError::NoOwnCertificate)?;
@@ -216,7 +226,7 @@ impl Means {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok((config, remarks))
+        Ok((DoorConfig { server: Arc::new(config), clients: verifier }, remarks))
     }
 }
 

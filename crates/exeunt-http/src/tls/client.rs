@@ -3,13 +3,17 @@
 //!
 //! The library verifies chain, time and the proof of the key; the purpose is looked at here. What this
 //! CA has issued is looked up in the store: at the first request of each connection, and again when
-//! the status of any certificate has changed since.
+//! the status of any certificate has changed since. What another one has issued is verified again when
+//! the files of the door were read again.
 
 use std::io;
+use std::iter;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use exeunt_engine::{ClientCertificateError, Engine, Standing};
+use exeunt_types::UnixMillis;
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -21,7 +25,7 @@ use tokio_rustls::rustls::{
     SignatureScheme,
 };
 
-use super::{ClientCertificate, failed, read_certificates, read_file};
+use super::{ClientCertificate, DoorConfig, DoorTls, failed, read_certificates, read_file};
 use crate::auth::ShownCertificate;
 use crate::error::HttpError;
 use crate::fault::Fault;
@@ -162,14 +166,14 @@ impl ClientCertVerifier for ForClients {
 }
 
 /// Asks at each request of a connection whether its client's certificate still stands.
-#[derive(Debug)]
 pub(crate) struct Guard(Judged);
 
-#[derive(Debug)]
 enum Judged {
     Good {
         client: Arc<ClientCertificate>,
         standing: Mutex<Option<Standing>>,
+        /// Where this CA has not issued it: who judges it.
+        elsewhere: Option<Elsewhere>,
     },
     /// It was not taken, for whatever is asked.
     Bad(ClientCertificateError),
@@ -177,14 +181,66 @@ enum Judged {
     Unknown,
 }
 
+/// A certificate of another CA. All that is known of it is what the files of the door say.
+struct Elsewhere {
+    door: Arc<DoorTls>,
+    /// By what it was found good.
+    verified: Mutex<Arc<DoorConfig>>,
+    chain: Arc<[CertificateDer<'static>]>,
+}
+
+impl Elsewhere {
+    /// Whether it is still good by what was read for the door since.
+    async fn pass(&self, edge: &Arc<Edge>) -> Result<(), Fault> {
+        let current = self.door.config();
+        let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, &verified()) {
+            return Ok(());
+        }
+        let (chain, config) = (Arc::clone(&self.chain), Arc::clone(&current));
+        let verify = move |edge: &Edge| config.still_takes(&chain, (edge.now)());
+        blocking(edge, &edge.rooms.client, verify).await?.map_err(|err| {
+            let refusal = HandshakeRefusal::of_certificate(&err);
+            tracing::debug!(code = refusal.code(), error = %err, "verified again");
+            Fault::certificate_not_good(refusal.code())
+        })?;
+        *verified() = current;
+        Ok(())
+    }
+}
+
+impl DoorConfig {
+    fn still_takes(&self, chain: &[CertificateDer<'_>], now: UnixMillis) -> Result<(), Error> {
+        let (Some(clients), [own, others @ ..]) = (&self.clients, chain) else { return Ok(()) };
+        let seconds = u64::try_from(now.unix_seconds()).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        clients.verify_client_cert(own, others, now).map(|_| ())
+    }
+}
+
 impl Guard {
-    /// Reads the certificate that a client has shown.
-    pub(crate) async fn of(edge: &Arc<Edge>, der: &[u8]) -> Self {
-        let der = der.to_vec();
+    /// Reads the certificate that a client has shown, with those that came along, at a door.
+    pub(crate) async fn of(
+        edge: &Arc<Edge>,
+        (own, others): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        (door, verified): (Arc<DoorTls>, Arc<DoorConfig>),
+    ) -> Self {
+        let der = own.to_vec();
         let read = move |edge: &Edge| edge.engine.client_certificate(&der);
         let read = blocking(edge, &edge.rooms.client, read).await;
         Self(match read {
-            Ok(Ok(client)) => Judged::Good { client: Arc::new(client), standing: Mutex::new(None) },
+            Ok(Ok(client)) => Judged::Good {
+                elsewhere: client.serial.is_none().then(|| Elsewhere {
+                    door,
+                    verified: Mutex::new(verified),
+                    chain: iter::once(own)
+                        .chain(others)
+                        .map(|it| it.clone().into_owned())
+                        .collect(),
+                }),
+                client: Arc::new(client),
+                standing: Mutex::new(None),
+            },
             Ok(Err(err)) => Judged::Bad(err),
             Err(_) => Judged::Unknown,
         })
@@ -209,11 +265,14 @@ impl Guard {
 
     /// Whether it stands now.
     pub(crate) async fn pass(&self, edge: &Arc<Edge>) -> Result<(), Fault> {
-        let (client, standing) = match &self.0 {
-            Judged::Good { client, standing } => (client, standing),
+        let (client, standing, elsewhere) = match &self.0 {
+            Judged::Good { client, standing, elsewhere } => (client, standing, elsewhere),
             Judged::Bad(err) => return Err(refused(err)),
             Judged::Unknown => return Err(Fault::internal()),
         };
+        if let Some(elsewhere) = elsewhere {
+            elsewhere.pass(edge).await?;
+        }
         let known = *standing.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some_and(|it| edge.engine.still_stands(&it)) {
             return Ok(());
@@ -235,8 +294,8 @@ fn refused(err: &ClientCertificateError) -> Fault {
     Fault::client_certificate(err)
 }
 
-/// Why a client's certificate ended a handshake. The client is told by an alert of TLS, and the audit
-/// trail by the code.
+/// Why a client's certificate ended a handshake, or does not do any more. In a handshake the client is told
+/// by an alert of TLS, and the audit trail by the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HandshakeRefusal {
     Missing,
@@ -250,12 +309,16 @@ pub(crate) enum HandshakeRefusal {
 impl HandshakeRefusal {
     /// None where it was something else that went wrong.
     pub(crate) fn of(err: &io::Error) -> Option<Self> {
-        let told = match err.get_ref()?.downcast_ref::<Error>()? {
-            Error::NoCertificatesPresented => return Some(Self::Missing),
-            Error::InvalidCertificate(told) => told,
-            _ => return None,
-        };
-        Some(match told {
+        match err.get_ref()?.downcast_ref::<Error>()? {
+            Error::NoCertificatesPresented => Some(Self::Missing),
+            told @ Error::InvalidCertificate(_) => Some(Self::of_certificate(told)),
+            _ => None,
+        }
+    }
+
+    fn of_certificate(err: &Error) -> Self {
+        let Error::InvalidCertificate(told) = err else { return Self::NotTrusted };
+        match told {
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
@@ -266,7 +329,7 @@ impl HandshakeRefusal {
             }
             CertificateError::BadEncoding => Self::Unreadable,
             _ => Self::NotTrusted,
-        })
+        }
     }
 
     pub(crate) fn code(self) -> &'static str {

@@ -334,8 +334,16 @@ fn clients_of_another_ca_come_in_where_its_certificate_is_given_and_its_list_cou
     let good_list = fs::read(&list).unwrap();
     fs::write(&list, other.remote().get("/crl/ca.crl").bytes().unwrap()).unwrap();
     assert_eq!(curl(&ca, 1, Some(&good), true).unwrap().0, 200, "nobody asked for it");
+    let (mut kept, mut kept_without_list) =
+        (Python::open(&ca, 1, &good), Python::open(&ca, 0, &good));
+    assert!(kept.ask().starts_with("200 True"));
+    assert!(kept_without_list.ask().starts_with("200 True"));
     assert!(reload().failed.is_empty());
     broken_off(curl(&ca, 1, Some(&good), true));
+    // Also on a connection that stands.
+    let told = kept.ask();
+    assert!(told.starts_with("403") && told.contains("client-certificate-revoked"), "{told}");
+    assert!(kept_without_list.ask().starts_with("200 True"));
     fs::write(&list, "nothing").unwrap();
     assert!(reload().failed[0].contains("no revocation list"));
     broken_off(curl(&ca, 1, Some(&good), true));
