@@ -87,7 +87,7 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         tracing::info!(index, "the CA has a new certificate of its own");
     }
     audit::begin(home, &engine, &config)?;
-    if let Some(known) = principals_at_start(&access.current()) {
+    for known in principals_at_start(&access.current()) {
         let written = engine.store().audit(known);
         written.map_err(|err| Failure::from_error(err.code(), &err))?;
     }

@@ -3,7 +3,7 @@
 
 use exeunt_api::{NewToken, Principal, PrincipalList, PrincipalToken, TokenChanged};
 use exeunt_http::{People, Principals, Refusal, Token, rfc3339};
-use exeunt_store::AuditEntry;
+use exeunt_store::{AUDIT_STATE_OCTETS_MAX, AuditEntry};
 use exeunt_types::{Roles, UnixMillis};
 
 use super::error::ManageError;
@@ -190,15 +190,26 @@ fn words(roles: Roles) -> Vec<String> {
 }
 
 /// Who is known when the server starts, for the audit trail: what was changed while it did not run, nobody
-/// else would say. Nothing where everything is as it is without principals.
-pub fn at_start(principals: &Principals) -> Option<AuditEntry> {
+/// else would say. As many entries as it takes; none where everything is as it is without principals.
+pub fn at_start(principals: &Principals) -> Vec<AuditEntry> {
     if principals.people().is_empty() && !principals.role_separation() {
-        return None;
+        return Vec::new();
     }
-    let mut lines = vec![format!("role separation {}", principals.role_separation())];
-    lines.extend(principals.people().iter().map(|it| format!("{}: {}", it.name, in_words(it))));
-    let entry = AuditEntry::new(now(), "exeunt:server", "access-known", "principals");
-    Some(entry.change(None, Some(lines.join("\n"))))
+    let mut texts = vec![format!("role separation {}", principals.role_separation())];
+    for it in principals.people() {
+        let line = format!("{}: {}", it.name, in_words(it));
+        match texts.last_mut() {
+            Some(text) if text.len() + 1 + line.len() <= AUDIT_STATE_OCTETS_MAX => {
+                text.extend(["\n", &line]);
+            }
+            _ => texts.push(line),
+        }
+    }
+    let entry = |text: String| {
+        let entry = AuditEntry::new(now(), "exeunt:server", "access-known", "principals");
+        entry.change(None, Some(text))
+    };
+    texts.into_iter().map(entry).collect()
 }
 
 type Difference = (&'static str, String, Option<String>, Option<String>);
@@ -302,6 +313,18 @@ mod tests {
     fn shown_token(name: &str) -> PrincipalToken {
         let (expires, scope, from) = (None, None, Vec::new());
         PrincipalToken { name: name.to_owned(), expires, expired: false, scope, from }
+    }
+
+    #[test]
+    fn a_start_tells_of_everybody_however_many_they_are() {
+        let people = (0..500).map(|it| principal(&format!("somebody-{it}"))).collect();
+        let told = at_start(&Principals::new(people, Vec::new(), false).unwrap());
+        let texts: Vec<String> = told.iter().map(|it| it.after.clone().unwrap()).collect();
+        assert!(1 < texts.len() && texts.iter().all(|it| it.len() <= AUDIT_STATE_OCTETS_MAX));
+        let lines: Vec<&str> = texts.iter().flat_map(|it| it.lines()).collect();
+        assert_eq!((lines[0], lines.len()), ("role separation false", 501));
+        assert_eq!(lines[500], "somebody-499: roles certificate-manager");
+        assert!(at_start(&Principals::default()).is_empty());
     }
 
     #[test]
