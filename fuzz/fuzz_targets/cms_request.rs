@@ -13,7 +13,10 @@ fuzz_target!(|data: &[u8]| {
         None => assert_eq!(again, submitted),
         Some(_) => {
             assert!(again.brought_key().is_none());
-            assert_eq!((again.request(), again.layers()), (submitted.request(), submitted.layers()));
+            assert_eq!(
+                (again.request(), again.layers()),
+                (submitted.request(), submitted.layers())
+            );
         }
     }
     let request = submitted.request();

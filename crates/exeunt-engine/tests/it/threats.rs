@@ -1,6 +1,7 @@
 //! What those can reach who have more than a requester: the database's administrator above all.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use exeunt_engine::{KeyArchivalSettings, OfficerError, Outcome, Submission, Submitted};
@@ -36,7 +37,11 @@ fn meddle(house: &House, sql: &str) {
 }
 
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|it| format!("{it:02x}")).collect()
+    let mut digits = String::new();
+    for octet in octets {
+        write!(digits, "{octet:02x}").unwrap();
+    }
+    digits
 }
 
 /// A request that waits, with another one put in its place in the database, which an officer approves
