@@ -181,6 +181,35 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+impl Plan {
+    /// A certificate of this kind, for this long from its issuance on, and nothing beyond that: no
+    /// other names, no purposes, no backdating, no bounds, no limits.
+    #[must_use]
+    pub fn new(
+        template: impl Into<String>,
+        subject: Name,
+        key_usage: KeyUsage,
+        validity: Duration,
+    ) -> Self {
+        Self {
+            template: template.into(),
+            subject,
+            subject_alternative_names: Vec::new(),
+            key_usage,
+            extended_key_usage: Vec::new(),
+            validity,
+            backdate: Duration::ZERO,
+            path_length: None,
+            not_before: None,
+            not_after: None,
+            extensions: Vec::new(),
+            limits: Vec::new(),
+            flags: None,
+            notes: Vec::new(),
+        }
+    }
+}
+
 /// What a template wants of approvals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApprovalRule {

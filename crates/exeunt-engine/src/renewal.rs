@@ -256,22 +256,11 @@ impl Engine {
         // It is worth nothing after the end of either.
         let end = signer.issuer().not_after().min(subject.issuer().not_after());
         let seconds = end.saturating_sub(now.unix_seconds()).saturating_add(1);
-        let plan = Plan {
-            template: CROSS_TEMPLATE.to_owned(),
-            subject: subject.issuer().name().clone(),
-            subject_alternative_names: Vec::new(),
-            key_usage: KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN,
-            extended_key_usage: Vec::new(),
-            validity: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
-            backdate: BACKDATE,
-            path_length: None,
-            not_before: None,
-            not_after: None,
-            extensions: Vec::new(),
-            limits: Vec::new(),
-            flags: None,
-            notes: Vec::new(),
-        };
+        let validity = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        let key_usage = KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_CERT_SIGN | KeyUsage::CRL_SIGN;
+        let name = subject.issuer().name().clone();
+        let plan =
+            Plan { backdate: BACKDATE, ..Plan::new(CROSS_TEMPLATE, name, key_usage, validity) };
         let own = Own {
             request: own_request(subject)?,
             plan,

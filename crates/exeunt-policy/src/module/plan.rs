@@ -22,22 +22,10 @@ pub(super) fn from_request(settings: &ModuleSettings, asked: &Asked<'_>) -> Plan
         KeyAlgorithm::Rsa { .. } => KeyUsage::DIGITAL_SIGNATURE | KeyUsage::KEY_ENCIPHERMENT,
         _ => KeyUsage::DIGITAL_SIGNATURE,
     };
-    Plan {
-        template: asked.template.unwrap_or_default().to_owned(),
-        subject: asked.request.subject().clone(),
-        subject_alternative_names: Vec::new(),
-        key_usage,
-        extended_key_usage: Vec::new(),
-        validity: settings.validity,
-        backdate: settings.backdate,
-        path_length: None,
-        not_before: None,
-        not_after: None,
-        extensions: Vec::new(),
-        limits: Vec::new(),
-        flags: None,
-        notes: Vec::new(),
-    }
+    let template = asked.template.unwrap_or_default();
+    let subject = asked.request.subject().clone();
+    let plan = Plan::new(template, subject, key_usage, settings.validity);
+    Plan { backdate: settings.backdate, ..plan }
 }
 
 /// What a ruling changes, once it has been judged.
