@@ -226,7 +226,8 @@ mod tests {
     use super::*;
 
     fn checkpoint() -> Checkpoint {
-        let head = ChainHead { number: 12, hash: std::array::from_fn(|it| it as u8) };
+        let head =
+            ChainHead { number: 12, hash: std::array::from_fn(|it| u8::try_from(it).unwrap()) };
         Checkpoint { store: "00010203fcfdfeff".to_owned(), head, at: UnixMillis(1_790_000_000_000) }
     }
 

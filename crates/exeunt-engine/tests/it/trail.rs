@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 
-use exeunt_engine::{Checkpoint, CheckpointFile, Outcome, RevokeOrder, Which};
+use exeunt_engine::{Checkpoint, CheckpointFile, Outcome, RevokeOrder, TrailError, Which};
 use exeunt_store::{AuditEntry, AuditRow, ChainHead, ROWS_MAX, check_chain};
 use exeunt_testkit::tools;
 use exeunt_types::{ACTION_ACCEPT, AuditCategories, KeyAlgorithm, RevocationReason, UnixMillis};
@@ -147,7 +147,7 @@ fn a_start_refuses_a_trail_that_is_not_the_one_that_was_signed() {
         }
         let ca = house.open();
         let checked = ca.engine.check_trail(&checkpoints(&house));
-        assert_eq!(checked.as_ref().err().map(|it| it.code()), code, "{sql}: {checked:?}");
+        assert_eq!(checked.as_ref().err().map(TrailError::code), code, "{sql}: {checked:?}");
     }
 }
 
@@ -284,8 +284,8 @@ fn officers_deeds_say_what_was_before_and_after() {
     ca.engine.set_attributes(id, "note:one", &by).unwrap();
     ca.engine.set_attributes(id, "note:two", &by).unwrap();
     ca.engine.approve(id, &by).unwrap();
-    let hold = RevocationReason::CertificateHold;
-    let order = RevokeOrder::Revoke { reason: hold, effective: None };
+    let reason = RevocationReason::CertificateHold;
+    let order = RevokeOrder::Revoke { reason, effective: None };
     ca.engine.revoke(Which::Request(id), order, &by).unwrap();
     ca.engine.revoke(Which::Request(id), RevokeOrder::Release, &by).unwrap();
     let told: Vec<_> = rows(&ca)
