@@ -115,9 +115,13 @@ impl ModuleProcess {
                 Message::Answer(response) if response.id == Some(id) => {
                     return Ok(response.into_ruling().map_err(failed));
                 }
-                // It could not read our line, and there is only this one.
+                // It could not read our line, and there is only this one. A ruling that does not say
+                // about what may be about a request of before.
                 Message::Answer(response) if response.id.is_none() => {
-                    return Ok(response.into_ruling().map_err(failed));
+                    return match response.answer {
+                        Err(error) => Ok(Err(failed(error))),
+                        Ok(_) => nonsense("a result that does not say of which call".to_owned()),
+                    };
                 }
                 Message::Malformed { id: Some(answered), excerpt } if answered == id => {
                     return nonsense(excerpt);

@@ -147,8 +147,9 @@ impl ServerPolicy {
         flags: u32,
         value: Option<&Value>,
     ) -> Result<(), PolicyError> {
-        // 1. Which one, and how.
-        let is_oid = der::oid::ObjectIdentifier::new(oid).is_ok();
+        // 1. Which one, and how. An identifier has one spelling: one with zeros before a number would
+        //    be another here, and the same one in the certificate.
+        let is_oid = der::oid::ObjectIdentifier::new(oid).is_ok_and(|it| it.to_string() == oid);
         if !is_oid || OID_CHARS_MAX < oid.len() {
             return Err(PolicyError::Oid { oid: shown(oid) });
         }

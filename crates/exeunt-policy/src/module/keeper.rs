@@ -176,7 +176,9 @@ impl Turn<'_> {
         }
         {
             let mut slot = keeper.lock();
-            if let Some((_, why)) = slot.down.clone().filter(|(until, _)| now < *until) {
+            // A pause that is longer than any is one that a clock was put back in.
+            let pauses = |until: UnixMillis| now < until && until <= now.plus(PAUSE_MAX);
+            if let Some((_, why)) = slot.down.clone().filter(|(until, _)| pauses(*until)) {
                 slot.status.failures += 1;
                 return Err(is_down(why));
             }
@@ -221,7 +223,7 @@ impl Turn<'_> {
         }
         let is_due = {
             let mut slot = self.keeper.lock();
-            let is_due = slot.next_check <= now;
+            let is_due = slot.next_check <= now || now.plus(REPLACED_CHECK) < slot.next_check;
             if is_due {
                 slot.next_check = now.plus(REPLACED_CHECK);
             }

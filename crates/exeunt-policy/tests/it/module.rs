@@ -59,6 +59,8 @@ for line in sys.stdin:
         elif answer == "error":
             error = {"code": -32603, "message": "no\ndirectory", "data": {"hresult": -2147023174}}
             say({"id": id, "error": error})
+        elif answer == "to-nobody":
+            say({"id": None, "result": {"disposition": 1}})
         elif answer == "slow":
             time.sleep(0.2)
             say({"id": id, "result": {"disposition": 1}})
@@ -321,6 +323,7 @@ fn a_module_that_fails_in_any_way_never_issues() {
         json!("die"),
         json!("garbage"),
         json!("error"),
+        json!("to-nobody"),
         json!(null),
         json!(1),
         json!({}),
@@ -341,6 +344,9 @@ fn a_module_that_fails_in_any_way_never_issues() {
         extend("2.5.29.15", 1, json!(usage(KeyUsage::KEY_CERT_SIGN))),
         extend("2.5.29.37", 0, json!("MAA=")),
         extend("1.2.3", 4, json!("BQA=")),
+        // The same identifiers in another spelling.
+        extend("2.5.29.037", 2, json!("MAA=")),
+        extend("2.5.29.019", 0, json!("MAA=")),
         extend("1.2.3", 0, json!("no base64")),
     ];
     for answer in answers {
@@ -395,6 +401,11 @@ fn a_module_that_died_is_started_again_and_one_that_cannot_start_is_not_started_
     }
     // Twice without a pause, and then not before its end.
     assert_eq!(policy.status().starts, 2);
+    // A clock that is put back makes no pause longer.
+    let caller = caller();
+    let earlier = UnixMillis(NOW.0 - 86_400_000);
+    check_held(policy.decide(&Asked { now: earlier, ..asked_by(&caller, &asked, true) }));
+    assert_eq!(policy.status().starts, 3);
 }
 
 #[test]
@@ -503,6 +514,8 @@ fn a_chained_module_cannot_loosen() {
         (extend("2.5.29.15", 2, Json::Null), "every usage"),
         (extend("2.5.29.37", 2, Json::Null), "every purpose"),
         (extend("2.5.29.37", 0, json!(purposes(&["2.5.29.37.0"]))), "any purpose"),
+        (extend("2.5.29.037", 2, json!("MAA=")), "every purpose, spelled otherwise"),
+        (extend("2.5.29.015", 2, json!("MAA=")), "every usage, spelled otherwise"),
         (extend("1.2.3.4", 0, json!("BQA=")), "an extension"),
     ] {
         let decision = Stage::chained(answer).decide(&asked);
