@@ -131,8 +131,24 @@ impl Pattern {
     /// The texts that it makes: one, where it has no place or more than one, of which each takes its
     /// first value; where it has one place, one text for each value. None where a place has no value.
     pub(crate) fn fill(&self, known: &Known<'_>) -> Vec<String> {
+        self.filled(|source| source.values(known))
+    }
+
+    /// The same for a pattern that is the text of a distinguished name: what is filled in is a value in it,
+    /// whatever characters it has, but for [`Source::DistinguishedName`], which is such a text.
+    pub(crate) fn fill_name(&self, known: &Known<'_>) -> Vec<String> {
+        self.filled(|source| {
+            let values = source.values(known);
+            match source {
+                Source::DistinguishedName => values,
+                _ => values.iter().map(|it| escape(it)).collect(),
+            }
+        })
+    }
+
+    fn filled(&self, values: impl Fn(Source) -> Vec<String>) -> Vec<String> {
         let mut places = self.parts.iter().filter_map(|it| match it {
-            Part::Place(source) => Some(source.values(known)),
+            Part::Place(source) => Some(values(*source)),
             Part::Text(_) => None,
         });
         let (first, second) = (places.next(), places.next());
@@ -222,6 +238,21 @@ impl Source {
             Self::Upn => of_kind(&GeneralName::user_principal_name),
         }
     }
+}
+
+/// What must be escaped in a value of a distinguished name, wherever it stands (RFC 4514, section 2.4).
+const SPECIAL: &str = "\"+,;<>\\#= ";
+
+/// A value as the text of a distinguished name has it.
+pub(crate) fn escape(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for letter in value.chars() {
+        if SPECIAL.contains(letter) {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -44,7 +44,10 @@ impl GeneralName {
             return Err(invalid("has blanks or characters that deceive"));
         }
         match name.split_once('@') {
-            Some((user, domain)) if !user.is_empty() && !domain.is_empty() => {
+            // With a second one, whose account it is would depend on who reads it.
+            Some((user, domain))
+                if !user.is_empty() && !domain.is_empty() && !domain.contains('@') =>
+            {
                 Ok(Self::other_text(&oid::USER_PRINCIPAL_NAME, name))
             }
             _ => Err(invalid("is not of the form name@domain")),
@@ -226,7 +229,7 @@ mod tests {
         let made = Extension::subject_alternative_name(&names, false);
         assert_eq!(GeneralName::read_all(&made.value).unwrap(), names);
         assert_eq!(names[4].other_kind(), Some(id));
-        for bad in ["", "alice", "@a", "a@", "a b@c", "a\n@b", "a\u{202e}@b"] {
+        for bad in ["", "alice", "@a", "a@b@c", "a@", "a b@c", "a\n@b", "a\u{202e}@b"] {
             assert!(GeneralName::user_principal(bad).is_err(), "{bad:?}");
         }
         assert!(GeneralName::other_der(&id, &[5, 1]).is_err());

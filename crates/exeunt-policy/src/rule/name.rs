@@ -83,7 +83,11 @@ pub(super) fn build(case: &mut Case<'_>) -> Ruling {
         let known =
             Known { asked: case.asked, subject: &case.draft.subject, names: &case.draft.requested };
         for entry in entries {
-            for text in entry.value.fill(&known) {
+            let texts = match entry.kind {
+                NameKind::Directory => entry.value.fill_name(&known),
+                _ => entry.value.fill(&known),
+            };
+            for text in texts {
                 match entry.kind.make(&text) {
                     Ok(name) => made.push(name),
                     Err(why) => {

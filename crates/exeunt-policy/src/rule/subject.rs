@@ -4,13 +4,11 @@ use exeunt_types::StatusCode;
 use exeunt_x509::Name;
 
 use super::{Case, Ruling, excerpt};
-use crate::pattern::Known;
+use crate::pattern::{Known, escape};
 use crate::property::NameProperty;
 use crate::template::{Others, SubjectPart};
 
 const BAD_SUBJECT: StatusCode = StatusCode::BAD_REQUEST_SUBJECT;
-/// What must be escaped in a value, wherever it stands (RFC 4514, section 2.4).
-const SPECIAL: &str = "\"+,;<>\\#= ";
 
 /// Parts of the subject in request attributes, where the template lets requesters give them so.
 pub(super) fn from_attributes(case: &mut Case<'_>) -> Ruling {
@@ -148,16 +146,4 @@ fn too_long(subject: &Name) -> Option<(&'static NameProperty, usize)> {
         let len = value.chars().count();
         (property.length_max < len).then_some((property, len))
     })
-}
-
-/// A value as the text of a name has it.
-fn escape(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for letter in value.chars() {
-        if SPECIAL.contains(letter) {
-            text.push('\\');
-        }
-        text.push(letter);
-    }
-    text
 }

@@ -65,6 +65,23 @@ fn what_a_requester_says_does_not_break_out_of_a_built_subject() {
     }
 }
 
+#[test]
+fn what_a_requester_says_does_not_break_out_of_an_added_directory_name() {
+    let add = vec![name_entry(NameKind::Directory, "CN={CommonName},O=Acme")];
+    let template = with_names(NamesRule { add, ..NamesRule::default() });
+    for name in ["a,O=Evil", "a+O=Evil", "#0c0161", "\\,O=Evil", " a "] {
+        let text = format!("CN={}", escaped(name));
+        let subject = exeunt_x509::Name::parse(&text).unwrap();
+        let plain = Given::plain().request;
+        let info = build_request_info(&subject, plain.spki_der(), &[]).unwrap();
+        let der = assemble_request(&info, plain.scheme(), plain.signature());
+        let made = plan(template.clone(), &Given::of(parse_request(&der).unwrap()));
+        let directory = exeunt_x509::Name::parse(&format!("{text},O=Acme")).unwrap();
+        let expected = exeunt_x509::GeneralName::directory(&directory);
+        assert_eq!(made.subject_alternative_names, [expected], "{name}");
+    }
+}
+
 /// RFC 4514, section 2.4, every octet by its number.
 fn escaped(text: &str) -> String {
     let octets: Vec<String> = text.bytes().map(|it| format!("\\{it:02x}")).collect();

@@ -626,6 +626,24 @@ const ROWS: &[Row] = &[
         Verdict::Pass,
         "taken from the request: 1.3.6.1.5.5.7.48.1.5",
     ),
+    (
+        || Template { extensions_allowed: vec![oid("2.5.29.15")], ..plain() },
+        || Given::wishing(&[Extension::key_usage(KeyUsage::KEY_AGREEMENT)]),
+        "extensions",
+        Verdict::Pass,
+        "2.5.29.15",
+    ),
+    (
+        || dangerous(|it| it.all_request_extensions = true),
+        || {
+            Given::wishing(&[Extension::key_usage(
+                KeyUsage::DIGITAL_SIGNATURE | KeyUsage::CRL_SIGN,
+            )])
+        },
+        "extensions",
+        Verdict::Refuse,
+        "request-key-usage-of-ca",
+    ),
     // Signatures around the request.
     (plain, Given::plain, "signatures", Verdict::NotApplied, "issue"),
     (
