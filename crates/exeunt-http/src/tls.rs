@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use exeunt_engine::{ClientCertificate, Engine, GivenCertificate};
@@ -69,7 +69,9 @@ pub(crate) struct Means {
 /// All doors with TLS.
 pub(crate) struct Doors {
     means: Means,
-    doors: Vec<Arc<DoorTls>>,
+    all: Vec<Arc<DoorTls>>,
+    /// Held while files are read: of two who read, the later one has what is newer.
+    reading: Mutex<()>,
 }
 
 /// What came of reading the files of the doors again.
@@ -104,7 +106,7 @@ pub(crate) enum Shaken {
 
 impl Doors {
     pub(crate) fn new(means: Means) -> Self {
-        Self { means, doors: Vec::new() }
+        Self { means, all: Vec::new(), reading: Mutex::default() }
     }
 
     /// Reads what the door needs.
@@ -131,14 +133,15 @@ impl Doors {
             config: RwLock::new(Arc::new(config)),
             handshakes: Semaphore::new(limits.handshakes),
         });
-        self.doors.push(Arc::clone(&made));
+        self.all.push(Arc::clone(&made));
         Ok(Some(made))
     }
 
     /// Reads all files anew. A door whose files are not good keeps what it has.
     pub(crate) fn reload(&self) -> TlsReloaded {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut told = TlsReloaded::default();
-        for door in self.doors.iter().filter(|it| it.has_files()) {
+        for door in self.all.iter().filter(|it| it.has_files()) {
             let read = self.means.config(&door.tls, &door.clients);
             let read = read.and_then(|(config, remarks)| match (remarks.out_of_time, &door.tls) {
                 // What nobody would take is no replacement for what is.
