@@ -27,6 +27,7 @@ mod ocsp;
 mod officer;
 mod officer_error;
 mod officer_extension;
+mod own_certificate;
 mod policy;
 mod renewal;
 mod repeat;
@@ -76,6 +77,7 @@ pub use officer_error::OfficerError;
 pub use officer_extension::{
     ExtensionRefusal, OFFICER_EXTENSION_BYTES_MAX, OFFICER_EXTENSION_COUNT_MAX,
 };
+pub use own_certificate::OwnCertificateError;
 pub use policy::{
     ApprovalRule, Asked, Caller, Decision, Door, Plan, Policy, RuleVerdict, TemplateView, Verdict,
 };

@@ -1,26 +1,23 @@
 //! Certificates of TLS: the one that the CA issues to its own server, and those that clients show.
 //!
-//! The key of the server's certificate is made with it and lives in memory only, as that of the OCSP
-//! responder (`ocsp/responder.rs`): there is nothing to back up, to encrypt or to steal from a disk.
-//! The price is a certificate for each start (decision 0016). It goes the way of all certificates.
+//! The key of the server's certificate is made with it and lives in memory only (`own_certificate.rs`).
+//! The price is a certificate for each start (decision 0016).
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey, sha256, verify};
+use exeunt_keys::{SoftwareKey, sha256, verify};
 use exeunt_store::{SerialStatus, StoreError};
-use exeunt_types::{KeyAlgorithm, RequestFlags, Roles, Serial, UnixMillis};
+use exeunt_types::{KeyAlgorithm, RequestFlags, Serial, UnixMillis};
 use exeunt_x509::{
-    BuildError, Certificate, CertificateError, GeneralName, KeyUsage, Name, NameError,
-    ObjectIdentifier, assemble_request, build_request_info, parse_certificate,
+    Certificate, CertificateError, GeneralName, KeyUsage, Name, NameError, ObjectIdentifier,
+    parse_certificate,
 };
 use zeroize::Zeroizing;
 
 use crate::engine::Engine;
-use crate::error::SubmitError;
-use crate::journey::{Outcome, Own, Submitted};
-use crate::policy::{Caller, Door, Plan};
+use crate::own_certificate::{BACKDATE, OwnCertificate, OwnCertificateError, OwnOrder};
+use crate::policy::Plan;
 use crate::revoke::counts;
 
 /// Who asks for the server's certificate.
@@ -31,9 +28,6 @@ const SERVER_TEMPLATE: &str = "own-server";
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 /// `id-kp-clientAuth` (RFC 5280, section 4.2.1.12).
 const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
-/// How far its validity begins in the past, for clients whose clocks are late: as that of the OCSP
-/// responder.
-const BACKDATE: Duration = Duration::from_mins(10);
 /// Longest text that stands as the subject of a server's certificate, in characters (RFC 5280,
 /// appendix A.1, `ub-common-name`).
 const COMMON_NAME_CHARS_MAX: usize = 64;
@@ -62,6 +56,8 @@ pub struct ServerCertificate {
     pub chain: Vec<Vec<u8>>,
     /// Its serial number.
     pub serial: Serial,
+    /// First second of its validity.
+    pub not_before: UnixMillis,
     /// Last second of its validity.
     pub not_after: UnixMillis,
     /// When another one takes its place: two thirds of its time are over.
@@ -74,9 +70,9 @@ impl ServerCertificate {
     ///
     /// # Errors
     ///
-    /// [`ServerCertificateError::Key`].
+    /// [`ServerCertificateError`].
     pub fn key_pem(&self) -> Result<Zeroizing<String>, ServerCertificateError> {
-        self.key.to_pem().map_err(|source| ServerCertificateError::Key { source })
+        Ok(self.key.to_pem().map_err(|source| OwnCertificateError::Key { source })?)
     }
 }
 
@@ -91,48 +87,8 @@ impl fmt::Debug for ServerCertificate {
 
 /// Why the server has no new certificate.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerCertificateError {
-    /// The CA's own certificate is at its end.
-    #[error("the certificate of this CA is at its end")]
-    CaEnds,
-    /// The key could not be made.
-    #[error("making a key failed")]
-    Key {
-        /// What the keys' keeper said.
-        source: KeyError,
-    },
-    /// The server's name is none.
-    #[error("naming the server failed")]
-    Name {
-        /// What is wrong with it.
-        source: NameError,
-    },
-    /// The request could not be built.
-    #[error("building the request failed")]
-    Request {
-        /// What the builder said.
-        source: BuildError,
-    },
-    /// The new key did not sign.
-    #[error("signing the request failed")]
-    Sign {
-        /// What it said.
-        source: SignError,
-    },
-    /// The CA did not issue it.
-    #[error("issuing the certificate failed")]
-    Issue {
-        /// What stood against it.
-        source: SubmitError,
-    },
-    /// The certificate would break a rule.
-    #[error("no certificate was issued: {message}")]
-    Refused {
-        /// Which one.
-        message: String,
-    },
-}
+#[error(transparent)]
+pub struct ServerCertificateError(#[from] OwnCertificateError);
 
 impl ServerCertificateError {
     /// Stable code.
@@ -283,61 +239,35 @@ impl Engine {
         let now = self.clock.now();
         let ca = self.ca.issuing(now.unix_seconds());
         if ca.issuer().not_after() <= now.unix_seconds() {
-            return Err(ServerCertificateError::CaEnds);
+            return Err(OwnCertificateError::CaEnds.into());
         }
         let key = SoftwareKey::generate(settings.key)
-            .map_err(|source| ServerCertificateError::Key { source })?;
-        let subject = server_name(&settings.names)
-            .map_err(|source| ServerCertificateError::Name { source })?;
-        let info = build_request_info(&subject, key.public_key_der(), &[])
-            .map_err(|source| ServerCertificateError::Request { source })?;
-        let signature =
-            key.sign(&info).map_err(|source| ServerCertificateError::Sign { source })?;
-        let own = Own {
-            // The row of a certificate has a request, and a request is signed by its own key.
-            request: assemble_request(&info, key.scheme(), &signature),
-            plan: Plan {
-                template: SERVER_TEMPLATE.to_owned(),
-                subject,
-                subject_alternative_names: settings.names.clone(),
-                key_usage: KeyUsage::DIGITAL_SIGNATURE,
-                extended_key_usage: vec![SERVER_AUTH],
-                validity: settings.validity,
-                backdate: BACKDATE,
-                path_length: None,
-                not_before: None,
-                not_after: None,
-                extensions: Vec::new(),
-                limits: Vec::new(),
-                flags: None,
-                notes: Vec::new(),
-            },
+            .map_err(|source| OwnCertificateError::Key { source })?;
+        let subject =
+            server_name(&settings.names).map_err(|source| OwnCertificateError::Name { source })?;
+        let (key_usage, validity) = (KeyUsage::DIGITAL_SIGNATURE, settings.validity);
+        let plan = Plan {
+            subject_alternative_names: settings.names.clone(),
+            extended_key_usage: vec![SERVER_AUTH],
+            backdate: BACKDATE,
+            ..Plan::new(SERVER_TEMPLATE, subject, key_usage, validity)
+        };
+        let own = self.issue_to_own_key(OwnOrder {
+            caller: SERVER_CALLER,
+            key: &key,
+            plan,
             extensions: Vec::new(),
             flags: RequestFlags::default(),
-            ca: Arc::clone(ca),
-        };
-        let caller = Caller::new(SERVER_CALLER, Door::Local, Roles::NONE);
-        let Submitted { outcome, .. } = self
-            .issue_own(own, caller)
-            .map_err(|source| ServerCertificateError::Issue { source })?;
-        let (serial, certificate, not_after) = match outcome {
-            Outcome::Issued { serial, certificate, not_after, .. } => {
-                (serial, certificate, not_after)
-            }
-            Outcome::Pending { message } | Outcome::Denied { message, .. } => {
-                return Err(ServerCertificateError::Refused { message });
-            }
-        };
-        let third = not_after.0.saturating_sub(now.0) / 3;
-        // One that ends with the CA's own certificate could only be replaced by a shorter one.
-        let ends_with_ca = ca.issuer().not_after() <= not_after.unix_seconds();
-        let renew = if ends_with_ca { not_after } else { UnixMillis(not_after.0 - third) };
-        let mut chain = vec![certificate];
+            ca,
+        })?;
+        let renew = own.renew(ca, now);
+        let OwnCertificate { der, serial, not_before, not_after } = own;
+        let mut chain = vec![der];
         if !ca.issuer().is_self_issued() {
             chain.push(ca.issuer().der().to_vec());
         }
         tracing::info!(%serial, "the server has a new certificate of its own");
-        Ok(ServerCertificate { chain, serial, not_after, renew, key })
+        Ok(ServerCertificate { chain, serial, not_before, not_after, renew, key })
     }
 
     /// Whether a certificate of the server's own still stands: it is not revoked.

@@ -8,17 +8,16 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use exeunt_keys::{KeyError, OpeningKey, SignError, SigningKey as _, SoftwareKey};
-use exeunt_types::{KeyAlgorithm, RequestFlags, Roles, Serial, UnixMillis};
-use exeunt_x509::{
-    BuildError, CA_EXCHANGE, KeyUsage, Name, NameError, assemble_request, build_request_info,
-    parse_certificate,
-};
+use exeunt_keys::{OpeningKey, SoftwareKey};
+use exeunt_types::{KeyAlgorithm, RequestFlags, Serial, UnixMillis};
+use exeunt_x509::{CA_EXCHANGE, KeyUsage, Name, parse_certificate};
 
 use crate::engine::Engine;
-use crate::error::{Blame, SubmitError};
-use crate::journey::{Outcome, Own, Submitted};
-use crate::policy::{Caller, Door, Plan};
+use crate::error::Blame;
+use crate::own_certificate::{
+    BACKDATE, OwnCertificate, OwnCertificateError, OwnOrder, name_after, rests,
+};
+use crate::policy::Plan;
 
 /// Who asks for the exchange certificate.
 const EXCHANGE_CALLER: &str = "exeunt:exchange";
@@ -28,11 +27,6 @@ const EXCHANGE_TEMPLATE: &str = "ca-exchange";
 const VALIDITY: Duration = Duration::from_hours(7 * 24);
 /// How long before its end another one takes its place: a day, the original's `CAXchgOverlapPeriod`.
 const OVERLAP: Duration = Duration::from_hours(24);
-/// How far its validity begins in the past, for clients whose clocks are late.
-const BACKDATE: Duration = Duration::from_mins(10);
-/// How long no other one is tried for after one could not be made: each attempt may be a row in the
-/// store, and anybody can ask.
-const RETRY: Duration = Duration::from_mins(1);
 /// Size of its key: what is encrypted to it may be worth something for years.
 const RSA_BITS: u32 = 3072;
 
@@ -85,42 +79,9 @@ pub enum ExchangeError {
     /// One could not be made a moment ago.
     #[error("the exchange certificate could not be made a moment ago")]
     Resting,
-    /// A key pair could not be made.
-    #[error("making a key failed")]
-    Key {
-        /// What the key's maker said.
-        source: KeyError,
-    },
-    /// It has no name.
-    #[error("naming the exchange certificate failed")]
-    Name {
-        /// What is wrong with it.
-        source: NameError,
-    },
-    /// The request for it could not be built.
-    #[error("building the request failed")]
-    Request {
-        /// What the builder said.
-        source: BuildError,
-    },
-    /// The request for it could not be signed.
-    #[error("signing the request failed")]
-    Sign {
-        /// What the key said.
-        source: SignError,
-    },
-    /// It was not issued.
-    #[error("issuing the certificate failed")]
-    Issue {
-        /// Why.
-        source: SubmitError,
-    },
-    /// It was refused.
-    #[error("no certificate was issued: {message}")]
-    Refused {
-        /// Why.
-        message: String,
-    },
+    /// One could not be made.
+    #[error(transparent)]
+    Make(#[from] OwnCertificateError),
 }
 
 impl ExchangeError {
@@ -138,7 +99,7 @@ impl ExchangeError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Off => Blame::Requester,
-            Self::Issue { source } => source.blame(),
+            Self::Make(OwnCertificateError::Issue { source }) => source.blame(),
             _ => Blame::Operator,
         }
     }
@@ -175,8 +136,7 @@ impl Engine {
         if let Some(key) = exchange.keys.last().filter(fresh) {
             return Ok(key.certificate.clone());
         }
-        let rests = |failed: UnixMillis| failed <= now && now < failed.plus(RETRY);
-        let made = if exchange.failed.is_some_and(rests) {
+        let made = if exchange.failed.is_some_and(|it| rests(it, now)) {
             Err(ExchangeError::Resting)
         } else {
             // Noted first: also a panic is a failure.
@@ -224,52 +184,28 @@ impl Engine {
     /// A new key and its certificate, on record when this returns.
     fn make_exchange_key(&self, now: UnixMillis) -> Result<ExchangeKey, ExchangeError> {
         let ca = self.ca.issuing(now.unix_seconds());
-        let key = |source| ExchangeError::Key { source };
+        let key = |source| OwnCertificateError::Key { source };
         let made = SoftwareKey::generate(KeyAlgorithm::Rsa { bits: RSA_BITS }).map_err(key)?;
         let opener = made.opener().map_err(key)?;
-        let subject =
-            exchange_name(ca.issuer().name()).map_err(|source| ExchangeError::Name { source })?;
-        let info = build_request_info(&subject, made.public_key_der(), &[])
-            .map_err(|source| ExchangeError::Request { source })?;
-        let signature = made.sign(&info).map_err(|source| ExchangeError::Sign { source })?;
-        let request = assemble_request(&info, made.scheme(), &signature);
+        let subject = exchange_name(ca.issuer().name())?;
+        let key_usage = KeyUsage::KEY_ENCIPHERMENT;
         let plan = Plan {
-            template: EXCHANGE_TEMPLATE.to_owned(),
-            subject,
-            subject_alternative_names: Vec::new(),
-            key_usage: KeyUsage::KEY_ENCIPHERMENT,
             extended_key_usage: vec![CA_EXCHANGE],
-            validity: VALIDITY,
             backdate: BACKDATE,
-            path_length: None,
-            not_before: None,
-            not_after: None,
-            extensions: Vec::new(),
-            limits: Vec::new(),
-            flags: None,
-            notes: Vec::new(),
+            ..Plan::new(EXCHANGE_TEMPLATE, subject, key_usage, VALIDITY)
         };
-        let own = Own {
-            request,
+        let OwnCertificate { der, serial, not_after, .. } = self.issue_to_own_key(OwnOrder {
+            caller: EXCHANGE_CALLER,
+            key: &made,
             plan,
             extensions: Vec::new(),
             flags: RequestFlags::CA_EXCHANGE_CERT,
-            ca: Arc::clone(ca),
-        };
-        let caller = Caller::new(EXCHANGE_CALLER, Door::Local, Roles::NONE);
-        let Submitted { outcome, .. } =
-            self.issue_own(own, caller).map_err(|source| ExchangeError::Issue { source })?;
-        match outcome {
-            Outcome::Issued { certificate, not_after, serial, .. } => {
-                tracing::info!(%serial, "there is a new exchange certificate");
-                self.warn_of_agents(now);
-                let certificate = ExchangeCertificate { der: certificate, serial, not_after };
-                Ok(ExchangeKey { opener, certificate, made: now })
-            }
-            Outcome::Pending { message } | Outcome::Denied { message, .. } => {
-                Err(ExchangeError::Refused { message })
-            }
-        }
+            ca,
+        })?;
+        tracing::info!(%serial, "there is a new exchange certificate");
+        self.warn_of_agents(now);
+        let certificate = ExchangeCertificate { der, serial, not_after };
+        Ok(ExchangeKey { opener, certificate, made: now })
     }
 
     /// Says in the log which recovery agents can be encrypted to no longer, or soon.
@@ -286,17 +222,8 @@ impl Engine {
 }
 
 /// As the original names it: the CA's name and `-Xchg`, if there is room.
-fn exchange_name(ca: &Name) -> Result<Name, NameError> {
-    // RFC 4514, section 2.4.
-    let escape = |letter: char| {
-        let special = "\"+,;<>\\".contains(letter);
-        special.then_some('\\').into_iter().chain([letter])
-    };
-    let of_ca = ca.common_name().and_then(|it| {
-        let escaped: String = it.trim().chars().flat_map(escape).collect();
-        Name::parse(&format!("CN={escaped}-Xchg")).ok()
-    });
-    of_ca.map_or_else(|| Name::parse("CN=CA exchange"), Ok)
+fn exchange_name(ca: &Name) -> Result<Name, OwnCertificateError> {
+    name_after(ca, |it| format!("{it}-Xchg"), "CA exchange")
 }
 
 #[cfg(test)]

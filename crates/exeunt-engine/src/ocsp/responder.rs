@@ -1,27 +1,25 @@
 //! Who signs the answers: for each key of the CA a responder that the key names by a certificate (RFC
 //! 6960, section 4.2.2.2).
 //!
-//! Its key is never written anywhere. A new key and a new certificate are made at the first question
-//! after a start and whenever the certificate has grown old, so that there is nothing to back up,
-//! to encrypt or to steal from a disk. The certificate goes the way of all certificates.
+//! Its key is never written anywhere (`own_certificate.rs`). A new key and a new certificate are made
+//! at the first question after a start and whenever the certificate has grown old.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, TryLockError};
-use std::time::Duration;
 
-use exeunt_keys::{KeyError, SignError, SigningKey, SoftwareKey};
-use exeunt_types::{KeyAlgorithm, OfficerExtension, RequestFlags, Roles, Serial, UnixMillis};
+use exeunt_keys::{KeyError, SigningKey, SoftwareKey};
+use exeunt_types::{KeyAlgorithm, OfficerExtension, RequestFlags, Serial, UnixMillis};
 use exeunt_x509::{
-    BuildError, Extension, KeyUsage, Name, NameError, ObjectIdentifier, OcspRefusal,
-    assemble_request, build_request_info, key_identifier,
+    BuildError, Extension, KeyUsage, Name, ObjectIdentifier, OcspRefusal, key_identifier,
 };
 
 use super::{Trouble, locked};
 use crate::ca::CaCertificate;
 use crate::engine::Engine;
-use crate::error::SubmitError;
-use crate::journey::{Outcome, Own, Submitted};
-use crate::policy::{Caller, Door, Plan};
+use crate::own_certificate::{
+    BACKDATE, OwnCertificate, OwnCertificateError, OwnOrder, name_after, rests,
+};
+use crate::policy::Plan;
 
 /// Who asks for the responder's certificate.
 const OCSP_CALLER: &str = "exeunt:ocsp";
@@ -29,12 +27,6 @@ const OCSP_CALLER: &str = "exeunt:ocsp";
 const OCSP_TEMPLATE: &str = "ocsp-responder";
 /// `id-kp-OCSPSigning` (RFC 6960, section 4.2.2.2).
 const OCSP_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.9");
-/// How far its validity begins in the past, for verifiers whose clocks are late: as much as the
-/// original allows revocation lists.
-const BACKDATE: Duration = Duration::from_mins(10);
-/// How long no other one is tried for after one could not be made: each attempt may be a row in the
-/// store, and anybody can ask.
-const RETRY: Duration = Duration::from_mins(1);
 /// Size of its keys where the CA's is RSA: enough for a few days, and fast.
 const RSA_BITS: u32 = 2048;
 
@@ -61,25 +53,6 @@ struct OfKey {
     current: Mutex<Option<Arc<Responder>>>,
     /// Held while one is made. Inside: when the last attempt failed.
     making: Mutex<Option<UnixMillis>>,
-}
-
-/// Why there is no responder.
-#[derive(Debug, thiserror::Error)]
-enum ResponderError {
-    #[error("the certificate of this CA is at its end")]
-    CaEnds,
-    #[error("making a key failed")]
-    Key { source: KeyError },
-    #[error("naming the responder failed")]
-    Name { source: NameError },
-    #[error("building the request failed")]
-    Request { source: BuildError },
-    #[error("signing the request failed")]
-    Sign { source: SignError },
-    #[error("issuing the certificate failed")]
-    Issue { source: SubmitError },
-    #[error("no certificate was issued: {message}")]
-    Refused { message: String },
 }
 
 impl Responder {
@@ -158,8 +131,7 @@ impl Engine {
             return Ok(current);
         }
         let or_old = || old.ok_or(Trouble::Refuse(OcspRefusal::TryLater));
-        let rests = |failed: UnixMillis| failed <= now && now < failed.plus(RETRY);
-        if failed.is_some_and(rests) {
+        if failed.is_some_and(|it| rests(it, now)) {
             return or_old();
         }
         // Noted first: also a panic is a failure.
@@ -182,59 +154,40 @@ impl Engine {
 
     /// A new key and its certificate, on record when this returns. The CA's key of that index signs it
     /// (RFC 6960, section 4.2.2.2), in the name of the newest certificate with that key that is valid.
-    fn make_responder(&self, key_index: u16, now: UnixMillis) -> Result<Responder, ResponderError> {
+    fn make_responder(
+        &self,
+        key_index: u16,
+        now: UnixMillis,
+    ) -> Result<Responder, OwnCertificateError> {
         // It would have to end with it, too early for any answer.
         let ca = self.ca.valid_with_key(key_index, now.unix_seconds());
         let ca = ca.filter(|it| now.unix_seconds() < it.issuer().not_after());
-        let ca = ca.ok_or(ResponderError::CaEnds)?;
-        let key = responder_key(ca).map_err(|source| ResponderError::Key { source })?;
-        let subject =
-            responder_name(ca.issuer().name()).map_err(|source| ResponderError::Name { source })?;
-        let request = own_request(&key, &subject)?;
+        let ca = ca.ok_or(OwnCertificateError::CaEnds)?;
+        let key = responder_key(ca).map_err(|source| OwnCertificateError::Key { source })?;
+        let subject = responder_name(ca.issuer().name())?;
+        let (key_usage, validity) =
+            (KeyUsage::DIGITAL_SIGNATURE, self.ocsp.settings.responder_validity);
         let plan = Plan {
-            template: OCSP_TEMPLATE.to_owned(),
-            subject,
-            subject_alternative_names: Vec::new(),
-            key_usage: KeyUsage::DIGITAL_SIGNATURE,
             extended_key_usage: vec![OCSP_SIGNING],
-            validity: self.ocsp.settings.responder_validity,
             backdate: BACKDATE,
-            path_length: None,
-            not_before: None,
-            not_after: None,
-            extensions: Vec::new(),
-            limits: Vec::new(),
-            flags: None,
-            notes: Vec::new(),
+            ..Plan::new(OCSP_TEMPLATE, subject, key_usage, validity)
         };
         let no_check = Extension::ocsp_no_check();
         let no_check =
             OfficerExtension { oid: no_check.oid.to_string(), flags: 0, value: no_check.value };
-        let caller = Caller::new(OCSP_CALLER, Door::Local, Roles::NONE);
-        let own = Own {
-            request,
+        let own = self.issue_to_own_key(OwnOrder {
+            caller: OCSP_CALLER,
+            key: &key,
             plan,
             extensions: vec![no_check],
             flags: RequestFlags::default(),
-            ca: Arc::clone(ca),
-        };
-        let Submitted { outcome, .. } =
-            self.issue_own(own, caller).map_err(|source| ResponderError::Issue { source })?;
-        let (serial, certificate, not_before, not_after) = match outcome {
-            Outcome::Issued { serial, certificate, not_before, not_after, .. } => {
-                (serial, certificate, not_before, not_after)
-            }
-            Outcome::Pending { message } | Outcome::Denied { message, .. } => {
-                return Err(ResponderError::Refused { message });
-            }
-        };
-        let third = not_after.0.saturating_sub(now.0) / 3;
-        // One that ends with the CA's own certificate could only be replaced by a shorter one.
-        let ends_with_ca = ca.issuer().not_after() <= not_after.unix_seconds();
-        let renew = if ends_with_ca { not_after } else { UnixMillis(not_after.0 - third) };
+            ca,
+        })?;
+        let renew = own.renew(ca, now);
+        let OwnCertificate { der: certificate, serial, not_before, not_after } = own;
         let key_hash = key_identifier(key.public_key_der()).map_err(|source| {
             let source = BuildError::PublicKey { source: source.into() };
-            ResponderError::Request { source }
+            OwnCertificateError::Request { source }
         })?;
         tracing::info!(%serial, key = key_index, "OCSP: a new responder answers");
         Ok(Responder { key, key_hash, certificate, serial, not_before, not_after, renew })
@@ -250,27 +203,9 @@ fn responder_key(ca: &CaCertificate) -> Result<SoftwareKey, KeyError> {
     }
 }
 
-/// The row of a certificate has a request, and a request is signed by its own key.
-fn own_request(key: &SoftwareKey, subject: &Name) -> Result<Vec<u8>, ResponderError> {
-    let info = build_request_info(subject, key.public_key_der(), &[])
-        .map_err(|source| ResponderError::Request { source })?;
-    let signature = key.sign(&info).map_err(|source| ResponderError::Sign { source })?;
-    Ok(assemble_request(&info, key.scheme(), &signature))
-}
-
 /// Says whose responder it is, if that is short enough.
-fn responder_name(ca: &Name) -> Result<Name, NameError> {
-    let of_ca = ca.common_name().and_then(|it| {
-        let escaped: String = it.trim().chars().flat_map(escape).collect();
-        Name::parse(&format!("CN=OCSP responder of {escaped}")).ok()
-    });
-    of_ca.map_or_else(|| Name::parse("CN=OCSP responder"), Ok)
-}
-
-/// RFC 4514, section 2.4.
-fn escape(letter: char) -> impl Iterator<Item = char> {
-    let special = "\"+,;<>\\".contains(letter);
-    special.then_some('\\').into_iter().chain([letter])
+fn responder_name(ca: &Name) -> Result<Name, OwnCertificateError> {
+    name_after(ca, |it| format!("OCSP responder of {it}"), "OCSP responder")
 }
 
 #[cfg(test)]
