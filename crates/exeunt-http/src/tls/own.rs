@@ -56,6 +56,8 @@ struct Keeper {
     now: NowFn,
     shown: Arc<Shown>,
     current: Option<ServerCertificate>,
+    /// When that was made.
+    made: UnixMillis,
     /// When the last attempt failed.
     failed: Option<UnixMillis>,
 }
@@ -74,6 +76,7 @@ pub(crate) fn keep(
         now: Arc::clone(now),
         shown: Arc::clone(shown),
         current: None,
+        made: UnixMillis(0),
         failed: None,
     };
     keeper.guarded_look();
@@ -104,7 +107,9 @@ impl Keeper {
         if let Some(current) = &self.current {
             let holds = now.unix_seconds() <= current.not_after.unix_seconds();
             let stands = self.engine.server_stands(current).unwrap_or(true);
-            if holds && stands && now < current.renew {
+            // The clock was put back. One that is made now begins now, where the CA's own does.
+            let is_ahead = now < current.not_before && now < self.made;
+            if holds && stands && now < current.renew && !is_ahead {
                 return;
             }
             if !holds || !stands {
@@ -138,6 +143,7 @@ impl Keeper {
 
     fn renew(&mut self) -> Result<(), OwnError> {
         let issue = |source| OwnError::Issue { source };
+        let began = (self.now)();
         let made = self.engine.certify_server(&self.settings).map_err(issue)?;
         let pem = made.key_pem().map_err(issue)?;
         let library = |source: Source| OwnError::Library { source };
@@ -147,6 +153,7 @@ impl Keeper {
             .map_err(|it| library(it.into()))?;
         self.shown.set(Some(pair));
         self.current = Some(made);
+        self.made = began;
         Ok(())
     }
 }

@@ -266,6 +266,20 @@ fn a_start_without_the_key_opens_the_doors_and_tls_follows() {
 }
 
 #[test]
+fn a_certificate_of_the_server_that_begins_later_is_replaced_when_the_clock_is_put_back() {
+    let (mut ca, gate) = Ca::closed();
+    gate.open();
+    ca.clock.move_to(30 * DAY);
+    serve_with(&mut ca, own(), |_| {});
+    let early = shown(&ca, 0).unwrap().serial();
+    ca.clock.move_to(Duration::ZERO);
+    eventually("another certificate", || shown(&ca, 0).filter(|it| it.serial() != early));
+    let (good, said) = s_client(&ca, 0, &[]);
+    assert!(good, "{said}");
+    assert_eq!(rows_of_server(&ca), 2, "more than one was made");
+}
+
+#[test]
 fn a_certificate_of_the_server_that_is_revoked_is_replaced_at_once() {
     let ca = ca_with(own());
     let first = shown(&ca, 0).unwrap();
