@@ -115,6 +115,12 @@ impl Gate {
         Self { access, own_uid, guesses: Guesses::default() }
     }
 
+    /// Whether somebody at a Unix socket is anybody's user at this moment.
+    pub(crate) fn knows(&self, peer: &Peer) -> bool {
+        let Peer::Local(Some(uid)) = *peer else { return false };
+        uid == 0 || uid == self.own_uid || self.access.current().by_uid(uid).is_some()
+    }
+
     /// The caller behind a connection's request. A token that is sent decides before a certificate.
     pub(crate) fn caller(
         &self,

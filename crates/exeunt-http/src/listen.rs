@@ -30,6 +30,10 @@ const BACKLOG: u32 = 1024;
 /// Pause after an accept that failed for want of file descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections of users to the Unix sockets who are nobody's, which have to be told so; one more is closed
+/// without a word. They have room of their own, so that no user of the machine locks a principal out.
+pub const STRANGERS_AT_SOCKET_MAX: usize = 16;
+
 /// Shortest time between two lines in the log about those who were turned away at the socket.
 const TURNED_AWAY_PAUSE: Duration = Duration::from_mins(1);
 
@@ -56,6 +60,7 @@ impl Door {
     /// Lets in whoever comes by the Unix socket, until told to close.
     pub(crate) async fn keep_unix(mut self, listener: UnixListener, refused: Option<RefusedFn>) {
         let (room, edge) = (Arc::clone(&self.room), Arc::clone(&self.edge));
+        let strangers = Arc::new(Semaphore::new(STRANGERS_AT_SOCKET_MAX));
         let mut turned_away = TurnedAway::default();
         loop {
             let next = async {
@@ -73,7 +78,11 @@ impl Door {
                         }
                     }
                 };
-                let permit = Arc::clone(&room).acquire_owned().await.ok()?;
+                let permit = if edge.gate.knows(&peer) {
+                    Some(Arc::clone(&room).acquire_owned().await.ok()?)
+                } else {
+                    Arc::clone(&strangers).try_acquire_owned().ok()
+                };
                 Some((permit, stream, peer))
             };
             let next = tokio::select! {
@@ -83,6 +92,12 @@ impl Door {
             };
             let Some((permit, stream, peer)) = next else { return };
             let (edge, closing) = (Arc::clone(&self.edge), self.closing.clone());
+            let Some(permit) = permit else {
+                let (place, what) = (peer.to_string(), "the socket".to_owned());
+                let refused = Refused { who: None, place, what, code: "peer-not-allowed" };
+                tokio::spawn(async move { refusal::note(&edge, refused).await });
+                continue;
+            };
             tokio::spawn(async move {
                 let _permit = permit;
                 connection::serve(stream, (peer, None), edge, closing).await;
