@@ -6,8 +6,8 @@ use std::{ffi::c_void, ptr, slice};
 use crate::{
     abi::{
         DISP_E_BADPARAMCOUNT, DISP_E_EXCEPTION, DISP_E_NONAMEDARGS, DISP_E_UNKNOWNNAME, DISPID,
-        DISPID_UNKNOWN, DISPPARAMS, E_NOTIMPL, E_POINTER, EXCEPINFO, FAILED, HRESULT, LCID, LONG,
-        LPOLESTR, S_OK, UINT, VARIANT, VT_BSTR, VT_I4,
+        DISPID_UNKNOWN, DISPPARAMS, E_NOTIMPL, E_POINTER, EXCEPINFO, FAILED, GUID, HRESULT, LCID,
+        LONG, LPOLESTR, S_OK, UINT, VARIANT, VT_BSTR, VT_I4, WORD,
     },
     bstr::{Bstr, text_of},
     error_info,
@@ -80,6 +80,64 @@ pub unsafe fn ids_of_names(
         }
     }
     if count == 1 { S_OK } else { DISP_E_UNKNOWNNAME }
+}
+
+/// A module's object whose members are called by their names as well.
+pub(crate) trait LateBound {
+    /// Names and numbers of its members.
+    const MEMBERS: &'static [(&'static str, DISPID)];
+
+    /// A call by number.
+    ///
+    /// # Safety
+    ///
+    /// `this` is a live object in whose table [`invoke`] stands for this type.
+    unsafe fn late(
+        this: *mut c_void,
+        member: DISPID,
+        arguments: &Arguments,
+    ) -> Result<Variant, Failure>;
+}
+
+/// `GetIDsOfNames` of such an object.
+///
+/// # Safety
+///
+/// As [`ids_of_names`].
+pub(crate) unsafe extern "C" fn late_names<T: LateBound>(
+    _this: *mut c_void,
+    _riid: *const GUID,
+    rgszNames: *mut LPOLESTR,
+    cNames: UINT,
+    _lcid: LCID,
+    rgDispId: *mut DISPID,
+) -> HRESULT {
+    // SAFETY: the caller vouches for the arguments.
+    unsafe { ids_of_names(T::MEMBERS, rgszNames, cNames, rgDispId) }
+}
+
+/// `Invoke` of such an object.
+///
+/// # Safety
+///
+/// `this` is a live object in whose table this stands; the arguments are null or valid, and the places
+/// null or can be written.
+pub(crate) unsafe extern "C" fn invoke<T: LateBound>(
+    this: *mut c_void,
+    dispIdMember: DISPID,
+    _riid: *const GUID,
+    _lcid: LCID,
+    _wFlags: WORD,
+    pDispParams: *mut DISPPARAMS,
+    pVarResult: *mut VARIANT,
+    pExcepInfo: *mut EXCEPINFO,
+    _puArgErr: *mut UINT,
+) -> HRESULT {
+    // SAFETY: `this` is a live object of that type; the caller vouches for the arguments.
+    unsafe {
+        let result = Arguments::new(pDispParams).and_then(|it| T::late(this, dispIdMember, &it));
+        answer(result, pVarResult, pExcepInfo)
+    }
 }
 
 /// The arguments of a call, which come by their places: parameters have no names here.

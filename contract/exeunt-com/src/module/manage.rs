@@ -13,13 +13,13 @@ use super::{ModuleError, Shared};
 use crate::{
     abi::{
         BSTR, DISP_E_MEMBERNOTFOUND, DISPID, DISPID_ICertManageModule_Configure,
-        DISPID_ICertManageModule_GetProperty, DISPID_ICertManageModule_SetProperty, DISPPARAMS,
-        E_POINTER, EXCEPINFO, GUID, HRESULT, ICertManageModule, ICertManageModuleVtbl,
-        IDispatchVtbl, IID_ICertManageModule, IID_IDispatch, IID_ISupportErrorInfo, IID_IUnknown,
-        ISupportErrorInfoVtbl, LCID, LONG, LPOLESTR, S_FALSE, S_OK, UINT, VARIANT, WORD,
+        DISPID_ICertManageModule_GetProperty, DISPID_ICertManageModule_SetProperty, E_POINTER,
+        GUID, HRESULT, ICertManageModule, ICertManageModuleVtbl, IDispatchVtbl,
+        IID_ICertManageModule, IID_IDispatch, IID_ISupportErrorInfo, IID_IUnknown,
+        ISupportErrorInfoVtbl, LONG, S_FALSE, S_OK, VARIANT,
     },
     bstr::Bstr,
-    dispatch::{self, Arguments},
+    dispatch::{self, Arguments, LateBound},
     object::{Object, Part, State},
     pointer::ComPtr,
     variant::Variant,
@@ -57,21 +57,14 @@ impl<T: Managed> State for ManageState<T> {
     ];
 }
 
-/// Members for late binding.
-const MEMBERS: &[(&str, DISPID)] = &[
-    ("GetProperty", DISPID_ICertManageModule_GetProperty),
-    ("SetProperty", DISPID_ICertManageModule_SetProperty),
-    ("Configure", DISPID_ICertManageModule_Configure),
-];
-
 impl<T: Managed> ManageState<T> {
     const TABLE: &'static ICertManageModuleVtbl = &ICertManageModuleVtbl {
         base: IDispatchVtbl {
             base: Object::<Self>::unknown::<0>(),
             GetTypeInfoCount: dispatch::type_info_count,
             GetTypeInfo: dispatch::type_info,
-            GetIDsOfNames: Self::ids_of_names,
-            Invoke: Self::invoke,
+            GetIDsOfNames: dispatch::late_names::<Self>,
+            Invoke: dispatch::invoke::<Self>,
         },
         GetProperty: Self::get_property,
         SetProperty: Self::set_property,
@@ -165,43 +158,15 @@ impl<T: Managed> ManageState<T> {
         let shared = unsafe { &Self::of(this).shared };
         shared.call(IID_ICertManageModule, || shared.module().check())
     }
+}
 
-    unsafe extern "C" fn ids_of_names(
-        _this: *mut c_void,
-        _riid: *const GUID,
-        rgszNames: *mut LPOLESTR,
-        cNames: UINT,
-        _lcid: LCID,
-        rgDispId: *mut DISPID,
-    ) -> HRESULT {
-        // SAFETY: the caller vouches for the arguments.
-        unsafe { dispatch::ids_of_names(MEMBERS, rgszNames, cNames, rgDispId) }
-    }
+impl<T: Managed> LateBound for ManageState<T> {
+    const MEMBERS: &'static [(&'static str, DISPID)] = &[
+        ("GetProperty", DISPID_ICertManageModule_GetProperty),
+        ("SetProperty", DISPID_ICertManageModule_SetProperty),
+        ("Configure", DISPID_ICertManageModule_Configure),
+    ];
 
-    unsafe extern "C" fn invoke(
-        this: *mut c_void,
-        dispIdMember: DISPID,
-        _riid: *const GUID,
-        _lcid: LCID,
-        _wFlags: WORD,
-        pDispParams: *mut DISPPARAMS,
-        pVarResult: *mut VARIANT,
-        pExcepInfo: *mut EXCEPINFO,
-        _puArgErr: *mut UINT,
-    ) -> HRESULT {
-        // SAFETY: `this` is a live object; the caller vouches for the arguments.
-        unsafe {
-            let result =
-                Arguments::new(pDispParams).and_then(|it| Self::late(this, dispIdMember, &it));
-            dispatch::answer(result, pVarResult, pExcepInfo)
-        }
-    }
-
-    /// A call by number.
-    ///
-    /// # Safety
-    ///
-    /// `this` is a live object.
     unsafe fn late(
         this: *mut c_void,
         member: DISPID,

@@ -18,13 +18,13 @@ use crate::{
     abi::{
         BSTR, DISP_E_MEMBERNOTFOUND, DISPID, DISPID_ICertExit_GetDescription,
         DISPID_ICertExit_Initialize, DISPID_ICertExit_Notify, DISPID_ICertExit2_GetManageModule,
-        DISPPARAMS, E_INVALIDARG, E_POINTER, EXCEPINFO, GUID, HRESULT, ICertExit2Vtbl,
-        ICertExitVtbl, ICertManageModule, IDispatchVtbl, IID_ICertExit, IID_ICertExit2,
-        IID_IDispatch, IID_ISupportErrorInfo, IID_IUnknown, ISupportErrorInfoVtbl, IUnknown, LCID,
-        LONG, LPOLESTR, S_FALSE, S_OK, UINT, VARIANT, VARIANT_VALUE, VT_DISPATCH, WORD,
+        E_INVALIDARG, E_POINTER, GUID, HRESULT, ICertExit2Vtbl, ICertExitVtbl, ICertManageModule,
+        IDispatchVtbl, IID_ICertExit, IID_ICertExit2, IID_IDispatch, IID_ISupportErrorInfo,
+        IID_IUnknown, ISupportErrorInfoVtbl, IUnknown, LONG, S_FALSE, S_OK, VARIANT, VARIANT_VALUE,
+        VT_DISPATCH,
     },
     bstr::Bstr,
-    dispatch::{self, Arguments},
+    dispatch::{self, Arguments, LateBound},
     object::{Object, Part, State},
     pointer::ComPtr,
     server_exit::ServerExit,
@@ -80,14 +80,6 @@ impl<T: ExitClass> State for ExitState<T> {
     ];
 }
 
-/// Members for late binding.
-const MEMBERS: &[(&str, DISPID)] = &[
-    ("Initialize", DISPID_ICertExit_Initialize),
-    ("Notify", DISPID_ICertExit_Notify),
-    ("GetDescription", DISPID_ICertExit_GetDescription),
-    ("GetManageModule", DISPID_ICertExit2_GetManageModule),
-];
-
 impl<T: ExitClass> ExitState<T> {
     const TABLE: &'static ICertExit2Vtbl = &ICertExit2Vtbl {
         base: ICertExitVtbl {
@@ -95,8 +87,8 @@ impl<T: ExitClass> ExitState<T> {
                 base: Object::<Self>::unknown::<0>(),
                 GetTypeInfoCount: dispatch::type_info_count,
                 GetTypeInfo: dispatch::type_info,
-                GetIDsOfNames: Self::ids_of_names,
-                Invoke: Self::invoke,
+                GetIDsOfNames: dispatch::late_names::<Self>,
+                Invoke: dispatch::invoke::<Self>,
             },
             Initialize: Self::initialize,
             Notify: Self::notify,
@@ -178,43 +170,16 @@ impl<T: ExitClass> ExitState<T> {
     fn manage(&self) -> ComPtr<ICertManageModule> {
         self.manage.get_or_init(|| Manage(manage::create(Arc::clone(&self.shared)))).0.clone()
     }
+}
 
-    unsafe extern "C" fn ids_of_names(
-        _this: *mut c_void,
-        _riid: *const GUID,
-        rgszNames: *mut LPOLESTR,
-        cNames: UINT,
-        _lcid: LCID,
-        rgDispId: *mut DISPID,
-    ) -> HRESULT {
-        // SAFETY: the caller vouches for the arguments.
-        unsafe { dispatch::ids_of_names(MEMBERS, rgszNames, cNames, rgDispId) }
-    }
+impl<T: ExitClass> LateBound for ExitState<T> {
+    const MEMBERS: &'static [(&'static str, DISPID)] = &[
+        ("Initialize", DISPID_ICertExit_Initialize),
+        ("Notify", DISPID_ICertExit_Notify),
+        ("GetDescription", DISPID_ICertExit_GetDescription),
+        ("GetManageModule", DISPID_ICertExit2_GetManageModule),
+    ];
 
-    unsafe extern "C" fn invoke(
-        this: *mut c_void,
-        dispIdMember: DISPID,
-        _riid: *const GUID,
-        _lcid: LCID,
-        _wFlags: WORD,
-        pDispParams: *mut DISPPARAMS,
-        pVarResult: *mut VARIANT,
-        pExcepInfo: *mut EXCEPINFO,
-        _puArgErr: *mut UINT,
-    ) -> HRESULT {
-        // SAFETY: `this` is a live object; the caller vouches for the arguments.
-        unsafe {
-            let result =
-                Arguments::new(pDispParams).and_then(|it| Self::late(this, dispIdMember, &it));
-            dispatch::answer(result, pVarResult, pExcepInfo)
-        }
-    }
-
-    /// A call by number.
-    ///
-    /// # Safety
-    ///
-    /// `this` is a live object.
     unsafe fn late(
         this: *mut c_void,
         member: DISPID,

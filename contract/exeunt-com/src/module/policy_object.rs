@@ -18,14 +18,14 @@ use crate::{
     abi::{
         BSTR, DISP_E_MEMBERNOTFOUND, DISPID, DISPID_ICertPolicy_GetDescription,
         DISPID_ICertPolicy_Initialize, DISPID_ICertPolicy_ShutDown,
-        DISPID_ICertPolicy_VerifyRequest, DISPID_ICertPolicy2_GetManageModule, DISPPARAMS,
-        E_INVALIDARG, E_POINTER, EXCEPINFO, GUID, HRESULT, ICertManageModule, ICertPolicy2Vtbl,
-        ICertPolicyVtbl, IDispatchVtbl, IID_ICertPolicy, IID_ICertPolicy2, IID_IDispatch,
-        IID_ISupportErrorInfo, IID_IUnknown, ISupportErrorInfoVtbl, IUnknown, LCID, LONG, LPOLESTR,
-        S_FALSE, S_OK, UINT, VARIANT, VARIANT_VALUE, VT_DISPATCH, WORD,
+        DISPID_ICertPolicy_VerifyRequest, DISPID_ICertPolicy2_GetManageModule, E_INVALIDARG,
+        E_POINTER, GUID, HRESULT, ICertManageModule, ICertPolicy2Vtbl, ICertPolicyVtbl,
+        IDispatchVtbl, IID_ICertPolicy, IID_ICertPolicy2, IID_IDispatch, IID_ISupportErrorInfo,
+        IID_IUnknown, ISupportErrorInfoVtbl, IUnknown, LONG, S_FALSE, S_OK, VARIANT, VARIANT_VALUE,
+        VT_DISPATCH,
     },
     bstr::Bstr,
-    dispatch::{self, Arguments},
+    dispatch::{self, Arguments, LateBound},
     error_info::{self, ErrorText},
     object::{Object, Part, State},
     pointer::ComPtr,
@@ -74,15 +74,6 @@ impl<T: PolicyClass> State for PolicyState<T> {
     ];
 }
 
-/// Members for late binding.
-const MEMBERS: &[(&str, DISPID)] = &[
-    ("Initialize", DISPID_ICertPolicy_Initialize),
-    ("VerifyRequest", DISPID_ICertPolicy_VerifyRequest),
-    ("GetDescription", DISPID_ICertPolicy_GetDescription),
-    ("ShutDown", DISPID_ICertPolicy_ShutDown),
-    ("GetManageModule", DISPID_ICertPolicy2_GetManageModule),
-];
-
 impl<T: PolicyClass> PolicyState<T> {
     const TABLE: &'static ICertPolicy2Vtbl = &ICertPolicy2Vtbl {
         base: ICertPolicyVtbl {
@@ -90,8 +81,8 @@ impl<T: PolicyClass> PolicyState<T> {
                 base: Object::<Self>::unknown::<0>(),
                 GetTypeInfoCount: dispatch::type_info_count,
                 GetTypeInfo: dispatch::type_info,
-                GetIDsOfNames: Self::ids_of_names,
-                Invoke: Self::invoke,
+                GetIDsOfNames: dispatch::late_names::<Self>,
+                Invoke: dispatch::invoke::<Self>,
             },
             Initialize: Self::initialize,
             VerifyRequest: Self::verify_request,
@@ -194,43 +185,17 @@ impl<T: PolicyClass> PolicyState<T> {
     fn manage(&self) -> ComPtr<ICertManageModule> {
         self.manage.get_or_init(|| Manage(manage::create(Arc::clone(&self.shared)))).0.clone()
     }
+}
 
-    unsafe extern "C" fn ids_of_names(
-        _this: *mut c_void,
-        _riid: *const GUID,
-        rgszNames: *mut LPOLESTR,
-        cNames: UINT,
-        _lcid: LCID,
-        rgDispId: *mut DISPID,
-    ) -> HRESULT {
-        // SAFETY: the caller vouches for the arguments.
-        unsafe { dispatch::ids_of_names(MEMBERS, rgszNames, cNames, rgDispId) }
-    }
+impl<T: PolicyClass> LateBound for PolicyState<T> {
+    const MEMBERS: &'static [(&'static str, DISPID)] = &[
+        ("Initialize", DISPID_ICertPolicy_Initialize),
+        ("VerifyRequest", DISPID_ICertPolicy_VerifyRequest),
+        ("GetDescription", DISPID_ICertPolicy_GetDescription),
+        ("ShutDown", DISPID_ICertPolicy_ShutDown),
+        ("GetManageModule", DISPID_ICertPolicy2_GetManageModule),
+    ];
 
-    unsafe extern "C" fn invoke(
-        this: *mut c_void,
-        dispIdMember: DISPID,
-        _riid: *const GUID,
-        _lcid: LCID,
-        _wFlags: WORD,
-        pDispParams: *mut DISPPARAMS,
-        pVarResult: *mut VARIANT,
-        pExcepInfo: *mut EXCEPINFO,
-        _puArgErr: *mut UINT,
-    ) -> HRESULT {
-        // SAFETY: `this` is a live object; the caller vouches for the arguments.
-        unsafe {
-            let result =
-                Arguments::new(pDispParams).and_then(|it| Self::late(this, dispIdMember, &it));
-            dispatch::answer(result, pVarResult, pExcepInfo)
-        }
-    }
-
-    /// A call by number.
-    ///
-    /// # Safety
-    ///
-    /// `this` is a live object.
     unsafe fn late(
         this: *mut c_void,
         member: DISPID,
