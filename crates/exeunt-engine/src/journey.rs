@@ -544,6 +544,10 @@ impl Engine {
         along: Along,
         end: impl FnOnce(RequestId) -> Result<Submitted, SubmitError> + 'static,
     ) -> Result<Begun, SubmitError> {
+        // Where none fits, the row keeps the one that was named: who takes the request up again would have
+        // another decide in its place otherwise.
+        let named = || admitted.template.as_deref().unwrap_or_default();
+        let template = if template.is_empty() { named() } else { template };
         let row = match &admitted.entry {
             Entry::New | Entry::Own { .. } => self
                 .store

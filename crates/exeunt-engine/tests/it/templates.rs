@@ -12,6 +12,7 @@ use exeunt_policy::{
 };
 use exeunt_testkit::foreign::openssl_text;
 use exeunt_types::{Disposition, KeyAlgorithm, RequestId, Roles};
+use exeunt_x509::KeyUsage;
 
 use crate::support::{
     Ca, DAY_S, Habit, House, TestKey, officer, plain_request, submission, template,
@@ -254,6 +255,25 @@ fn a_request_is_judged_by_who_asked_whoever_takes_it_up_again() {
 }
 
 #[test]
+fn a_template_that_was_not_there_is_what_is_asked_for_when_it_is() {
+    let mut house = house(vec![template("default")]);
+    let ca = house.open();
+    let asked = Submission { template: Some("later".to_owned()), ..submission(plain_request()) };
+    let Submitted { request, outcome } = ca.engine.submit(asked).unwrap();
+    assert!(matches!(outcome, Outcome::Denied { code: "template-unknown", .. }), "{outcome:?}");
+    // As long as there is none, nothing else comes in its place.
+    match ca.engine.resubmit(request, &officer()).unwrap().outcome {
+        Outcome::Denied { code, .. } => assert_eq!(code, "template-unknown"),
+        other => panic!("{other:?}"),
+    }
+    drop(ca);
+    house.templates.push(template("later"));
+    let ca = house.open();
+    is_issued(ca.engine.resubmit(request, &officer()));
+    assert_eq!(ca.row(request).request.template, "later");
+}
+
+#[test]
 fn a_dangerous_option_that_is_used_is_in_the_audit_trail() {
     let options = Dangerous { san_from_attributes: true, ..Dangerous::default() };
     let ca = house(vec![Template { dangerous: options, ..template("open") }]).open();
@@ -352,11 +372,12 @@ fn a_request_that_is_tried_leaves_nothing_and_is_told_what_a_submission_would_be
 
 #[test]
 fn a_lint_that_would_refuse_is_a_verdict_of_a_trial() {
-    // Nobody has a certificate whose key usage says that it is a CA's and is none.
+    // encipherOnly means nothing without keyAgreement (RFC 5280, section 4.2.1.3).
     let oid = exeunt_x509::ObjectIdentifier::new("2.5.29.15").unwrap();
     let ca = house(vec![Template { extensions_allowed: vec![oid], ..template("open") }]).open();
     let plain = exeunt_x509::parse_request(plain_request()).unwrap();
-    let usage = exeunt_x509::Extension::key_usage(exeunt_x509::KeyUsage::KEY_CERT_SIGN);
+    let usage = KeyUsage::DIGITAL_SIGNATURE | KeyUsage::ENCIPHER_ONLY;
+    let usage = exeunt_x509::Extension::key_usage(usage);
     let key = exeunt_keys::SoftwareKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let info = exeunt_x509::build_request_info(
         plain.subject(),
