@@ -105,12 +105,13 @@ impl CheckpointFile {
             if !folder.is_dir() {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             }
-            let is_new = !self.path.exists();
             let mut options = OpenOptions::new();
             let mut file =
                 options.append(true).read(true).create(true).mode(0o600).open(&self.path)?;
             let mut last = [b'\n'];
-            if 0 < file.metadata()?.len() {
+            // Also where a crash left it empty: its name may not be on the disk.
+            let is_new = file.metadata()?.len() == 0;
+            if !is_new {
                 file.seek(SeekFrom::End(-1))?;
                 file.read_exact(&mut last)?;
             }
@@ -121,6 +122,8 @@ impl CheckpointFile {
             file.sync_data()?;
             if is_new {
                 File::open(folder)?.sync_all()?;
+                let around = folder.parent().filter(|it| !it.as_os_str().is_empty());
+                File::open(around.unwrap_or(Path::new(".")))?.sync_all()?;
             }
             Ok(())
         };
@@ -208,14 +211,16 @@ impl CheckpointFile {
             if read == 0 {
                 break;
             }
-            let words = text.trim_end();
+            // Zeros are what some file systems have in the place of what a power cut kept from the disk.
+            let words = text.trim_end_matches(|it: char| it.is_whitespace() || it == '\0');
             if words == BEGIN {
                 // What stands before was broken off by a crash.
                 block.clear();
-            } else if block.is_empty() && !words.is_empty() {
+            } else if block.is_empty() && !BEGIN.starts_with(words) {
                 return Err(damaged().into());
             }
-            block.push_str(&text);
+            block.push_str(words);
+            block.push('\n');
             if CHECKPOINT_BLOCK_OCTETS_MAX < block.len() {
                 return Err(damaged().into());
             }
@@ -260,14 +265,23 @@ mod tests {
         file.append(&block(2)).unwrap();
         assert_eq!(all(&file), [block(1), block(2)]);
         assert_eq!(file.last().unwrap(), Some(block(2)));
-        let whole = fs::read(file.path()).unwrap();
-        for cut in [1, 10, 40, 150] {
-            fs::write(file.path(), &whole[..whole.len() - cut]).unwrap();
-            let found = all(&file);
-            assert!(found == [block(1)] || cut == 1, "{cut}");
-            file.append(&block(3)).unwrap();
-            assert_eq!(all(&file).last(), Some(&block(3)), "{cut}");
-            assert_eq!(file.last().unwrap(), Some(block(3)), "{cut}");
+        let (first, second) = (fs::read(file.path()).unwrap(), block(2));
+        let both = encode_pem(LABEL, &block(1)) + &encode_pem(LABEL, &second);
+        assert_eq!(first, both.as_bytes());
+        // A write that ended anywhere: a power cut leaves the beginning of a block, or zeros in its place.
+        for zeros in [0, 1, 300] {
+            for cut in 1..=encode_pem(LABEL, &second).len() {
+                let left = &first[..first.len() - cut];
+                fs::write(file.path(), [left, &vec![0; zeros]].concat()).unwrap();
+                let found = all(&file);
+                assert!(found == [block(1)] || cut == 1, "{cut}");
+                assert!(file.last().unwrap().is_some(), "{cut}");
+                if zeros != 0 || cut % 16 == 1 || first.len() - cut < both.len() / 2 + 20 {
+                    file.append(&block(3)).unwrap();
+                    assert_eq!(all(&file).last(), Some(&block(3)), "{cut}");
+                    assert_eq!(file.last().unwrap(), Some(block(3)), "{cut}");
+                }
+            }
         }
         fs::write(file.path(), "something else\n").unwrap();
         let read = file.each(|_| Ok::<_, CheckpointFileError>(()));
