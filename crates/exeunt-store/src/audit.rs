@@ -133,6 +133,21 @@ impl Store {
         self.write(move |tx| write_entry(tx, &entry))
     }
 
+    /// Writes that the trail goes on as it is, and forgets checkpoints of rows that are not there: they
+    /// would speak of others, which get their numbers.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed.
+    pub fn accept_audit(&self, entry: AuditEntry) -> Result<u64, StoreError> {
+        self.write(move |tx| {
+            let head = sql_int(tx.trail.get().head.number);
+            let sql = "DELETE FROM audit_checkpoint WHERE number > ?1";
+            tx.execute("forgetting checkpoints", sql, [head])?;
+            write_entry(tx, &entry)
+        })
+    }
+
     /// Notes that the server starts, with what it writes from now on: `detail` says with which
     /// configuration. A filter other than the one before is a row of its own.
     ///

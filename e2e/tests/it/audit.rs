@@ -228,6 +228,47 @@ fn whoever_takes_all_checkpoints_away_is_found_out_at_the_next_start() {
 }
 
 #[test]
+fn a_trail_without_a_checkpoint_is_not_whole_in_a_home_nor_in_an_export() {
+    let ca = Ca::init(&[]);
+    assert_eq!(verify(&ca, &[]), (true, vec![]), "no server has written it");
+    let server = ca.serve();
+    issue(&ca);
+    server.stop();
+    let rows = show(&ca, &[]).len() as u64;
+    let gone = (false, vec![("audit-checkpoints-gone".to_owned(), Some(rows))]);
+    // Whoever had the export in his hands.
+    let file = ca.scratch().join("trail.jsonl");
+    ca.ok(&["audit", "export", path(&file)]);
+    let whole = fs::read_to_string(&file).unwrap();
+    let kept = whole.lines().filter(|it| !it.starts_with("{\"checkpoint\""));
+    fs::write(&file, kept.map(|it| format!("{it}\n")).collect::<String>()).unwrap();
+    let of_ca = ca.home().join("ca.cert.pem");
+    assert_eq!(verify(&ca, &[path(&file), "--ca-file", path(&of_ca)]), gone);
+    // Whoever has the store and the home.
+    meddle(&ca, "DELETE FROM audit_checkpoint");
+    fs::remove_file(ca.home().join("audit/checkpoints")).unwrap();
+    assert_eq!(verify(&ca, &[]), gone);
+}
+
+#[test]
+fn a_trail_whose_end_was_cut_off_goes_on_when_that_is_accepted() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    issue(&ca);
+    server.stop();
+    // The last checkpoint of the store speaks of a row that is gone: the stop.
+    meddle(&ca, "DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)");
+    assert_eq!(refusal(&ca.run(&["serve"])), "audit-cut-off");
+    ca.ok(&["audit", "accept", "--reason", "nothing else is to be had"]);
+    for _ in 0..2 {
+        let server = ca.serve();
+        issue(&ca);
+        server.stop();
+    }
+    assert_eq!(verify(&ca, &[]), (true, vec![]));
+}
+
+#[test]
 fn a_restored_ca_goes_on_with_the_trail_of_its_backup() {
     let ca = Ca::init(&[]);
     let server = ca.serve();

@@ -42,8 +42,18 @@ fn accept(options: &AcceptAudit) -> Result<u8, Failure> {
     let actor = format!("local:{}", rustix::process::geteuid().as_raw());
     let file = home.checkpoints();
     let entry = AuditEntry::new(now(), actor, ACTION_ACCEPT, "audit").detail(reason.trim());
-    let number = store.audit(entry).map_err(|err| store_failure(&err))?;
-    let aside = file.set_aside().map_err(|err| Failure::from_error(err.code(), &err))?;
+    // Rows that were cut off may have checkpoints in the store: they are kept with those of the file.
+    let failed = |err: exeunt_engine::CheckpointFileError| Failure::from_error(err.code(), &err);
+    let mut last = store.audit_head().map_err(|err| store_failure(&err))?.number;
+    loop {
+        let page = store.audit_checkpoints(last, exeunt_store::ROWS_MAX);
+        let page = page.map_err(|err| store_failure(&err))?;
+        let Some(newest) = page.last() else { break };
+        last = newest.number;
+        file.append_all(page.iter().map(|it| it.signed.as_slice())).map_err(failed)?;
+    }
+    let number = store.accept_audit(entry).map_err(|err| store_failure(&err))?;
+    let aside = file.set_aside().map_err(failed)?;
     output::line(&format!("Row {number} of the audit trail says that it goes on as it is."))?;
     if let Some(aside) = aside {
         output::line(&format!("The checkpoints until now are in {}: keep them.", aside.display()))?;

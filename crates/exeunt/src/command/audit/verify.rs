@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use exeunt_engine::Checkpoint;
-use exeunt_store::{ChainHead, Checked, Store, check_chain};
+use exeunt_store::{AuditRow, ChainHead, Checked, Store, check_chain};
+use exeunt_types::{ACTION_ACCEPT, ACTION_FILTER, ACTION_START};
 use exeunt_x509::{Issuer, certificates_in, decode_pem_or_der};
 use serde::Serialize;
 
@@ -99,6 +100,37 @@ impl Known<'_> {
     }
 }
 
+/// Whether a trail has to have a checkpoint: a server signs each start at once, so that one which has none
+/// was robbed of them, or is not the one that it says it is.
+#[derive(Debug, Default)]
+struct Signed {
+    started: bool,
+    /// The last row after which there has to be one.
+    row: Option<u64>,
+}
+
+impl Signed {
+    fn hear(&mut self, row: &AuditRow) {
+        match row.entry.action.as_str() {
+            // The server may have ended before it signed.
+            ACTION_START | ACTION_FILTER => (self.started, self.row) = (true, None),
+            // From here on it goes as it is.
+            ACTION_ACCEPT => (self.started, self.row) = (false, None),
+            "restore-start" | "restore-end" => (),
+            _ if self.started => self.row = Some(row.id),
+            _ => (),
+        }
+    }
+
+    /// What is wrong where nothing else is.
+    fn finding(&self, known: &Known<'_>) -> Option<Finding> {
+        let code = "audit-checkpoints-gone".to_owned();
+        let what = "the trail was signed, and there is no checkpoint of it".to_owned();
+        let is_gone = known.by_number.is_empty() && known.findings.is_empty();
+        self.row.filter(|_| is_gone).map(|row| Finding { code, row: Some(row), what })
+    }
+}
+
 pub fn run(options: &VerifyAudit) -> Result<u8, Failure> {
     let VerifyAudit { file, home, ca_file, json } = options;
     let report = match (file, home, ca_file) {
@@ -152,7 +184,11 @@ fn of_home(home: &Path) -> Result<Report, Failure> {
     })?;
     let mut witness = store.audit_witness().map_err(|err| store_failure(&err))?;
     let start = ChainHead::start(store.store_id());
-    let checked = check_chain(start, rows_of(&store), &known.by_number, |row| witness.hear(row));
+    let mut signed = Signed::default();
+    let checked = check_chain(start, rows_of(&store), &known.by_number, |row| {
+        signed.hear(row);
+        witness.hear(row)
+    });
     let checked = checked.map_err(|err| store_failure(&err))?;
     // Rows that were not looked at any more have told nothing.
     let read_all = match &checked.fault {
@@ -166,7 +202,7 @@ fn of_home(home: &Path) -> Result<Report, Failure> {
         row: None,
         what: it.to_string(),
     });
-    let others = others.collect();
+    let others = signed.finding(&known).into_iter().chain(others).collect();
     Ok(known.report(&checked, others))
 }
 
@@ -219,8 +255,12 @@ fn of_export(file: &Path, ca_file: &Path) -> Result<Report, Failure> {
             Err(failure) => Some(Err(failure)),
         }
     });
-    let checked = check_chain(start, rows, &known.by_number, |_| Ok(()))?;
-    let others = match &reader.end {
+    let mut signed = Signed::default();
+    let checked = check_chain(start, rows, &known.by_number, |row| {
+        signed.hear(row);
+        Ok(())
+    })?;
+    let mut others = match &reader.end {
         Some(end) if end.rows == checked.head.number => Vec::new(),
         _ if checked.fault.is_some() => Vec::new(),
         _ => {
@@ -229,6 +269,7 @@ fn of_export(file: &Path, ca_file: &Path) -> Result<Report, Failure> {
             vec![Finding { code: "audit-export-cut-off".to_owned(), row: Some(after), what }]
         }
     };
+    others.extend(signed.finding(&known));
     Ok(known.report(&checked, others))
 }
 
