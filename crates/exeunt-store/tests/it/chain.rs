@@ -1,6 +1,7 @@
 //! The chain of the audit trail: whatever is done to it in the file is found, and where.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use exeunt_store::{
     AuditCheckpoint, AuditEntry, AuditRow, ChainFault, ChainHead, Checked, Contradiction, Expected,
@@ -141,8 +142,11 @@ fn forge(place: &Place, from: u64) {
         let row = row.unwrap();
         let hash = if row.id < from { row.hash } else { head.hash_of_next(&row) };
         head = ChainHead { number: row.id, hash };
-        let digits: String = hash.iter().map(|it| format!("{it:02x}")).collect();
-        sql += &format!("UPDATE audit SET hash = x'{digits}' WHERE id = {};", row.id);
+        sql += "UPDATE audit SET hash = x'";
+        for octet in hash {
+            write!(sql, "{octet:02x}").unwrap();
+        }
+        write!(sql, "' WHERE id = {};", row.id).unwrap();
     }
     drop(store);
     place.meddle(&sql);
@@ -315,7 +319,9 @@ fn a_job_that_fails_in_a_shared_commit_leaves_no_gap_in_the_chain() {
             }
         }));
     }
-    threads.into_iter().for_each(|it| it.join().unwrap());
+    for it in threads {
+        it.join().unwrap();
+    }
     let (checked, contradictions) = check(&store, &BTreeMap::new());
     assert_eq!((checked.fault, checked.head.number), (None, 8 * 40));
     assert_eq!(contradictions, []);
@@ -391,7 +397,7 @@ fn pages_are_found_in_both_directions_and_end() {
     assert_eq!(find(AuditQuery { since: Some(at(9)), until: Some(at(10)), ..action }), [9, 10]);
     let none = AuditQuery { actor: Some("nobody".to_owned()), ..all };
     assert_eq!(find(none), [0; 0]);
-    assert!(ROWS_MAX < SCAN_ROWS_MAX);
+    const { assert!(ROWS_MAX < SCAN_ROWS_MAX) };
     let own = store.audit_of_object("exeunt.toml", 8, 3).unwrap();
     assert_eq!(own.iter().map(|it| it.id).collect::<Vec<_>>(), [9, 10, 11]);
     assert_eq!(store.audit_of_object("request:2", 0, 9).unwrap(), []);
@@ -456,9 +462,7 @@ fn every_action_that_the_server_writes_has_a_number() {
         }
     }
     // Texts beside the action, and names of things.
-    for other in ["exeunt-runner"] {
-        found.remove(other);
-    }
+    found.remove("exeunt-runner");
     let unknown: Vec<_> = found
         .iter()
         .filter(|it| exeunt_types::AuditKind::of(it).event == exeunt_types::EVENT_UNKNOWN)
