@@ -282,12 +282,6 @@ fn push_text(properties: &mut Properties, name: &'static str, text: &str) {
     }
 }
 
-fn hex(octets: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |it: u8| char::from(DIGITS[usize::from(it & 0xf)]);
-    octets.iter().flat_map(|it| [digit(it >> 4), digit(*it)]).collect()
-}
-
 /// RFC 3339 in UTC with milliseconds.
 fn milliseconds(moment: UnixMillis) -> String {
     timestamp(moment).map_or_else(String::new, |it| format!("{it:.3}"))

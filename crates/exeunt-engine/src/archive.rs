@@ -128,7 +128,7 @@ impl RecoveryAgent {
                 return Err(format!("its key is {other}, and RSA with {least} bits is the least"));
             }
         }
-        let hash = hex(&certificate_hash(certificate.der()));
+        let hash = exeunt_types::hexadecimal(&certificate_hash(certificate.der()));
         Ok(Self { certificate, hash })
     }
 }
@@ -489,10 +489,4 @@ fn check(
         return Err(format!("keys are encrypted to {agents_used} of {count} recovery agents"));
     }
     Ok(())
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets
-        .iter()
-        .fold(String::with_capacity(2 * octets.len()), |text, it| text + &format!("{it:02x}"))
 }

@@ -6,8 +6,6 @@
 mod file;
 mod start;
 
-use std::fmt::Write as _;
-
 use exeunt_keys::{SignError, VerifyError, verify};
 use exeunt_store::{AuditCheckpoint, ChainHead, StoreError};
 use exeunt_types::UnixMillis;
@@ -120,7 +118,7 @@ impl Checkpoint {
     #[must_use]
     pub fn text(&self) -> String {
         let Self { store, head: ChainHead { number, hash }, at } = self;
-        let digits = hexadecimal(hash);
+        let digits = exeunt_types::hexadecimal(hash);
         format!("{TITLE}\nstore: {store}\nrow: {number}\nsha256: {digits}\ntime: {}\n", at.0)
     }
 
@@ -209,16 +207,6 @@ impl Engine {
         self.store.add_audit_checkpoint(row).map_err(store)?;
         Ok(Some(checkpoint))
     }
-}
-
-/// Octets as people read them.
-pub(crate) fn hexadecimal(octets: &[u8]) -> String {
-    let mut digits = String::with_capacity(2 * octets.len());
-    for octet in octets {
-        // Writing into a text does not fail.
-        let _ = write!(digits, "{octet:02x}");
-    }
-    digits
 }
 
 #[cfg(test)]

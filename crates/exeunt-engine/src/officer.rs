@@ -9,7 +9,6 @@ use exeunt_types::{
 use exeunt_x509::is_deceptive;
 
 use crate::attributes::{merge_attributes, parse_attributes};
-use crate::audit::hexadecimal;
 use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::journey::Submitted;
@@ -225,7 +224,7 @@ fn of_names(attributes: &[(String, String)], names: &[&str]) -> Option<String> {
 
 /// An extension that an officer set, for the audit trail.
 fn shown(OfficerExtension { oid, flags, value }: &OfficerExtension) -> String {
-    format!("{oid}, flags {flags:#x}, value {}", hexadecimal(value))
+    format!("{oid}, flags {flags:#x}, value {}", exeunt_types::hexadecimal(value))
 }
 
 /// An officer's deed for the audit trail.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use exeunt_keys::{SignError, sha256};
 use exeunt_store::{AuditEntry, CrossRow, NewCaCertificate, StoreError};
-use exeunt_types::{RequestFlags, Roles, UnixMillis};
+use exeunt_types::{RequestFlags, Roles, UnixMillis, hexadecimal};
 use exeunt_x509::{BuildError, KeyUsage, assemble_request, build_request_info};
 
 use crate::address::suffix;
@@ -297,7 +297,7 @@ fn own_request(ca: &CaCertificate) -> Result<Vec<u8>, CrossError> {
 
 fn new_certificate(it: &CaCertificate, at: UnixMillis) -> NewCaCertificate {
     let (index, sha256) = (it.index(), sha256(it.issuer().der()));
-    let hex = sha256.iter().fold(String::new(), |hex, it| hex + &format!("{it:02x}"));
+    let hex = hexadecimal(&sha256);
     let detail = vec![
         ("CertIndex".to_owned(), index.to_string()),
         ("CertSuffix".to_owned(), suffix(index)),

@@ -13,8 +13,6 @@ use exeunt_engine::ManagerScope;
 use exeunt_types::{Roles, UnixMillis};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use crate::rows::hex;
-
 /// Most principals.
 pub const PRINCIPAL_COUNT_MAX: usize = 1024;
 /// Most tokens of all principals together. Each request by token is compared with all of them.
@@ -357,7 +355,7 @@ impl Principals {
             .iter()
             .find(|it| it.certificate_hashes.contains(sha256))
             .or_else(|| self.people.iter().find(has_subject))?;
-        let digits = hex(&sha256[..8]);
+        let digits = exeunt_types::hexadecimal(&sha256[..8]);
         let means = format!("certificate:{digits}");
         Some(Known { principal, roles: principal.roles, means })
     }

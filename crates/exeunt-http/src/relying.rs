@@ -200,7 +200,7 @@ impl Tags {
 pub(crate) fn tag(sha256: &[u8]) -> HeaderValue {
     let mut tag = String::with_capacity(2 * sha256.len() + 2);
     tag.push('"');
-    crate::rows::push_hex(&mut tag, sha256);
+    exeunt_types::push_hexadecimal(&mut tag, sha256);
     tag.push('"');
     HeaderValue::try_from(tag).expect("BUG: hexadecimal digits are plain")
 }

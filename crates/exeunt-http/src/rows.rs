@@ -11,7 +11,7 @@ use exeunt_engine::{Engine, Retrieved};
 use exeunt_types::{
     CertificateKey, CertificateRecord, CertificateSort, CrlLine, CrlNumber, CrlRecord,
     ListedCertificate, NewCertificate, NewRequest, RequestFlags, RequestId, RequestRecord,
-    RequestType, Serial, StatusCode,
+    RequestType, Serial, StatusCode, hexadecimal,
 };
 
 use crate::answer::{Answer, json, pem, rfc3339};
@@ -273,7 +273,7 @@ fn crl(record: &CrlRecord, file: bool) -> CrlSummary {
         next_publish: rfc3339(next_publish),
         entries,
         length,
-        sha256: hex(&sha256),
+        sha256: hexadecimal(&sha256),
         file,
     }
 }
@@ -293,22 +293,7 @@ fn officer_extension(it: &exeunt_types::OfficerExtension) -> OfficerExtension {
         oid: oid.clone(),
         critical: flags & exeunt_types::OfficerExtension::CRITICAL != 0,
         disabled: flags & exeunt_types::OfficerExtension::DISABLED != 0,
-        value: hex(value),
-    }
-}
-
-/// Octets as lower-case hexadecimal digits.
-pub(crate) fn hex(octets: &[u8]) -> String {
-    let mut hex = String::with_capacity(2 * octets.len());
-    push_hex(&mut hex, octets);
-    hex
-}
-
-pub(crate) fn push_hex(text: &mut String, octets: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for it in octets {
-        text.push(char::from(DIGITS[usize::from(it >> 4)]));
-        text.push(char::from(DIGITS[usize::from(it & 15)]));
+        value: hexadecimal(value),
     }
 }
 

@@ -12,7 +12,6 @@ use hyper::StatusCode;
 use crate::answer::{Answer, json, rfc3339};
 use crate::fault::Fault;
 use crate::handler::{Edge, blocking};
-use crate::rows;
 
 /// `GET /v1/templates`.
 pub(crate) fn list(edge: &Edge) -> Answer {
@@ -104,7 +103,7 @@ fn wire_certificate(certificate: TrialCertificate) -> exeunt_api::TrialCertifica
             .map(|it| TrialExtension {
                 oid: it.oid.to_string(),
                 critical: it.critical,
-                value: rows::hex(&it.value),
+                value: exeunt_types::hexadecimal(&it.value),
             })
             .collect(),
     }

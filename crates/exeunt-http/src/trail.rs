@@ -1,6 +1,5 @@
 //! The audit trail, for auditors; and whether it is written, for everybody.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use exeunt_api::{AuditPage, AuditRow, Health};
@@ -31,7 +30,7 @@ pub(crate) async fn list(edge: &Arc<Edge>, query: &str) -> Result<Answer, Fault>
             detail: it.entry.detail,
             before: it.entry.before,
             after: it.entry.after,
-            hash: hexadecimal(&it.hash),
+            hash: exeunt_types::hexadecimal(&it.hash),
         });
         Ok(json(hyper::StatusCode::OK, &AuditPage { rows: rows.collect(), next: page.next }))
     })
@@ -45,13 +44,4 @@ pub(crate) fn health(edge: &Edge) -> Result<Answer, Fault> {
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Ok(json(hyper::StatusCode::OK, &Health { status: "ok".to_owned(), version }))
-}
-
-fn hexadecimal(octets: &[u8]) -> String {
-    let mut digits = String::with_capacity(2 * octets.len());
-    for octet in octets {
-        // Writing into a text does not fail.
-        let _ = write!(digits, "{octet:02x}");
-    }
-    digits
 }

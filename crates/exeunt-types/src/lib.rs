@@ -9,6 +9,7 @@ mod audit;
 mod crl;
 mod event;
 mod filter;
+mod hexadecimal;
 mod id;
 mod idempotency;
 mod key;
@@ -34,6 +35,7 @@ pub use filter::{
     CertificateFilter, CertificateKey, CertificateSort, FILTER_TEXT_OCTETS_MAX, FilterError, Found,
     KeyTextError, ListedCertificate, RequestFilter, SerialPrefix, Span, TextFilter,
 };
+pub use hexadecimal::{hexadecimal, push_hexadecimal};
 pub use id::{EventSeq, ExitName, ExitNameError, RequestId, SubjectKey};
 pub use idempotency::{IdempotencyKey, KnownKey, NewKey};
 pub use key::{KeyAlgorithm, SignatureScheme};

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use exeunt_engine::{CheckpointFile, Engine, TrailError};
 use exeunt_keys::sha256;
 use exeunt_store::{AuditEntry, Store};
-use exeunt_types::{ACTION_STOP, AuditCategories};
+use exeunt_types::{ACTION_STOP, AuditCategories, hexadecimal};
 
 use crate::clock::now;
-use crate::command::audit::hexadecimal;
 use crate::config::{AuditConfig, Config};
 use crate::failure::{Failure, chain};
 use crate::home::Home;

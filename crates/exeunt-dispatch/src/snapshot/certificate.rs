@@ -1,10 +1,10 @@
 //! Properties of the certificate.
 
 use exeunt_module::{Properties, Value};
-use exeunt_types::{CertificateRecord, NewCertificate, TemplateFlags};
+use exeunt_types::{CertificateRecord, NewCertificate, TemplateFlags, hexadecimal};
 use exeunt_x509::{Certificate, GeneralName, certificate_hash, public_key_parts};
 
-use super::{hex, long, name, push_text, seconds};
+use super::{long, name, push_text, seconds};
 
 /// `read` is what the certificate's bytes say, where they could be read.
 pub(super) fn properties(record: &CertificateRecord, read: Option<&Certificate>) -> Properties {
@@ -24,7 +24,7 @@ pub(super) fn properties(record: &CertificateRecord, read: Option<&Certificate>)
     let mut properties = Properties::with_capacity(24);
     properties.push("RequestID", long(request.0));
     properties.push("RawCertificate", Value::Binary(raw.clone()));
-    properties.push("CertificateHash", Value::String(hex(&certificate_hash(raw))));
+    properties.push("CertificateHash", Value::String(hexadecimal(&certificate_hash(raw))));
     push_text(&mut properties, "CertificateTemplate", template);
     if let Some(TemplateFlags { enrollment, general, private_key }) = *template_flags {
         properties.push("EnrollmentFlags", Value::Long(enrollment.cast_signed()));
@@ -51,7 +51,7 @@ pub(super) fn properties(record: &CertificateRecord, read: Option<&Certificate>)
 
 fn push_key(properties: &mut Properties, read: &Certificate) {
     if let Ok(identifier) = read.key_identifier() {
-        push_text(properties, "SubjectKeyIdentifier", &hex(&identifier));
+        push_text(properties, "SubjectKeyIdentifier", &hexadecimal(&identifier));
     }
     // A certificate that could be read has a key that can.
     let Ok(parts) = public_key_parts(read.spki_der()) else { return };

@@ -6,9 +6,9 @@ use cryptoki::{
     session::Session,
     types::Ulong,
 };
-use exeunt_types::{KeyAlgorithm, SignatureScheme};
+use exeunt_types::{KeyAlgorithm, SignatureScheme, hexadecimal};
 
-use super::{KeyName, TokenError, TokenName, encode, settings::hex, token};
+use super::{KeyName, TokenError, TokenName, encode, token};
 use crate::{RSA_BITS_MAX, RSA_BITS_MIN};
 
 /// 65537 (FIPS 186-5, section 5.1).
@@ -82,7 +82,7 @@ pub(super) fn generate(
 ) -> Result<(), TokenError> {
     let (label, id) = match name {
         KeyName::Label(label) => (label.as_bytes().to_vec(), random_id.to_vec()),
-        KeyName::Id(id) => (hex(id).into_bytes(), id.clone()),
+        KeyName::Id(id) => (hexadecimal(id).into_bytes(), id.clone()),
     };
     let both = [Attribute::Token(true), Attribute::Label(label), Attribute::Id(id)];
     let mut public = both.to_vec();
@@ -252,7 +252,7 @@ impl Attributes {
                     other => {
                         return unsupported(format!(
                             "the curve with the parameters {}",
-                            hex(other)
+                            hexadecimal(other)
                         ));
                     }
                 };

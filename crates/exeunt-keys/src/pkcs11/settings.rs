@@ -54,14 +54,9 @@ impl fmt::Display for KeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Label(label) => write!(f, "private key labelled {label:?}"),
-            Self::Id(id) => write!(f, "private key of id {}", hex(id)),
+            Self::Id(id) => write!(f, "private key of id {}", exeunt_types::hexadecimal(id)),
         }
     }
-}
-
-/// `octets` in hexadecimal.
-pub(super) fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |text, it| text + &format!("{it:02x}"))
 }
 
 /// Where a PIN comes from. Holds no secret itself.

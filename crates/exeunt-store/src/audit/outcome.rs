@@ -5,7 +5,6 @@ use exeunt_types::{
     ACTION_DENIED, ACTION_FAILED, ACTION_ISSUED, ACTION_PENDING, AuditCategories, Disposition,
     EVENT_RECEIVED, NewCertificate, RequestId, StatusCode, UnixMillis,
 };
-use std::fmt::Write as _;
 
 use super::{AuditEntry, write_with};
 use crate::StoreError;
@@ -17,10 +16,7 @@ use crate::writer::Tx;
 pub(crate) fn proof(certificate: &NewCertificate) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &certificate.raw);
     let mut text = format!("serial {}, sha256 ", certificate.serial);
-    for octet in digest.as_ref() {
-        // Writing into a text does not fail.
-        let _ = write!(text, "{octet:02x}");
-    }
+    exeunt_types::push_hexadecimal(&mut text, digest.as_ref());
     text
 }
 

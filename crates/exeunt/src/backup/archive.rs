@@ -9,11 +9,12 @@ use exeunt_keys::{
     OpeningReader, Passphrase, SEALED_MAGIC, SealedError, SealingWriter, sha256, sha256_reader,
 };
 use exeunt_store::SCHEMA_VERSION;
+use exeunt_types::hexadecimal;
 use tar::{Archive, Builder, EntryType, Header};
 use zeroize::Zeroizing;
 
 use super::manifest::{
-    BACKUP_FORMAT, BACKUP_PARTS_MAX, MANIFEST, MANIFEST_BYTES_MAX, Manifest, Part, hex, is_plain,
+    BACKUP_FORMAT, BACKUP_PARTS_MAX, MANIFEST, MANIFEST_BYTES_MAX, Manifest, Part, is_plain,
 };
 use super::{damaged, not_read, not_written};
 use crate::failure::Failure;
@@ -56,7 +57,7 @@ impl Content {
             }
         };
         let (length, sha256) = described().map_err(|err| not_read(Path::new(path), &err))?;
-        Ok(Part { path: path.to_owned(), length, sha256: hex(&sha256), mode })
+        Ok(Part { path: path.to_owned(), length, sha256: hexadecimal(&sha256), mode })
     }
 }
 
@@ -202,7 +203,7 @@ impl Opened {
                 return Err(not_written(path, &err));
             }
             let sha256 = sha256.map_err(broken)?;
-            if hex(&sha256) != part.sha256 {
+            if hexadecimal(&sha256) != part.sha256 {
                 return Err(damaged(&path, format!("{} was changed", part.path)));
             }
             if let Some((path, file)) = &file {

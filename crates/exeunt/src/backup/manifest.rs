@@ -85,11 +85,6 @@ pub fn is_plain(path: &str) -> bool {
         && Path::new(path).components().all(|it| matches!(it, Component::Normal(_)))
 }
 
-/// Octets as hexadecimal digits.
-pub fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |hex, it| hex + &format!("{it:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

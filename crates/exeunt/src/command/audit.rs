@@ -4,7 +4,6 @@ mod export;
 mod show;
 mod verify;
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use exeunt_api::AuditRow;
@@ -94,17 +93,8 @@ fn shown(row: StoredRow) -> AuditRow {
         detail: entry.detail,
         before: entry.before,
         after: entry.after,
-        hash: hexadecimal(&hash),
+        hash: exeunt_types::hexadecimal(&hash),
     }
-}
-
-pub fn hexadecimal(octets: &[u8]) -> String {
-    let mut digits = String::with_capacity(2 * octets.len());
-    for octet in octets {
-        // Writing into a text does not fail.
-        let _ = write!(digits, "{octet:02x}");
-    }
-    digits
 }
 
 /// The rows of a trail, a page at a time in memory. One that cannot be read is given as one without a

@@ -237,12 +237,6 @@ fn read(octets: &[u8]) -> Result<Shown, Failure> {
         revoked: moment(it.revoked),
         reason: it.reason.map_or("released", exeunt_types::RevocationReason::word),
     };
-    let hex = |octets: &[u8]| {
-        octets.iter().fold(String::new(), |mut hex, it| {
-            write!(hex, "{it:02x}").expect("BUG: writing to a String cannot fail");
-            hex
-        })
-    };
     Ok(Shown {
         issuer: crl.issuer.to_string(),
         number: crl.number.0,
@@ -252,7 +246,7 @@ fn read(octets: &[u8]) -> Result<Shown, Failure> {
         next_update: moment(crl.next_update),
         next_publish: crl.next_publish.map(moment),
         signature: crl.scheme.name().to_owned(),
-        authority_key_identifier: crl.authority_key_identifier.map(hex),
+        authority_key_identifier: crl.authority_key_identifier.map(exeunt_types::hexadecimal),
         freshest: crl.freshest_crl.clone(),
         issuing_distribution_point: crl
             .issuing_distribution_point

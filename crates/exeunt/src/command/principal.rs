@@ -7,10 +7,10 @@ use exeunt_api::{
 };
 use exeunt_http::rfc3339;
 use exeunt_keys::{random_bytes, secret_file, sha256};
+use exeunt_types::hexadecimal;
 use reqwest::Method;
 use zeroize::Zeroizing;
 
-use crate::backup::manifest::hex;
 use crate::cli::{AddToken, Door, Ending, Principal as PrincipalCommand, Token as TokenCommand};
 use crate::client::ApiClient;
 use crate::clock::now;
@@ -62,7 +62,7 @@ fn add(options: &AddToken) -> Result<(), Failure> {
     let name = if let Some(name) = name {
         name.clone()
     } else {
-        format!("t-{}", hex(&random_bytes::<4>()?))
+        format!("t-{}", hexadecimal(&random_bytes::<4>()?))
     };
     let expires = expires.as_ref().map(|it| match it {
         Ending::At(moment) => moment.clone(),
@@ -70,7 +70,7 @@ fn add(options: &AddToken) -> Result<(), Failure> {
     });
     let new = NewToken {
         name,
-        sha256: hex(&sha256(token.as_bytes())),
+        sha256: hexadecimal(&sha256(token.as_bytes())),
         expires,
         scope: Some(scope.clone()).filter(|it| !it.is_empty()),
         from: from.clone(),
@@ -101,7 +101,7 @@ fn add(options: &AddToken) -> Result<(), Failure> {
 /// 256 random bits in hexadecimal.
 fn new_token() -> Result<Zeroizing<String>, Failure> {
     let octets = Zeroizing::new(random_bytes::<32>()?);
-    Ok(Zeroizing::new(hex(&*octets)))
+    Ok(Zeroizing::new(hexadecimal(&*octets)))
 }
 
 fn show_tokens(principal: Option<String>, json: bool, door: &Door) -> Result<(), Failure> {

@@ -1,7 +1,5 @@
 //! `exeunt request …`: looking at requests, and what officers do with them.
 
-use std::fmt::Write as _;
-
 use exeunt_api::{
     AttributesOrder, Denied, DenyOrder, ExtensionOrder, REQUESTS_PATH, RequestDetail, Revocation,
 };
@@ -171,10 +169,7 @@ fn extension_value(text: &str) -> Result<String, Failure> {
         return Err(unreadable(format!("is larger than {EXTENSION_VALUE_BYTES_MAX} bytes")));
     }
     let octets = std::fs::read(path).map_err(|err| unreadable(format!("cannot be read: {err}")))?;
-    Ok(octets.iter().fold(String::new(), |mut hex, it| {
-        write!(hex, "{it:02x}").expect("BUG: writing to a String cannot fail");
-        hex
-    }))
+    Ok(exeunt_types::hexadecimal(&octets))
 }
 
 fn changed(detail: &RequestDetail, json: bool) -> Result<u8, Failure> {

@@ -4,12 +4,11 @@
 use exeunt_api::{NewToken, Principal, PrincipalList, PrincipalToken, TokenChanged};
 use exeunt_http::{People, Principals, Refusal, Token, rfc3339};
 use exeunt_store::{AUDIT_STATE_OCTETS_MAX, AuditEntry};
-use exeunt_types::{Roles, UnixMillis};
+use exeunt_types::{Roles, UnixMillis, hexadecimal};
 
 use super::error::ManageError;
 use super::file::ConfigFile;
 use super::{Manager, edit};
-use crate::backup::manifest::hex;
 use crate::clock::now;
 use crate::config::Config;
 use crate::server::principals_of;
@@ -159,7 +158,7 @@ pub fn list(principals: &Principals, now: UnixMillis) -> PrincipalList {
             groups: groups.clone(),
             enabled: !disabled,
             uid: *uid,
-            certificate_sha256: certificate_hashes.iter().map(|it| hex(it)).collect(),
+            certificate_sha256: certificate_hashes.iter().map(|it| hexadecimal(it)).collect(),
             certificate_subjects: certificate_subjects.clone(),
             templates: scope.templates,
             requesters: scope.requesters,
@@ -275,7 +274,7 @@ fn in_words(it: &exeunt_http::Principal) -> String {
     if !it.groups.is_empty() {
         words.push(format!("groups {}", it.groups.join(", ")));
     }
-    words.extend(it.certificate_hashes.iter().map(|it| format!("certificate {}", hex(it))));
+    words.extend(it.certificate_hashes.iter().map(|it| format!("certificate {}", hexadecimal(it))));
     words.extend(it.certificate_subjects.iter().map(|it| format!("certificate {it:?}")));
     for Token { name, sha256: _, expires, scope, from } in &it.tokens {
         let mut token = format!("token {name:?}");

@@ -17,7 +17,7 @@ use exeunt_types::UnixMillis;
 use exeunt_x509::encode_pem;
 use serde::{Deserialize, Serialize};
 
-use super::{existing, hexadecimal, rows_of, shown, store_failure};
+use super::{existing, rows_of, shown, store_failure};
 use crate::cli::{ExportAudit, ExportFormat};
 use crate::clock::now;
 use crate::failure::Failure;
@@ -119,7 +119,7 @@ fn lines(
         head = ChainHead { number: row.id, hash: row.hash };
         write(&Line::Row(Box::new(shown(row))))?;
     }
-    write(&Line::End(End { rows: head.number, hash: hexadecimal(&head.hash) }))?;
+    write(&Line::End(End { rows: head.number, hash: exeunt_types::hexadecimal(&head.hash) }))?;
     Ok(head.number)
 }
 

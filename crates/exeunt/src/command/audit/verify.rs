@@ -10,7 +10,7 @@ use exeunt_x509::{Issuer, certificates_in, decode_pem_or_der};
 use serde::Serialize;
 
 use super::export::{Line, Reader, each_checkpoint, stored};
-use super::{existing, hexadecimal, rows_of, store_failure};
+use super::{existing, rows_of, store_failure};
 use crate::cli::VerifyAudit;
 use crate::failure::Failure;
 use crate::{output, own};
@@ -92,7 +92,7 @@ impl Known<'_> {
         Report {
             whole: findings.is_empty(),
             rows: checked.head.number,
-            hash: hexadecimal(&checked.head.hash),
+            hash: exeunt_types::hexadecimal(&checked.head.hash),
             checkpoints: self.by_number.len(),
             confirmed: checked.confirmed,
             findings,
