@@ -40,7 +40,8 @@ pub struct ModuleSettings {
     pub command: ModuleCommand,
     /// What the process may take.
     pub limits: HostLimits,
-    /// How long one request may take, the waiting for those before it included.
+    /// How long one request may take, the waiting for those before it included; the module has half of it
+    /// in any case.
     pub deadline: Duration,
     /// The module's own settings.
     pub settings: serde_json::Map<String, serde_json::Value>,
@@ -238,7 +239,7 @@ impl ModulePolicy {
                 Decision::Refuse { template, code: "policy-denied", status, message }
             }
             (Err(Trouble { status, message }), _) => {
-                tracing::error!(module = %self.settings.name, message, "no ruling");
+                tracing::error!(module = %self.settings.name, fault = message, "no ruling");
                 match self.settings.on_failure {
                     OnFailure::Pend => Decision::Hold {
                         template,

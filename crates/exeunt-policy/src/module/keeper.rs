@@ -139,7 +139,8 @@ impl Keeper {
         // no time to answer otherwise, and be ended for it.
         let started = turn.ready(now, &asked.event.system)?;
         let left = until.saturating_duration_since(Instant::now());
-        let left = if started { self.deadline } else { left };
+        // Who has waited long leaves it half of that: it is not ended for being asked so often.
+        let left = if started { self.deadline } else { left.max(self.deadline / 2) };
         let answers = Answers(asked);
         let ruled = match &mut turn.process {
             Some(process) => process.verify(asked, left, &answers),

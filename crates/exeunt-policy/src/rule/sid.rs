@@ -14,7 +14,9 @@ pub(super) fn rule(case: &mut Case<'_>) -> Ruling {
         return Ruling::NotApplied("the template has no security identifiers");
     }
     let requester = case.requester();
-    let known = rule.by_requester.iter().find(|(it, _)| is_like(it, requester));
+    // The name itself comes before patterns, and of these the longest: a table has no order.
+    let fits = rule.by_requester.iter().filter(|(it, _)| is_like(it, requester));
+    let known = fits.max_by_key(|(it, _)| (it == requester, it.len()));
     let of_request =
         || case.asked.request.extensions().iter().find_map(Extension::read_security_identifier);
     let sid = match known {

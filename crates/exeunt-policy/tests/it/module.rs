@@ -423,6 +423,24 @@ fn requests_that_come_together_are_decided_one_after_the_other() {
 }
 
 #[test]
+fn a_module_that_is_asked_too_often_is_not_ended_for_it() {
+    let asked = host();
+    let mut stage = Stage::new(json!("slow"));
+    stage.settings.deadline = Duration::from_secs(2);
+    let policy = stage.policy();
+    policy.start(NOW).unwrap();
+    // Together they would take four seconds.
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| decide(&policy, &asked, true));
+        }
+    });
+    let status = policy.status();
+    assert_eq!((status.starts, status.down.as_deref()), (1, None));
+    assert!(status.rulings != 0 && status.failures != 0, "{status:?}");
+}
+
+#[test]
 fn a_hang_costs_those_who_wait_behind_it_no_more_than_their_own_deadline() {
     let asked = host();
     let mut stage = Stage::new(json!("hang"));

@@ -460,6 +460,23 @@ const ROWS: &[Row] = &[
     (
         || Template {
             sid: SidRule {
+                by_requester: ["*", "token:*", "token:alice", "token:alic*e*"]
+                    .into_iter()
+                    .zip(["S-1-5-21-1", "S-1-5-21-2", "S-1-5-21-3", "S-1-5-21-4"])
+                    .map(|(pattern, sid)| (pattern.to_owned(), sid.to_owned()))
+                    .collect(),
+                ..SidRule::default()
+            },
+            ..plain()
+        },
+        Given::plain,
+        "sid",
+        Verdict::Pass,
+        "S-1-5-21-3",
+    ),
+    (
+        || Template {
+            sid: SidRule {
                 by_requester: vec![("token:bob".into(), "S-1-5-21-7".into())],
                 required: true,
                 ..SidRule::default()
