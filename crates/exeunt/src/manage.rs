@@ -110,10 +110,15 @@ impl Manager {
             let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
             told.needs_restart =
                 running.differing_keys(&config).into_iter().map(str::to_owned).collect();
+            if running.audit.filter != config.audit.filter {
+                told.taken_up.push("audit.filter".to_owned());
+            }
             running.exits.clone()
         };
         self.note_reload(actor, text, &config)?;
-        self.take_up_principals(actor, principals)?;
+        if self.take_up_principals(actor, principals)? {
+            told.taken_up.push("principals".to_owned());
+        }
         for gone in running.iter().filter(|it| config.exits.iter().all(|new| new.name != it.name)) {
             let removed = self.dispatch(|it| Ok(it.remove(&gone.name)?));
             self.note(&gone.name, removed, &mut told.removed, &mut told.failed, |running| {
@@ -145,7 +150,8 @@ impl Manager {
         running.exits.sort_by_key(|it| place(&it.name));
         drop(running);
         self.note_who_does_not_start(&config, &mut told)?;
-        let Reloaded { added, changed, removed, failed, needs_restart, not_started } = &told;
+        let Reloaded { added, changed, removed, failed, needs_restart, taken_up, not_started } =
+            &told;
         tracing::info!(
             added = added.join(", "),
             changed = changed.join(", "),
@@ -153,6 +159,7 @@ impl Manager {
             failed = failed.join("; "),
             not_started = not_started.join("; "),
             needs_restart = needs_restart.join(", "),
+            taken_up = taken_up.join(", "),
             "the configuration was read again"
         );
         Ok(told)

@@ -61,7 +61,8 @@ fn a_token_comes_and_goes_without_a_restart_and_is_nowhere_on_record() {
     let server = ca.serve();
     ca.configure_more(WEB);
     refused(&ca, &["token", "list", "web"], "principal-not-found");
-    ca.ok(&["reload"]);
+    assert_eq!(ca.ok(&["reload"]), "From now on:     principals\n");
+    assert_eq!(ca.ok(&["reload"]), "Nothing has changed.\n");
     let before = config(&ca);
 
     let options = ["--name", "deploy", "--expires", "90d", "--from", "127.0.0.0/8"];
@@ -171,7 +172,9 @@ fn a_token_in_a_file_counts_after_a_reload_and_one_that_is_another_ones_changes_
     let two =
         "token_files = { admin = \"secrets/admin.token\", second = \"secrets/second.token\" }";
     ca.configure(one, two);
-    assert_eq!(json(&ca, &["reload"])["needs_restart"], serde_json::json!([]));
+    let told = json(&ca, &["reload"]);
+    assert_eq!(told["needs_restart"], serde_json::json!([]));
+    assert_eq!(told["taken_up"], serde_json::json!(["principals"]));
     ca.ok(&with(&["request", "list"], &door));
 
     // The same token twice would be two callers.

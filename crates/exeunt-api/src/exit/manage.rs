@@ -261,6 +261,9 @@ pub struct Reloaded {
     pub failed: Vec<String>,
     /// Keys that have changed and count after a restart only.
     pub needs_restart: Vec<String>,
+    /// What else has changed and counts from now on: `principals`, `audit.filter`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_up: Vec<String>,
     /// New and changed modules that do not start, each with why. They are tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_started: Vec<String>,

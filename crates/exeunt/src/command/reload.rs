@@ -20,14 +20,15 @@ pub fn run(options: &Reload) -> Result<u8, Failure> {
 }
 
 fn show(told: &Reloaded) -> Result<(), Failure> {
-    let Reloaded { added, changed, removed, failed, needs_restart, not_started } = told;
-    if [added, changed, removed, failed, needs_restart].iter().all(|it| it.is_empty()) {
+    let Reloaded { added, changed, removed, failed, needs_restart, taken_up, not_started } = told;
+    if [added, changed, removed, failed, needs_restart, taken_up].iter().all(|it| it.is_empty()) {
         return output::line("Nothing has changed.");
     }
     output::fields(&[
         ("Added", added.join(", ")),
         ("Changed", changed.join(", ")),
         ("Removed", removed.join(", ")),
+        ("From now on", taken_up.join(", ")),
         ("After a restart", needs_restart.join(", ")),
     ])?;
     for name in not_started {

@@ -14,15 +14,18 @@ use crate::config::Config;
 use crate::server::principals_of;
 
 impl Manager {
-    /// Has others be known from now on. What that changes is in the audit trail before.
+    /// Has others be known from now on, and says whether they are. What that changes is in the audit trail
+    /// before.
     pub(super) fn take_up_principals(
         &self,
         actor: &str,
         principals: Principals,
-    ) -> Result<(), ManageError> {
-        self.note_differences(actor, differences(&self.access.current(), &principals))?;
+    ) -> Result<bool, ManageError> {
+        let found = differences(&self.access.current(), &principals);
+        let is_other = !found.is_empty();
+        self.note_differences(actor, found)?;
         self.access.replace(principals);
-        Ok(())
+        Ok(is_other)
     }
 
     fn note_differences(&self, actor: &str, found: Vec<Difference>) -> Result<(), ManageError> {
