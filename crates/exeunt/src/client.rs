@@ -132,7 +132,10 @@ impl ApiClient {
         if let Some(path) = &door.ca_file {
             builder = builder.tls_certs_only(trusted(path)?);
         }
-        let client = builder.build().map_err(|err| Failure::from_error("client", &err))?;
+        let client = builder.build().map_err(|err| match &door.client_cert {
+            None => Failure::from_error("client", &err),
+            Some(_) => Failure::from_error("client-certificate", &err).hint(CLIENT_HINT),
+        })?;
         let token = door.token_file.as_deref().map(read_token).transpose()?;
         let peer = url.to_owned();
         Ok(Self { client, base, token, idempotency_key: None, peer })
@@ -340,7 +343,23 @@ impl ApiClient {
 
     fn unreachable(&self, err: reqwest::Error) -> Failure {
         let message = format!("no answer from {}: {}", self.peer, chain(&err.without_url()));
-        Failure::new("server-unreachable", message).hint("is the server running? exeunt serve")
+        let hint = unreachable_hint(&message);
+        Failure::new("server-unreachable", message).hint(hint)
+    }
+}
+
+/// What helps where there was no answer. A library of TLS says in words alone what it did not like.
+fn unreachable_hint(message: &str) -> &'static str {
+    if message.contains("received fatal alert: CertificateRequired") {
+        "the server wants a certificate: --client-cert FILE and --client-key FILE"
+    } else if message.contains("received fatal alert") {
+        "does the server take the certificate of --client-cert? docs/manual/tls.md says which are good"
+    } else if message.contains("invalid peer certificate: UnknownIssuer") {
+        "name the CA of the server's certificate: --ca-file FILE"
+    } else if message.contains("invalid peer certificate") {
+        "see what certificate the server shows: docs/manual/tls.md"
+    } else {
+        "is the server running? exeunt serve"
     }
 }
 
@@ -363,6 +382,9 @@ pub fn not_running(home: &Home) -> Failure {
         .hint(format!("start it: exeunt serve --home {home}"))
 }
 
+const CLIENT_HINT: &str =
+    "--client-cert has a certificate in PEM, and --client-key its private key";
+
 /// What is shown to a server that asks for certificates.
 fn identity(certificate: &Path, key: &Path) -> Result<Identity, Failure> {
     let mut pem = secret_file::read(key)?;
@@ -371,10 +393,8 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, Failure> {
         let message = format!("{} cannot be read: {err}", certificate.display());
         Failure::new("client-certificate", message)
     })?);
-    Identity::from_pem(&pem).map_err(|err| {
-        Failure::from_error("client-certificate", &err)
-            .hint("--client-cert has a certificate in PEM, and --client-key its private key")
-    })
+    Identity::from_pem(&pem)
+        .map_err(|err| Failure::from_error("client-certificate", &err).hint(CLIENT_HINT))
 }
 
 fn trusted(path: &Path) -> Result<Vec<Certificate>, Failure> {
@@ -441,5 +461,22 @@ fn problem(response: Response) -> Failure {
             }
         }
         Err(_) => Failure::new("server-answer", format!("the server answered {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unreachable_hint;
+
+    #[test]
+    fn whoever_gets_no_answer_is_told_what_helps() {
+        for (message, expected) in [
+            ("client error (Connect): tcp connect error: Connection refused", "exeunt serve"),
+            ("client error (Connect): invalid peer certificate: UnknownIssuer", "--ca-file"),
+            ("connection error: received fatal alert: CertificateRequired", "--client-cert FILE"),
+            ("connection error: received fatal alert: UnsupportedCertificate", "tls.md"),
+        ] {
+            assert!(unreachable_hint(message).contains(expected), "{message}");
+        }
     }
 }

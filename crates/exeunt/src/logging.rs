@@ -8,8 +8,9 @@ use tracing_subscriber::EnvFilter;
 pub const FILTER_VARIABLE: &str = "EXEUNT_LOG";
 
 /// What is not logged unless the filter names it: the library for tokens reports each mechanism and
-/// attribute that it has no name for as an error, and there are dozens in any token.
-const QUIET: &str = "cryptoki=off";
+/// attribute that it has no name for as an error, and there are dozens in any token; and the one that asks
+/// the system about certificates logs as an error what a command says in its own words.
+const QUIET: &str = "cryptoki=off,rustls_platform_verifier=off";
 
 /// Starts logging. `default` is the filter where the variable is not set.
 pub fn start(default: &str) {
