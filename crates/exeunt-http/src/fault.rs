@@ -48,6 +48,12 @@ fn submit_hint(err: &SubmitError) -> &'static str {
         SubmitError::OfficerLint { .. } => {
             "leave out or change what breaks it: exeunt request set-extension"
         }
+        SubmitError::OwnApproval { .. } => {
+            "another certificate manager approves it; see who there is: exeunt principal list"
+        }
+        SubmitError::ApprovedAlready { .. } => {
+            "see who has approved it: exeunt request show, with its number"
+        }
         _ => LOG_HINT,
     }
 }
@@ -216,6 +222,7 @@ impl Fault {
         Self::new(StatusCode::NOT_FOUND, code, detail).hinted(match code {
             "request-not-found" => "see what there is: exeunt request list",
             "crl-not-found" => "see what there is: exeunt crl list",
+            "template-not-found" => "see what there is: exeunt template list",
             _ => "see what there is: exeunt cert list; one of another CA is named by its request",
         })
     }

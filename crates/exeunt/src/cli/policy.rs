@@ -24,7 +24,8 @@ pub enum Policy {
     ///
     /// It counts at once, and stands in exeunt.toml. What is not named stays as it is.
     #[command(after_help = "Examples:
-  exeunt policy set --command 'python3 /opt/guard.py' --setting domain=example.com --dry-run true --home ca
+  exeunt policy set --command 'python3 /opt/guard.py' --setting domain=example.com \\
+    --dry-run true --home ca
   exeunt policy set --dry-run false --on-failure fail --home ca
   exeunt policy set --none --home ca")]
     Set(SetPolicy),

@@ -189,7 +189,8 @@ pub fn enclose(
     let private = read_key(key, passphrase_file)?;
     if private.public_key_der() != parsed.spki_der() {
         let message = format!("{} is not the key of the request", key.display());
-        return Err(Failure::new("archived-key-mismatch", message));
+        return Err(Failure::new("archived-key-mismatch", message)
+            .hint("give the key that the request was signed with: openssl req -key"));
     }
     let exchange = exchange_certificate(client)?;
     let envelope = seal_key(&private, [&exchange])?;

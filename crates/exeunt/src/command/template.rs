@@ -103,9 +103,11 @@ fn show(detail: &TemplateDetail) -> Result<(), Failure> {
 }
 
 fn check(file: &Path, json: bool) -> Result<u8, Failure> {
-    let failed = |err: &crate::config::ConfigError| Failure::from_error(err.code(), err);
-    let text = Config::read(file).map_err(|err| failed(&err))?;
-    let (templates, mistakes) = check_templates(&text).map_err(|err| failed(&err))?;
+    let text = Config::read(file).map_err(|err| Failure::from_error(err.code(), &err))?;
+    let (templates, mistakes) = check_templates(&text).map_err(|err| {
+        Failure::new(err.code(), format!("{}: {}", file.display(), chain(&err)))
+            .hint("a template begins with [[template]]: docs/manual/templates.md")
+    })?;
     let warnings: Vec<String> = templates.iter().filter_map(crate::config::warn_of).collect();
     let report = Report {
         templates: templates.iter().map(|it| it.name.clone()).collect(),
