@@ -4,7 +4,7 @@ use exeunt_com::{
     Bstr, ComPtr, Variant,
     abi::{
         DISPID, FAILED, HRESULT, ICertExit, ICertExit2, ICertExitVtbl, ICertManageModule,
-        IDispatch, IUnknown, LONG, VT_DISPATCH, VT_UNKNOWN,
+        IDispatch, IUnknown, LONG,
     },
     error_info,
 };
@@ -14,7 +14,7 @@ use crate::{
     late::{Late, failure},
     library::NotAModule,
     manage::Manage,
-    value::{long_of, text_of_variant},
+    value::long_of,
 };
 
 /// The object behind an exit module. Which way it is called is decided once.
@@ -133,23 +133,16 @@ impl Exit {
                 })?;
                 Ok(Some(text.to_text_lossy()))
             }
-            Self::Late { object, get_description: Some(member), .. } => {
-                let text = object.invoke(METHOD, *member, Vec::new())?;
-                let text = text_of_variant(&text)
-                    .map_err(|hr| CallFailure::new(METHOD, hr, "its result is no text"))?;
-                Ok(Some(text.to_text_lossy()))
-            }
-            Self::Late { get_description: None, .. } => Ok(None),
+            Self::Late { object, get_description, .. } => object.description(*get_description),
         }
     }
 
     /// `GetManageModule`; `None` where there is no such member, or it gives nothing.
     pub(crate) fn manage_module(&self) -> Option<Manage> {
-        const METHOD: &str = "GetManageModule";
         match self {
             Self::Direct { exit2: Some(exit2), .. } => {
                 let mut raw: *mut ICertManageModule = std::ptr::null_mut();
-                direct(METHOD, || {
+                direct("GetManageModule", || {
                     // SAFETY: the object and its table are live; the pointer can be written.
                     unsafe {
                         ((*(*exit2.as_raw()).lpVtbl).GetManageModule)(exit2.this(), &raw mut raw)
@@ -159,23 +152,12 @@ impl Exit {
                 // SAFETY: a success is a new reference.
                 unsafe { ComPtr::from_raw(raw) }.map(Manage::Direct)
             }
-            Self::Late { object, get_manage_module: Some(member), .. } => {
-                let result = object.invoke(METHOD, *member, Vec::new()).ok()?;
-                Manage::of(&object_of(&result)?)
+            Self::Direct { exit2: None, .. } => None,
+            Self::Late { object, get_manage_module, .. } => {
+                object.manage_module(*get_manage_module)
             }
-            Self::Direct { exit2: None, .. } | Self::Late { get_manage_module: None, .. } => None,
         }
     }
-}
-
-/// The object that a variant holds.
-pub(crate) fn object_of(variant: &Variant) -> Option<ComPtr<IUnknown>> {
-    if !matches!(variant.vt(), VT_DISPATCH | VT_UNKNOWN) {
-        return None;
-    }
-    // SAFETY: the type says that the variant holds a reference, which stays its own; both kinds of
-    // pointers are to objects whose table begins with that of `IUnknown`.
-    unsafe { ComPtr::from_borrowed((*variant.as_ptr()).value.punkVal) }
 }
 
 /// Makes a direct call, whose failure is told with the thread's error information.

@@ -6,12 +6,12 @@ use exeunt_com::{
     Bstr, ComPtr, Variant,
     abi::{
         DISP_E_EXCEPTION, DISPATCH_METHOD, DISPID, DISPPARAMS, EXCEPINFO, FAILED, GUID_NULL,
-        HRESULT, IDispatch, IDispatchVtbl, UINT,
+        HRESULT, IDispatch, IDispatchVtbl, IUnknown, UINT, VT_DISPATCH, VT_UNKNOWN,
     },
     error_info,
 };
 
-use crate::failure::CallFailure;
+use crate::{failure::CallFailure, manage::Manage, value::text_of_variant};
 
 /// An object that is called through `IDispatch`.
 #[derive(Debug)]
@@ -103,10 +103,44 @@ impl Late {
         Ok(result)
     }
 
+    /// Calls `GetDescription`, whose number is given; `None` where there is no such member.
+    ///
+    /// # Errors
+    ///
+    /// What the module failed with.
+    pub(crate) fn description(
+        &self,
+        member: Option<DISPID>,
+    ) -> Result<Option<String>, CallFailure> {
+        const METHOD: &str = "GetDescription";
+        let Some(member) = member else { return Ok(None) };
+        let text = self.invoke(METHOD, member, Vec::new())?;
+        let text = text_of_variant(&text)
+            .map_err(|hr| CallFailure::new(METHOD, hr, "its result is no text"))?;
+        Ok(Some(text.to_text_lossy()))
+    }
+
+    /// Calls `GetManageModule`, whose number is given; `None` where there is no such member, or it gives
+    /// nothing.
+    pub(crate) fn manage_module(&self, member: Option<DISPID>) -> Option<Manage> {
+        let result = self.invoke("GetManageModule", member?, Vec::new()).ok()?;
+        Manage::of(&object_of(&result)?)
+    }
+
     fn table(&self) -> &IDispatchVtbl {
         // SAFETY: the object is live, and so is its table.
         unsafe { &*(*self.0.as_raw()).lpVtbl }
     }
+}
+
+/// The object that a variant holds.
+fn object_of(variant: &Variant) -> Option<ComPtr<IUnknown>> {
+    if !matches!(variant.vt(), VT_DISPATCH | VT_UNKNOWN) {
+        return None;
+    }
+    // SAFETY: the type says that the variant holds a reference, which stays its own; both kinds of
+    // pointers are to objects whose table begins with that of `IUnknown`.
+    unsafe { ComPtr::from_borrowed((*variant.as_ptr()).value.punkVal) }
 }
 
 /// What a direct call failed with, and what the thread's error information says about it.

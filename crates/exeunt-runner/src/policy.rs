@@ -10,12 +10,12 @@ use exeunt_com::{
 };
 
 use crate::{
-    exit::{direct, object_of},
+    exit::direct,
     failure::{CallFailure, one_line},
     late::Late,
     library::NotAModule,
     manage::Manage,
-    value::{long_of, text_of_variant},
+    value::long_of,
 };
 
 /// The object behind a policy module. Which way it is called is decided once.
@@ -175,13 +175,7 @@ impl Policy {
                 })?;
                 Ok(Some(text.to_text_lossy()))
             }
-            Self::Late { object, get_description: Some(member), .. } => {
-                let text = object.invoke(METHOD, *member, Vec::new())?;
-                let text = text_of_variant(&text)
-                    .map_err(|hr| CallFailure::new(METHOD, hr, "its result is no text"))?;
-                Ok(Some(text.to_text_lossy()))
-            }
-            Self::Late { get_description: None, .. } => Ok(None),
+            Self::Late { object, get_description, .. } => object.description(*get_description),
         }
     }
 
@@ -206,11 +200,10 @@ impl Policy {
 
     /// `GetManageModule`; `None` where there is no such member, or it gives nothing.
     pub(crate) fn manage_module(&self) -> Option<Manage> {
-        const METHOD: &str = "GetManageModule";
         match self {
             Self::Direct { policy2: Some(policy2), .. } => {
                 let mut raw: *mut ICertManageModule = std::ptr::null_mut();
-                direct(METHOD, || {
+                direct("GetManageModule", || {
                     // SAFETY: the object and its table are live; the pointer can be written.
                     unsafe {
                         ((*(*policy2.as_raw()).lpVtbl).GetManageModule)(
@@ -223,11 +216,10 @@ impl Policy {
                 // SAFETY: a success is a new reference.
                 unsafe { ComPtr::from_raw(raw) }.map(Manage::Direct)
             }
-            Self::Late { object, get_manage_module: Some(member), .. } => {
-                let result = object.invoke(METHOD, *member, Vec::new()).ok()?;
-                Manage::of(&object_of(&result)?)
+            Self::Direct { policy2: None, .. } => None,
+            Self::Late { object, get_manage_module, .. } => {
+                object.manage_module(*get_manage_module)
             }
-            Self::Direct { policy2: None, .. } | Self::Late { get_manage_module: None, .. } => None,
         }
     }
 }
