@@ -194,6 +194,14 @@ impl AuditKind {
     }
 }
 
+/// Whether such a row may follow the start of a server that ended before it could sign that: commands write it
+/// without a server, and the next start before it looks at the trail.
+#[must_use]
+pub fn is_written_before_signing(action: &str) -> bool {
+    let words = ["backup-start", "backup-end", "ca-certificate", "restore-start", "restore-end"];
+    words.contains(&action)
+}
+
 /// The title of a number, as the reference names it; ours in our words.
 #[must_use]
 pub fn audit_event_title(event: u32) -> &'static str {

@@ -27,7 +27,7 @@ pub use archive::{
 pub use audit::{
     ACTION_ACCEPT, ACTION_DENIED, ACTION_FAILED, ACTION_FILTER, ACTION_ISSUED, ACTION_PENDING,
     ACTION_START, ACTION_STOP, AUDIT_KINDS, AuditCategories, AuditKind, AuditQuery, EVENT_RECEIVED,
-    EVENT_UNKNOWN, OWN_EVENTS_FROM, audit_event_title,
+    EVENT_UNKNOWN, OWN_EVENTS_FROM, audit_event_title, is_written_before_signing,
 };
 pub use crl::{CrlKind, CrlLine, CrlNumber, CrlRecord, RevokedCertificate};
 pub use event::{EventKind, EventState, StartAt};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use exeunt_store::{AuditRow, ChainFault, ChainHead, ROWS_MAX, StoreError, check_chain};
-use exeunt_types::ACTION_ACCEPT;
+use exeunt_types::{ACTION_ACCEPT, is_written_before_signing};
 use exeunt_x509::Issuer;
 
 use super::{Checkpoint, CheckpointFile, CheckpointFileError, CheckpointRefusal};
@@ -142,11 +142,11 @@ impl Engine {
     }
 
     /// Whether there may never have been a checkpoint: no server has written the trail, or the last one
-    /// ended between its first row and the checkpoint that follows at once, perhaps before a restore.
+    /// ended between its first row and the checkpoint that follows at once.
     fn was_never_signed(&self) -> Result<bool, StoreError> {
         let Some(started) = self.store.audit_started()? else { return Ok(true) };
         let since = self.store.audit_after(started, ROWS_MAX)?;
-        Ok(since.iter().all(|it| it.entry.action.starts_with("restore-")))
+        Ok(since.iter().all(|it| is_written_before_signing(&it.entry.action)))
     }
 
     /// Whether an operator said that the trail is to go on as it is, after that row.

@@ -201,6 +201,11 @@ fn a_trail_that_a_server_wrote_has_a_checkpoint() {
     audit("restore-start");
     audit("restore-end");
     assert_eq!(check(&ca), Ok(()));
+    // Neither does a command without a server sign, nor a start before it has looked.
+    for action in ["backup-start", "backup-end", "ca-certificate"] {
+        audit(action);
+        assert_eq!(check(&ca), Ok(()), "{action}");
+    }
     ca.issue(plain_request());
     assert_eq!(check(&ca), Err("audit-checkpoints-gone"));
     audit(ACTION_ACCEPT);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use exeunt_engine::Checkpoint;
 use exeunt_store::{AuditRow, ChainHead, Checked, Store, check_chain};
-use exeunt_types::{ACTION_ACCEPT, ACTION_FILTER, ACTION_START};
+use exeunt_types::{ACTION_ACCEPT, ACTION_FILTER, ACTION_START, is_written_before_signing};
 use exeunt_x509::{Issuer, certificates_in, decode_pem_or_der};
 use serde::Serialize;
 
@@ -116,7 +116,7 @@ impl Signed {
             ACTION_START | ACTION_FILTER => (self.started, self.row) = (true, None),
             // From here on it goes as it is.
             ACTION_ACCEPT => (self.started, self.row) = (false, None),
-            "restore-start" | "restore-end" => (),
+            action if is_written_before_signing(action) => (),
             _ if self.started => self.row = Some(row.id),
             _ => (),
         }
