@@ -18,7 +18,7 @@ use super::issuing::request;
 
 /// An exit module and a policy module that write down all that they can see. The exit module takes no
 /// event, so that each becomes a row on its shelf.
-const SPY: &str = r#"import json, os, sys
+pub(super) const SPY: &str = r#"import json, os, sys
 with open(sys.argv[1], "ab") as seen:
     seen.write(open("/proc/self/environ", "rb").read() + repr(sys.argv).encode() + b"\n")
     for line in sys.stdin.buffer:

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use exeunt_e2e::ca::{Ca, text};
 
 use super::issuing::request;
+use super::leaks::SPY;
 
 #[test]
 fn a_secret_file_that_others_can_read_is_refused() {
@@ -39,26 +40,6 @@ fn the_passphrase_may_come_from_the_environment() {
     let wrong = check("wrong");
     assert!(text(&wrong.stderr).contains("error[key-wrong-passphrase]"), "{}", text(&wrong.stderr));
 }
-
-/// A module that writes down all that it can see, and takes no event, so that each becomes a row on
-/// its shelf.
-const SPY: &str = r#"import json, os, sys
-with open(sys.argv[1], "ab") as seen:
-    seen.write(open("/proc/self/environ", "rb").read() + repr(sys.argv).encode())
-    for line in sys.stdin.buffer:
-        seen.write(line)
-        seen.flush()
-        call, result = json.loads(line), None
-        if call["method"] == "Initialize":
-            result = {"protocol": 1, "features": [], "event_mask": 0xffffffff, "window": 8}
-        elif call["method"] == "GetDescription":
-            result = "a spy"
-        elif call["method"] == "Notify":
-            result = {"outcome": "retry", "reason": "not now"}
-        print(json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": result}), flush=True)
-        if call["method"] == "Shutdown":
-            break
-"#;
 
 #[test]
 fn no_secret_password_token_private_key_is_in_an_event_a_held_row_a_log_or_an_error() {
