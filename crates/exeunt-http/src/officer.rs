@@ -183,6 +183,10 @@ pub(crate) async fn publish(
     caller: Caller,
     body: Incoming,
 ) -> Result<Answer, Fault> {
+    // Lists are of all certificates, whosever they are.
+    if caller.scope.is_some() {
+        return Err(Fault::manager_restricted());
+    }
     let PublishOrder { delta, next } = read_or_default(edge, body).await?;
     let next_publish = next.as_deref().map(|it| moment(it, "next")).transpose()?;
     let order = exeunt_engine::CrlOrder { base: !delta, delta, next_publish };

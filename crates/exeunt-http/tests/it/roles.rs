@@ -243,7 +243,7 @@ fn an_enrollee_reads_what_is_his_own_and_a_reader_everything() {
 }
 
 #[test]
-fn a_limited_manager_decides_within_his_limits_and_imports_nothing() {
+fn a_limited_manager_decides_within_his_limits_and_no_further() {
     let templates = vec!["held".to_owned()];
     let scope = ManagerScope { templates, requesters: vec!["token:te*".to_owned()] };
     let manager = Principal {
@@ -270,9 +270,10 @@ fn a_limited_manager_decides_within_his_limits_and_imports_nothing() {
     assert_eq!(many["results"][0]["code"], "manager-restricted");
     let import = r#"{"certificates": ["x"]}"#;
     problem(http.post("/v1/certificates", import), 403, "manager-restricted");
+    problem(http.post("/v1/crls", ""), 403, "manager-restricted");
     assert_eq!(approve(his).status(), 200);
     let refused = audited(&ca, "access-refused");
-    assert_eq!(refused.len(), 4, "{refused:?}");
+    assert_eq!(refused.len(), 5, "{refused:?}");
     assert!(refused.iter().all(|it| it.starts_with("principal:m by token:t")), "{refused:?}");
 }
 
