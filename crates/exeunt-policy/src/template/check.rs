@@ -18,7 +18,7 @@ pub const NAME_ENTRIES_MAX: usize = 256;
 const PEOPLE_MAX: usize = 16;
 
 /// What the engine puts into every certificate by itself, and what has rules of its own.
-const EXTENSIONS_NOT_TAKEN: [(ObjectIdentifier, &str); 7] = [
+const EXTENSIONS_NOT_TAKEN: [(ObjectIdentifier, &str); 9] = [
     (ObjectIdentifier::new_unwrap("2.5.29.19"), "holds basic constraints, which are the CA's own"),
     (
         ObjectIdentifier::new_unwrap("2.5.29.35"),
@@ -43,6 +43,17 @@ const EXTENSIONS_NOT_TAKEN: [(ObjectIdentifier, &str); 7] = [
     (
         ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.25.2"),
         "holds the security identifier, for which there is sid_from_request",
+    ),
+    (
+        ObjectIdentifier::new_unwrap("2.5.29.37"),
+        "holds extended key usages: whoever asks could sign for the CA's OCSP or ask for others; only \
+         all_request_extensions of [template.dangerous] takes them",
+    ),
+    // Microsoft's application policies, which its clients read in the place of extended key usages.
+    (
+        ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.21.10"),
+        "holds application policies, which are extended key usages of Microsoft's; only \
+         all_request_extensions of [template.dangerous] takes them",
     ),
 ];
 

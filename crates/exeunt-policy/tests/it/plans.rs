@@ -107,6 +107,25 @@ fn names_are_added_to_those_of_the_request_and_each_is_there_once() {
 }
 
 #[test]
+fn what_a_certificate_is_good_for_is_taken_from_a_request_by_a_dangerous_option_alone() {
+    for dotted in ["2.5.29.37", "1.3.6.1.4.1.311.21.10", "2.5.29.19", "2.5.29.17"] {
+        let oid = exeunt_x509::ObjectIdentifier::new(dotted).unwrap();
+        let refused = Template { extensions_allowed: vec![oid], ..plain() }.check().unwrap_err();
+        assert!(refused.to_string().contains("extensions_from_request holds"), "{refused}");
+    }
+    let usages = exeunt_x509::Extension::extended_key_usage(&[exeunt_policy::UsageName::parse(
+        "OCSPSigning",
+    )
+    .unwrap()]);
+    let wish = Given::wishing(&[usages]);
+    assert!(plan(plain(), &wish).extensions.is_empty());
+    let all = Dangerous { all_request_extensions: true, ..Dangerous::default() };
+    let made = plan(Template { dangerous: all, ..plain() }, &wish);
+    assert_eq!(made.extensions.len(), 1);
+    assert_eq!(made.notes, ["all_request_extensions: 2.5.29.37"]);
+}
+
+#[test]
 fn a_plan_carries_what_the_engine_and_modules_need() {
     let template = Template {
         rates: vec![

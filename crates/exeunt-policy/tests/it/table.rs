@@ -56,7 +56,7 @@ impl Given {
     }
 
     /// The same request asking for extensions; its signature is none that would verify.
-    fn wishing(extensions: &[Extension]) -> Self {
+    pub fn wishing(extensions: &[Extension]) -> Self {
         let Self { request: plain, .. } = Self::plain();
         let info = build_request_info(plain.subject(), plain.spki_der(), extensions).unwrap();
         let der = assemble_request(&info, plain.scheme(), plain.signature());
