@@ -22,7 +22,7 @@ mod known;
 use std::{borrow::Cow, fmt, sync::Arc};
 
 pub use error::{E_FAIL, ViewError};
-pub use known::{ALIASES, Class, Indexed, PROPERTIES, Property, ca_disposition};
+pub use known::{ALIASES, Class, Indexed, PROPERTIES, Property, ca_disposition, name_parts};
 
 use crate::{
     Event, Extension, PropType, Properties, Value,

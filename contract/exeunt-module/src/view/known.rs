@@ -261,6 +261,29 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("1.2.840.113549.1.9.2", "UnstructuredName"),
 ];
 
+/// The parts of a name, from type (dotted object identifier) and value of its attributes in the order of
+/// its text. What is no part is passed over.
+///
+/// Several values of one part are joined by a line feed, as the original does; of several countries the
+/// first one stands, because the original never joins them.
+pub fn name_parts<'a>(
+    attributes: impl IntoIterator<Item = (String, &'a str)>,
+) -> Vec<(&'static str, String)> {
+    let mut parts: Vec<(&'static str, String)> = Vec::new();
+    for (oid, value) in attributes {
+        let Some((_, part)) = ALIASES.iter().find(|(alias, _)| *alias == oid) else { continue };
+        match parts.iter_mut().find(|(it, _)| it == part) {
+            Some(("Country", _)) => (),
+            Some((_, text)) => {
+                text.push('\n');
+                text.push_str(value);
+            }
+            None => parts.push((part, value.to_owned())),
+        }
+    }
+    parts
+}
+
 /// The name property that a name means: its own name, also with `Subject.` before it, or an alias,
 /// before which that prefix may not stand.
 pub(super) fn name_property(name: &str) -> Option<&'static Property> {

@@ -4,7 +4,7 @@ use exeunt_engine::{Asked, Decision, Plan};
 use exeunt_module::{
     Event, Extension, Extensions, Properties, Value,
     policy::{DefaultRuling, OWNED, VerifyRequest},
-    view::ALIASES,
+    view::name_parts,
 };
 use exeunt_types::{Disposition, ExtensionOrigin, OfficerExtension, RequestFlags, UnixMillis};
 use exeunt_x509::{
@@ -176,21 +176,9 @@ fn is_owned(oid: &str) -> bool {
     OWNED.iter().any(|(owned, _)| *owned == oid)
 }
 
-/// Parts of a name; several values of one are joined by a line feed, in the order of the text.
+/// Parts of a name.
 fn push_parts(properties: &mut Properties, name: &Name) {
-    let mut parts: Vec<(&'static str, String)> = Vec::new();
-    for (oid, value) in name.attributes().rev() {
-        let Some((_, part)) = ALIASES.iter().find(|(alias, _)| *alias == oid) else { continue };
-        match parts.iter_mut().find(|(it, _)| it == part) {
-            Some(("Country", _)) => (),
-            Some((_, text)) => {
-                text.push('\n');
-                text.push_str(value);
-            }
-            None => parts.push((part, value.to_owned())),
-        }
-    }
-    for (part, text) in parts {
+    for (part, text) in name_parts(name.attributes().rev()) {
         properties.push(part, Value::String(text));
     }
 }
