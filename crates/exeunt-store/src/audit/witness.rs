@@ -134,6 +134,10 @@ impl Witness {
                 let last = last.map(|it| it.split(',').next().unwrap_or_default());
                 let last = last.and_then(|it| it.parse().ok()).map(EventSeq);
                 let filter = entry.after.as_deref().and_then(query::filter_in);
+                // From here on somebody may be released without a row.
+                if filter.is_some_and(|it| !it.writes(AuditCategories::REVOCATION)) {
+                    self.standing = Requests::default();
+                }
                 self.filters.extend(last.zip(filter));
             }
             _ => (),
@@ -183,8 +187,8 @@ impl Witness {
         Ok(self.found)
     }
 
-    /// Takes from those who should be revoked everybody who is, or whose release nobody was to write
-    /// down; those who are left are not.
+    /// Takes from those who should be revoked everybody who is, or who was released since the rows were
+    /// read; those who are left are not.
     fn look_for_standing(&mut self) -> Result<(), StoreError> {
         let action = "comparing revocations with the audit trail";
         // The serial number is that which revocation lists name.
@@ -203,9 +207,9 @@ impl Witness {
             let page = page.map_err(corrupt("a revocation"))?;
             let Some((last, ..)) = page.last() else { break };
             after = *last;
+            let last_event = self.last_event()?;
             for (request, event, is_revoked) in page {
-                let was_written = self.was_written(event, AuditCategories::REVOCATION);
-                if is_revoked || self.until < event || !was_written {
+                if is_revoked || self.is_newer(event, last_event) {
                     self.standing.remove(request);
                 }
             }
@@ -236,13 +240,27 @@ impl Witness {
             let page = page.map_err(corrupt("a certificate"))?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = *last;
+            let last_event = self.last_event()?;
             for (request, event) in page {
-                let must_be_there = event <= self.until && self.was_written(event, category);
+                // What happened with an event that there is none of was never written by the CA.
+                let is_event = EventSeq(0) < event && event <= last_event;
+                let must_be_there = !is_event
+                    || !self.is_newer(event, last_event) && self.was_written(event, category);
                 if must_be_there && let Some(it) = judge(self, request) {
                     self.note(it);
                 }
             }
         }
+    }
+
+    /// The last event of the log, which goes on while a server runs.
+    fn last_event(&self) -> Result<EventSeq, StoreError> {
+        self.store.inner.readers.read("reading the end of the log", crate::lookup::last_event)
+    }
+
+    /// Whether what has that event may be newer than the rows that were read.
+    fn is_newer(&self, event: EventSeq, last_event: EventSeq) -> bool {
+        self.until < event && event <= last_event
     }
 
     /// Whether what happened with that event was to be written.

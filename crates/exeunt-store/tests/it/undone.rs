@@ -52,6 +52,20 @@ fn a_revocation_that_somebody_took_back_in_the_database_is_found() {
     check("UPDATE revocation SET revoked = 0 WHERE request = 2", &gone);
     // Lists would name another certificate.
     check("UPDATE revocation SET serial = x'05' WHERE request = 2", &gone);
+    // An event before the trail, or one that is still to come, is no excuse.
+    for event in ["0", "1", "1000000"] {
+        check(
+            &format!("UPDATE revocation SET revoked = 0, event = {event} WHERE request = 2"),
+            &gone,
+        );
+    }
+    let forged = [Contradiction::RevocationUnaudited(RequestId(1))];
+    for event in ["0", "1", "1000000"] {
+        check(
+            &format!("UPDATE revocation SET request = 1, event = {event} WHERE request = 3"),
+            &forged,
+        );
+    }
     // What was released is not missed.
     check("UPDATE revocation SET serial = x'05' WHERE request = 3", &[]);
 }
