@@ -151,6 +151,9 @@ impl KeyError {
             Self::FileReadableByOthers { path, .. } => {
                 Some(format!("chmod 600 {}", shell_word(&path.to_string_lossy())))
             }
+            Self::FileExists { .. } => {
+                Some("choose another name: a secret is never written over".to_owned())
+            }
             Self::NotEncrypted => {
                 Some("openssl pkcs8 -topk8 -scrypt -in PLAIN.pem -out ENCRYPTED.pem".to_owned())
             }

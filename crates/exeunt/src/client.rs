@@ -373,9 +373,18 @@ fn builder() -> reqwest::blocking::ClientBuilder {
 
 /// No server answers for this home; perhaps because it is none.
 pub fn not_running(home: &Home) -> Failure {
-    // Where that cannot be looked at, it may be one.
-    if matches!(home.config_path().try_exists(), Ok(false)) {
-        return home.missing(format!("there is no CA in {}", home.path().display()));
+    match home.config_path().try_exists() {
+        Ok(false) => {
+            return home.missing(format!("there is no CA in {}", home.path().display()));
+        }
+        Ok(true) => (),
+        // It may be one, and its server may run.
+        Err(err) => {
+            let message = format!("no server of {} can be reached: {err}", home.path().display());
+            return Failure::new("server-not-running", message)
+                .hint("its own user and root reach it there")
+                .hint("others by [server] peer_socket: --server unix:PATH");
+        }
     }
     let home = home.path().display();
     Failure::new("server-not-running", format!("no server runs for {home}"))

@@ -13,6 +13,9 @@ use exeunt_keys::{
 use crate::config::{Config, KeyConfig, PassphraseSource};
 use crate::failure::Failure;
 
+/// What whoever may not look at a home can do.
+const OTHER_USER_HINT: &str = "do it as the user of the server, or as root";
+
 /// Longest time to wait for another command on the files of the CA: it may be making a key.
 const HOLD_WAIT: Duration = Duration::from_mins(1);
 /// How often is looked whether it has ended.
@@ -237,6 +240,10 @@ impl Home {
 
     /// There is no CA here.
     pub fn missing(&self, message: String) -> Failure {
+        if let Err(err) = self.config_path().try_exists() {
+            let message = format!("{} cannot be looked at: {err}", self.root.display());
+            return Failure::new("config-unreadable", message).hint(OTHER_USER_HINT);
+        }
         Failure::new("config-missing", message)
             .hint(format!("make a CA: exeunt init --home {} --name NAME", self.root.display()))
             .hint("or name the home of an existing one with --home or EXEUNT_HOME")
@@ -252,6 +259,7 @@ impl Home {
             let failure = Failure::from_error(err.code(), &err);
             match err.code() {
                 "config-missing" => self.missing(failure.message),
+                "config-unreadable" => failure.hint(OTHER_USER_HINT),
                 _ => failure.hint(format!("edit {}", self.config_path().display())),
             }
         })
