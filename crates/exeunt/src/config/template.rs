@@ -93,7 +93,7 @@ impl Words {
             sid,
             extensions_from_request,
             issue,
-            archive_key: _,
+            archive_key,
             approvals,
             own_approval,
             callers,
@@ -113,6 +113,12 @@ impl Words {
             rate,
             dangerous,
         } = table;
+        // What it means is kept elsewhere; here it is only seen whether it means anything.
+        self.choice(
+            "archive_key",
+            &archive_key,
+            &["require", "allow", "refuse"].map(|it| (it, ())),
+        );
         let usage = "digitalSignature, keyEncipherment";
         let usages = self.list("key_usage", &key_usage, usage, KeyUsage::from_name);
         let key_usage = usages.into_iter().fold(KeyUsage::default(), |all, it| all | it);

@@ -131,6 +131,7 @@ mod tests {
             &good.replace("\"CN\"", "\"CN\", \"XX\", \"YY\"").replace("at-once", "later"),
             &["XX", "YY", "\"later\" is not known"],
         );
+        check_text(&format!("{good}archive_key = \"yes\"\n"), &["\"yes\" is not known"]);
         // Wrong types, unknown keys, and what is missing.
         check_text(
             "[[template]]\nname = \"a\"\nvalidity_days = \"long\"\nkeyusage = []\nissue = \"hold\"\n\
