@@ -2,13 +2,15 @@
 //! random moments and started again. Then everything that was promised is looked for.
 //!
 //! Clients submit ([`clients`]), an officer revokes and has lists made ([`officer`]), another decides on
-//! requests that wait ([`desk`]), a third imports certificates and revokes many at once ([`registrar`]), and
-//! somebody takes backups and renews the CA's certificate ([`keeper`]). What they order and what is confirmed
-//! to them is counted ([`tally`]) and held against what the store says ([`truth`]).
+//! requests that wait ([`desk`]), others come by TCP and are held to rules ([`clerk`]), a third imports
+//! certificates and revokes many at once ([`registrar`]), and somebody takes backups and renews the CA's
+//! certificate ([`keeper`]). What they order and what is confirmed to them is counted ([`tally`]) and held
+//! against what the store says ([`truth`]). After each kill the audit trail has to be whole.
 //!
 //! `cargo xtask crash --trials N [--seed S]` runs it. The seed is printed first; it fixes the
 //! moments, not the interleaving of threads, so a failure may take some runs to come back.
 
+mod clerk;
 mod clients;
 mod desk;
 mod keeper;
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use clerk::Clerk;
 use clients::{Pool, Received};
 use desk::{Desk, HELD};
 use exeunt_e2e::ca::{Ca, Served, wait_for};
@@ -70,6 +73,7 @@ struct Cast {
     tally: Tally,
     officer: Officer,
     desk: Desk,
+    clerk: Clerk,
     registrar: Registrar,
     keeper: Keeper,
 }
@@ -111,8 +115,10 @@ impl Cast {
         let host = "host.example.test";
         let waiting =
             requests::openssl_request("ec:P-256", &format!("/CN={host}"), &[host], ca.scratch());
+        let clerk = Clerk::make(&ca);
         let stranger = Ca::init(&[]);
         Self {
+            clerk,
             heard,
             pool,
             waiting: waiting.to_str().expect("a plain path").to_owned(),
@@ -128,8 +134,19 @@ impl Cast {
 
     /// Starts, loads, kills.
     fn one_trial(&mut self, rng: &mut Rng) {
-        let Self { ca, pool, waiting, received, tally, officer, desk, registrar, keeper, .. } =
-            self;
+        let Self {
+            ca,
+            pool,
+            waiting,
+            received,
+            tally,
+            officer,
+            desk,
+            clerk,
+            registrar,
+            keeper,
+            ..
+        } = self;
         let server = ca.serve();
         let token = ca.token();
         // Most lives are long enough for load; some end while the server is still recovering, and some go
@@ -140,7 +157,7 @@ impl Cast {
             _ => rng.u64(15..LIFE_MS_MAX),
         });
         let kill_module_first = rng.u8(..8) == 0;
-        let [first, second, third, fourth] = [(); 4].map(|()| Rng::with_seed(rng.u64(..)));
+        let [first, second, third, fourth, fifth] = [(); 5].map(|()| Rng::with_seed(rng.u64(..)));
         let seeds: Vec<u64> = (0..CLIENTS).map(|_| rng.u64(..)).collect();
         let (ca, pool, received, tally) = (&*ca, &*pool, &*received, &*tally);
         std::thread::scope(|scope| {
@@ -150,6 +167,8 @@ impl Cast {
             }
             scope.spawn(move || officer.act(ca, received, tally, first));
             scope.spawn(move || desk.act(ca, waiting, tally, second));
+            let by_tcp = (&server, Duration::from_millis(LIFE_MS_MAX) <= life);
+            scope.spawn(move || clerk.act(ca, by_tcp, tally, fifth));
             scope.spawn(move || registrar.act(ca, tally, third));
             scope.spawn(move || keeper.act(ca, received, tally, fourth));
             if kill_module_first {
@@ -161,6 +180,9 @@ impl Cast {
             }
             kill_now(&server);
         });
+        drop(server);
+        // As it lies there: with what the log of the store has, and perhaps without the last checkpoint.
+        ca.ok(&["audit", "verify"]);
     }
 
     /// Starts once more, waits until everything is told, stops in order, and reads everything back.
@@ -204,6 +226,7 @@ impl Cast {
         let received = received.check(pool, &rows);
         self.officer.check(ca, &store, &rows);
         self.desk.check(&rows);
+        self.clerk.check(&store, &rows, &written);
         let (imported, told) = self.registrar.check(&rows, &written);
         let certificates = self.keeper.check_renewals(&store, &written);
         let roots: Vec<String> = (0..certificates).map(|index| root(ca, index)).collect();
@@ -222,8 +245,8 @@ impl Cast {
     }
 }
 
-/// A module that writes down what it hears, a template whose requests wait, deltas, and addresses that
-/// lists in parts need.
+/// A policy module that agrees with the templates, an exit module that writes down what it hears, a template
+/// whose requests wait, deltas, and addresses that lists in parts need.
 fn configure(ca: &Ca, heard: &Path) {
     ca.configure_more(&format!(
         "[[exit]]\nname = \"record\"\ncommand = ['{}']\nretry_first_s = 1\n\
@@ -237,6 +260,8 @@ fn configure(ca: &Ca, heard: &Path) {
          san_from_request = [\"dns\"]"
     ));
     ca.configure_more(clients::TEMPLATES);
+    let module = program::built("quiet-policy").display().to_string();
+    ca.configure("[policy]", &format!("[policy]\ncommand = [{module:?}]\nchain = true"));
     ca.configure("[crl]", "[crl]\ndelta_period_s = 86400");
     let point = "http://pki.example/crl/ca%8<CRLPartitionIndex>%9.crl";
     ca.configure("crl_distribution_points = []", &format!("crl_distribution_points = [{point:?}]"));
@@ -263,8 +288,10 @@ fn kill_now(server: &Served) {
     assert!(sent.expect("running kill").success(), "the server ended by itself");
 }
 
-/// A module may die as well; there may be none at that moment.
+/// Exit modules may die as well; there may be none at that moment. The policy stays: what it does not
+/// decide about would wait.
 fn kill_modules(server: &Served) {
     let pid = server.pid().to_string();
-    let _ = std::process::Command::new("pkill").args(["-KILL", "-P", &pid]).status();
+    let args = ["-KILL", "-P", &pid, "-f", "record-module|run-module"];
+    let _ = std::process::Command::new("pkill").args(args).status();
 }

@@ -3,6 +3,7 @@
 //! Counts only grow, so that a tally of an earlier moment is what a backup of then must have.
 
 use std::collections::BTreeMap;
+use std::process::Output;
 use std::sync::{Mutex, PoisonError};
 
 use exeunt_e2e::ca::{Ca, text};
@@ -35,10 +36,16 @@ pub(crate) enum Deed {
     PublishLists,
     BackupStart,
     BackupEnd,
+    SubmitOnce,
+    ArchiveKey,
+    Agree,
+    AskKey,
+    AgreeKey,
+    FetchKey,
 }
 
 impl Deed {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Submit,
         Self::Approve,
         Self::Deny,
@@ -53,13 +60,20 @@ impl Deed {
         Self::PublishLists,
         Self::BackupStart,
         Self::BackupEnd,
+        Self::SubmitOnce,
+        Self::ArchiveKey,
+        Self::Agree,
+        Self::AskKey,
+        Self::AgreeKey,
+        Self::FetchKey,
     ];
 
     /// Its word in the audit trail, if it has one.
     pub(crate) fn audited(self) -> Option<&'static str> {
         match self {
-            Self::Submit | Self::Retrieve => None,
-            Self::Approve => Some("request-approve"),
+            // Others cause such rows as well: who orders it looks for them.
+            Self::Submit | Self::Retrieve | Self::SubmitOnce | Self::ArchiveKey => None,
+            Self::Approve | Self::Agree => Some("request-approve"),
             Self::Deny => Some("request-deny"),
             Self::Resubmit => Some("request-resubmit"),
             Self::SetAttribute => Some("request-attributes"),
@@ -71,6 +85,9 @@ impl Deed {
             Self::PublishLists => Some("crl-publish"),
             Self::BackupStart => Some("backup-start"),
             Self::BackupEnd => Some("backup-end"),
+            Self::AskKey => Some("key-recovery-ask"),
+            Self::AgreeKey => Some("key-recovery-approve"),
+            Self::FetchKey => Some("key-recover"),
         }
     }
 
@@ -78,7 +95,9 @@ impl Deed {
     pub(crate) fn told(self) -> Option<EventKind> {
         match self {
             Self::Submit => Some(EventKind::CERT_PENDING),
-            Self::Approve | Self::Resubmit => Some(EventKind::CERT_ISSUED),
+            Self::Approve | Self::Resubmit | Self::SubmitOnce | Self::ArchiveKey => {
+                Some(EventKind::CERT_ISSUED)
+            }
             Self::Deny => Some(EventKind::CERT_DENIED),
             Self::Retrieve => Some(EventKind::CERT_RETRIEVE_PENDING),
             Self::Revoke => Some(EventKind::CERT_REVOKED),
@@ -89,7 +108,11 @@ impl Deed {
             | Self::PublishExpired
             | Self::PublishLists
             | Self::BackupStart
-            | Self::BackupEnd => None,
+            | Self::BackupEnd
+            | Self::Agree
+            | Self::AskKey
+            | Self::AgreeKey
+            | Self::FetchKey => None,
         }
     }
 
@@ -163,7 +186,11 @@ const GONE: [&str; 3] = ["server-unreachable", "server-not-running", "server-ans
 /// Orders something with `--json`. Anything but an answer, one of these refusals and a dead server is a
 /// fault.
 pub(crate) fn order(ca: &Ca, args: &[&str], refusals: &[&str]) -> Answer {
-    let output = ca.run(&[args, &["--json"]].concat());
+    read_answer(args, &ca.run(&[args, &["--json"]].concat()), refusals)
+}
+
+/// What came of an order.
+pub(crate) fn read_answer(args: &[&str], output: &Output, refusals: &[&str]) -> Answer {
     let said = text(&output.stderr);
     let code = said.split_once("error[").and_then(|(_, rest)| rest.split_once(']'));
     match code.map(|(code, _)| code) {

@@ -76,6 +76,12 @@ impl Rows {
         self.requests.get(&id).unwrap_or_else(|| panic!("request {id} is not in the store"))
     }
 
+    /// Requests of a template that have a certificate.
+    pub(crate) fn issued_by(&self, template: &str) -> Vec<u64> {
+        let has = |it: &&RequestRecord| it.request.template == template && it.serial.is_some();
+        self.requests.values().filter(has).map(|it| it.id.0).collect()
+    }
+
     /// The certificate, which must be there.
     pub(crate) fn pem(&self, serial: &Serial) -> String {
         let found = self.certificates.get(serial);
@@ -253,7 +259,7 @@ impl Written {
         let mut place = EventSeq(0);
         loop {
             let page = store.events_after(place, PAGE).expect("the event log");
-            let Some(last) = page.last() else { return written };
+            let Some(last) = page.last() else { return written.without_refusals() };
             place = last.seq;
             for event in page {
                 assert_eq!(event.corrupt, None, "event {}", event.seq);
@@ -273,6 +279,15 @@ impl Written {
         }
     }
 
+    /// What the policy refuses is no order of an officer, and each has its row.
+    fn without_refusals(mut self) -> Self {
+        let Self { audit, events, .. } = &mut self;
+        let is_refused =
+            |id: u64| audit.contains_key(&("request-denied".to_owned(), format!("request:{id}")));
+        events.retain(|(kind, id), _| *kind != EventKind::CERT_DENIED || !is_refused(*id));
+        self
+    }
+
     /// How many events of a kind a request has.
     pub(crate) fn events(&self, kind: EventKind, request: u64) -> u32 {
         self.events.get(&(kind, request)).copied().unwrap_or_default()
@@ -285,6 +300,12 @@ impl Written {
     /// How many audit rows with that word there are.
     pub(crate) fn audited(&self, action: &str) -> u32 {
         self.audit.iter().filter(|(it, _)| it.0 == action).map(|(_, count)| count).sum()
+    }
+
+    /// How many audit rows with that word a request has.
+    pub(crate) fn audited_of(&self, action: &str, request: u64) -> u32 {
+        let about = (action.to_owned(), format!("request:{request}"));
+        self.audit.get(&about).copied().unwrap_or_default()
     }
 
     /// Distances at which modules were told of a certificate that runs out, in days.
