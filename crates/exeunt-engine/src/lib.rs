@@ -79,7 +79,8 @@ pub use officer_extension::{
 };
 pub use own_certificate::OwnCertificateError;
 pub use policy::{
-    ApprovalRule, Asked, Caller, Decision, Door, Plan, Policy, RuleVerdict, TemplateView, Verdict,
+    ApprovalRule, Asked, Caller, Decision, Door, Plan, Policy, Rehearsal, RuleVerdict,
+    TemplateView, Verdict,
 };
 pub use renewal::{CrossCertificate, CrossError, OwnState, key_indexes, own_states};
 pub use respond::{CmsResponse, ResponseError};

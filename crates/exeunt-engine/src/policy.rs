@@ -262,6 +262,18 @@ pub enum Verdict {
     NotApplied,
 }
 
+/// What a policy makes of a request that is only tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// What every rule says, in the order in which they are asked.
+    pub verdicts: Vec<RuleVerdict>,
+    /// What all of them together say.
+    pub decision: Decision,
+    /// What would be issued, at once or after approval; none where nothing would be, or where that is
+    /// not known before somebody has approved.
+    pub plan: Option<Plan>,
+}
+
 /// Decides what becomes of a request. Exactly one is active.
 ///
 /// Called on a worker thread with no transaction open.
@@ -272,6 +284,31 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// Decides about a request that is only tried: nothing is counted, written or told.
     fn consider(&self, asked: &Asked<'_>) -> Decision {
         self.decide(asked)
+    }
+
+    /// What would be issued once enough managers have approved a request that is held; none where it
+    /// would not be issued then either.
+    fn plan_if_approved(&self, asked: &Asked<'_>) -> Option<Plan> {
+        let needed = self.approval_rule(asked.template).needed;
+        let approvals: Vec<String> = (1..=needed).map(|it| format!("manager {it}")).collect();
+        let approved = Asked { approvals: &approvals, new_request: false, ..*asked };
+        match self.consider(&approved) {
+            Decision::Issue(plan) => Some(*plan),
+            Decision::Hold { .. } | Decision::Refuse { .. } | Decision::Fail { .. } => None,
+        }
+    }
+
+    /// Everything that is wanted of a request that is only tried, at once, so that a policy which asks
+    /// somebody else need not ask again for each part of it.
+    fn rehearse(&self, asked: &Asked<'_>) -> Rehearsal {
+        let verdicts = self.explain(asked);
+        let decision = self.consider(asked);
+        let plan = match &decision {
+            Decision::Issue(plan) => Some(Plan::clone(plan)),
+            Decision::Hold { .. } => self.plan_if_approved(asked),
+            Decision::Refuse { .. } | Decision::Fail { .. } => None,
+        };
+        Rehearsal { verdicts, decision, plan }
     }
 
     /// What the template of a request wants of approvals. Without templates it is one, by anybody.

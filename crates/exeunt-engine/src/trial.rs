@@ -8,7 +8,7 @@ use crate::archive::{ArchiveRule, EnclosedKey};
 use crate::engine::Engine;
 use crate::error::SubmitError;
 use crate::journey::{Admitted, Submission, rate_message};
-use crate::policy::{Asked, Decision, Plan, RuleVerdict, TemplateView, Verdict};
+use crate::policy::{Decision, Plan, Rehearsal, RuleVerdict, TemplateView, Verdict};
 
 /// Name of the rule about limits of issuance.
 const RATE: &str = "rate";
@@ -76,9 +76,9 @@ impl Engine {
     pub fn try_out(&self, submission: Submission) -> Result<Trial, SubmitError> {
         let admitted = self.admit(submission)?;
         let mut verdicts = vec![Self::signature_verdict(&admitted)];
-        let asked = admitted.asked();
-        verdicts.extend(self.policy.explain(&asked));
-        let decision = self.policy.consider(&asked);
+        let rehearsal = self.policy.rehearse(&admitted.asked());
+        let Rehearsal { verdicts: said, decision, plan } = rehearsal;
+        verdicts.extend(said);
         // Whoever is not believed is not asked about anything else in the end.
         let mut stop = stop_before(&admitted);
         if let Some(template) = template_of(&decision) {
@@ -87,7 +87,7 @@ impl Engine {
             verdicts.push(verdict);
         }
         let mut certificate = None;
-        if let Some(plan) = self.plan_if_approved(&asked, &decision) {
+        if let Some(plan) = plan {
             let (found, built) = self.try_plan(&admitted, &plan, &mut verdicts)?;
             certificate = built;
             stop = stop.or(found);
@@ -174,24 +174,6 @@ impl Engine {
             None => (Verdict::Pass, "the signatures of the request verify".to_owned()),
         };
         RuleVerdict { rule: "signature".to_owned(), verdict, message }
-    }
-
-    /// The plan, or what it will be once enough managers have approved.
-    fn plan_if_approved(&self, asked: &Asked<'_>, decision: &Decision) -> Option<Plan> {
-        match decision {
-            Decision::Issue(plan) => Some(Plan::clone(plan)),
-            Decision::Refuse { .. } | Decision::Fail { .. } => None,
-            Decision::Hold { .. } => {
-                let needed = self.policy.approval_rule(asked.template).needed;
-                let approvals: Vec<String> =
-                    (1..=needed).map(|it| format!("manager {it}")).collect();
-                let approved = Asked { approvals: &approvals, new_request: false, ..*asked };
-                match self.policy.consider(&approved) {
-                    Decision::Issue(plan) => Some(*plan),
-                    Decision::Hold { .. } | Decision::Refuse { .. } | Decision::Fail { .. } => None,
-                }
-            }
-        }
     }
 
     /// What comes after the policy: limits of issuance, building, lints.

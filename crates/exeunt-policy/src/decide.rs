@@ -1,6 +1,8 @@
 //! Step 1: the templates decide.
 
-use exeunt_engine::{ApprovalRule, Asked, Decision, Policy, RuleVerdict, TemplateView, Verdict};
+use exeunt_engine::{
+    ApprovalRule, Asked, Decision, Plan, Policy, RuleVerdict, TemplateView, Verdict,
+};
 use exeunt_types::StatusCode;
 
 use crate::rule::{self, Outcome, Refusal, excerpt};
@@ -88,6 +90,10 @@ impl Policy for TemplatePolicy {
             Outcome::Hold(message) => Decision::Hold { template: template.name.clone(), message },
             Outcome::Refuse(refusal) => refuse(&template.name, refusal),
         }
+    }
+
+    fn plan_if_approved(&self, asked: &Asked<'_>) -> Option<Plan> {
+        rule::plan_if_approved(self.find(asked.template).ok()?, asked)
     }
 
     fn explain(&self, asked: &Asked<'_>) -> Vec<RuleVerdict> {

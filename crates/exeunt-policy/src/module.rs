@@ -14,12 +14,14 @@ mod tighten;
 use std::{fmt, sync::Arc, time::Duration};
 
 use exeunt_engine::{
-    ApprovalRule, Asked, Decision, Plan, Policy, RuleVerdict, TemplateView, Verdict,
+    ApprovalRule, Asked, Decision, Plan, Policy, Rehearsal, RuleVerdict, TemplateView, Verdict,
 };
 use exeunt_host::{HostLimits, ModuleCommand, VerifyError};
 use exeunt_module::{
     Properties, Value,
-    policy::{Disposition, LogLevel, LogLine, MESSAGE_CHARS_MAX, Ruling, ServerPolicy},
+    policy::{
+        Disposition, LogLevel, LogLine, MESSAGE_CHARS_MAX, Ruling, ServerPolicy, VerifyRequest,
+    },
 };
 use exeunt_types::{StatusCode, UnixMillis};
 
@@ -117,8 +119,14 @@ impl fmt::Debug for ModulePolicy {
 /// What a module rules about a request, understood.
 enum Ruled {
     Pend(String),
-    Deny { status: StatusCode, message: String },
+    Deny {
+        status: StatusCode,
+        message: String,
+    },
     Issue(Box<Plan>, Vec<String>),
+    /// It would issue what the templates hold: what would be issued in the end, where its changes can be
+    /// carried out.
+    Wait(Option<Box<Plan>>),
 }
 
 /// Why there is no ruling.
@@ -171,9 +179,11 @@ impl ModulePolicy {
     fn rule(&self, asked: &Asked<'_>, base: Option<&Decision>) -> Result<Ruled, Trouble> {
         // 1. What would be issued without it, and how that looks.
         let planned = match base {
-            Some(Decision::Issue(plan)) => Plan::clone(plan),
-            _ => plan::from_request(&self.settings, asked),
+            Some(Decision::Issue(plan)) => Some(Plan::clone(plan)),
+            Some(Decision::Hold { .. }) => self.base.plan_if_approved(asked),
+            _ => None,
         };
+        let planned = planned.unwrap_or_else(|| plan::from_request(&self.settings, asked));
         let seq = self.keeper.next_seq();
         let question = snapshot::question(&self.facts, asked, &planned, base, seq);
 
@@ -199,7 +209,8 @@ impl ModulePolicy {
             // The templates keep it for an officer; what was set will be set again when one has
             // taken it up.
             Disposition::Issue if matches!(base, Some(Decision::Hold { .. })) => {
-                Ok(Ruled::Issue(Box::new(planned), Vec::new()))
+                let plan = carry_out(&question, &ruling, planned, true);
+                Ok(Ruled::Wait(plan.ok().map(Box::new)))
             }
             // Nothing to judge or to carry out, which is the most frequent case.
             Disposition::Issue
@@ -210,30 +221,27 @@ impl ModulePolicy {
                 Ok(Ruled::Issue(Box::new(planned), Vec::new()))
             }
             Disposition::Issue => {
-                let mut server = ServerPolicy::new(&question);
-                server.apply(&ruling).map_err(|err| Trouble::nonsense(&err.to_string()))?;
-                let changes = Changes::between(&question.event, server.event(), &ruling);
-                if base.is_some() {
-                    tighten::check(&question.event, &changes)
-                        .map_err(|why| Trouble::nonsense(&why))?;
-                }
-                let told = told(&ruling);
-                let plan = changes.carry_out(planned).map_err(|why| Trouble::nonsense(&why))?;
-                Ok(Ruled::Issue(Box::new(plan), told))
+                let plan = carry_out(&question, &ruling, planned, base.is_some())
+                    .map_err(|why| Trouble::nonsense(&why))?;
+                Ok(Ruled::Issue(Box::new(plan), told(&ruling)))
             }
         }
     }
 
     /// The stricter of both words.
-    fn join(&self, asked: &Asked<'_>, base: Option<Decision>) -> Decision {
-        let base = match base {
-            Some(end @ (Decision::Refuse { .. } | Decision::Fail { .. })) => return end,
-            base => base,
-        };
+    fn join(
+        &self,
+        asked: &Asked<'_>,
+        base: Option<Decision>,
+        ruled: Result<Ruled, Trouble>,
+    ) -> Decision {
         let template = template_of(asked, base.as_ref());
-        match (self.rule(asked, base.as_ref()), base) {
-            (Ok(Ruled::Issue(..)), Some(hold @ Decision::Hold { .. })) => hold,
+        match (ruled, base) {
             (Ok(Ruled::Issue(plan, _)), _) => Decision::Issue(plan),
+            (Ok(Ruled::Wait(_)), Some(hold)) => hold,
+            (Ok(Ruled::Wait(_)), None) => {
+                Decision::Hold { template, message: "taken under submission".to_owned() }
+            }
             (Ok(Ruled::Pend(message)), _) => Decision::Hold { template, message },
             (Ok(Ruled::Deny { status, message }), _) => {
                 Decision::Refuse { template, code: "policy-denied", status, message }
@@ -252,7 +260,7 @@ impl ModulePolicy {
     }
 
     /// Asks, and does as the templates say.
-    fn rehearse(&self, asked: &Asked<'_>) -> Decision {
+    fn watch(&self, asked: &Asked<'_>) -> Decision {
         let decided = self.base.decide(asked);
         if let Some(what) = self.difference(asked, &decided) {
             let observation = Observation {
@@ -276,15 +284,14 @@ impl ModulePolicy {
         }
         match (self.rule(asked, base), decided) {
             (Ok(Ruled::Deny { .. }), Decision::Refuse { .. } | Decision::Fail { .. })
-            | (Ok(Ruled::Pend(_)), Decision::Hold { .. }) => None,
+            | (Ok(Ruled::Pend(_) | Ruled::Wait(_)), Decision::Hold { .. }) => None,
             (Ok(Ruled::Deny { status, message }), _) => {
                 Some(format!("would have been denied with {:#010x}: {message}", status.0))
             }
             (Ok(Ruled::Pend(message)), _) => Some(format!("would have been held: {message}")),
             (Ok(Ruled::Issue(_, changes)), Decision::Issue(_)) => (!changes.is_empty())
                 .then(|| format!("would have been changed: {}", changes.join(", "))),
-            (Ok(Ruled::Issue(..)), Decision::Hold { .. }) if self.settings.chain => None,
-            (Ok(Ruled::Issue(..)), _) => Some("would have been issued".to_owned()),
+            (Ok(Ruled::Issue(..) | Ruled::Wait(_)), _) => Some("would have been issued".to_owned()),
             (Err(Trouble { message, .. }), _) => {
                 let end = match self.settings.on_failure {
                     OnFailure::Pend => "held",
@@ -296,13 +303,39 @@ impl ModulePolicy {
     }
 }
 
+impl ModulePolicy {
+    /// What it says, as the verdict of one more rule.
+    fn verdict(&self, ruled: &Result<Ruled, Trouble>) -> (Verdict, String) {
+        match ruled {
+            Ok(Ruled::Issue(_, changes)) if !changes.is_empty() => {
+                (Verdict::Pass, format!("issue, {}", changes.join(", ")))
+            }
+            Ok(Ruled::Issue(..) | Ruled::Wait(_)) => {
+                (Verdict::Pass, "issue, nothing set".to_owned())
+            }
+            Ok(Ruled::Pend(message)) => (Verdict::Hold, message.clone()),
+            Ok(Ruled::Deny { status, message }) => {
+                (Verdict::Refuse, format!("{message} ({:#010x})", status.0))
+            }
+            Err(Trouble { message, .. }) => match self.settings.on_failure {
+                OnFailure::Pend => (Verdict::Hold, message.clone()),
+                OnFailure::Fail => (Verdict::Refuse, message.clone()),
+            },
+        }
+    }
+}
+
 impl Policy for ModulePolicy {
     fn decide(&self, asked: &Asked<'_>) -> Decision {
         if self.settings.audit {
-            return self.rehearse(asked);
+            return self.watch(asked);
         }
-        let base = self.settings.chain.then(|| self.base.decide(asked));
-        self.join(asked, base)
+        let base = match self.settings.chain.then(|| self.base.decide(asked)) {
+            Some(end @ (Decision::Refuse { .. } | Decision::Fail { .. })) => return end,
+            base => base,
+        };
+        let ruled = self.rule(asked, base.as_ref());
+        self.join(asked, base, ruled)
     }
 
     fn consider(&self, asked: &Asked<'_>) -> Decision {
@@ -325,38 +358,46 @@ impl Policy for ModulePolicy {
     }
 
     fn explain(&self, asked: &Asked<'_>) -> Vec<RuleVerdict> {
-        let mut verdicts = if self.has_base() { self.base.explain(asked) } else { Vec::new() };
-        let base = self.has_base().then(|| self.base.consider(asked));
-        let chained = base.as_ref().filter(|_| self.settings.chain);
-        let rule = "policy-module".to_owned();
-        if matches!(chained, Some(Decision::Refuse { .. } | Decision::Fail { .. })) {
-            let message = "not asked: what the templates refuse stays refused".to_owned();
-            verdicts.push(RuleVerdict { rule, verdict: Verdict::NotApplied, message });
-            return verdicts;
-        }
-        let (verdict, message) = match self.rule(asked, chained) {
-            Ok(Ruled::Issue(_, changes)) if changes.is_empty() => {
-                (Verdict::Pass, "issue, nothing set".to_owned())
-            }
-            Ok(Ruled::Issue(_, changes)) => {
-                (Verdict::Pass, format!("issue, {}", changes.join(", ")))
-            }
-            Ok(Ruled::Pend(message)) => (Verdict::Hold, message),
-            Ok(Ruled::Deny { status, message }) => {
-                (Verdict::Refuse, format!("{message} ({:#010x})", status.0))
-            }
-            Err(Trouble { message, .. }) => match self.settings.on_failure {
-                OnFailure::Pend => (Verdict::Hold, message),
-                OnFailure::Fail => (Verdict::Refuse, message),
-            },
-        };
-        let (verdict, message) = if self.settings.audit {
-            (Verdict::NotApplied, format!("dry run: {message}"))
+        self.rehearse(asked).verdicts
+    }
+
+    /// The module is asked once. What it would say of a request that it has held, once somebody has
+    /// approved that, is not known.
+    fn rehearse(&self, asked: &Asked<'_>) -> Rehearsal {
+        let (mut verdicts, base, planned) = if self.has_base() {
+            let Rehearsal { verdicts, decision, plan } = self.base.rehearse(asked);
+            (verdicts, Some(decision), plan)
         } else {
-            (verdict, message)
+            (Vec::new(), None, None)
         };
-        verdicts.push(RuleVerdict { rule, verdict, message });
-        verdicts
+        let rule = "policy-module".to_owned();
+        let base = match base {
+            Some(end @ (Decision::Refuse { .. } | Decision::Fail { .. }))
+                if self.settings.chain =>
+            {
+                let message = "not asked: what the templates refuse stays refused".to_owned();
+                verdicts.push(RuleVerdict { rule, verdict: Verdict::NotApplied, message });
+                return Rehearsal { verdicts, decision: end, plan: None };
+            }
+            base => base,
+        };
+        let ruled = self.rule(asked, base.as_ref().filter(|_| self.settings.chain));
+        let (verdict, message) = self.verdict(&ruled);
+        match base {
+            Some(decision) if self.settings.audit => {
+                let (verdict, message) = (Verdict::NotApplied, format!("dry run: {message}"));
+                verdicts.push(RuleVerdict { rule, verdict, message });
+                Rehearsal { verdicts, decision, plan: planned }
+            }
+            base => {
+                verdicts.push(RuleVerdict { rule, verdict, message });
+                let plan = match &ruled {
+                    Ok(Ruled::Issue(plan, _) | Ruled::Wait(Some(plan))) => Some(Plan::clone(plan)),
+                    Ok(Ruled::Wait(None) | Ruled::Pend(_) | Ruled::Deny { .. }) | Err(_) => None,
+                };
+                Rehearsal { verdicts, decision: self.join(asked, base, ruled), plan }
+            }
+        }
     }
 }
 
@@ -373,6 +414,26 @@ impl Trouble {
         let message = format!("the ruling cannot be carried out: {reason}");
         Self { status: StatusCode::FAIL, message: one_line(&message, FAILURE_CHARS_MAX) }
     }
+}
+
+/// The plan with what a ruling sets in it.
+///
+/// # Errors
+///
+/// What may not be set, or cannot be in a certificate, in one line.
+fn carry_out(
+    question: &VerifyRequest,
+    ruling: &Ruling,
+    planned: Plan,
+    is_chained: bool,
+) -> Result<Plan, String> {
+    let mut server = ServerPolicy::new(question);
+    server.apply(ruling).map_err(|err| err.to_string())?;
+    let changes = Changes::between(&question.event, server.event(), ruling);
+    if is_chained {
+        tighten::check(&question.event, &changes)?;
+    }
+    changes.carry_out(planned)
 }
 
 /// Whether a certificate by that plan would name anybody.

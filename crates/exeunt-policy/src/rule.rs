@@ -111,9 +111,27 @@ pub(crate) enum Outcome {
     Refuse(Refusal),
 }
 
+/// What the rules make of a request, with the certificate as they would have it.
+struct Run {
+    plan: Box<Plan>,
+    held: Option<String>,
+    refused: Option<Refusal>,
+}
+
 /// Asks the rules until one refuses.
 pub(crate) fn decide(template: &Template, asked: &Asked<'_>) -> Outcome {
-    run(template, asked, None)
+    let Run { plan, held, refused } = run(template, asked, None);
+    match (refused, held) {
+        (Some(refusal), _) => Outcome::Refuse(refusal),
+        (None, Some(message)) => Outcome::Hold(message),
+        (None, None) => Outcome::Issue(plan),
+    }
+}
+
+/// What would be issued once officers have approved it; none where a rule refuses.
+pub(crate) fn plan_if_approved(template: &Template, asked: &Asked<'_>) -> Option<Plan> {
+    let Run { plan, held: _, refused } = run(template, asked, None);
+    refused.is_none().then_some(*plan)
 }
 
 /// Asks every rule, and gives what each of them says.
@@ -123,11 +141,7 @@ pub(crate) fn explain(template: &Template, asked: &Asked<'_>) -> Vec<RuleVerdict
     verdicts
 }
 
-fn run(
-    template: &Template,
-    asked: &Asked<'_>,
-    mut verdicts: Option<&mut Vec<RuleVerdict>>,
-) -> Outcome {
+fn run(template: &Template, asked: &Asked<'_>, mut verdicts: Option<&mut Vec<RuleVerdict>>) -> Run {
     let draft = Draft::of(template, asked);
     let mut case = Case { template, asked, explains: verdicts.is_some(), draft };
     let (mut refused, mut held) = (None, None);
@@ -154,11 +168,7 @@ fn run(
             None => (),
         }
     }
-    match (refused, held) {
-        (Some(refusal), _) => Outcome::Refuse(refusal),
-        (None, Some(message)) => Outcome::Hold(message),
-        (None, None) => Outcome::Issue(Box::new(case.into_plan())),
-    }
+    Run { plan: Box::new(case.into_plan()), held, refused }
 }
 
 impl Draft {

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use exeunt_engine::{ApprovalRule, Asked, Decision, Policy, RuleVerdict, TemplateView};
+use exeunt_engine::{
+    ApprovalRule, Asked, Decision, Plan, Policy, Rehearsal, RuleVerdict, TemplateView,
+};
 
 /// Whichever policy is active. Clones share it.
 #[derive(Clone, Debug)]
@@ -35,6 +37,14 @@ impl Policy for SwitchPolicy {
 
     fn consider(&self, asked: &Asked<'_>) -> Decision {
         self.active().consider(asked)
+    }
+
+    fn plan_if_approved(&self, asked: &Asked<'_>) -> Option<Plan> {
+        self.active().plan_if_approved(asked)
+    }
+
+    fn rehearse(&self, asked: &Asked<'_>) -> Rehearsal {
+        self.active().rehearse(asked)
     }
 
     fn approval_rule(&self, template: Option<&str>) -> ApprovalRule {

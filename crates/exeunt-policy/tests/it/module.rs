@@ -8,8 +8,8 @@ use exeunt_engine::{Asked, Caller, Decision, Door, Plan, Policy, Verdict};
 use exeunt_host::{HostLimits, ModuleCommand};
 use exeunt_module::{Properties, Value};
 use exeunt_policy::{
-    Issuance, ModuleFacts, ModulePolicy, ModuleSettings, Observation, OnFailure, Template,
-    TemplatePolicy,
+    Issuance, ModuleFacts, ModulePolicy, ModuleSettings, Observation, OnFailure, SwitchPolicy,
+    Template, TemplatePolicy,
 };
 use exeunt_types::{Roles, StatusCode, UnixMillis};
 use exeunt_x509::{CertificationRequest, Extension, GeneralName, KeyUsage, ObjectIdentifier};
@@ -614,4 +614,71 @@ fn the_word_of_a_module_is_explained_beside_those_of_the_templates() {
     let tried = stage.policy().consider(&asked_by(&caller, &asked, true));
     assert!(matches!(tried, Decision::Issue(_)), "{tried:?}");
     assert!(stage.what_was_seen().is_empty(), "trying is no request");
+}
+
+#[test]
+fn what_the_templates_hold_is_shown_as_it_would_be_issued() {
+    let asked = request("ec:P-256", "/O=Acme/CN=host.example", &["DNS:host.example"]);
+    let mut stage = Stage::chained(json!({"disposition": 1}));
+    stage.templates[0].issuance = Issuance::Hold;
+    stage.templates[0].approvals = 2;
+    let file = stage.folder.path().join("asked");
+    stage.settings.settings.insert("asked".to_owned(), json!(file));
+    let policy = stage.policy();
+    for new in [true, false] {
+        check_held(decide(&policy, &asked, new));
+        let seen: Json = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert_eq!(seen["default"]["disposition"], 0);
+        let event = &seen["event"];
+        assert_eq!(event["certificate"]["CertificateTemplate"]["string"], "tls");
+        // The 90 days of the template, and not the 365 of a module by itself.
+        assert_eq!(event["certificate"]["NotAfter"]["date"], "2027-02-19T06:59:59Z");
+        // Alternative names, key usage, purposes: the policy's, and enabled.
+        for (oid, flags) in
+            [("2.5.29.17", 0x2_0000), ("2.5.29.15", 0x2_0001), ("2.5.29.37", 0x2_0000)]
+        {
+            assert_eq!(event["extensions"][oid]["flags"], flags, "{oid}");
+        }
+    }
+}
+
+#[test]
+fn a_module_is_asked_once_about_a_request_that_is_tried() {
+    let asked = request("ec:P-256", "/O=Acme/CN=host.example", &["DNS:host.example"]);
+    let caller = caller();
+    let narrower = json!({"disposition": 1, "set_extensions": [
+        {"oid": "2.5.29.17", "flags": 2, "value": "MAA="},
+    ]});
+    let wider = json!({"disposition": 1, "set_properties": [
+        {"name": "Locality", "value": {"string": "Bonn"}},
+    ]});
+    for (answer, chain, audit, issuance, word, names) in [
+        (json!({"disposition": 1}), false, false, Issuance::AtOnce, "issue", Some(0)),
+        (json!({"disposition": 1}), true, false, Issuance::AtOnce, "issue", Some(1)),
+        (narrower.clone(), true, false, Issuance::AtOnce, "issue", Some(0)),
+        (narrower.clone(), true, false, Issuance::Hold, "hold", Some(0)),
+        (narrower, true, true, Issuance::Hold, "hold", Some(1)),
+        // What would not be issued after approval either.
+        (wider, true, false, Issuance::Hold, "hold", None),
+        (json!({"disposition": 0}), true, false, Issuance::AtOnce, "hold", None),
+        (json!({"disposition": 2}), true, false, Issuance::Hold, "refuse", None),
+        (json!({"disposition": 2}), true, true, Issuance::AtOnce, "issue", Some(1)),
+    ] {
+        let mut stage = Stage::new(answer.clone());
+        (stage.settings.chain, stage.settings.audit) = (chain, audit);
+        stage.templates[0].issuance = issuance;
+        let module = Arc::new(stage.policy());
+        let active: Arc<dyn Policy> = Arc::clone(&module) as _;
+        let rehearsal = SwitchPolicy::new(active).rehearse(&asked_by(&caller, &asked, true));
+        let found = match rehearsal.decision {
+            Decision::Issue(_) => "issue",
+            Decision::Hold { .. } => "hold",
+            Decision::Refuse { .. } => "refuse",
+            Decision::Fail { .. } => "fail",
+        };
+        let planned = rehearsal.plan.map(|it| it.subject_alternative_names.len());
+        assert_eq!((found, planned), (word, names), "{answer}");
+        assert_eq!(module.status().rulings, 1, "{answer}");
+        assert!(stage.what_was_seen().is_empty(), "{answer}");
+    }
 }
