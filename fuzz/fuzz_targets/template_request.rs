@@ -75,6 +75,7 @@ fuzz_target!(|data: &[u8]| {
             renewed: None,
             signatures: &[],
             approvals: &[],
+            officers: &[],
             new_request: true,
             now: UnixMillis(1_800_000_000_000),
         };

@@ -1,6 +1,8 @@
 //! The journey of a request, in numbered steps. `docs/journey.md` tells the same with the same
 //! numbers; steps 6 to 8 (read, deliver, settle) are the dispatcher's, which the engine does not know.
 
+mod asked;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ use crate::engine::{Engine, SERIAL_ATTEMPTS_MAX};
 use crate::enroll::{Enrolment, choose_template, merge_signed};
 use crate::error::SubmitError;
 use crate::officer_extension::names_are_set;
-use crate::policy::{Asked, Caller, Decision, Plan};
+use crate::policy::{Caller, Decision, Plan};
 use crate::repeat::{self, RATE_LIMITED};
 
 /// What the audit trail calls the use of a dangerous option.
@@ -229,31 +231,6 @@ impl Admitted {
         match &self.entry {
             Entry::New | Entry::Again { .. } => self.enrolment.flags(),
             Entry::Own { flags, .. } => *flags,
-        }
-    }
-
-    /// What officers set, which a new request has none of, or the CA itself.
-    fn officers(&self) -> &[OfficerExtension] {
-        match &self.entry {
-            Entry::New => &[],
-            Entry::Again { from, .. } => &from.extensions,
-            Entry::Own { extensions, .. } => extensions,
-        }
-    }
-
-    /// The question to the policy.
-    pub(crate) fn asked(&self) -> Asked<'_> {
-        Asked {
-            request: &self.request,
-            attributes: &self.attributes,
-            template: self.template.as_deref(),
-            caller: &self.caller,
-            on_behalf_of: self.enrolment.on_behalf_of.as_deref(),
-            renewed: self.enrolment.renewed.as_ref(),
-            signatures: &self.enrolment.signatures,
-            approvals: &self.approvals,
-            new_request: matches!(self.entry, Entry::New),
-            now: self.now,
         }
     }
 

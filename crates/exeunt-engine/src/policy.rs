@@ -103,6 +103,9 @@ pub struct Asked<'a> {
     pub signatures: &'a [Certificate],
     /// The certificate managers who approve it, by name, each once; the one who does it now comes last.
     pub approvals: &'a [String],
+    /// Extensions that officers have set on it: each takes the place of what the plan has, or takes that
+    /// out. A new request has none.
+    pub officers: &'a [OfficerExtension],
     /// Whether it comes for the first time; `false` when an officer takes it up again.
     pub new_request: bool,
     /// The moment of admission.

@@ -29,6 +29,13 @@ class Puppet(PolicyModule):
             return Pend("an officer looks") if request.new_request else Issue
         if what == "deny":
             return Deny("not today")
+        if what == "officer":
+            if request.new_request:
+                return Pend("an officer looks")
+            there = request.extension("2.5.29.17")
+            if there.flags & 0xF0000 == 0x30000:
+                return Deny("an officer set names of %d octets" % len(there.value))
+            return Issue
         if what == "status":
             return Deny("not yours", 0x80070005)
         if what == "hang":
@@ -187,6 +194,31 @@ fn a_chained_module_tightens_and_cannot_loosen() {
     let file = request(&ca, "ec:P-256", "/title=Dr/CN=plain.example.test", &["plain.example.test"]);
     assert_eq!(ca.run(&["submit", &file]).status.code(), Some(1));
     assert_eq!(certificates(&ca), 1);
+    server.stop();
+}
+
+#[test]
+fn a_chained_module_sees_what_an_officer_set() {
+    let ca = puppet("chain = true");
+    let server = ca.serve();
+    // A sequence of one DNS name.
+    let names = ca.home().join("names.der");
+    fs::write(&names, b"\x30\x0e\x82\x0cevil.example").unwrap();
+    let names = format!("@{}", names.display());
+    for is_set in [true, false] {
+        submit(&ca, "officer");
+        assert_eq!(newest(&ca)["disposition"], "pending");
+        let id = newest(&ca)["id"].to_string();
+        if is_set {
+            ca.ok(&["request", "set-extension", &id, "2.5.29.17", "--value", &names]);
+        }
+        let approved = ca.run(&["request", "approve", &id]);
+        assert_eq!(approved.status.success(), !is_set, "{}", text(&approved.stderr));
+        let end = newest(&ca);
+        assert_eq!(end["disposition"], if is_set { "denied" } else { "issued" });
+        let said = end["message"].as_str().unwrap_or_default();
+        assert!(!is_set || said.contains("names of 16 octets"), "{end}");
+    }
     server.stop();
 }
 

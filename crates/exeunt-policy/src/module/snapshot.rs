@@ -131,7 +131,8 @@ fn validity(facts: &ModuleFacts, now: UnixMillis, plan: &Plan) -> (i64, i64) {
     (not_before, not_after.min(last))
 }
 
-/// What would be in the certificate, then what the request asks for and nobody has enabled.
+/// What would be in the certificate, with what officers have set, then what the request asks for and
+/// nobody has enabled.
 fn extensions(asked: &Asked<'_>, plan: &Plan, is_chained: bool) -> Extensions {
     let requested = asked.request.extensions();
     let asks_for = |oid: &ObjectIdentifier| requested.iter().any(|it| it.oid == *oid);
@@ -160,6 +161,20 @@ fn extensions(asked: &Asked<'_>, plan: &Plan, is_chained: bool) -> Extensions {
     for OfficerExtension { oid, flags, value } in &plan.extensions {
         let flags = ExtensionOrigin::Policy.bits() | u32::from(*flags);
         extensions.set(oid.clone(), Extension { flags, value: value.clone() });
+    }
+    // What officers have set comes after every plan.
+    for OfficerExtension { oid, flags, value } in asked.officers {
+        let Ok(known) = ObjectIdentifier::new(oid) else { continue };
+        let oid = known.to_string();
+        if is_owned(&oid) {
+            continue;
+        }
+        // Of what officers only take out, the value that they have taken out is shown.
+        let of_request = || requested.iter().find(|it| it.oid == known).map(|it| &it.value);
+        let taken_out = || extensions.extension(&oid).map(|it| &it.value).or_else(of_request);
+        let value = if value.is_empty() { taken_out().unwrap_or(value) } else { value }.clone();
+        let flags = ExtensionOrigin::Admin.bits() | u32::from(*flags);
+        extensions.set(oid, Extension { flags, value });
     }
     for it in requested {
         let oid = it.oid.to_string();

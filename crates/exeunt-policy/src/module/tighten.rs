@@ -2,6 +2,7 @@
 //! else (decision 0013).
 
 use exeunt_module::{Event, Extension};
+use exeunt_types::ExtensionOrigin;
 use exeunt_x509::{alternative_names_in, key_usage_in, purposes_in};
 
 use super::plan::{ALTERNATIVE_NAMES, Changes, EXTENDED_KEY_USAGE, KEY_USAGE};
@@ -24,10 +25,26 @@ pub(super) fn check(before: &Event, changes: &Changes) -> Result<(), String> {
         }
     }
     for (oid, now) in &changes.extensions {
-        let was = before.extensions.extension(oid).filter(|it| it.flags & Extension::DISABLED == 0);
+        let there = before.extensions.extension(oid);
+        if there.is_some_and(|it| is_officers(it) && !is_same(it, now)) {
+            // It would come to nothing: officers' extensions are put in last.
+            return Err(format!("a chained module changes extension {oid}, which an officer set"));
+        }
+        let was = there.filter(|it| it.flags & Extension::DISABLED == 0);
         extension(oid, was, now)?;
     }
     Ok(())
+}
+
+fn is_officers(extension: &Extension) -> bool {
+    extension.flags & Extension::ORIGIN_MASK == ExtensionOrigin::Admin.bits()
+}
+
+/// Whether both make the same certificate.
+fn is_same(one: &Extension, other: &Extension) -> bool {
+    let flags = |it: &Extension| it.flags & (Extension::CRITICAL | Extension::DISABLED);
+    let is_disabled = one.flags & Extension::DISABLED != 0;
+    flags(one) == flags(other) && (is_disabled || one.value == other.value)
 }
 
 /// One extension: as it was planned, if it was, and as it is set.

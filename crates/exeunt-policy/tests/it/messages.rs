@@ -33,6 +33,7 @@ fn ask(
         renewed,
         signatures: &[],
         approvals: &[],
+        officers: &[],
         new_request: true,
         now: UnixMillis(0),
     })

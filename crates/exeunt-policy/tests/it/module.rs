@@ -11,7 +11,7 @@ use exeunt_policy::{
     Issuance, ModuleFacts, ModulePolicy, ModuleSettings, Observation, OnFailure, SwitchPolicy,
     Template, TemplatePolicy,
 };
-use exeunt_types::{Roles, StatusCode, UnixMillis};
+use exeunt_types::{OfficerExtension, Roles, StatusCode, UnixMillis};
 use exeunt_x509::{CertificationRequest, Extension, GeneralName, KeyUsage, ObjectIdentifier};
 use serde_json::{Value as Json, json};
 
@@ -152,6 +152,7 @@ fn asked_by<'a>(caller: &'a Caller, request: &'a CertificationRequest, new: bool
         renewed: None,
         signatures: &[],
         approvals: &[],
+        officers: &[],
         new_request: new,
         now: NOW,
     }
@@ -680,5 +681,57 @@ fn a_module_is_asked_once_about_a_request_that_is_tried() {
         assert_eq!((found, planned), (word, names), "{answer}");
         assert_eq!(module.status().rulings, 1, "{answer}");
         assert!(stage.what_was_seen().is_empty(), "{answer}");
+    }
+}
+
+#[test]
+fn what_officers_set_is_shown_as_theirs_and_a_chained_module_cannot_change_it() {
+    let asked = request("ec:P-256", "/O=Acme/CN=host.example", &["DNS:host.example"]);
+    let caller = caller();
+    let names = [GeneralName::parse("dns:evil.example").unwrap()];
+    let names = Extension::subject_alternative_name(&names, false).value;
+    let officer = |oid: &str, flags, value: &[u8]| OfficerExtension {
+        oid: oid.to_owned(),
+        flags,
+        value: value.to_vec(),
+    };
+    let officers = [
+        // The same identifier in another spelling, as officers may write it.
+        officer("2.5.29.017", 0, &names),
+        officer("2.5.29.37", 2, &[]),
+        officer("1.2.3.4", 0x101, &[5, 0]),
+        // What a row from elsewhere may have; the engine passes it over.
+        officer("2.5.29.19", 0, &[0x30, 0]),
+    ];
+    for chain in [false, true] {
+        let mut stage = Stage::new(json!({"disposition": 1}));
+        stage.settings.chain = chain;
+        let file = stage.folder.path().join("asked");
+        stage.settings.settings.insert("asked".to_owned(), json!(file));
+        let again = Asked { officers: &officers, ..asked_by(&caller, &asked, false) };
+        plan(stage.policy().decide(&again));
+        let seen: Json = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        let extensions = &seen["event"]["extensions"];
+        assert_eq!(extensions["2.5.29.17"], json!({"flags": 0x3_0000, "value": base64(&names)}));
+        assert_eq!(extensions["2.5.29.37"]["flags"], 0x3_0002);
+        let shown = &extensions["2.5.29.37"]["value"];
+        assert_eq!(*shown, if chain { purposes(&["1.3.6.1.5.5.7.3.1"]) } else { String::new() });
+        assert_eq!(extensions["1.2.3.4"], json!({"flags": 0x3_0101, "value": "BQA="}));
+        assert_ne!(extensions["2.5.29.19"]["flags"], 0x3_0000);
+    }
+    // Officers' extensions are put in last, so that a change of one would come to nothing.
+    for (oid, flags, value, is_taken) in [
+        ("2.5.29.17", 0, base64(&names), true),
+        ("2.5.29.17", 2, base64(&names), false),
+        ("2.5.29.17", 1, base64(&names), false),
+        ("2.5.29.17", 0, san(&["dns:host.example"]), false),
+        ("2.5.29.37", 2, "BQA=".to_owned(), true),
+        ("2.5.29.37", 0, purposes(&["1.3.6.1.5.5.7.3.1"]), false),
+    ] {
+        let set = json!([{"oid": oid, "flags": flags, "value": value}]);
+        let stage = Stage::chained(json!({"disposition": 1, "set_extensions": set}));
+        let again = Asked { officers: &officers, ..asked_by(&caller, &asked, false) };
+        let decision = stage.policy().decide(&again);
+        assert_eq!(matches!(decision, Decision::Issue(_)), is_taken, "{oid} {flags}: {decision:?}");
     }
 }

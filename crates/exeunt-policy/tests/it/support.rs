@@ -66,6 +66,7 @@ pub fn ask_anew(
         renewed: None,
         signatures: &[],
         approvals: &[],
+        officers: &[],
         new_request,
         now: UnixMillis(0),
     })

@@ -73,6 +73,7 @@ impl Given {
             renewed: self.renewed.as_ref(),
             signatures: &self.signatures,
             approvals: &self.approvals,
+            officers: &[],
             new_request: self.new_request,
             now: NOW,
         }
