@@ -13,10 +13,15 @@ const BAD_SUBJECT: StatusCode = StatusCode::BAD_REQUEST_SUBJECT;
 /// Whether a template takes a name from a request. A URI that names an account is one only where the
 /// template takes security identifiers too.
 pub(super) fn takes(template: &Template, name: &GeneralName) -> bool {
+    let allowed = NameKind::of(name).is_some_and(|kind| template.names_allowed.contains(&kind));
+    allowed && may_name_account(template, name)
+}
+
+/// Whether a name is no account's, or the template takes security identifiers.
+fn may_name_account(template: &Template, name: &GeneralName) -> bool {
     let is_sid = matches!(name, GeneralName::Uri(uri)
         if uri.get(..SID_URI_PREFIX.len()).is_some_and(|it| it.eq_ignore_ascii_case(SID_URI_PREFIX)));
-    let allowed = NameKind::of(name).is_some_and(|kind| template.names_allowed.contains(&kind));
-    allowed && (!is_sid || template.sid.from_request)
+    !is_sid || template.sid.from_request
 }
 
 /// Whether the template takes every requested name.
@@ -57,6 +62,15 @@ pub(super) fn from_attributes(case: &mut Case<'_>) -> Ruling {
     };
     match attribute::alternative_names(text) {
         Ok(names) => {
+            // Whatever else is taken from attributes, an account is named where the template says so.
+            if let Some(first) = names.iter().find(|it| !may_name_account(case.template, it)) {
+                let message = format!(
+                    "template {} does not take subject alternative name {} from attributes",
+                    case.template.name,
+                    excerpt(&first.to_string())
+                );
+                return Ruling::refuse("san-not-allowed", BAD_SUBJECT, message);
+            }
             let note = format!("san_from_attributes: {}", excerpt(text));
             for name in names {
                 case.add(name);

@@ -537,6 +537,24 @@ const ROWS: &[Row] = &[
         Verdict::Pass,
         "evil.example",
     ),
+    // Nor does an attribute name an account where the template takes no security identifiers.
+    (
+        || dangerous(|it| it.san_from_attributes = true),
+        || Given::saying("SAN", "dns=a.example&url=TAG:microsoft.com,2022-09-14:sid:S-1-5-18"),
+        "san-attributes",
+        Verdict::Refuse,
+        "san-not-allowed",
+    ),
+    (
+        || Template {
+            sid: SidRule { from_request: true, ..SidRule::default() },
+            ..dangerous(|it| it.san_from_attributes = true)
+        },
+        || Given::saying("SAN", "url=tag:microsoft.com,2022-09-14:sid:S-1-5-18"),
+        "san-attributes",
+        Verdict::Pass,
+        "S-1-5-18",
+    ),
     (
         || dangerous(|it| it.san_from_attributes = true),
         || Given::saying("SAN", "1.2.3={file}/etc/passwd"),
