@@ -268,7 +268,7 @@ pub struct RecoveryAgentTable {
 }
 
 /// `[policy]`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyTable {
     pub default_template: Option<String>,
@@ -481,12 +481,25 @@ pub enum StartWord {
 impl ExitTable {
     /// A module that is run as exit modules are, with everything else as it is where nothing is said.
     pub fn of_policy(name: &str, table: &PolicyTable) -> Self {
+        let PolicyTable {
+            command,
+            library,
+            class,
+            working_directory,
+            writable,
+            sandbox,
+            memory_mib,
+            open_files,
+            cpu_s,
+            settings,
+            ..
+        } = table.clone();
         Self {
             name: name.to_owned(),
             module: None,
-            command: table.command.clone(),
-            library: table.library.clone(),
-            class: table.class.clone(),
+            command,
+            library,
+            class,
             enabled: true,
             events: None,
             r#where: None,
@@ -497,13 +510,13 @@ impl ExitTable {
             retry_first_s: Self::retry_first_s_default(),
             retry_longest_s: Self::retry_longest_s_default(),
             retry_attempts_max: Self::retry_attempts_max_default(),
-            working_directory: table.working_directory.clone(),
-            writable: table.writable.clone(),
-            sandbox: table.sandbox.unwrap_or_else(Self::sandbox_default),
-            memory_mib: table.memory_mib.unwrap_or_else(Self::memory_mib_default),
-            open_files: table.open_files.unwrap_or_else(Self::open_files_default),
-            cpu_s: table.cpu_s.unwrap_or_else(Self::cpu_s_default),
-            settings: table.settings.clone(),
+            working_directory,
+            writable,
+            sandbox: sandbox.unwrap_or_else(Self::sandbox_default),
+            memory_mib: memory_mib.unwrap_or_else(Self::memory_mib_default),
+            open_files: open_files.unwrap_or_else(Self::open_files_default),
+            cpu_s: cpu_s.unwrap_or_else(Self::cpu_s_default),
+            settings,
         }
     }
 

