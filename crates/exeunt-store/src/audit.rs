@@ -13,6 +13,8 @@ pub(crate) mod outcome;
 pub(crate) mod query;
 pub(crate) mod witness;
 
+use std::borrow::Cow;
+
 use exeunt_types::{ACTION_FILTER, ACTION_START, AuditCategories, AuditKind, UnixMillis};
 use rusqlite::Row;
 
@@ -89,21 +91,27 @@ impl AuditEntry {
     }
 
     /// As it is kept: what is too long is cut.
-    fn cut(&self) -> Self {
+    fn cut(self) -> Self {
         let Self { at, actor, action, object, detail, before, after } = self;
-        let name = |it: &str| cut_visibly(it, AUDIT_NAME_OCTETS_MAX).into_owned();
-        let state = |it: &Option<String>| {
-            it.as_deref().map(|it| cut_visibly(it, AUDIT_STATE_OCTETS_MAX).into_owned())
-        };
+        let name = |it| cut(it, AUDIT_NAME_OCTETS_MAX);
+        let state = |it: Option<String>| it.map(|it| cut(it, AUDIT_STATE_OCTETS_MAX));
         Self {
-            at: *at,
+            at,
             actor: name(actor),
             action: name(action),
             object: name(object),
-            detail: cut_visibly(detail, AUDIT_DETAIL_OCTETS_MAX).into_owned(),
+            detail: cut(detail, AUDIT_DETAIL_OCTETS_MAX),
             before: state(before),
             after: state(after),
         }
+    }
+}
+
+/// A text as it is kept; almost all are short enough, and stay what they are.
+fn cut(text: String, octets: usize) -> String {
+    match cut_visibly(&text, octets) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(cut) => cut,
     }
 }
 
@@ -219,11 +227,11 @@ impl Store {
 /// Writes an entry as a part of what it tells of; returns its number, or that of the last row where its
 /// category is left out.
 pub(crate) fn write_entry(tx: &Tx<'_>, entry: &AuditEntry) -> Result<u64, StoreError> {
-    write_with(tx, entry, 0)
+    write_with(tx, entry.clone(), 0)
 }
 
 /// The same, for a row that tells of a second event as well.
-fn write_with(tx: &Tx<'_>, entry: &AuditEntry, also: u32) -> Result<u64, StoreError> {
+fn write_with(tx: &Tx<'_>, entry: AuditEntry, also: u32) -> Result<u64, StoreError> {
     let kind = AuditKind::of(&entry.action);
     if !tx.trail.get().filter.writes(kind.category) {
         return Ok(tx.trail.get().head.number);

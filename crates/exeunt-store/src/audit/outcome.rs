@@ -36,7 +36,7 @@ pub(crate) fn write_issued(
     if !is_written(tx.trail.get().filter) {
         return Ok(());
     }
-    write_of_row(tx, request, ACTION_ISSUED, was, &proof(), at)
+    write_of_row(tx, request, ACTION_ISSUED, was, proof(), at)
 }
 
 /// A request ended without a certificate, or waits. `was` is what it was before; new ones were nothing.
@@ -56,7 +56,7 @@ pub(crate) fn write_resolved(
         _ => ACTION_FAILED,
     };
     let proof = format!("status {:#010x}, {message}", status.0);
-    write_of_row(tx, request, action, was, &proof, at)
+    write_of_row(tx, request, action, was, proof, at)
 }
 
 /// What the row says of the request comes from the request's own.
@@ -65,7 +65,7 @@ fn write_of_row(
     request: RequestId,
     action: &'static str,
     was: Option<Disposition>,
-    proof: &str,
+    proof: String,
     at: UnixMillis,
 ) -> Result<(), StoreError> {
     let sql = "SELECT caller, requester, template FROM request WHERE id = ?1";
@@ -75,7 +75,7 @@ fn write_of_row(
     let (caller, requester, template) = found.ok_or(StoreError::NoRequest(request))?;
     let [caller, requester, template] =
         [caller, requester, template].map(Result::unwrap_or_default);
-    let mut detail = proof.to_owned();
+    let mut detail = proof;
     if !template.is_empty() {
         detail.push_str(", template ");
         detail.push_str(&template);
@@ -94,5 +94,5 @@ fn write_of_row(
         .detail(detail)
         .change(was.map(|it| it.word().to_owned()), Some(after.word().to_owned()));
     let also = if was.is_none() { EVENT_RECEIVED } else { 0 };
-    write_with(tx, &entry, also).map(|_| ())
+    write_with(tx, entry, also).map(|_| ())
 }
