@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use super::exit::check::{from_home, load};
-use super::exit::settings::{parse_all, shown};
+use super::exit::settings::{check_apart, parse_all, shown};
 use super::submit::{check_attributes, read_file};
 use super::trial;
 use crate::cli::{CheckPolicy, Failing, Policy, PolicySettings, SetPolicy};
@@ -130,6 +130,7 @@ fn set(options: SetPolicy) -> Result<u8, Failure> {
 fn settings(options: &PolicySettings) -> Result<u8, Failure> {
     let PolicySettings { settings, unset, json, door } = options;
     let new = parse_all(settings)?;
+    check_apart(&new, unset)?;
     let client = ApiClient::open(door)?;
     let path = format!("{POLICY_PATH}/settings");
     let Answer { settings: mut all } = client.get(&path, &[])?;

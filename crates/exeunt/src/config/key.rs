@@ -236,7 +236,7 @@ fn text(key: &str, value: &str, bytes_max: usize) -> Result<(), ConfigError> {
 }
 
 /// Octets from hexadecimal digits in any case; none if there is anything else.
-fn hex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
     if !text.bytes().all(|it| it.is_ascii_hexdigit()) || !text.len().is_multiple_of(2) {
         return None;
     }

@@ -111,13 +111,7 @@ fn roles_of(words: &[String], key: impl Fn() -> String) -> Result<Roles, ConfigE
 
 fn sha256(text: &str, key: impl Fn() -> String) -> Result<[u8; 32], ConfigError> {
     let wrong = || value_error(key(), "is not a SHA-256 in 64 hexadecimal digits");
-    let is_hex = text.len() == 64 && text.bytes().all(|it| it.is_ascii_hexdigit());
-    let mut octets = [0; 32];
-    for (at, octet) in octets.iter_mut().enumerate() {
-        let digits = text.get(2 * at..2 * at + 2).filter(|_| is_hex).ok_or_else(wrong)?;
-        *octet = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
-    }
-    Ok(octets)
+    super::key::hex(text).and_then(|it| it.try_into().ok()).ok_or_else(wrong)
 }
 
 /// A name that stands in paths, rows and logs.

@@ -160,26 +160,20 @@ pub fn set_policy(text: &str, keys: &SettingsMap) -> Result<String, EditError> {
     Ok(document.to_string())
 }
 
-/// The text with other settings of the policy module.
-pub fn set_policy_settings(text: &str, settings: &SettingsMap) -> Result<String, EditError> {
+/// The text with other settings of the policy module. Only what differs is touched.
+pub fn set_policy_settings(
+    text: &str,
+    old: &SettingsMap,
+    new: &SettingsMap,
+) -> Result<String, EditError> {
     let mut document = parse(text)?;
     let table = document.entry("policy").or_insert_with(|| Item::Table(Table::new()));
     let table = table.as_table_like_mut().ok_or(EditError::Form)?;
-    if settings.is_empty() {
+    if new.is_empty() {
+        // Settings without a module are refused, also when there are none of them.
         table.remove("settings");
-        return Ok(document.to_string());
-    }
-    if !table.contains_key("settings") {
-        table.insert("settings", Item::Table(Table::new()));
-    }
-    let of_module =
-        table.get_mut("settings").and_then(Item::as_table_like_mut).ok_or(EditError::Form)?;
-    let old: Vec<String> = of_module.iter().map(|(key, _)| key.to_owned()).collect();
-    for key in old.iter().filter(|it| !settings.contains_key(*it)) {
-        of_module.remove(key);
-    }
-    for (key, json) in settings {
-        set(of_module, key, value(key, json)?);
+    } else {
+        put_settings(table, old, new)?;
     }
     Ok(document.to_string())
 }
@@ -278,7 +272,16 @@ pub fn set_settings(
     new: &SettingsMap,
 ) -> Result<String, EditError> {
     let mut document = parse(text)?;
-    let table = find(&mut document, name)?;
+    put_settings(find(&mut document, name)?, old, new)?;
+    Ok(document.to_string())
+}
+
+/// Other settings in the table of a module.
+fn put_settings(
+    table: &mut dyn TableLike,
+    old: &SettingsMap,
+    new: &SettingsMap,
+) -> Result<(), EditError> {
     if !table.contains_key("settings") {
         table.insert("settings", Item::Table(Table::new()));
     }
@@ -290,7 +293,7 @@ pub fn set_settings(
     for (key, json) in new.iter().filter(|(key, json)| old.get(*key) != Some(json)) {
         set(of_module, key, value(key, json)?);
     }
-    Ok(document.to_string())
+    Ok(())
 }
 
 fn parse(text: &str) -> Result<DocumentMut, EditError> {

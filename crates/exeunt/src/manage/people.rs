@@ -208,7 +208,7 @@ pub fn at_start(principals: &Principals) -> Vec<AuditEntry> {
         }
     }
     let entry = |text: String| {
-        let entry = AuditEntry::new(now(), "exeunt:server", "access-known", "principals");
+        let entry = AuditEntry::new(now(), crate::audit::SERVER, "access-known", "principals");
         entry.change(None, Some(text))
     };
     texts.into_iter().map(entry).collect()

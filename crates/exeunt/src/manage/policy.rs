@@ -116,7 +116,8 @@ impl Manager {
         let file = ConfigFile::read(&self.home)?;
         let mut text = edit::set_policy(&file.text, &order.keys)?;
         if let Some(settings) = &order.settings {
-            text = edit::set_policy_settings(&text, settings)?;
+            let old = file.config.policy.as_ref().map(|it| it.runs.settings.clone());
+            text = edit::set_policy_settings(&text, &old.unwrap_or_default(), settings)?;
         }
         let config = file.check(&text)?;
         if let Some(policy) = &config.policy {

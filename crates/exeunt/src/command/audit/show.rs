@@ -140,7 +140,9 @@ fn moment(text: &str) -> Result<UnixMillis, Failure> {
             b'w' => 604_800,
             _ => return None,
         };
-        let number: u32 = text[..text.len() - 1].parse().ok()?;
+        // A plus would lie ahead.
+        let number: u32 =
+            Some(&text[..text.len() - 1]).filter(|it| !it.starts_with('+'))?.parse().ok()?;
         Some(UnixMillis(now().0.saturating_sub(i64::from(number) * unit * 1000)))
     };
     from_rfc3339(text).or_else(behind).ok_or_else(|| {

@@ -45,10 +45,7 @@ fn set(
     door: &Door,
 ) -> Result<(), Failure> {
     let new = parse_all(pairs)?;
-    if let Some(key) = unset.iter().find(|it| new.contains_key(*it)) {
-        return Err(Failure::usage("usage-setting", format!("{key:?} is to be set and left out"))
-            .hint("give it a value, or --unset it"));
-    }
+    check_apart(&new, unset)?;
     let client = ApiClient::open(door)?;
     let path = format!("{}/settings", path(name)?);
     let ExitSettings { mut settings } = client.get(&path, &[])?;
@@ -59,6 +56,13 @@ fn set(
     let body = ExitSettings { settings };
     let changed: ExitChanged = client.change(Method::PUT, &path, &[], Some(&body))?;
     told(&changed, json, &are_set(name, changed.state))
+}
+
+/// Refuses to set and leave out the same setting.
+pub fn check_apart(new: &SettingsMap, unset: &[String]) -> Result<(), Failure> {
+    let Some(key) = unset.iter().find(|it| new.contains_key(*it)) else { return Ok(()) };
+    Err(Failure::usage("usage-setting", format!("{key:?} is to be set and left out"))
+        .hint("give it a value, or --unset it"))
 }
 
 /// What a change of settings came to, in words.

@@ -171,3 +171,21 @@ fn a_token_that_is_there_and_one_that_is_not_are_said() {
     let inline = "principal = [{ name = \"alice\", roles = [] }]";
     assert!(matches!(remove_token(inline, "alice", "x"), Err(EditError::Form)));
 }
+
+#[test]
+fn settings_of_the_policy_that_stay_are_not_touched() {
+    let text = "[policy]\ncommand = [\"guard\"]\n\n[policy.settings.names]\n# ours\nfirst = 1 # one\n\n\
+                [policy.settings.other]\na = 1\n";
+    let of = |json: serde_json::Value| json.as_object().unwrap().clone();
+    let old = of(serde_json::json!({"names": {"first": 1}, "other": {"a": 1}}));
+    let new = of(serde_json::json!({"names": {"first": 1}, "days": 3}));
+    let edited = set_policy_settings(text, &old, &new).unwrap();
+    assert!(edited.contains("[policy.settings.names]\n# ours\nfirst = 1 # one\n"), "{edited}");
+    assert!(edited.contains("days = 3") && !edited.contains("other"), "{edited}");
+    assert_eq!(
+        toml::from_str::<toml::Table>(&edited).unwrap()["policy"]["settings"]["days"],
+        3.into()
+    );
+    let none = set_policy_settings(text, &old, &SettingsMap::new()).unwrap();
+    assert_eq!(none.trim_end(), "[policy]\ncommand = [\"guard\"]");
+}
