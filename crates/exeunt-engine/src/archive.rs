@@ -336,18 +336,17 @@ impl Engine {
             Decision::Hold { template, .. } => template,
             Decision::Refuse { .. } | Decision::Fail { .. } => return Ok(decision),
         };
-        let template = template.clone();
-        match (self.key_archival.rule(&template), &enrolment.key) {
+        match (self.key_archival.rule(template), &enrolment.key) {
             (_, EnclosedKey::Lost) => Err(ArchiveRefusal::Lost),
             (ArchiveRule::Require, EnclosedKey::None) => Ok(Decision::Refuse {
-                template,
+                template: template.clone(),
                 code: "archived-key-required",
                 status: StatusCode::ARCHIVED_KEY_REQUIRED,
                 message: "the template has private keys archived, and none came".to_owned(),
             }),
             (ArchiveRule::Refuse, EnclosedKey::Brought(_) | EnclosedKey::Kept) => {
                 Ok(Decision::Refuse {
-                    template,
+                    template: template.clone(),
                     code: "archived-key-unexpected",
                     status: StatusCode::ARCHIVED_KEY_UNEXPECTED,
                     message: "a private key came, and the template does not archive it".to_owned(),

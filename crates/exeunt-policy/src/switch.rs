@@ -17,7 +17,7 @@ impl SwitchPolicy {
         Self(Arc::new(RwLock::new(policy)))
     }
 
-    /// The active policy. A request that is being decided keeps the one that it began with.
+    /// The active policy. A question that was put to it is answered by it, whatever comes meanwhile.
     #[must_use]
     pub fn active(&self) -> Arc<dyn Policy> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))

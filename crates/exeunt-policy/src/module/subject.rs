@@ -3,6 +3,8 @@
 use exeunt_module::policy::name_limit;
 use exeunt_x509::{Name, NameError};
 
+use crate::pattern::escape;
+
 /// Order of the parts in the DER, from the widest to the most specific: that of the original's
 /// default template for subjects, with the other parts beside their kin.
 const ORDER: [&str; 16] = [
@@ -53,7 +55,7 @@ pub(super) fn with_parts(
         attributes.splice(place..place, values);
     }
     let text: Vec<String> =
-        attributes.iter().rev().map(|(oid, value)| format!("{oid}={}", escaped(value))).collect();
+        attributes.iter().rev().map(|(oid, value)| format!("{oid}={}", escape(value))).collect();
     Name::parse(&text.join(","))
 }
 
@@ -61,20 +63,6 @@ pub(super) fn with_parts(
 fn rank_of_oid(oid: &str) -> usize {
     let is = |part: &&str| name_limit(part).is_some_and(|it| it.oid == oid);
     ORDER.iter().position(is).unwrap_or(ORDER.len())
-}
-
-/// A value as RFC 4514 writes it.
-fn escaped(value: &str) -> String {
-    let mut out = String::with_capacity(value.len() + 4);
-    let last = value.chars().count().saturating_sub(1);
-    for (index, character) in value.chars().enumerate() {
-        let special = "\"+,;<>\\=#".contains(character);
-        if special || (character == ' ' && (index == 0 || index == last)) {
-            out.push('\\');
-        }
-        out.push(character);
-    }
-    out
 }
 
 #[cfg(test)]
