@@ -19,11 +19,14 @@ pub(crate) fn list(edge: &Edge) -> Answer {
     json(StatusCode::OK, &TemplateList { templates })
 }
 
+/// What is repeated of a name that no template has, in characters: the longest that one may have.
+const NAME_SHOWN_CHARS_MAX: usize = 64;
+
 /// `GET /v1/templates/{name}`.
 pub(crate) fn show(edge: &Edge, name: &str) -> Result<Answer, Fault> {
     let found = edge.engine.templates().into_iter().find(|it| it.name == name);
     let found = found.ok_or_else(|| {
-        let name: String = name.chars().take(64).collect();
+        let name: String = name.chars().take(NAME_SHOWN_CHARS_MAX).collect();
         Fault::not_found("template-not-found", format!("there is no template {name:?}"))
     })?;
     Ok(json(StatusCode::OK, &detail(found)))

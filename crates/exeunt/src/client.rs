@@ -1,6 +1,7 @@
 //! The client's side of the API: over the Unix socket of the home, or over HTTPS with a token or a
 //! certificate.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,7 +27,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A way to one server.
-#[derive(Debug)]
 pub struct ApiClient {
     client: Client,
     base: Url,
@@ -35,6 +35,13 @@ pub struct ApiClient {
     idempotency_key: Option<String>,
     /// For error messages: the socket or the URL.
     peer: String,
+}
+
+/// Without the token.
+impl fmt::Debug for ApiClient {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ApiClient").field("peer", &self.peer).finish_non_exhaustive()
+    }
 }
 
 /// What came back where an answer in CMS was wanted.
