@@ -545,8 +545,8 @@ fn a_server_or_a_command_that_crashes_leaves_no_memory_behind() {
     let server = "exec \"$1\" serve --listen 127.0.0.1:0 2>/dev/null";
     assert!(!dumps_core(&mut within(server)), "the server's memory is in a file");
     let running = ca.serve();
-    let tail = "exec \"$1\" exit tail file 2>/dev/null";
-    // It has something to tell.
+    // It has something to tell, also where the module has heard it before anybody asks.
+    let tail = "exec \"$1\" exit tail file --from-start 2>/dev/null";
     let host = request(&ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
     ca.ok(&["submit", &host]);
     assert!(!dumps_core(&mut within(tail)), "a command's memory is in a file");
