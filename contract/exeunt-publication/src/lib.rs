@@ -1,0 +1,3 @@
+//! What exit modules that publish have in common: settings, secrets, trust, names, revocation lists.
+//!
+//! The shipped modules are built on it, and anybody's can be. It depends on the contract alone.

@@ -1,0 +1,1 @@
+//! The exit module that tells a message bus of events.

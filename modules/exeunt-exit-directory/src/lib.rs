@@ -1,0 +1,1 @@
+//! The exit module that publishes certificates and revocation lists in an LDAP directory.

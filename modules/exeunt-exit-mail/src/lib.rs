@@ -1,0 +1,1 @@
+//! The exit module that sends mail about events.

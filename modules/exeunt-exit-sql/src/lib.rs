@@ -1,0 +1,1 @@
+//! The exit module that keeps an inventory in PostgreSQL.

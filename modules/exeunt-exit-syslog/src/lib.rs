@@ -1,0 +1,1 @@
+//! The exit module that writes events to syslog.
