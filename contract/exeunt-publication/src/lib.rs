@@ -1,3 +1,8 @@
 //! What exit modules that publish have in common: settings, secrets, trust, names, revocation lists.
 //!
 //! The shipped modules are built on it, and anybody's can be. It depends on the contract alone.
+
+pub mod outcome;
+pub mod secret;
+pub mod settings;
+pub mod tls;
