@@ -30,6 +30,7 @@
 //! ```
 
 mod call_back;
+mod maintained;
 mod policy;
 mod serve;
 pub mod testing;
@@ -39,9 +40,10 @@ pub use exeunt_module::{
     CallError, Event, Extension, Extensions, Initialize, Initialized, Outcome, PropType,
     Properties, PropertyError, Value,
     call_back::Refusal,
-    exit_event, manage,
+    exit_event, maintain, manage,
     policy::{DefaultRuling, Disposition, LogLevel, PolicyError, ServerPolicy, VerifyRequest},
 };
+pub use maintained::MaintainExitModule;
 pub use policy::{PolicyFailure, PolicyModule, Verdict, serve_policy, serve_policy_on};
 pub use serve::{serve, serve_on};
 
@@ -98,6 +100,13 @@ pub trait ExitModule {
     /// The part of the module that knows its settings; `None` where it does not manage itself. It is
     /// used before [`initialize`](Self::initialize), in a process that is never greeted.
     fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        None
+    }
+
+    /// The part of the module that looks after its target; `None` where it does not. It is used where
+    /// the greeting has the role [`maintain::ROLE`], and then [`initialize`](Self::initialize) is not
+    /// called.
+    fn maintained(&mut self) -> Option<&mut dyn MaintainExitModule> {
         None
     }
 

@@ -19,12 +19,13 @@ use exeunt_module::{
     Request, Response, WINDOW_MAX,
     call_back::CALL_BACKS,
     line::{self, LineError},
-    policy::{ROLE, ServerPolicy, VerifyRequest},
+    maintain,
+    policy::{self, ServerPolicy, VerifyRequest},
 };
 
 use serde_json::Value as Json;
 
-use crate::{ExitModule, ManageExitModule, call_back::Wire};
+use crate::{EventMask, ExitModule, MaintainExitModule, ManageExitModule, call_back::Wire};
 
 /// How many calls the reading thread keeps parsed for the module. It bounds memory; the window of
 /// the conversation may be larger.
@@ -72,7 +73,9 @@ where
         read_lines(reader, &sender, &of_reader);
         of_reader.ended();
     })?;
-    let mut session = Session { module, wire, incoming, out: Vec::new(), window: None, next: None };
+    let out = Vec::new();
+    let mut session =
+        Session { module, wire, incoming, out, window: None, maintains: false, next: None };
     let result = session.run();
     // Also after an error: the module may have something to put away.
     if session.window.is_some() {
@@ -140,6 +143,8 @@ struct Session<M> {
     out: Vec<u8>,
     /// Agreed window; `None` before the greeting and after the farewell.
     window: Option<u32>,
+    /// Whether the greeting had the role [`maintain::ROLE`].
+    maintains: bool,
     /// What came behind a batch and is no event.
     next: Option<Incoming>,
 }
@@ -161,6 +166,17 @@ impl<M: ExitModule> Session<M> {
                     }
                     Call::Notify(event) => self.notify(id, *event),
                     Call::VerifyRequest(asked) => self.verify_request(id, &asked),
+                    Call::Test(asked) => {
+                        self.maintain(id, |it| it.test(&asked.samples).map(serde_json::to_value));
+                    }
+                    Call::Install(asked) => {
+                        self.maintain(id, |it| it.install(asked.apply).map(serde_json::to_value));
+                    }
+                    Call::Reconcile(asked) => self.maintain(id, |it| {
+                        it.reconcile(&asked.events, asked.mend).map(serde_json::to_value)
+                    }),
+                    Call::ReconcileEnd(asked) => self
+                        .maintain(id, |it| it.reconcile_end(asked.mend).map(serde_json::to_value)),
                     Call::GetManageModule => {
                         self.manage(id, |it| it.manage_module().map(serde_json::to_value));
                     }
@@ -198,11 +214,17 @@ impl<M: ExitModule> Session<M> {
                 hello.protocol
             );
             Some(CallError::new(CallError::REFUSED, text))
-        } else if hello.role.as_deref() == Some(ROLE) && self.module.policy().is_none() {
-            let text = "this is an exit module, and not a policy module";
-            Some(CallError::new(CallError::REFUSED, text))
         } else {
-            None
+            let missing = match hello.role.as_deref() {
+                Some(policy::ROLE) if self.module.policy().is_none() => {
+                    Some("this is an exit module, and not a policy module")
+                }
+                Some(maintain::ROLE) if self.module.maintained().is_none() => {
+                    Some("this module has no target to look after")
+                }
+                _ => None,
+            };
+            missing.map(|text| CallError::new(CallError::REFUSED, text))
         };
         if let Some(refusal) = refusal {
             return self.answer(&Response { id: Some(id), answer: Err(refusal) });
@@ -210,10 +232,16 @@ impl<M: ExitModule> Session<M> {
         // Agreed before the greeting is handed on: in there the module may ask about the CA.
         let offered = hello.features.iter().any(|it| it == CALL_BACKS);
         self.wire.agree(offered);
-        let (module, wire) = (&mut self.module, &self.wire);
+        self.maintains = hello.role.as_deref() == Some(maintain::ROLE);
+        let (module, wire, maintains) = (&mut self.module, &self.wire, self.maintains);
         let mask = guard(|| {
             let call_backs = offered && module.use_call_backs(&wire.call_backs());
-            (module.initialize(hello), call_backs)
+            let mask = match module.maintained() {
+                // It is told of nothing.
+                Some(maintained) if maintains => maintained.begin(hello).map(|()| EventMask(0)),
+                _ => module.initialize(hello),
+            };
+            (mask, call_backs)
         })
         .and_then(|(mask, call_backs)| match mask {
             Ok(mask) => Ok((mask, call_backs)),
@@ -241,8 +269,9 @@ impl<M: ExitModule> Session<M> {
 
     /// Takes the events that are there already along with the first one.
     fn notify(&mut self, first_id: u64, first: Event) {
-        let Some(window) = self.window else {
-            let refusal = CallError::new(CallError::INVALID_REQUEST, "Notify before Initialize");
+        let Some(window) = self.window.filter(|_| !self.maintains) else {
+            let text = "Notify before Initialize, or to a process that maintains";
+            let refusal = CallError::new(CallError::INVALID_REQUEST, text);
             return self.answer(&Response { id: Some(first_id), answer: Err(refusal) });
         };
         let mut ids = vec![first_id];
@@ -331,11 +360,28 @@ impl<M: ExitModule> Session<M> {
                 CallError::INVALID_REQUEST,
                 "managing is done before Initialize, in a process of its own",
             )),
-            Some(managed) => match call(managed) {
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(err)) => Err(CallError::new(CallError::INTERNAL, err.to_string())),
-                Err(reason) => Err(CallError::new(CallError::REFUSED, reason)),
-            },
+            Some(managed) => answered(call(managed)),
+        });
+        self.answer(&Response { id: Some(id), answer: answer.and_then(|it| it) });
+    }
+
+    /// Answers a call about the module's target.
+    fn maintain(
+        &mut self,
+        id: u64,
+        call: impl FnOnce(&mut dyn MaintainExitModule) -> Result<serde_json::Result<Json>, String>,
+    ) {
+        let greeted = self.window.is_some() && self.maintains;
+        let answer = guard(|| match self.module.maintained() {
+            None => Err(CallError::new(
+                CallError::METHOD_NOT_FOUND,
+                "this module has no target to look after",
+            )),
+            Some(_) if !greeted => Err(CallError::new(
+                CallError::INVALID_REQUEST,
+                "maintaining is done after Initialize with the role maintain",
+            )),
+            Some(maintained) => answered(call(maintained)),
         });
         self.answer(&Response { id: Some(id), answer: answer.and_then(|it| it) });
     }
@@ -376,6 +422,15 @@ impl<M: ExitModule> Session<M> {
             self.out.clear();
         }
         Ok(())
+    }
+}
+
+/// What a module gave, or its reason for not giving it.
+fn answered(given: Result<serde_json::Result<Json>, String>) -> Result<Json, CallError> {
+    match given {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(err)) => Err(CallError::new(CallError::INTERNAL, err.to_string())),
+        Err(reason) => Err(CallError::new(CallError::REFUSED, reason)),
     }
 }
 

@@ -22,6 +22,7 @@ use exeunt_module::{
     call_back::{self, CALL_BACKS, Found, Query, Refusal},
     exit_event,
     line::{self, LineError},
+    maintain::{self, Compared, Install, InstallReport, Reconcile, ReconcileEnd, Test, TestReport},
     manage::{CMM_READONLY, Configure, GetProperty, ManageModule, SetProperty},
     policy::{self, Ruling, ServerPolicy, VerifyRequest},
 };
@@ -187,20 +188,7 @@ impl Host {
     ///
     /// [`HostError::Refuse`] where the module does not like them; otherwise as the variants say.
     pub fn initialize(&mut self, settings: &serde_json::Value) -> Result<Initialized, HostError> {
-        let settings = settings
-            .as_object()
-            .cloned()
-            .ok_or_else(|| HostError::Unexpected("settings that are no JSON object".to_owned()))?;
-        self.initialize_with(Initialize {
-            protocol: PROTOCOL_VERSION,
-            features: self.call_backs.iter().map(|_| CALL_BACKS.to_owned()).collect(),
-            config: "Test CA".to_owned(),
-            module: "under-test".to_owned(),
-            role: None,
-            settings,
-            window: WINDOW,
-            deadline_ms: 30_000,
-        })
+        self.initialize_as(None, WINDOW, settings)
     }
 
     /// Greets a policy module with these settings, a JSON object.
@@ -212,6 +200,27 @@ impl Host {
         &mut self,
         settings: &serde_json::Value,
     ) -> Result<Initialized, HostError> {
+        self.initialize_as(Some(policy::ROLE), 1, settings)
+    }
+
+    /// Greets a module that is to look after its target, with these settings, a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::initialize`].
+    pub fn initialize_maintain(
+        &mut self,
+        settings: &serde_json::Value,
+    ) -> Result<Initialized, HostError> {
+        self.initialize_as(Some(maintain::ROLE), 1, settings)
+    }
+
+    fn initialize_as(
+        &mut self,
+        role: Option<&str>,
+        window: u32,
+        settings: &serde_json::Value,
+    ) -> Result<Initialized, HostError> {
         let settings = settings
             .as_object()
             .cloned()
@@ -221,11 +230,53 @@ impl Host {
             features: self.call_backs.iter().map(|_| CALL_BACKS.to_owned()).collect(),
             config: "Test CA".to_owned(),
             module: "under-test".to_owned(),
-            role: Some(policy::ROLE.to_owned()),
+            role: role.map(str::to_owned),
             settings,
-            window: 1,
+            window,
             deadline_ms: 30_000,
         })
+    }
+
+    /// Has a module try its target.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Refuse`] where it could not say anything.
+    pub fn test_target(&mut self, samples: &[Event]) -> Result<TestReport, HostError> {
+        self.asked(Call::Test(Box::new(Test { samples: samples.to_vec() })))
+    }
+
+    /// Has a module make what has to be in its target, or say what that is.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Refuse`] where nothing was done.
+    pub fn install(&mut self, apply: bool) -> Result<InstallReport, HostError> {
+        self.asked(Call::Install(Install { apply }))
+    }
+
+    /// Has a module compare its target with what the CA holds, or mend it: everything, and then
+    /// what is left over. Gives the sum of it.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError::Refuse`] where nothing can be compared.
+    pub fn reconcile(&mut self, events: &[Event], mend: bool) -> Result<Compared, HostError> {
+        let mut sum = Compared::default();
+        for events in events.chunks(maintain::EVENTS_MAX) {
+            let reconcile = Reconcile { events: events.to_vec(), mend };
+            let compared: Compared = self.asked(Call::Reconcile(Box::new(reconcile)))?;
+            sum.good += compared.good;
+            sum.findings.extend(compared.findings);
+        }
+        loop {
+            let compared: Compared = self.asked(Call::ReconcileEnd(ReconcileEnd { mend }))?;
+            sum.good += compared.good;
+            sum.findings.extend(compared.findings);
+            if !compared.more {
+                return Ok(sum);
+            }
+        }
     }
 
     /// Asks a policy module to decide, and judges what it sets as the CA does. Gives the ruling, and
@@ -278,7 +329,7 @@ impl Host {
     ///
     /// [`HostError::Refuse`] with [`CallError::METHOD_NOT_FOUND`] where it does not manage itself.
     pub fn manage_module(&mut self) -> Result<ManageModule, HostError> {
-        self.managed(Call::GetManageModule)
+        self.asked(Call::GetManageModule)
     }
 
     /// Asks for a fact about the module.
@@ -287,7 +338,7 @@ impl Host {
     ///
     /// As [`Host::manage_module`].
     pub fn module_property(&mut self, name: &str) -> Result<Option<Value>, HostError> {
-        self.managed(Call::GetProperty(GetProperty { name: name.to_owned(), flags: 0 }))
+        self.asked(Call::GetProperty(GetProperty { name: name.to_owned(), flags: 0 }))
     }
 
     /// Asks whether one setting would do.
@@ -301,7 +352,7 @@ impl Host {
         name: &str,
         value: serde_json::Value,
     ) -> Result<(), HostError> {
-        self.managed(Call::SetProperty(SetProperty { name: name.to_owned(), value }))
+        self.asked(Call::SetProperty(SetProperty { name: name.to_owned(), value }))
     }
 
     /// Asks whether these settings, a JSON object, would do together.
@@ -314,10 +365,10 @@ impl Host {
             .as_object()
             .cloned()
             .ok_or_else(|| HostError::Unexpected("settings that are no JSON object".to_owned()))?;
-        self.managed(Call::Configure(Configure { settings, flags: CMM_READONLY }))
+        self.asked(Call::Configure(Configure { settings, flags: CMM_READONLY }))
     }
 
-    fn managed<T: serde::de::DeserializeOwned>(&mut self, call: Call) -> Result<T, HostError> {
+    fn asked<T: serde::de::DeserializeOwned>(&mut self, call: Call) -> Result<T, HostError> {
         let result = self.call(call)?.answer.map_err(HostError::Refuse)?;
         serde_json::from_value(result).map_err(|err| HostError::Unexpected(err.to_string()))
     }

@@ -10,6 +10,7 @@
 pub mod call_back;
 mod event;
 pub mod line;
+pub mod maintain;
 pub mod manage;
 mod message;
 pub mod policy;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     Event,
+    maintain::{Install, Reconcile, ReconcileEnd, Test},
     manage::{Configure, GetProperty, SetProperty},
     policy::{Ruling, VerifyRequest},
 };
@@ -18,6 +19,15 @@ pub mod method {
     pub const NOTIFY: &str = "Notify";
     /// A request to decide about; to policy modules alone.
     pub const VERIFY_REQUEST: &str = "VerifyRequest";
+    /// Whether the target can be worked with; to processes that maintain alone, like the three that
+    /// follow.
+    pub const TEST: &str = "Test";
+    /// To make what has to be in the target.
+    pub const INSTALL: &str = "Install";
+    /// To compare the target with what the CA holds.
+    pub const RECONCILE: &str = "Reconcile";
+    /// The end of that: what is left over.
+    pub const RECONCILE_END: &str = "ReconcileEnd";
     /// The farewell; the last call.
     pub const SHUTDOWN: &str = "Shutdown";
     /// Which settings the module knows; before any greeting, like the three that follow.
@@ -50,6 +60,14 @@ pub enum Call {
     Notify(Box<Event>),
     /// Asks a policy module to decide about a request: [`Ruling`].
     VerifyRequest(Box<VerifyRequest>),
+    /// Asks whether the target can be worked with: [`TestReport`](crate::maintain::TestReport).
+    Test(Box<Test>),
+    /// Makes what has to be in the target: [`InstallReport`](crate::maintain::InstallReport).
+    Install(Install),
+    /// Compares the target with what the CA holds: [`Compared`](crate::maintain::Compared).
+    Reconcile(Box<Reconcile>),
+    /// Ends that, with what is left over: [`Compared`](crate::maintain::Compared).
+    ReconcileEnd(ReconcileEnd),
     /// The farewell: the module answers and exits.
     Shutdown,
     /// Which settings the module knows: [`ManageModule`](crate::manage::ManageModule). A module
@@ -77,8 +95,8 @@ pub struct Initialize {
     pub config: String,
     /// Name under which the module is configured.
     pub module: String,
-    /// What the module is asked to be: [`policy::ROLE`](crate::policy::ROLE). Left out, it is an exit
-    /// module.
+    /// What the module is asked to be: [`policy::ROLE`](crate::policy::ROLE) or
+    /// [`maintain::ROLE`](crate::maintain::ROLE). Left out, it is an exit module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// The module's settings from the configuration. The module refuses what it does not know.

@@ -13,6 +13,7 @@ use crate::{
     CallError, Event, Extension, Extensions, Initialize, Initialized, Outcome, PROTOCOL_VERSION,
     Properties, Value,
     call_back::{Asked, Found},
+    maintain::{Compared, Install, InstallReport, Reconcile, ReconcileEnd, Test, TestReport},
     manage::{Configure, GetProperty, ManageModule, SetProperty, SettingType},
     message::method,
     policy::{Ruling, VerifyRequest},
@@ -37,6 +38,7 @@ pub fn protocol() -> Json {
     let managed = reference::<ManageModule>(&mut generator);
     let property = json!({"anyOf": [reference::<Value>(&mut generator), {"type": "null"}]});
     let null = json!({"type": "null"});
+    let compared = reference::<Compared>(&mut generator);
     let calls = [
         (method::INITIALIZE, reference::<Initialize>(&mut generator), initialized),
         (method::GET_DESCRIPTION, nothing(), json!({"type": "string"})),
@@ -46,6 +48,14 @@ pub fn protocol() -> Json {
             reference::<VerifyRequest>(&mut generator),
             reference::<Ruling>(&mut generator),
         ),
+        (method::TEST, reference::<Test>(&mut generator), reference::<TestReport>(&mut generator)),
+        (
+            method::INSTALL,
+            reference::<Install>(&mut generator),
+            reference::<InstallReport>(&mut generator),
+        ),
+        (method::RECONCILE, reference::<Reconcile>(&mut generator), compared.clone()),
+        (method::RECONCILE_END, reference::<ReconcileEnd>(&mut generator), compared),
         (method::SHUTDOWN, nothing(), null.clone()),
         (method::GET_MANAGE_MODULE, nothing(), managed),
         (method::GET_PROPERTY, reference::<GetProperty>(&mut generator), property),

@@ -20,6 +20,7 @@ use exeunt_module_kit::{
 };
 use serde_json::json;
 
+mod maintain;
 mod policy;
 mod python;
 
