@@ -62,6 +62,27 @@ const NEEDS: &[Need] = &[
         package: "util-linux",
         reason: "gives tests disks of their own to fill",
     },
+    Need {
+        // It is not on PATH: Debian keeps several versions beside each other.
+        probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
+        package: "postgresql-15",
+        reason: "is the inventory of the tests of the SQL module",
+    },
+    Need {
+        probe: &["sh", "-c", "PATH=$PATH:/usr/sbin command -v nats-server"],
+        package: "nats-server",
+        reason: "is the bus of the tests of the bus module",
+    },
+    Need {
+        probe: &["sh", "-c", "test -x /usr/sbin/slapd"],
+        package: "slapd",
+        reason: "is the LDAP directory that modules publish in",
+    },
+    Need {
+        probe: &["sh", "-c", "command -v ldapmodify"],
+        package: "ldap-utils",
+        reason: "sees with other eyes what is in a directory",
+    },
 ];
 
 /// Folder of what is installed for the tests only.
@@ -99,7 +120,9 @@ fn system_packages() -> Result<(), String> {
         println!("missing: {package} ({reason})");
     }
     let packages: Vec<&str> = missing.iter().map(|it| it.package).collect();
-    let words = ["apt-get", "install", "--yes", "--no-install-recommends"];
+    // Somebody else may be installing; it waits for them, in seconds.
+    let words =
+        ["apt-get", "-o", "DPkg::Lock::Timeout=600", "install", "--yes", "--no-install-recommends"];
     let typed = format!("{} {}", words.join(" "), packages.join(" "));
     if !works(Command::new("apt-get").arg("--version")) {
         return Err(format!("this is no Debian; install what {} provides", packages.join(", ")));

@@ -4,3 +4,8 @@
 //! Nothing here depends on the other crates, so that modules, which know the contract alone, can be
 //! tried against them. A server that does not start is a panic with a sentence: a test cannot go
 //! on without it.
+
+pub mod authority;
+pub mod openldap;
+pub mod process;
+pub mod proxy;
