@@ -2,7 +2,12 @@
 //!
 //! The shipped modules are built on it, and anybody's can be. It depends on the contract alone.
 
+pub mod certificate;
+pub mod cloudevent;
+pub mod list;
 pub mod outcome;
 pub mod secret;
 pub mod settings;
+mod signed;
 pub mod tls;
+pub mod url;
