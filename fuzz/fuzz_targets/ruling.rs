@@ -12,6 +12,9 @@ use exeunt_module_kit::testing::request_for;
 use exeunt_x509::{Name, alternative_names_in, key_usage_in, purposes_in};
 use libfuzzer_sys::fuzz_target;
 
+/// What that file uses.
+#[path = "../../crates/exeunt-policy/src/escape.rs"]
+mod escape;
 /// The one file of the policy that makes a name of a module's words.
 #[path = "../../crates/exeunt-policy/src/module/subject.rs"]
 mod subject;

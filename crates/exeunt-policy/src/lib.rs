@@ -5,6 +5,7 @@
 
 mod attribute;
 mod decide;
+mod escape;
 mod flag_word;
 mod module;
 mod pattern;

@@ -4,6 +4,7 @@
 use exeunt_engine::Asked;
 use exeunt_x509::{GeneralName, Name};
 
+use crate::escape::escape;
 use crate::property::NameProperty;
 
 /// Longest text of a pattern, in octets.
@@ -238,21 +239,6 @@ impl Source {
             Self::Upn => of_kind(&GeneralName::user_principal_name),
         }
     }
-}
-
-/// What must be escaped in a value of a distinguished name, wherever it stands (RFC 4514, section 2.4).
-const SPECIAL: &str = "\"+,;<>\\#= ";
-
-/// A value as the text of a distinguished name has it.
-pub(crate) fn escape(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for letter in value.chars() {
-        if SPECIAL.contains(letter) {
-            text.push('\\');
-        }
-        text.push(letter);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use exeunt_module::policy::name_limit;
 use exeunt_x509::{Name, NameError};
 
-use crate::pattern::escape;
+use crate::escape::escape;
 
 /// Order of the parts in the DER, from the widest to the most specific: that of the original's
 /// default template for subjects, with the other parts beside their kin.

@@ -4,7 +4,8 @@ use exeunt_types::StatusCode;
 use exeunt_x509::Name;
 
 use super::{Case, Ruling, excerpt};
-use crate::pattern::{Known, escape};
+use crate::escape::escape;
+use crate::pattern::Known;
 use crate::property::NameProperty;
 use crate::template::{Others, SubjectPart};
 
