@@ -1,7 +1,7 @@
-//! An event as a CloudEvent, version 1.0, with data that needs no knowledge of the contract.
+//! An event as a `CloudEvent`, version 1.0, with data that needs no knowledge of the contract.
 //!
 //! Bus and webhook send the same: whoever reads the one reads the other. The same event gives the
-//! same CloudEvent at every attempt.
+//! same `CloudEvent` at every attempt.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use serde_json::{Map, Value as Json, json};
 /// Version of the specification, as its attribute `specversion` says it.
 pub const SPEC_VERSION: &str = "1.0";
 
-/// Media type of one event in the structured mode (CloudEvents JSON format, section 3).
+/// Media type of one event in the structured mode (`CloudEvents` JSON format, section 3).
 pub const STRUCTURED: &str = "application/cloudevents+json";
 
-/// Media type of several events in an array (CloudEvents JSON format, section 4).
+/// Media type of several events in an array (`CloudEvents` JSON format, section 4).
 pub const BATCHED: &str = "application/cloudevents-batch+json";
 
 /// Media type of the data.
@@ -24,10 +24,10 @@ pub const DATA: &str = "application/json";
 const TYPE_START: &str = "exeunt.";
 
 /// Digits of the attribute `sequence`: as many as the largest place in an event log has, so that the
-/// order of the texts is that of the numbers (CloudEvents extension `sequence`).
+/// order of the texts is that of the numbers (`CloudEvents` extension `sequence`).
 const SEQUENCE_DIGITS: usize = 20;
 
-/// An event as a CloudEvent.
+/// An event as a `CloudEvent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudEvent {
     /// Its attributes by name: `specversion`, `id`, `source`, `type`, `subject`, `time`,

@@ -4,12 +4,13 @@ use crate::cli::RunModule;
 use crate::failure::Failure;
 
 /// Modules inside this program.
-pub const SHIPPED: [&str; 2] = ["file", "command"];
+pub const SHIPPED: &[&str] = &["file", "command", "webhook"];
 
 pub fn run(options: &RunModule) -> Result<u8, Failure> {
     let served = match options.name.as_str() {
         "file" => exeunt_exit_file::main_loop(),
         "command" => exeunt_exit_command::main_loop(),
+        "webhook" => exeunt_exit_webhook::main_loop(),
         name => {
             return Err(Failure::usage("module-unknown", format!("there is no module {name:?}"))
                 .hint(format!("there are: {}", SHIPPED.join(", "))));

@@ -1,0 +1,275 @@
+//! The calls to the web server: connections, headers, time limits.
+
+use std::{
+    io::Read as _,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use exeunt_publication::{outcome::chain, secret::Secret};
+use reqwest::{
+    Method,
+    blocking::{Client, RequestBuilder, Response},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    redirect::Policy,
+};
+
+use crate::{
+    reply::{self, Reply},
+    resolver::{LookUp, Resolver},
+    settings::Settings,
+    signature::Keys,
+};
+
+/// Most octets of an answer's body that are read. More ends the connection.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// Least time that a call is begun with. Below it, nothing can come of it.
+const CALL_TIME_MIN: Duration = Duration::from_millis(50);
+
+/// How long a connection is kept that nothing is sent on. Servers keep theirs a minute or longer.
+const IDLE_MAX: Duration = Duration::from_secs(50);
+
+/// When the system looks whether the other side of a silent connection is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Header by which a sender asks for leave (HTTP 1.1 Web Hooks for Event Delivery, section 4.1).
+pub const REQUEST_ORIGIN: &str = "webhook-request-origin";
+
+/// Header by which a server gives leave (section 4.2).
+pub const ALLOWED_ORIGIN: &str = "webhook-allowed-origin";
+
+/// One call that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// `webhook-id`: the same at every attempt.
+    pub id: String,
+    /// What is in the body.
+    pub content_type: &'static str,
+    /// What is sent.
+    pub body: Vec<u8>,
+}
+
+/// The way to the server. It is prepared before each batch, because files and addresses may change.
+#[derive(Debug)]
+pub struct Sender {
+    settings: Settings,
+    /// How long one call may take.
+    timeout: Duration,
+    resolver: Resolver,
+    /// `None` where it has to be made, anew or at all.
+    client: Option<Client>,
+    keys: Option<Keys>,
+    token: Option<HeaderValue>,
+    /// A connection failed: the address may be another one by now, and so may the certificates.
+    lost: AtomicBool,
+}
+
+impl Sender {
+    /// Reads all files once, so that what is wrong with them is said at once. Talks to nobody.
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator that names the setting.
+    pub fn new(settings: Settings, timeout: Duration, look_up: LookUp) -> Result<Self, String> {
+        let host = settings.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = settings.url.port_or_known_default().unwrap_or_default();
+        let resolver = Resolver::new(host, port, settings.allowed.clone(), look_up);
+        let mut sender = Self {
+            settings,
+            timeout,
+            resolver,
+            client: None,
+            keys: None,
+            token: None,
+            lost: AtomicBool::new(false),
+        };
+        sender.read_files()?;
+        Ok(sender)
+    }
+
+    /// What the operator said.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Makes everything ready that calls need.
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator: a file cannot be read, the name cannot be resolved, its addresses
+    /// are refused.
+    pub fn prepare(&mut self, until: Instant) -> Result<(), String> {
+        if self.lost.swap(false, Ordering::Relaxed) {
+            self.resolver.forget();
+            self.client = None;
+        }
+        self.read_files()?;
+        let within = until.saturating_duration_since(Instant::now()).min(self.timeout);
+        self.resolver.refresh(within)
+    }
+
+    fn read_files(&mut self) -> Result<(), String> {
+        self.keys = self.settings.secret_file.as_deref().map(Keys::read).transpose()?;
+        self.token = match &self.settings.token_file {
+            None => None,
+            Some(path) => {
+                let secret = Secret::read("token_file", path)?;
+                let token = secret.text("token_file")?;
+                let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+                    .map_err(|_| "token_file: it cannot stand in a header".to_owned())?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        if self.client.is_none() {
+            self.client = Some(self.new_client()?);
+        }
+        Ok(())
+    }
+
+    fn new_client(&self) -> Result<Client, String> {
+        Client::builder()
+            .tls_backend_preconfigured(self.settings.tls.client_config()?)
+            .https_only(true)
+            .no_proxy()
+            .redirect(Policy::none())
+            .referer(false)
+            .dns_resolver(Arc::new(self.resolver.book()))
+            .user_agent(concat!("exeunt-exit-webhook/", env!("CARGO_PKG_VERSION")))
+            .timeout(self.timeout)
+            .connect_timeout(self.timeout)
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_max_idle_per_host(self.settings.connections)
+            .tcp_keepalive(KEEP_ALIVE)
+            .build()
+            .map_err(|err| format!("making the HTTP client: {}", chain(&err)))
+    }
+
+    /// Makes the calls, several at a time. Once one reply stops, what was not begun is not begun, and
+    /// has the same reply. `until` is when all of it has to be done.
+    pub fn send(&self, calls: &[Call], until: Instant) -> Vec<Reply> {
+        let next = AtomicUsize::new(0);
+        let stopped: Mutex<Option<Reply>> = Mutex::new(None);
+        let stop = || stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = || {
+            let mut replies = Vec::new();
+            while stop().is_none() {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(call) = calls.get(index) else { break };
+                let reply = self.send_one(call, until);
+                if reply.stops() {
+                    stop().get_or_insert_with(|| reply.clone());
+                }
+                replies.push((index, reply));
+            }
+            replies
+        };
+        let workers = self.settings.connections.min(calls.len());
+        let made: Vec<(usize, Reply)> = if workers <= 1 {
+            work()
+        } else {
+            thread::scope(|scope| {
+                let threads: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+                let mut made = work();
+                for thread in threads {
+                    made.extend(thread.join().unwrap_or_default());
+                }
+                made
+            })
+        };
+        let rest = stop().take();
+        let rest = rest.unwrap_or_else(|| Reply::nothing_can_be_sent("it was not sent"));
+        let mut replies = vec![rest; calls.len()];
+        for (index, reply) in made {
+            if let Some(place) = replies.get_mut(index) {
+                *place = reply;
+            }
+        }
+        replies
+    }
+
+    /// Makes one call.
+    fn send_one(&self, call: &Call, until: Instant) -> Reply {
+        let Some(request) = self.request(Method::POST, until) else {
+            return Reply::nothing_can_be_sent("no time was left before the event's deadline");
+        };
+        let now = SystemTime::now();
+        let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut request = request
+            .header(CONTENT_TYPE, call.content_type)
+            .header("webhook-id", &call.id)
+            .header("webhook-timestamp", timestamp.to_string());
+        if let Some(keys) = &self.keys {
+            let signature = keys.sign(&call.id, timestamp, &call.body);
+            request = request.header("webhook-signature", signature);
+        }
+        match request.body(call.body.clone()).send() {
+            Ok(mut response) => {
+                let said = said(&mut response);
+                reply::of_answer(response.status(), response.headers(), &said, now)
+            }
+            Err(err) => self.no_answer(err),
+        }
+    }
+
+    /// Asks for leave to send, without sending anything (HTTP 1.1 Web Hooks for Event Delivery,
+    /// section 4).
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator: there was no answer.
+    pub fn ask_for_leave(&self, until: Instant) -> Result<Response, String> {
+        let mut request = self.request(Method::OPTIONS, until).ok_or("no time was left")?;
+        if let Some(origin) = &self.settings.origin {
+            request = request.header(REQUEST_ORIGIN, origin);
+        }
+        request.send().map_err(|err| match self.no_answer(err) {
+            Reply::NotNow { reason, .. } | Reply::Refuse { reason, .. } => reason,
+            Reply::Accept => String::new(),
+        })
+    }
+
+    /// A request with everything that all of them have; `None` where no time is left.
+    fn request(&self, method: Method, until: Instant) -> Option<RequestBuilder> {
+        let left = until.saturating_duration_since(Instant::now());
+        let client = self.client.as_ref()?;
+        if left < CALL_TIME_MIN {
+            return None;
+        }
+        let request =
+            client.request(method, self.settings.url.clone()).timeout(self.timeout.min(left));
+        Some(match &self.token {
+            Some(token) => request.header(AUTHORIZATION, token.clone()),
+            None => request,
+        })
+    }
+
+    fn no_answer(&self, err: reqwest::Error) -> Reply {
+        let everybody = err.is_connect() || err.is_timeout();
+        self.lost.fetch_or(everybody, Ordering::Relaxed);
+        let what = if err.is_connect() {
+            "the server cannot be reached"
+        } else if err.is_timeout() {
+            "the server did not answer in time"
+        } else {
+            "the server's answer broke off"
+        };
+        // The path of the URL may be a secret.
+        let reason = format!("{what}: {}", chain(&err.without_url()));
+        Reply::NotNow { after: None, everybody, reason }
+    }
+}
+
+/// Reads the body, so that the connection can be used again; of a large one, the start. Whether it
+/// comes whole does not matter: the head has said what there is to say.
+fn said(response: &mut Response) -> Vec<u8> {
+    let mut said = Vec::new();
+    let bound = u64::try_from(ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
+    response.take(bound).read_to_end(&mut said).ok();
+    said
+}

@@ -1,0 +1,414 @@
+//! The module itself: what happens to a batch of events, in order.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use exeunt_module_kit::{
+    CallBackError, CallBacks, Event, EventMask, ExitModule, Initialize, MaintainExitModule,
+    ManageExitModule, Outcome, Refusal, Value, exit_event,
+    maintain::{Check, TestReport},
+    manage::ManageModule,
+};
+use exeunt_publication::{cloudevent, outcome};
+use reqwest::blocking::Response;
+
+use crate::{
+    cloud_event::{Frame, RAW_REQUEST},
+    reply::Reply,
+    resolver::{self, LookUp},
+    sender::{ALLOWED_ORIGIN, Call, Sender},
+    settings::{self, Mode, Settings},
+};
+
+/// What the module is, in one line.
+const DESCRIPTION: &str = "tells a web server of events";
+
+/// Most octets of one call in the batched mode. A single event that is larger goes alone.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// From which attempt on an event goes alone in the batched mode: one that the server breaks at
+/// should not take its neighbours along for ever.
+const ALONE_FROM_ATTEMPT: u32 = 4;
+
+/// How long a `Test` may take in which there is no deadline of an event.
+const TEST_WITHIN: Duration = Duration::from_secs(20);
+
+/// The exit module. It starts its work with the host's greeting.
+pub struct WebhookExit {
+    state: Option<State>,
+    call_backs: Option<CallBacks>,
+    look_up: LookUp,
+}
+
+impl std::fmt::Debug for WebhookExit {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("WebhookExit").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Default for WebhookExit {
+    fn default() -> Self {
+        Self { state: None, call_backs: None, look_up: resolver::system() }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    frame: Frame,
+    sender: Sender,
+    /// How long all of a batch may take.
+    budget: Duration,
+}
+
+impl WebhookExit {
+    /// A module that resolves names by a way of the caller's, for tests.
+    #[must_use]
+    pub fn with_look_up(look_up: LookUp) -> Self {
+        Self { look_up, ..Self::default() }
+    }
+
+    fn state(&self, hello: &Initialize) -> Result<State, String> {
+        let settings = Settings::read(&hello.settings)?;
+        // A fifth is left for what is not the network: the pipe, and a processor that is busy.
+        let budget = match hello.deadline_ms {
+            0 => TEST_WITHIN,
+            deadline_ms => Duration::from_millis(deadline_ms) * 4 / 5,
+        };
+        let timeout = settings.timeout_within(budget)?;
+        let frame = settings.frame(hello);
+        let sender = Sender::new(settings, timeout, Arc::clone(&self.look_up))?;
+        Ok(State { frame, sender, budget })
+    }
+}
+
+impl ExitModule for WebhookExit {
+    fn use_call_backs(&mut self, call_backs: &CallBacks) -> bool {
+        self.call_backs = Some(call_backs.clone());
+        true
+    }
+
+    fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
+        self.state = Some(self.state(hello)?);
+        Ok(EventMask(exit_event::ALL))
+    }
+
+    fn description(&self) -> String {
+        DESCRIPTION.to_owned()
+    }
+
+    fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        Some(self)
+    }
+
+    fn maintained(&mut self) -> Option<&mut dyn MaintainExitModule> {
+        Some(self)
+    }
+
+    fn batch_max(&self) -> usize {
+        self.state.as_ref().map_or(1, |it| {
+            let settings = it.sender.settings();
+            match settings.mode {
+                // One round of calls, so that each has the whole of the deadline.
+                Mode::Structured => settings.connections,
+                Mode::Batched => settings.batch_max,
+            }
+        })
+    }
+
+    fn notify(&mut self, event: &Event) -> Outcome {
+        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
+        outcomes.pop().unwrap_or_else(|| outcome::retry("nothing was done"))
+    }
+
+    fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
+        match &mut self.state {
+            Some(state) => state.tell(events, self.call_backs.as_ref()),
+            None => vec![outcome::retry("the module has no settings yet"); events.len()],
+        }
+    }
+}
+
+impl ManageExitModule for WebhookExit {
+    fn manage_module(&mut self) -> Result<ManageModule, String> {
+        Ok(ManageModule { settings: settings::known() })
+    }
+
+    fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
+        let text = match name.to_ascii_lowercase().as_str() {
+            "name" => "webhook",
+            "description" => DESCRIPTION,
+            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
+            _ => return Ok(None),
+        };
+        Ok(Some(Value::String(text.to_owned())))
+    }
+
+    fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {
+        // With a URL, which no set of settings may lack.
+        let url = ("url".to_owned(), "https://example.com/".into());
+        let mut written = serde_json::Map::from_iter([url]);
+        written.insert(name.to_owned(), value.clone());
+        match Settings::read(&written) {
+            // One that only goes with another cannot be looked at alone.
+            Err(err) if !err.ends_with("go together") => Err(err),
+            _ => Ok(()),
+        }
+    }
+
+    fn configure(
+        &mut self,
+        settings: &serde_json::Map<String, serde_json::Value>,
+        _flags: u32,
+    ) -> Result<(), String> {
+        Settings::read(settings).map(drop)
+    }
+}
+
+impl MaintainExitModule for WebhookExit {
+    fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
+        self.state = Some(self.state(hello)?);
+        Ok(())
+    }
+
+    fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
+        let Some(state) = &mut self.state else {
+            return Err("the module has no settings yet".to_owned());
+        };
+        let checks = state.checks();
+        let settings = state.sender.settings();
+        let would_write = samples
+            .iter()
+            .map(|event| {
+                let octets = state.frame.encode(event, None).len();
+                let kind = cloudevent::word(event.event);
+                let (id, server) = (&event.id, settings.server());
+                format!("exeunt.{kind} {id} about {}, {octets} octets, to {server}", event.subject)
+            })
+            .collect();
+        Ok(TestReport { checks, would_write })
+    }
+}
+
+/// An event that is ready to be sent.
+struct Ready {
+    /// Its place in the batch of the host.
+    index: usize,
+    alone: bool,
+    id: String,
+    body: Vec<u8>,
+}
+
+impl State {
+    fn tell(&mut self, events: &[Event], call_backs: Option<&CallBacks>) -> Vec<Outcome> {
+        let until = Instant::now() + self.budget;
+        let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
+        // 1. The octets of each.
+        let mut ready = Vec::with_capacity(events.len());
+        for (index, event) in events.iter().enumerate() {
+            if exit_event::ALL & event.event == 0 {
+                outcomes.insert(index, Outcome::Skip);
+                continue;
+            }
+            match self.raw_request(event, call_backs) {
+                Ok(raw_request) => ready.push(Ready {
+                    index,
+                    alone: ALONE_FROM_ATTEMPT <= event.attempt,
+                    id: event.id.clone(),
+                    body: self.frame.encode(event, raw_request.as_deref()),
+                }),
+                Err(reason) => drop(outcomes.insert(index, outcome::retry(reason))),
+            }
+        }
+        // 2. To the server.
+        let replies = match self.sender.prepare(until) {
+            Err(reason) => {
+                let reply = Reply::nothing_can_be_sent(reason);
+                ready.iter().map(|it| (it.index, reply.clone())).collect()
+            }
+            Ok(()) => match self.sender.settings().mode {
+                Mode::Structured => self.send_each(&ready, until),
+                Mode::Batched => self.send_batches(&ready, until),
+            },
+        };
+        // 3. What it says.
+        outcomes.extend(replies.into_iter().map(|(index, reply)| (index, of_reply(&reply))));
+        (0..events.len())
+            .map(|it| outcomes.remove(&it).unwrap_or_else(|| outcome::retry("it was not sent")))
+            .collect()
+    }
+
+    /// The request as it came, where the operator wants it told. Without call-backs it is in the
+    /// event.
+    fn raw_request(
+        &self,
+        event: &Event,
+        call_backs: Option<&CallBacks>,
+    ) -> Result<Option<Vec<u8>>, String> {
+        if !self.sender.settings().raw_request || event.context == 0 {
+            return Ok(None);
+        }
+        if let Ok(der) = event.request.binary(RAW_REQUEST) {
+            return Ok(Some(der.to_vec()));
+        }
+        let Some(call_backs) = call_backs else { return Ok(None) };
+        match call_backs.request_property(event.seq, RAW_REQUEST, Some("binary")) {
+            Ok(Value::Binary(der)) => Ok(Some(der)),
+            Ok(_) | Err(CallBackError::Refuse { refusal: Refusal::Empty, .. }) => Ok(None),
+            Err(err) => Err(format!("asking for {RAW_REQUEST}: {}", outcome::chain(&err))),
+        }
+    }
+
+    fn send_each(&self, ready: &[Ready], until: Instant) -> Vec<(usize, Reply)> {
+        let calls: Vec<Call> = ready.iter().map(|it| self.call(&[it])).collect();
+        let replies = self.sender.send(&calls, until);
+        ready.iter().map(|it| it.index).zip(replies).collect()
+    }
+
+    /// Fills calls up to their limit. One that is refused is sent event by event, so that only the
+    /// guilty one is parked.
+    fn send_batches(&self, ready: &[Ready], until: Instant) -> Vec<(usize, Reply)> {
+        let (alone, together): (Vec<&Ready>, Vec<&Ready>) = ready.iter().partition(|it| it.alone);
+        let mut batches: Vec<Vec<&Ready>> = Vec::new();
+        let mut octets = usize::MAX;
+        for it in together {
+            octets = octets.saturating_add(it.body.len());
+            if octets <= BATCH_BYTES_MAX
+                && let Some(batch) = batches.last_mut()
+            {
+                batch.push(it);
+            } else {
+                octets = it.body.len();
+                batches.push(vec![it]);
+            }
+        }
+        let mut replies = Vec::with_capacity(ready.len());
+        let mut singles: Vec<&Ready> = Vec::new();
+        let mut stopped: Option<Reply> = None;
+        for batch in batches {
+            let reply = match &stopped {
+                Some(reply) => reply.clone(),
+                None => self
+                    .sender
+                    .send(&[self.call(&batch)], until)
+                    .pop()
+                    .unwrap_or_else(|| Reply::nothing_can_be_sent("it was not sent")),
+            };
+            if reply.stops() {
+                stopped = Some(reply.clone());
+            }
+            if matches!(reply, Reply::Refuse { everybody: false, .. }) && 1 < batch.len() {
+                singles.extend(batch);
+            } else {
+                replies.extend(batch.iter().map(|it| (it.index, reply.clone())));
+            }
+        }
+        singles.extend(alone);
+        if let Some(reply) = stopped {
+            replies.extend(singles.iter().map(|it| (it.index, reply.clone())));
+        } else {
+            let calls: Vec<Call> = singles.iter().map(|it| self.call(&[it])).collect();
+            let alone = self.sender.send(&calls, until);
+            replies.extend(singles.iter().map(|it| it.index).zip(alone));
+        }
+        replies
+    }
+
+    /// One call with these events.
+    fn call(&self, events: &[&Ready]) -> Call {
+        if let (Mode::Structured, [it]) = (self.sender.settings().mode, events) {
+            let (id, body) = (it.id.clone(), it.body.clone());
+            return Call { id, content_type: cloudevent::STRUCTURED, body };
+        }
+        let bodies: Vec<&[u8]> = events.iter().map(|it| it.body.as_slice()).collect();
+        let mut body = vec![b'['];
+        body.extend(bodies.join(&b','));
+        body.push(b']');
+        Call { id: batch_id(events), content_type: cloudevent::BATCHED, body }
+    }
+
+    /// Tries what can be tried without sending an event.
+    fn checks(&mut self) -> Vec<Check> {
+        let until = Instant::now() + self.budget;
+        let server = self.sender.settings().server();
+        let what = format!("resolve {server}");
+        if let Err(reason) = self.sender.prepare(until) {
+            return vec![Check::failed(what, reason)];
+        }
+        let mut checks = vec![Check::passed(what, "every address that is used may be talked to")];
+        if self.sender.settings().secret_file.is_none() {
+            let text = "set secret_file, so that the server can tell our events from others'";
+            checks.push(Check::warning("sign", text));
+        }
+        let what = format!("connect to {server}");
+        match self.sender.ask_for_leave(until) {
+            Err(reason) => checks.push(Check::failed(what, reason)),
+            Ok(response) => {
+                checks.push(Check::passed(what, "the server has answered over TLS"));
+                checks.push(self.leave(&response));
+            }
+        }
+        checks
+    }
+
+    /// What the answer to `OPTIONS` says. Only a server that knows the protocol has to give leave.
+    fn leave(&self, response: &Response) -> Check {
+        let origin = self.sender.settings().origin.as_deref();
+        let status = response.status();
+        let allowed = response.headers().get(ALLOWED_ORIGIN).and_then(|it| it.to_str().ok());
+        let what = "ask for leave to send (OPTIONS)";
+        match (status.as_u16(), origin, allowed) {
+            (401 | 403 | 407, _, _) => Check::failed(
+                what,
+                format!(
+                    "{status}; look at token_file, client_certificate_file and the path of url"
+                ),
+            ),
+            (300..=399, _, _) => Check::failed(
+                what,
+                format!("{status}; redirects are not followed, so set the final url"),
+            ),
+            (404 | 410, _, _) => Check::warning(what, format!("{status}; look at the path of url")),
+            (500..=599, _, _) => Check::warning(what, format!("{status}; the server has a fault")),
+            (_, Some(origin), Some(allowed)) if allowed == "*" || allowed == origin => {
+                Check::passed(what, format!("{origin} may send"))
+            }
+            (_, Some(origin), Some(allowed)) => {
+                let said = outcome::line(allowed);
+                Check::failed(what, format!("{said} may send, and {origin} may not"))
+            }
+            (_, Some(origin), None) => Check::warning(
+                what,
+                format!("{status}, without a word about {origin}: the server does not ask for it"),
+            ),
+            (_, None, _) => {
+                Check::passed(what, format!("{status}; without origin, nothing was asked"))
+            }
+        }
+    }
+}
+
+/// Names a batch by what is in it, so that the same batch has the same id at every attempt.
+fn batch_id(events: &[&Ready]) -> String {
+    let ids: Vec<&str> = events.iter().map(|it| it.id.as_str()).collect();
+    let hash = digest(&SHA256, ids.join("\n").as_bytes());
+    let short: String =
+        hash.as_ref().iter().take(16).flat_map(|it| [it >> 4, it & 15]).map(hex_digit).collect();
+    format!("batch-{short}")
+}
+
+fn hex_digit(it: u8) -> char {
+    char::from_digit(it.into(), 16).unwrap_or('0')
+}
+
+fn of_reply(reply: &Reply) -> Outcome {
+    match reply {
+        Reply::Accept => Outcome::Accept,
+        Reply::Refuse { reason, .. } => outcome::park(reason),
+        Reply::NotNow { after: Some(after), reason, .. } => outcome::retry_after(*after, reason),
+        Reply::NotNow { after: None, reason, .. } => outcome::retry(reason),
+    }
+}
