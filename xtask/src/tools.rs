@@ -83,6 +83,46 @@ const NEEDS: &[Need] = &[
         package: "ldap-utils",
         reason: "sees with other eyes what is in a directory",
     },
+    Need {
+        probe: &["sh", "-c", "test -x /usr/sbin/samba"],
+        package: "samba-ad-dc",
+        reason: "is the domain controller that modules publish in",
+    },
+    Need {
+        probe: &["sh", "-c", "test -d /usr/share/samba/setup/ad-schema"],
+        package: "samba-ad-provision",
+        reason: "has the schema of a domain",
+    },
+    Need {
+        probe: &["sh", "-c", "/usr/bin/python3 -c 'import samba.provision'"],
+        package: "python3-samba",
+        reason: "makes the files of a domain",
+    },
+    Need {
+        probe: &["sh", "-c", "test -e /usr/lib/*/samba/ldb/samldb.so"],
+        package: "samba-dsdb-modules",
+        reason: "is what a domain's files are read with",
+    },
+    Need {
+        probe: &["sh", "-c", "test -e /usr/lib/*/samba/vfs/dfs_samba4.so"],
+        package: "samba-vfs-modules",
+        reason: "is what a domain controller does not start without",
+    },
+    Need {
+        probe: &["sh", "-c", "command -v ldbsearch"],
+        package: "ldb-tools",
+        reason: "sees with other eyes what is in a domain",
+    },
+    Need {
+        probe: &["sh", "-c", "command -v samba-tool"],
+        package: "samba-common-bin",
+        reason: "adds accounts to a domain and shows them",
+    },
+    Need {
+        probe: &["sh", "-c", "test -x /usr/sbin/ip || test -x /sbin/ip"],
+        package: "iproute2",
+        reason: "gives a domain controller a network of its own",
+    },
 ];
 
 /// Folder of what is installed for the tests only.

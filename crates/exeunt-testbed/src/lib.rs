@@ -9,3 +9,4 @@ pub mod authority;
 pub mod openldap;
 pub mod process;
 pub mod proxy;
+pub mod samba;
