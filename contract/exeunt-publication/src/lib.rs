@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod cloudevent;
 pub mod list;
 pub mod outcome;
+pub mod pattern;
 pub mod secret;
 pub mod settings;
 mod signed;

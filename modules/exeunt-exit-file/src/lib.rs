@@ -1,9 +1,8 @@
 //! The exit module that publishes certificates into a folder: one file for each certificate.
 //!
 //! It is told of issued certificates, writes each into its folder and nothing else anywhere. The
-//! parts: `settings` is what the operator says, `name` makes file names out of what requesters
-//! say, `certificate` is content and age, `folder` touches the disk, `publish` is the order of
-//! events.
+//! parts: `settings` is what the operator says, `certificate` is content and age, `folder` touches
+//! the disk, `publish` is the order of events.
 //!
 //! Rules that hold whatever is delivered, and how often:
 //!
@@ -17,7 +16,6 @@
 
 mod certificate;
 mod folder;
-mod name;
 mod publish;
 mod settings;
 

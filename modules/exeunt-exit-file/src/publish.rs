@@ -6,11 +6,11 @@ use exeunt_module_kit::{
     Event, EventMask, ExitModule, Initialize, ManageExitModule, Outcome, Value, exit_event,
     manage::ManageModule,
 };
+use exeunt_publication::pattern::{Place, sanitized};
 
 use crate::{
     certificate::Publication,
     folder::{Folder, Found},
-    name,
     settings::{self, Settings},
 };
 
@@ -41,7 +41,7 @@ struct State {
 impl ExitModule for FileExit {
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
         let settings = Settings::read(&hello.settings)?;
-        let temporary_start = format!(".exeunt.{}.", name::sanitized(&hello.module));
+        let temporary_start = format!(".exeunt.{}.", sanitized(&hello.module, Place::FileName));
         let directory = settings.directory.display();
         Folder::create(&settings.directory)
             .map_err(|err| format!("directory {directory} cannot be made: {err}"))?;
@@ -194,7 +194,7 @@ impl State {
             Ok(present) => return settled(&present, &name),
             Err(err) => return Step::Done(retry(&format!("reading {name}: {err}"))),
         }
-        let id = name::sanitized(&event.id);
+        let id = sanitized(&event.id, Place::FileName);
         let temporary = format!("{}{id}.{}{TEMPORARY_END}", self.temporary_start, event.seq);
         let content = publication.content(self.settings.format);
         match folder.stage(&temporary, &content, self.settings.mode) {

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use exeunt_module_kit::manage::{SettingInfo, SettingType};
-
-use crate::name::Pattern;
+use exeunt_publication::pattern::{Pattern, Place};
 
 /// Permissions of a published file where nothing is said: everybody may read a certificate.
 const MODE_DEFAULT: u32 = 0o644;
@@ -68,7 +67,7 @@ impl Settings {
                 }
             }
         }
-        let pattern = Pattern::parse(pattern.unwrap_or(PATTERN_DEFAULT))?;
+        let pattern = Pattern::parse(pattern.unwrap_or(PATTERN_DEFAULT), Place::FileName)?;
         let directory = directory.ok_or("directory is missing: say where the files go")?;
         Ok(Self { directory, pattern, format, mode })
     }
@@ -129,7 +128,7 @@ mod tests {
     fn a_directory_is_all_that_is_needed() {
         let settings = parse(&json!({"directory": "published"})).unwrap();
         assert_eq!(settings.directory, PathBuf::from("published"));
-        assert_eq!(settings.pattern, Pattern::parse("{serial}.pem").unwrap());
+        assert_eq!(settings.pattern, Pattern::parse("{serial}.pem", Place::FileName).unwrap());
         assert_eq!((settings.format, settings.mode), (Format::Pem, 0o644));
     }
 
