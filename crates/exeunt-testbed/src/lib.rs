@@ -6,7 +6,13 @@
 //! on without it.
 
 pub mod authority;
+pub mod nats;
 pub mod openldap;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
+mod python;
+pub mod receiver;
+pub mod s3;
 pub mod samba;
+pub mod smtp;

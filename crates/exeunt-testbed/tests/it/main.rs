@@ -1,0 +1,3 @@
+//! The servers, tried with foreign clients.
+
+mod foreign;
