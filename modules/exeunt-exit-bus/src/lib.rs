@@ -1,1 +1,33 @@
-//! The exit module that tells a message bus of events.
+//! The exit module that tells a message bus of events: NATS with `JetStream`.
+//!
+//! Every event becomes one message, a `CloudEvent`. The parts: `settings` is what the operator says,
+//! `subject` makes subjects out of what is in an event, `message` is what is sent, `connection` is
+//! the way to the server and what it says unasked, `publish` is the order of events and their
+//! outcomes, `stream` looks at the stream and makes it.
+//!
+//! Rules that hold whatever is delivered, and how often:
+//!
+//! - An event is accepted when the server has said that it is in the stream, and not before.
+//! - The same event again is recognised by the server, by its id, for as long as the stream's window
+//!   of duplicates is; it stands in the stream once.
+//! - A message is taken by the stream that was meant, or by none.
+
+mod connection;
+mod message;
+mod publish;
+mod settings;
+mod stream;
+mod subject;
+
+use std::io;
+
+pub use publish::BusExit;
+
+/// Runs the module on standard input and output until the host ends it.
+///
+/// # Errors
+///
+/// The conversation with the host broke off. The process ends with a failure then.
+pub fn main_loop() -> io::Result<()> {
+    exeunt_module_kit::serve(BusExit::default())
+}

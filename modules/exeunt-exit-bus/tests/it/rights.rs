@@ -1,0 +1,164 @@
+//! Who the module is for the server, and whom it trusts.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use exeunt_module_kit::{Outcome, maintain::CheckResult};
+use exeunt_testbed::authority::{Authority, Flaw};
+use serde_json::{Value as Json, json};
+
+use crate::{
+    assert_accepted, events, maintain, notify_all, plain, retried, server::Server, start, with,
+};
+
+/// The pair that the documentation of NATS shows for users; nobody's.
+const NKEY: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
+const NKEY_SEED: &str = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+
+fn secret(folder: &Path, name: &str, content: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+/// A server with three users beside the other client: one that may publish, one that may publish
+/// nothing of ours, and one that may hear no answers.
+fn with_users(folder: &Path) -> Server {
+    let more = format!(
+        "authorization: {{ users: [
+            {{ user: admin, password: admin }},
+            {{ user: ca, password: s3cret, permissions: {{
+                publish: [\"exeunt.>\", \"$JS.API.STREAM.INFO.EXEUNT\"],
+                subscribe: [\"_INBOX.ca.>\"] }} }},
+            {{ user: mute, password: s3cret, permissions: {{
+                publish: [\"exeunt.*.denied\", \"$JS.API.STREAM.INFO.EXEUNT\"] }} }},
+            {{ nkey: {NKEY} }}
+        ] }}"
+    );
+    let mut server = Server::start(&folder.join("nats"), &more);
+    server.foreign = ["--user", "admin", "admin"].map(str::to_owned).to_vec();
+    server.make_stream("EXEUNT", &["exeunt.*.*"], &json!({}));
+    server
+}
+
+fn account(folder: &Path, address: &str, user: &str, password: &str) -> Json {
+    let file = secret(folder, &format!("{user}.{password}"), password);
+    with(&plain(address), &json!({ "user": user, "password_file": file }))
+}
+
+#[test]
+fn an_account_that_may_publish_and_nothing_else_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_users(folder.path());
+    let settings = account(folder.path(), &server.address(), "ca", "s3cret");
+    let settings = with(&settings, &json!({"inbox_prefix": "_INBOX.ca"}));
+    assert_accepted(&notify_all(&mut start(&settings), &events(1..11)));
+    let report = maintain(&settings).test_target(&[]).unwrap();
+    let failed = report.checks.iter().find(|it| it.result == CheckResult::Failed);
+    assert_eq!(failed, None);
+    assert_eq!(server.read("EXEUNT").len(), 10);
+}
+
+#[test]
+fn what_the_account_may_not_do_is_said_at_once_and_retried() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_users(folder.path());
+    let address = server.address();
+    let of = |user, password| account(folder.path(), &address, user, password);
+    for (settings, said) in [
+        (of("mute", "s3cret"), "Permissions Violation for Publish to \"exeunt.Test_CA.issued\""),
+        (of("ca", "s3cret"), "Permissions Violation for Subscription to \"_INBOX"),
+        (of("ca", "wrong"), "authorization violation"),
+        (plain(&address), "authorization violation"),
+    ] {
+        let begun = std::time::Instant::now();
+        for outcome in notify_all(&mut start(&settings), &events(1..11)) {
+            assert!(retried(&outcome).contains(said), "{outcome:?}");
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{said}");
+        let report = maintain(&settings).test_target(&events(1..2)).unwrap();
+        let failed = report.checks.iter().find(|it| it.result == CheckResult::Failed).unwrap();
+        assert!(failed.text.contains(said), "{failed:?}");
+    }
+    // Who hears no answers may have been taken, and accepts nothing.
+    assert!(server.read("EXEUNT").len() <= 10);
+}
+
+#[test]
+fn an_nkey_and_a_token_let_the_module_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_users(folder.path());
+    let seed = secret(folder.path(), "nkey", &format!("{NKEY_SEED}\n"));
+    let settings = with(&plain(&server.address()), &json!({ "nkey_file": seed }));
+    assert_accepted(&notify_all(&mut start(&settings), &events(1..2)));
+
+    let server = Server::start(&folder.path().join("token"), "authorization: { token: t0ken }");
+    let token = secret(folder.path(), "token.txt", "t0ken");
+    let settings = with(&plain(&server.address()), &json!({ "token_file": token }));
+    let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
+    // It is in, and there is no stream.
+    assert!(retried(&outcome).contains("no stream takes"), "{outcome:?}");
+}
+
+#[test]
+fn a_password_that_others_can_read_is_not_used_and_never_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_users(folder.path());
+    let settings = account(folder.path(), &server.address(), "ca", "s3cret");
+    let file = settings["password_file"].as_str().unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
+    assert!(retried(&outcome).contains("others than its owner can read it"), "{outcome:?}");
+}
+
+#[test]
+fn a_server_has_to_show_the_right_certificate_and_may_ask_for_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(&folder.path().join("ca"));
+    let ca_file = authority.certificate();
+    for (flaw, said) in [
+        (Flaw::Nothing, ""),
+        (Flaw::OtherName, "not valid for name"),
+        (Flaw::OtherAuthority, "certificate"),
+        (Flaw::Expired, "expired"),
+    ] {
+        let identity = authority.server(flaw);
+        let more = format!(
+            "tls: {{ cert_file: {:?}, key_file: {:?}, ca_file: {ca_file:?}, verify: true }}",
+            identity.certificate, identity.key
+        );
+        let server = Server::start(&folder.path().join(format!("{flaw:?}")), &more);
+        let client = authority.client("exeunt");
+        let settings = json!({
+            "servers": format!("tls://localhost:{}", server.port), "ca_file": ca_file,
+            "client_certificate_file": client.certificate, "client_key_file": client.key,
+            "timeout_seconds": 5,
+        });
+        if flaw == Flaw::Nothing {
+            assert_eq!(maintain(&settings).install(true).unwrap().steps[0].text, "it was made");
+            assert_accepted(&notify_all(&mut start(&settings), &events(1..101)));
+            let mut without = settings.clone();
+            without.as_object_mut().unwrap().retain(|name, _| !name.starts_with("client_"));
+            retried(&notify_all(&mut start(&without), &events(1..2))[0]);
+        } else {
+            let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
+            assert!(retried(&outcome).contains(said), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_said_in_the_clear_to_a_server_without_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_users(folder.path());
+    let mut settings = account(folder.path(), &server.address(), "ca", "s3cret");
+    settings.as_object_mut().unwrap().remove("tls");
+    let authority = Authority::new(&folder.path().join("ca"));
+    settings["ca_file"] = json!(authority.certificate());
+    let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
+    assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+}
