@@ -98,6 +98,14 @@ impl Tls {
         *self != Self::default()
     }
 
+    /// Whether a certificate (DER) is one of [`Tls::pins`], for libraries that make their own
+    /// configuration of TLS.
+    #[must_use]
+    pub fn is_pinned(&self, certificate: &[u8]) -> bool {
+        let found = digest(&SHA256, certificate);
+        self.pins.iter().any(|it| it == found.as_ref())
+    }
+
     /// Makes the configuration: TLS 1.2 and 1.3, cryptography by aws-lc-rs.
     ///
     /// # Errors

@@ -137,6 +137,8 @@ const GUARDED: &[Guarded] = &[
         users: &["exeunt", "exeunt-exit-object", "exeunt-exit-webhook"],
         reason: "the server calls nobody; the command line and some modules do",
     },
+    Guarded { foreign: "lettre", users: &["exeunt-exit-mail"], reason: "one module sends mail" },
+    Guarded { foreign: "minijinja", users: &["exeunt-exit-mail"], reason: "templates of mails" },
     Guarded {
         foreign: "serde",
         users: &[

@@ -1,0 +1,135 @@
+//! Brings a batch of mails to the server, over some connections that are kept from batch to batch.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use crate::{
+    compose::Mail,
+    settings::{RefusedRecipient, Server},
+    smtp::{Connection, Failure, Stage},
+};
+
+/// What became of a mail: which recipients were left out, or why nobody got it.
+pub type Sent = Result<Vec<String>, Failure>;
+
+/// The connections.
+#[derive(Debug)]
+pub struct Courier {
+    server: Server,
+    policy: RefusedRecipient,
+    connections: Vec<Option<Connection>>,
+}
+
+/// What the threads of a batch share.
+struct Batch<'a> {
+    mails: &'a [Mail],
+    next: AtomicUsize,
+    /// Why the server cannot be spoken with, once somebody has found out.
+    down: Mutex<Option<String>>,
+    until: Instant,
+}
+
+impl Courier {
+    /// A courier with at most so many connections. None is opened yet.
+    pub fn new(server: Server, policy: RefusedRecipient, connections: usize) -> Self {
+        let connections = (0..connections.max(1)).map(|_| None).collect();
+        Self { server, policy, connections }
+    }
+
+    /// Sends each mail, and says of each what became of it, in the same order.
+    pub fn deliver(&mut self, mails: &[Mail], until: Instant) -> Vec<Sent> {
+        let batch = Batch { mails, next: AtomicUsize::new(0), down: Mutex::new(None), until };
+        let (server, policy) = (&self.server, self.policy);
+        let workers = self.connections.len().min(mails.len());
+        let mut sent: Vec<(usize, Sent)> = match &mut self.connections[..workers] {
+            [] => Vec::new(),
+            [one] => batch.work(server, policy, one),
+            several => thread::scope(|scope| {
+                let started: Vec<_> = several
+                    .iter_mut()
+                    .map(|it| scope.spawn(|| batch.work(server, policy, it)))
+                    .collect();
+                // A thread that panicked leaves its mails without an answer, which is one below.
+                started.into_iter().flat_map(|it| it.join().unwrap_or_default()).collect()
+            }),
+        };
+        sent.sort_unstable_by_key(|(index, _)| *index);
+        let mut answers = sent.into_iter().peekable();
+        (0..mails.len())
+            .map(|index| match answers.next_if(|(it, _)| *it == index) {
+                Some((_, sent)) => sent,
+                None => Err(Failure::Later("the attempt broke off".to_owned())),
+            })
+            .collect()
+    }
+
+    /// Closes every connection.
+    pub fn close(&mut self) {
+        for connection in self.connections.iter_mut().filter_map(Option::take) {
+            connection.close();
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Takes one mail after the other until there is none.
+    fn work(
+        &self,
+        server: &Server,
+        policy: RefusedRecipient,
+        kept: &mut Option<Connection>,
+    ) -> Vec<(usize, Sent)> {
+        let mut sent = Vec::new();
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(mail) = self.mails.get(index) else { return sent };
+            let why = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let answer = match why {
+                Some(why) => Err(Failure::Server(why)),
+                None => self.send(server, policy, kept, mail),
+            };
+            if let Err(Failure::Server(why)) = &answer {
+                *self.down.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+            }
+            sent.push((index, answer));
+        }
+    }
+
+    fn send(
+        &self,
+        server: &Server,
+        policy: RefusedRecipient,
+        kept: &mut Option<Connection>,
+        mail: &Mail,
+    ) -> Sent {
+        let open = || {
+            Connection::open(server, self.until).map_err(|(stage, why)| {
+                Failure::Server(match stage {
+                    Stage::Connect => format!("connecting: {why}"),
+                    Stage::Secure => format!("TLS: {why}"),
+                    Stage::Authenticate => why,
+                })
+            })
+        };
+        let mut connection = match kept.take().filter(Connection::is_fresh) {
+            Some(connection) => connection,
+            None => open()?,
+        };
+        let mut answer = connection.send(mail, policy, self.until);
+        // Servers end connections that they find idle or old; that is no fault of theirs.
+        if let Err(Failure::Stale(_)) = answer {
+            connection = open()?;
+            answer = connection.send(mail, policy, self.until);
+        }
+        if !matches!(answer, Err(Failure::Server(_) | Failure::Stale(_))) {
+            *kept = Some(connection);
+        }
+        answer
+    }
+}

@@ -1,0 +1,354 @@
+//! One conversation with the mail server.
+//!
+//! A mail is one transaction for all its recipients, so that it is taken for all of them or for none:
+//! only the server's answer to the end of the mail counts, and nothing is sent before every recipient
+//! is accepted. Each answer has to have exactly the code that its command asks for. Otherwise somebody
+//! who puts an answer in front of TLS could have us take one answer for another.
+
+use std::{
+    error::Error as _,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use exeunt_publication::{
+    outcome::{chain, line},
+    secret::Secret,
+};
+use lettre::{
+    Address,
+    transport::smtp::{
+        Error,
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{Certificate, CertificateStore, SmtpConnection, TlsParameters},
+        commands::{Data, Mail, Rcpt, Rset},
+        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+        response::Response,
+    },
+};
+
+use crate::{
+    compose::Mail as Letter,
+    recipient::is_domain,
+    settings::{RefusedRecipient, Security, Server},
+};
+
+/// Longest that a connection waits for its next mail, so that it is still there: servers give up after
+/// some minutes (RFC 5321, section 4.5.3.2.7: at least five).
+const IDLE_MAX: Duration = Duration::from_mins(1);
+
+/// Why a mail was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The server cannot be spoken with: any other mail would fare the same now.
+    Server(String),
+    /// A connection that had been used before is no more, and nothing was begun on it.
+    Stale(String),
+    /// Not now, and another mail may well be taken.
+    Later(String),
+    /// Never, as long as nobody changes something.
+    Refused(String),
+}
+
+/// A greeted, secured and authenticated connection.
+pub struct Connection {
+    smtp: SmtpConnection,
+    timeout: Duration,
+    last_used: Instant,
+    /// Whether a mail was sent over it before.
+    used: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Connection").field("used", &self.used).finish_non_exhaustive()
+    }
+}
+
+/// How far a conversation is, for the reason that an operator reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Until the server has greeted us.
+    Connect,
+    /// TLS, and the server's certificate.
+    Secure,
+    /// The user.
+    Authenticate,
+}
+
+impl Connection {
+    /// Connects, secures and authenticates.
+    ///
+    /// # Errors
+    ///
+    /// One line, and how far it came.
+    pub fn open(server: &Server, until: Instant) -> Result<Self, (Stage, String)> {
+        let place = format!("{}:{}", server.host, server.port);
+        let connecting = |why: String| (Stage::Connect, format!("{place}: {why}"));
+        let securing = |why: String| (Stage::Secure, format!("{place}: {why}"));
+        let hello = client_id(server.hello.as_deref());
+        let timeout = left(server.timeout, until).map_err(connecting)?;
+        let parameters = match server.security {
+            Security::Nothing => None,
+            Security::StartTls | Security::Tls => Some(tls_parameters(server).map_err(securing)?),
+        };
+        let from_the_start = parameters.as_ref().filter(|_| server.security == Security::Tls);
+        let address = (server.host.as_str(), server.port);
+        let mut smtp =
+            SmtpConnection::connect(address, Some(timeout), &hello, from_the_start, None)
+                .map_err(|err| connecting(said(&err)))?;
+        if server.security == Security::StartTls
+            && let Some(parameters) = &parameters
+        {
+            if !smtp.can_starttls() {
+                return Err(securing("the server does not offer STARTTLS".to_owned()));
+            }
+            let timeout = left(server.timeout, until).map_err(securing)?;
+            smtp.set_timeout(Some(timeout)).map_err(|err| securing(err.to_string()))?;
+            smtp.starttls(parameters, &hello).map_err(|err| securing(said(&err)))?;
+        }
+        if !server.tls.pins.is_empty() {
+            let shown = smtp.peer_certificate().map_err(|err| securing(said(&err)))?;
+            if !server.tls.is_pinned(&shown) {
+                let why = "the server's certificate is none of server_certificate_sha256";
+                return Err(securing(why.to_owned()));
+            }
+        }
+        let mut connection =
+            Self { smtp, timeout: server.timeout, last_used: Instant::now(), used: false };
+        connection.authenticate(server, until).map_err(|why| (Stage::Authenticate, why))?;
+        Ok(connection)
+    }
+
+    fn authenticate(&mut self, server: &Server, until: Instant) -> Result<(), String> {
+        let Some((user, file)) = &server.login else { return Ok(()) };
+        // Read each time: a password may be changed while the module runs.
+        let secret = Secret::read("password_file", file)?;
+        let credentials = Credentials::new(user.clone(), secret.text("password_file")?.to_owned());
+        self.limit(until)?;
+        let answer = self
+            .smtp
+            .auth(DEFAULT_MECHANISMS, &credentials)
+            .map_err(|err| format!("the server does not take the user {user:?}: {}", said(&err)))?;
+        has_code(&answer, 235).map_err(|why| format!("authenticating as {user:?}: {why}"))
+    }
+
+    /// Whether it may be used once more.
+    pub fn is_fresh(&self) -> bool {
+        !self.smtp.has_broken() && self.last_used.elapsed() < IDLE_MAX
+    }
+
+    /// Sends a mail. Success means that the server has taken it, and says which recipients were left
+    /// out, a line each. After [`Failure::Server`] and [`Failure::Stale`] the connection is of no use.
+    ///
+    /// # Errors
+    ///
+    /// Nobody got the mail, as far as can be known: where the connection breaks behind the end of the
+    /// mail, the server may have taken it.
+    pub fn send(
+        &mut self,
+        letter: &Letter,
+        policy: RefusedRecipient,
+        until: Instant,
+    ) -> Result<Vec<String>, Failure> {
+        let sent = self.transact(letter, policy, until);
+        self.last_used = Instant::now();
+        self.used = true;
+        match &sent {
+            Err(Failure::Later(_) | Failure::Refused(_)) => {
+                if self.reset(until).is_err() {
+                    self.smtp.abort();
+                }
+            }
+            Err(Failure::Server(_) | Failure::Stale(_)) => self.smtp.abort(),
+            Ok(_) => (),
+        }
+        sent
+    }
+
+    fn transact(
+        &mut self,
+        letter: &Letter,
+        policy: RefusedRecipient,
+        until: Instant,
+    ) -> Result<Vec<String>, Failure> {
+        // 1. The sender.
+        match self.begin(letter, until) {
+            Err(Failure::Server(why)) if self.used => return Err(Failure::Stale(why)),
+            other => other?,
+        }
+        // 2. Every recipient.
+        let mut left_out = Vec::new();
+        for recipient in &letter.recipients {
+            if let Err(why) = self.recipient(recipient, until)? {
+                if policy == RefusedRecipient::Park {
+                    return Err(Failure::Refused(why));
+                }
+                left_out.push(why);
+            }
+        }
+        if left_out.len() == letter.recipients.len() {
+            return Err(Failure::Refused(left_out.join("; ")));
+        }
+        // 3. The mail. What the server says at its end is what counts.
+        self.limit(until).map_err(Failure::Server)?;
+        let answer = self.smtp.command(Data).map_err(|err| failure("DATA", &err))?;
+        has_code(&answer, 354).map_err(Failure::Server)?;
+        self.limit(until).map_err(Failure::Server)?;
+        let answer =
+            self.smtp.message(&letter.octets).map_err(|err| failure("the mail itself", &err))?;
+        has_code(&answer, 250).map_err(Failure::Server)?;
+        Ok(left_out)
+    }
+
+    /// Names the sender.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::send`].
+    pub fn begin(&mut self, letter: &Letter, until: Instant) -> Result<(), Failure> {
+        let mut parameters = Vec::new();
+        let supports = |extension| self.smtp.server_info().supports_feature(extension);
+        let all = letter.recipients.iter().chain([&letter.sender]);
+        if all.into_iter().any(|it| !it.to_string().is_ascii()) {
+            if !supports(Extension::SmtpUtfEight) {
+                let why = "an address is not of ASCII, and the server does not take SMTPUTF8";
+                return Err(Failure::Refused(why.to_owned()));
+            }
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        if !letter.octets.is_ascii() && supports(Extension::EightBitMime) {
+            parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+        }
+        self.limit(until).map_err(Failure::Server)?;
+        let command = Mail::new(Some(letter.sender.clone()), parameters);
+        let answer = self.smtp.command(command).map_err(|err| {
+            // A sender that is not allowed is the operator's to mend, and then all goes on by itself.
+            match failure(&format!("the sender {}", letter.sender), &err) {
+                Failure::Refused(why) => Failure::Later(why),
+                other => other,
+            }
+        })?;
+        has_code(&answer, 250).map_err(Failure::Server)
+    }
+
+    /// Names a recipient. The inner error is a refusal for good.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::send`].
+    pub fn recipient(
+        &mut self,
+        address: &Address,
+        until: Instant,
+    ) -> Result<Result<(), String>, Failure> {
+        self.limit(until).map_err(Failure::Server)?;
+        match self.smtp.command(Rcpt::new(address.clone(), Vec::new())) {
+            // 251: it will be forwarded; 252: it cannot be verified and will be tried (RFC 5321,
+            // section 4.2.3).
+            Ok(answer) if [250, 251, 252].iter().any(|it| answer.has_code(*it)) => Ok(Ok(())),
+            Ok(answer) => Err(Failure::Server(unexpected(&answer))),
+            Err(err) => match failure(&format!("the recipient {address}"), &err) {
+                Failure::Refused(why) => Ok(Err(why)),
+                other => Err(other),
+            },
+        }
+    }
+
+    /// Forgets the transaction that was begun.
+    ///
+    /// # Errors
+    ///
+    /// The connection is of no use any more.
+    pub fn reset(&mut self, until: Instant) -> Result<(), String> {
+        self.limit(until)?;
+        let answer = self.smtp.command(Rset).map_err(|err| said(&err))?;
+        has_code(&answer, 250)
+    }
+
+    /// Says farewell.
+    pub fn close(mut self) {
+        if self.smtp.set_timeout(Some(Duration::from_secs(1))).is_ok() {
+            // Whatever it answers: all mails are settled.
+            self.smtp.quit().ok();
+        }
+    }
+
+    /// Bounds the next answer by what is left of the time. A server that gives its answer octet by
+    /// octet can take longer; then the host ends this process and tells the events again.
+    fn limit(&mut self, until: Instant) -> Result<(), String> {
+        let timeout = left(self.timeout, until)?;
+        self.smtp.set_timeout(Some(timeout)).map_err(|err| err.to_string())
+    }
+}
+
+fn left(timeout: Duration, until: Instant) -> Result<Duration, String> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err("no time is left before the deadline of the event".to_owned());
+    }
+    Ok(timeout.min(left))
+}
+
+fn client_id(hello: Option<&str>) -> ClientId {
+    let machine = || rustix::system::uname().nodename().to_str().map(str::to_owned).ok();
+    let name = hello.map(str::to_owned).or_else(machine).filter(|it| is_domain(it));
+    name.map_or_else(ClientId::default, ClientId::Domain)
+}
+
+/// The library's own way to say what `tls` says. With pins it takes every certificate, whose holder it
+/// still makes prove that it has the key, and [`Connection::open`] compares before it goes on.
+fn tls_parameters(server: &Server) -> Result<TlsParameters, String> {
+    let mut builder = TlsParameters::builder(server.host.clone());
+    if !server.tls.pins.is_empty() {
+        builder = builder
+            .certificate_store(CertificateStore::None)
+            .dangerous_accept_invalid_certs(true)
+            .dangerous_accept_invalid_hostnames(true);
+    } else if let Some(path) = &server.tls.ca_file {
+        let refused = |why: String| format!("ca_file: {}: {why}", path.display());
+        let content = std::fs::read(path).map_err(|err| refused(err.to_string()))?;
+        let certificates = Certificate::from_pem(&content).map_err(|err| refused(said(&err)))?;
+        builder =
+            builder.certificate_store(CertificateStore::None).add_root_certificate(certificates);
+    }
+    builder.build().map_err(|err| said(&err))
+}
+
+fn has_code(answer: &Response, code: u16) -> Result<(), String> {
+    if answer.has_code(code) { Ok(()) } else { Err(unexpected(answer)) }
+}
+
+fn unexpected(answer: &Response) -> String {
+    let words: Vec<&str> = answer.message().collect();
+    line(&format!(
+        "the server answers {} {} where that makes no sense",
+        answer.code(),
+        words.join(" ")
+    ))
+}
+
+/// What the server's refusal means for the mail at hand.
+fn failure(what: &str, err: &Error) -> Failure {
+    let Some(code) = err.status() else {
+        return Failure::Server(format!("{what}: {}", said(err)));
+    };
+    let why = format!("{what}: {}", said(err));
+    match u16::from(code) {
+        // It closes the connection.
+        421 => Failure::Server(why),
+        // Full, in the permanent form too (552); and who we are is not enough (530 to 538).
+        552 | 530 | 534 | 535 | 538 => Failure::Later(why),
+        500..=599 => Failure::Refused(why),
+        _ => Failure::Later(why),
+    }
+}
+
+/// The server's words, or what went wrong, in one line.
+fn said(err: &Error) -> String {
+    let text = match (err.status(), err.source()) {
+        (Some(code), Some(words)) => format!("{code} {words}"),
+        _ => chain(err),
+    };
+    line(&text)
+}
