@@ -1,0 +1,196 @@
+//! What an event, or the host when it is asked, says about the CA: its names, its certificates, its
+//! revocation lists.
+
+use std::{fs, path::Path};
+
+use exeunt_module_kit::{Properties, Value, call_back::{Asked, Found, Query}};
+use exeunt_publication::{
+    certificate::Certificate,
+    list::{LIST_BYTES_MAX, RevocationList},
+    url::Names,
+};
+
+use crate::{ca_settings::ObjectSettings, connection::Facts, ca_objects::ObjectError};
+
+/// Most certificates of a CA that are looked at.
+pub const CERTIFICATES_MAX: usize = 1000;
+
+/// The CA.
+#[derive(Debug)]
+pub struct Ca {
+    /// Its certificates, the newest one last.
+    pub certificates: Vec<CaCertificate>,
+}
+
+/// A certificate of the CA.
+#[derive(Debug)]
+pub struct CaCertificate {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// Names for this certificate and its key.
+    names: Names,
+    /// How the names of properties about it end.
+    ending: String,
+}
+
+/// A list of the CA.
+#[derive(Debug)]
+pub struct List<'a> {
+    /// The list, verified with the certificate's key.
+    pub list: RevocationList,
+    /// The CA's certificate that it was verified with.
+    pub ca: &'a CaCertificate,
+}
+
+impl Ca {
+    /// Reads what the properties of the CA say.
+    ///
+    /// # Errors
+    ///
+    /// A property is missing, or a certificate cannot be read.
+    pub fn read(system: &Properties) -> Result<Self, ObjectError> {
+        let property = |err: &dyn std::fmt::Display| ObjectError::Property(err.to_string());
+        let count = match system.long("CertCount") {
+            Ok(count) => usize::try_from(count).unwrap_or(1).clamp(1, CERTIFICATES_MAX),
+            Err(_) => 1,
+        };
+        let mut certificates = Vec::with_capacity(count);
+        for index in 0..count {
+            let is_newest = index + 1 == count;
+            let ending = if is_newest { String::new() } else { format!(".{index}") };
+            let der = system
+                .binary(&format!("RawCACertificate{ending}"))
+                .map_err(|err| property(&err))?;
+            let certificate = Certificate::from_der(der).map_err(|err| property(&err))?;
+            let index = if is_newest { None } else { Some(index) };
+            let names = Names::from_properties(system, index).map_err(|err| property(&err))?;
+            certificates.push(CaCertificate { certificate, names, ending });
+        }
+        Ok(Self { certificates })
+    }
+
+    /// The newest certificate.
+    pub fn newest(&self) -> &CaCertificate {
+        self.certificates.last().expect("BUG: read() does not give none")
+    }
+
+    /// The lists that the properties hold or name a file for, each verified.
+    ///
+    /// # Errors
+    ///
+    /// A list cannot be read, or is by no key of this CA.
+    pub fn lists(
+        &self,
+        system: &Properties,
+        settings: &ObjectSettings,
+    ) -> Vec<Result<List<'_>, ObjectError>> {
+        let mut lists = Vec::new();
+        let kinds = [
+            (settings.lists, "RawCRL", "CRLFile"),
+            (settings.delta_lists, "RawDeltaCRL", "DeltaCRLFile"),
+        ];
+        for (_, raw, file) in kinds.iter().filter(|it| it.0) {
+            for ca in &self.certificates {
+                let octets = match system.binary(&format!("{raw}{}", ca.ending)) {
+                    Ok(octets) => Ok(octets.to_vec()),
+                    Err(_) => match system.string(&format!("{file}{}", ca.ending)) {
+                        Ok(path) => read_list(Path::new(path)),
+                        // This key has none.
+                        Err(_) => continue,
+                    },
+                };
+                lists.push(octets.and_then(|it| self.verified(it)));
+            }
+        }
+        if let Ok(paths) = system.string("CRLPartitionFiles") {
+            for path in paths.lines() {
+                let list = read_list(Path::new(path)).and_then(|it| self.verified(it));
+                let wanted = |it: &List<'_>| match it.list.is_delta() {
+                    true => settings.delta_lists,
+                    false => settings.lists,
+                };
+                if list.as_ref().map_or(true, wanted) {
+                    lists.push(list);
+                }
+            }
+        }
+        lists
+    }
+
+    fn verified(&self, octets: Vec<u8>) -> Result<List<'_>, ObjectError> {
+        let list =
+            RevocationList::from_der(octets).map_err(|err| ObjectError::List(err.to_string()))?;
+        // The newest certificate with the key names the place.
+        let ca = self.certificates.iter().rev().find(|it| list.verify(&it.certificate).is_ok());
+        match ca {
+            Some(ca) => Ok(List { list, ca }),
+            None => Err(ObjectError::Signature(list.number().to_string())),
+        }
+    }
+}
+
+impl CaCertificate {
+    /// The names that stand in a directory, for this certificate and its key.
+    pub fn names(&self, settings: &ObjectSettings, facts: &Facts) -> Names {
+        let said = |setting: &Option<String>, found: &Option<String>| {
+            setting.clone().or_else(|| found.clone()).unwrap_or_default()
+        };
+        Names {
+            machine_short_name: settings.machine_short_name.clone().unwrap_or_default(),
+            domain_dn: said(&settings.domain, &facts.root_domain),
+            configuration_dn: said(&settings.configuration, &facts.configuration),
+            ..self.names.clone()
+        }
+    }
+}
+
+fn read_list(path: &Path) -> Result<Vec<u8>, ObjectError> {
+    let failed = |why: &dyn std::fmt::Display| {
+        ObjectError::ListFile(format!("{}: {why}", path.display()))
+    };
+    let length = fs::metadata(path).map_err(|err| failed(&err))?.len();
+    if (LIST_BYTES_MAX as u64) < length {
+        return Err(failed(&"larger than 1 GiB"));
+    }
+    fs::read(path).map_err(|err| failed(&err))
+}
+
+/// Asks the host for what [`Ca::read`] needs.
+///
+/// # Errors
+///
+/// One line: what the host does not say.
+pub fn ask(
+    mut query: impl FnMut(Query) -> Result<Found, String>,
+) -> Result<Properties, String> {
+    let mut asked = |name: &str| -> Result<Value, String> {
+        let asked = Asked { seq: 0, name: name.to_owned(), value_type: None };
+        match query(Query::GetCertificateProperty(asked)) {
+            Ok(Found::Value(value)) => Ok(value),
+            Ok(Found::Extension(_)) => Err(format!("{name} is no property")),
+            Err(err) => Err(format!("{name}: {err}")),
+        }
+    };
+    let mut properties = Properties::default();
+    for name in ["SanitizedCAName", "SanitizedShortName", "MachineDNSName"] {
+        properties.push(name, asked(name)?);
+    }
+    let count = match asked("CertCount")? {
+        Value::Long(count) => usize::try_from(count).unwrap_or(1).clamp(1, CERTIFICATES_MAX),
+        _ => 1,
+    };
+    properties.push("CertCount", Value::Long(i32::try_from(count).unwrap_or(1)));
+    for index in 0..count {
+        let ending = if index + 1 == count { String::new() } else { format!(".{index}") };
+        for name in ["RawCACertificate", "CertSuffix", "CRLSuffix"] {
+            let value = match asked(&format!("{name}.{index}")) {
+                Ok(value) => value,
+                // An empty suffix may be told as no value.
+                Err(_) if name != "RawCACertificate" => Value::String(String::new()),
+                Err(err) => return Err(err),
+            };
+            properties.push(format!("{name}{ending}"), value);
+        }
+    }
+    Ok(properties)
+}

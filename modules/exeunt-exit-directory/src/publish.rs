@@ -1,0 +1,188 @@
+//! The module itself: what happens to a batch of events, in order.
+
+use std::time::{Duration, SystemTime};
+
+use exeunt_module_kit::{
+    Event, EventMask, ExitModule, Initialize, ManageExitModule, Outcome, Value, exit_event,
+    manage::ManageModule,
+};
+use exeunt_publication::outcome;
+use serde_json::{Map, Value as Json};
+use tokio::time::Instant;
+
+use crate::{
+    connection::{Directory, Session},
+    revocation_list,
+    settings::{self, Settings},
+    user::{Batch, Told},
+};
+
+/// What the module is, in one line.
+const DESCRIPTION: &str = "publishes certificates and revocation lists in an LDAP directory";
+
+/// The part of an event's deadline that a batch may take, in percent. The rest is for the answers.
+const DEADLINE_PERCENT: u64 = 75;
+
+/// The exit module. It starts its work with the host's greeting.
+#[derive(Debug, Default)]
+pub struct DirectoryExit {
+    state: Option<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    settings: Settings,
+    directory: Directory,
+    /// How long a batch may take.
+    within: Duration,
+}
+
+impl ExitModule for DirectoryExit {
+    fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
+        let settings = Settings::read(&hello.settings)?;
+        let mask = mask(&settings);
+        let directory = Directory::new(settings.connection.clone())?;
+        let within =
+            Duration::from_millis(hello.deadline_ms.saturating_mul(DEADLINE_PERCENT) / 100);
+        self.state = Some(State { settings, directory, within });
+        Ok(mask)
+    }
+
+    fn description(&self) -> String {
+        DESCRIPTION.to_owned()
+    }
+
+    fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        Some(self)
+    }
+
+    fn notify(&mut self, event: &Event) -> Outcome {
+        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
+        outcomes.pop().unwrap_or_else(|| outcome::retry("nothing was done"))
+    }
+
+    fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
+        match &mut self.state {
+            Some(state) => state.publish(events),
+            None => {
+                events.iter().map(|_| outcome::retry("the module has no settings yet")).collect()
+            }
+        }
+    }
+
+    fn shutdown(&mut self) {
+        if let Some(state) = &mut self.state {
+            state.directory.close();
+        }
+    }
+}
+
+/// The events that the settings want.
+fn mask(settings: &Settings) -> EventMask {
+    EventMask(settings.objects.events().0 | mask_of_users(settings))
+}
+
+/// Those about holders' certificates. What is imported was published by whoever had issued it.
+fn mask_of_users(settings: &Settings) -> u32 {
+    match (settings.users.is_on(), settings.users.remove_revoked) {
+        (false, _) => 0,
+        (true, false) => exit_event::CERT_ISSUED,
+        (true, true) => {
+            exit_event::CERT_ISSUED | exit_event::CERT_REVOKED | exit_event::CERT_UNREVOKED
+        }
+    }
+}
+
+impl ManageExitModule for DirectoryExit {
+    fn manage_module(&mut self) -> Result<ManageModule, String> {
+        Ok(ManageModule { settings: settings::known() })
+    }
+
+    fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
+        let text = match name.to_ascii_lowercase().as_str() {
+            "name" => "directory",
+            "description" => DESCRIPTION,
+            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
+            _ => return Ok(None),
+        };
+        Ok(Some(Value::String(text.to_owned())))
+    }
+
+    fn configure(&mut self, settings: &Map<String, Json>, _flags: u32) -> Result<(), String> {
+        Settings::read(settings).map(drop)
+    }
+}
+
+impl State {
+    /// An outcome for each event.
+    fn publish(&mut self, events: &[Event]) -> Vec<Outcome> {
+        let until = Directory::until(self.within);
+        let of_users = mask_of_users(&self.settings);
+        let of_objects = self.settings.objects.events().0;
+        let mut outcomes: Vec<Outcome> = vec![Outcome::Skip; events.len()];
+        let users: Vec<(usize, &Event)> =
+            events.iter().enumerate().filter(|(_, it)| it.event & of_users != 0).collect();
+        for (index, outcome) in self.publish_users(until, &users) {
+            outcomes[index] = outcome;
+        }
+        for (event, outcome) in events.iter().zip(&mut outcomes) {
+            if event.event & of_objects != 0 {
+                let settings = &self.settings.objects;
+                let work = async |session: &Session| {
+                    revocation_list::notify(session, settings, event).await
+                };
+                *outcome = match self.directory.run(until, &work) {
+                    Ok(outcome) => outcome,
+                    Err(err) => err.outcome(),
+                };
+            }
+        }
+        outcomes
+    }
+
+    /// All events about holders' certificates at once; those that a connection failed, once more over
+    /// another one.
+    fn publish_users(
+        &mut self,
+        until: Instant,
+        events: &[(usize, &Event)],
+    ) -> Vec<(usize, Outcome)> {
+        let mut outcomes = Vec::with_capacity(events.len());
+        let mut open = events.to_vec();
+        for last in [false, true] {
+            if open.is_empty() {
+                break;
+            }
+            let session = match self.directory.session(until) {
+                Ok(session) => session,
+                Err(err) => {
+                    outcomes.extend(open.iter().map(|it| (it.0, err.outcome())));
+                    break;
+                }
+            };
+            let asked: Vec<&Event> = open.iter().map(|it| it.1).collect();
+            let batch = Batch::new(&self.settings.users, &asked, now());
+            let told = self.directory.wait(batch.carry_out(&session, &asked));
+            let mut again = Vec::new();
+            for (&(index, event), told) in open.iter().zip(told) {
+                match told {
+                    Told::Elsewhere(_) if !last => again.push((index, event)),
+                    Told::Done(outcome) | Told::Elsewhere(outcome) => {
+                        outcomes.push((index, outcome));
+                    }
+                }
+            }
+            if !again.is_empty() {
+                self.directory.give_up();
+            }
+            open = again;
+        }
+        outcomes
+    }
+}
+
+/// The time, in Unix seconds.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
