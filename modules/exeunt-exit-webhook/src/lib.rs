@@ -7,7 +7,7 @@
 //!
 //! Rules that hold whatever is delivered, and how often:
 //!
-//! - Accepted is what the server has answered with 2xx, and nothing else.
+//! - Accepted is what the server has answered with 2xx, whole, and nothing else.
 //! - The same event is the same octets at every attempt, under the same id.
 //! - What speaks against an event parks it; what speaks against the server, the sender or the way
 //!   between them is tried again.

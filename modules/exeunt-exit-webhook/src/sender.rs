@@ -1,7 +1,7 @@
 //! The calls to the web server: connections, headers, time limits.
 
 use std::{
-    io::Read as _,
+    io::{self, Read as _},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -209,10 +209,14 @@ impl Sender {
             request = request.header("webhook-signature", signature);
         }
         match request.body(call.body.clone()).send() {
-            Ok(mut response) => {
-                let said = said(&mut response);
-                reply::of_answer(response.status(), response.headers(), &said, now)
-            }
+            Ok(mut response) => match said(&mut response) {
+                Ok(said) => reply::of_answer(response.status(), response.headers(), &said, now),
+                Err(err) => {
+                    let (status, after, everybody) = (response.status(), None, false);
+                    let reason = format!("the server's answer ({status}) broke off: {err}");
+                    Reply::NotNow { after, everybody, reason }
+                }
+            },
             Err(err) => self.no_answer(err),
         }
     }
@@ -265,11 +269,11 @@ impl Sender {
     }
 }
 
-/// Reads the body, so that the connection can be used again; of a large one, the start. Whether it
-/// comes whole does not matter: the head has said what there is to say.
-fn said(response: &mut Response) -> Vec<u8> {
+/// Reads the body, so that the connection can be used again; of a large one, the start. One that breaks
+/// off is an error: what comes second at worst is known by its id, and what is lost is lost.
+fn said(response: &mut Response) -> io::Result<Vec<u8>> {
     let mut said = Vec::new();
     let bound = u64::try_from(ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
-    response.take(bound).read_to_end(&mut said).ok();
-    said
+    response.take(bound).read_to_end(&mut said)?;
+    Ok(said)
 }
