@@ -126,8 +126,8 @@ pub struct Mail {
     pub sender: Address,
     /// Everybody who gets it.
     pub recipients: Vec<Address>,
-    /// Headers and body.
-    pub octets: Vec<u8>,
+    /// Headers and body, with line ends as they are sent.
+    pub text: String,
 }
 
 /// Who writes, for the parts of a mail that do not hang on the event.
@@ -198,7 +198,9 @@ impl Author {
             }
         };
         let message = message.map_err(|err| err.to_string())?;
-        Ok(Mail { sender: parties.from.email.clone(), recipients, octets: message.formatted() })
+        let text = String::from_utf8(message.formatted())
+            .map_err(|_| "the mail is not of UTF-8".to_owned())?;
+        Ok(Mail { sender: parties.from.email.clone(), recipients, text })
     }
 
     fn message_id(&self, parties: &Parties, items: &[Item]) -> String {

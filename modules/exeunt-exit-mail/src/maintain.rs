@@ -112,7 +112,7 @@ fn try_addresses(
         let mail = Mail {
             sender: sender.clone(),
             recipients: recipients.iter().cloned().collect(),
-            octets: Vec::new(),
+            text: String::new(),
         };
         let begun = connection.begin(&mail, until);
         if told.insert(format!("sender {sender}")) || begun.is_err() {

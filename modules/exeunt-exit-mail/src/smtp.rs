@@ -195,8 +195,10 @@ impl Connection {
         let answer = self.smtp.command(Data).map_err(|err| failure("DATA", &err))?;
         has_code(&answer, 354).map_err(Failure::Server)?;
         self.limit(until).map_err(Failure::Server)?;
-        let answer =
-            self.smtp.message(&letter.octets).map_err(|err| failure("the mail itself", &err))?;
+        let answer = self
+            .smtp
+            .command(Content(&letter.text))
+            .map_err(|err| failure("the mail itself", &err))?;
         has_code(&answer, 250).map_err(Failure::Server)?;
         Ok(left_out)
     }
@@ -217,7 +219,7 @@ impl Connection {
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        if !letter.octets.is_ascii() && supports(Extension::EightBitMime) {
+        if !letter.text.is_ascii() && supports(Extension::EightBitMime) {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         self.limit(until).map_err(Failure::Server)?;
@@ -279,6 +281,22 @@ impl Connection {
     fn limit(&mut self, until: Instant) -> Result<(), String> {
         let timeout = left(self.timeout, until)?;
         self.smtp.set_timeout(Some(timeout)).map_err(|err| err.to_string())
+    }
+}
+
+/// A mail as it goes over the line, with its end: a dot before each line that starts with one, and one
+/// alone at last (RFC 5321, section 4.5.2). The library has a function for it, which writes the end by
+/// itself; it then waits for some 40 ms until the server's system has acknowledged the rest.
+struct Content<'a>(&'a str);
+
+impl fmt::Display for Content<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text) = self;
+        for line in text.strip_suffix("\r\n").unwrap_or(text).split("\r\n") {
+            let dot = if line.starts_with('.') { "." } else { "" };
+            write!(out, "{dot}{line}\r\n")?;
+        }
+        out.write_str(".\r\n")
     }
 }
 
@@ -351,4 +369,21 @@ fn said(err: &Error) -> String {
         _ => chain(err),
     };
     line(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_goes_over_the_line_with_its_dots_doubled_and_ends_with_one() {
+        for (text, sent) in [
+            ("A: b\r\n\r\nc\r\n", "A: b\r\n\r\nc\r\n.\r\n"),
+            (".\r\n..\r\na.\r\n", "..\r\n...\r\na.\r\n.\r\n"),
+            ("a\r\n\r\n", "a\r\n\r\n.\r\n"),
+            ("a\r\n.", "a\r\n..\r\n.\r\n"),
+        ] {
+            assert_eq!(Content(text).to_string(), sent);
+        }
+    }
 }

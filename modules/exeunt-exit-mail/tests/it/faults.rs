@@ -1,0 +1,130 @@
+//! What servers and networks do, while thousands of events are to be mailed about.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::fixture::{Told, event_ids, issued, judged};
+use exeunt_module_kit::Event;
+use exeunt_testbed::{
+    proxy::{Fault, Proxy},
+    smtp::{Behaviour, Mail, Setup, Smtp},
+};
+use serde_json::json;
+
+/// Every event has its mail, and what came twice has the same `Message-ID`.
+#[track_caller]
+fn check_complete(mails: &[Mail], events: &[Event]) -> usize {
+    let read = judged(mails);
+    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (id, mail) in event_ids(&read).into_iter().zip(&read) {
+        seen.entry(id).or_default().insert(mail["id"].as_str().unwrap().to_owned());
+    }
+    let expected: BTreeSet<&str> = events.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(seen.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+    for (id, message_ids) in &seen {
+        assert_eq!(message_ids.len(), 1, "{id}: {message_ids:?}");
+    }
+    mails.len() - seen.len()
+}
+
+#[test]
+fn thousands_of_events_arrive_once_each_over_a_few_connections() {
+    let server = Smtp::start(&Setup::default());
+    let proxy = Proxy::to_port(server.port());
+    let mut told = Told::with(&server, proxy.port(), &json!({"connections": 4}));
+    let events = issued(2000);
+    told.deliver(&events, |left| assert_eq!(left, 0));
+    assert_eq!(check_complete(&server.inbox(), &events), 0);
+    assert!(proxy.connections() <= 4, "{} connections", proxy.connections());
+}
+
+#[test]
+fn nothing_is_lost_whatever_the_network_does() {
+    let server = Smtp::start(&Setup::default());
+    let mut proxy = Proxy::to_port(server.port());
+    let more = json!({"connections": 2, "timeout_s": 1});
+    let mut told = Told::with(&server, proxy.port(), &more);
+    let events = issued(400);
+    for (round, events) in events.chunks(50).enumerate() {
+        let fault = [
+            Fault::Refuse,
+            Fault::Silence,
+            Fault::CutToServer(3000),
+            Fault::CutToServer(7777),
+            Fault::CutToClient(300),
+            Fault::CutToClient(4000),
+            Fault::Delay(Duration::from_millis(5)),
+            Fault::Nothing,
+        ][round];
+        proxy.set(fault);
+        let mut rounds = 0;
+        told.deliver(events, |_| {
+            // It is mended by and by, as such things are.
+            rounds += 1;
+            if rounds == 2 {
+                proxy.set(Fault::Nothing);
+            }
+        });
+    }
+    check_complete(&server.inbox(), &events);
+}
+
+#[test]
+fn nothing_is_lost_whatever_the_server_does() {
+    let mut server = Smtp::start(&Setup::default());
+    let mut told = Told::with(&server, server.port(), &json!({"connections": 2}));
+    let events = issued(250);
+    for (round, events) in events.chunks(50).enumerate() {
+        let cut_at = |command| Behaviour { cut_at: Some(command), ..Behaviour::default() };
+        let behaviour = [
+            Behaviour::full(),
+            cut_at("DATA"),
+            cut_at("ANSWER"),
+            cut_at("RCPT"),
+            Behaviour { delay: Duration::from_millis(2), ..Behaviour::default() },
+        ];
+        server.behave(&behaviour[round]);
+        let mut rounds = 0;
+        told.deliver(events, |_| {
+            rounds += 1;
+            if rounds == 2 {
+                server.behave(&Behaviour::default());
+            }
+        });
+    }
+    let twice = check_complete(&server.inbox(), &events);
+    // What was kept without an answer has come again: the module cannot know better.
+    assert!(0 < twice, "no answer was cut off");
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_of_a_mail_gets_it_again() {
+    let mut server = Smtp::start(&Setup::default());
+    server.behave(&Behaviour { delay: Duration::from_millis(3), ..Behaviour::default() });
+    let mut told = Told::with(&server, server.port(), &json!({"connections": 4}));
+    let events = issued(300);
+    std::thread::scope(|scope| {
+        let deliveries = scope.spawn(|| told.deliver(&events, |_| ()));
+        for wanted in [20, 60, 120] {
+            exeunt_testbed::process::wait_for("mails", crate::fixture::LIMIT, || {
+                wanted <= server.inbox().len()
+            });
+            server.kill();
+            server.restart();
+        }
+        deliveries.join().unwrap();
+    });
+    check_complete(&server.inbox(), &events);
+}
+
+#[test]
+fn a_slow_server_is_not_asked_for_more_than_the_deadline_allows() {
+    let mut server = Smtp::start(&Setup::default());
+    server.behave(&Behaviour { delay: Duration::from_millis(150), ..Behaviour::default() });
+    let mut told = Told::with(&server, server.port(), &json!({"connections": 4}));
+    let events = issued(24);
+    told.deliver(&events, |left| assert_eq!(left, 0));
+    assert_eq!(check_complete(&server.inbox(), &events), 0);
+}
