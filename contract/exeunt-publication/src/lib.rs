@@ -2,6 +2,7 @@
 //!
 //! The shipped modules are built on it, and anybody's can be. It depends on the contract alone.
 
+pub mod authority;
 pub mod certificate;
 pub mod cloudevent;
 pub mod list;

@@ -523,7 +523,8 @@ impl Template {
                         Some(0) if is_dn => encode(&value),
                         Some(0) => encode(&escape_dn_value(&value)),
                         Some(_) => encode(&escape_filter_value(&value)),
-                        None => value,
+                        None if value.bytes().all(is_of_a_host) => value,
+                        None => return Err(target(&value, "a name would change the server")),
                     };
                     // Encoded, so that nothing in it is taken for a separator.
                     write(&written, &mut at)?;
@@ -558,6 +559,11 @@ impl Template {
             filter: if filter.is_empty() { None } else { Some(decoded(filter)?) },
         })
     }
+}
+
+/// What a name may have where the server stands.
+fn is_of_a_host(it: u8) -> bool {
+    it.is_ascii_alphanumeric() || matches!(it, b'-' | b'.' | b'_')
 }
 
 fn target(text: &str, why: &'static str) -> UrlError {

@@ -16,14 +16,18 @@ pub struct Publication {
     der: Vec<u8>,
     /// Start of its validity, since 1970.
     not_before: Duration,
+    /// Its end.
+    not_after: Duration,
 }
 
 impl Publication {
     /// Decodes a certificate; `None` where the bytes are none.
     pub fn from_der(der: &[u8]) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
-        let not_before = certificate.tbs_certificate().validity().not_before.to_unix_duration();
-        Some(Self { der: der.to_vec(), not_before })
+        let validity = certificate.tbs_certificate().validity();
+        let not_before = validity.not_before.to_unix_duration();
+        let not_after = validity.not_after.to_unix_duration();
+        Some(Self { der: der.to_vec(), not_before, not_after })
     }
 
     /// Reads the content of a file that this module may have written, in either format; `None`
@@ -35,6 +39,16 @@ impl Publication {
             _ => (Self::from_der(content)?, Format::Der),
         };
         (publication.content(format) == content).then_some(publication)
+    }
+
+    /// The certificate itself.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Whether it ended before that moment, in Unix seconds.
+    pub fn expired_at(&self, moment: i64) -> bool {
+        i64::try_from(self.not_after.as_secs()).unwrap_or(i64::MAX) < moment
     }
 
     /// What is written into the file.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags},
+    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
@@ -39,6 +39,26 @@ pub enum Found {
     Foreign,
 }
 
+/// What stands under the name of a link.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Nothing.
+    Nothing,
+    /// A link to this name in the same folder.
+    To(String),
+    /// Something else, or a link that leads out of the folder.
+    Foreign,
+}
+
+/// Who may do what with a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Permissions.
+    pub mode: u32,
+    /// Group, where it is not the process's own.
+    pub group: Option<u32>,
+}
+
 impl Folder {
     /// Makes the folder if it is missing, but never the folder around it: where that is missing, a
     /// disk is more likely not mounted.
@@ -60,8 +80,13 @@ impl Folder {
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
-    /// Looks at what stands under a name.
+    /// Looks at what stands under a name, of the size of a certificate.
     pub fn find(&self, name: &str) -> io::Result<Found> {
+        self.find_up_to(name, FILE_BYTES_MAX)
+    }
+
+    /// Looks at what stands under a name. A file that is larger is nothing of ours.
+    pub fn find_up_to(&self, name: &str, bytes_max: u64) -> io::Result<Found> {
         // Not to block on a pipe that somebody put there.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
@@ -76,13 +101,13 @@ impl Folder {
             return Ok(Found::Foreign);
         }
         let mut content = Vec::new();
-        File::from(file).take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
+        File::from(file).take(bytes_max + 1).read_to_end(&mut content)?;
         let length = u64::try_from(content.len()).unwrap_or(u64::MAX);
-        Ok(if FILE_BYTES_MAX < length { Found::Foreign } else { Found::File(content) })
+        Ok(if bytes_max < length { Found::Foreign } else { Found::File(content) })
     }
 
     /// Writes a file under a temporary name. It is complete, and may not be on the disk yet.
-    pub fn stage(&self, temporary: &str, content: &[u8], mode: u32) -> io::Result<File> {
+    pub fn stage(&self, temporary: &str, content: &[u8], access: Access) -> io::Result<File> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create = || rustix::fs::openat(&self.0, temporary, flags, Mode::RUSR | Mode::WUSR);
@@ -95,9 +120,12 @@ impl Folder {
             other => other?,
         };
         let mut file = File::from(file);
-        let written = file
-            .write_all(content)
-            .and_then(|()| Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?));
+        let written = file.write_all(content).and_then(|()| {
+            if let Some(group) = access.group {
+                rustix::fs::fchown(&file, None, Some(Gid::from_raw(group)))?;
+            }
+            Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(access.mode))?)
+        });
         match written {
             Ok(()) => Ok(file),
             Err(err) => {
@@ -111,6 +139,114 @@ impl Folder {
     /// Gives a staged file its name, and takes the name from the file that had it.
     pub fn publish(&self, temporary: &str, name: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, temporary, &self.0, name)?)
+    }
+
+    /// Gives a staged file its name, where the name still has what was seen under it. Gives back
+    /// whether it had: where somebody else was faster, theirs stands there still.
+    pub fn replace(&self, temporary: &str, name: &str, seen: &Found) -> io::Result<bool> {
+        let exchange = |flags| rustix::fs::renameat_with(&self.0, temporary, &self.0, name, flags);
+        let old = match seen {
+            Found::Nothing => match exchange(RenameFlags::NOREPLACE) {
+                Ok(()) => return Ok(true),
+                Err(Errno::EXIST) => return Ok(false),
+                // A file system that does not know how.
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    return self.replace_plainly(temporary, name, seen);
+                }
+                Err(err) => return Err(err.into()),
+            },
+            Found::File(old) => old,
+            Found::Foreign => return Ok(false),
+        };
+        match exchange(RenameFlags::EXCHANGE) {
+            Ok(()) => (),
+            Err(Errno::NOENT) => return Ok(false),
+            Err(Errno::INVAL | Errno::NOSYS) => return self.replace_plainly(temporary, name, seen),
+            Err(err) => return Err(err.into()),
+        }
+        let length = u64::try_from(old.len()).unwrap_or(u64::MAX);
+        match self.find_up_to(temporary, length)? {
+            Found::File(displaced) if displaced == *old => {
+                self.remove(temporary)?;
+                Ok(true)
+            }
+            // Somebody's newer file: back with it.
+            _ => {
+                exchange(RenameFlags::EXCHANGE)?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// As [`Self::replace`], with a gap between looking and renaming.
+    fn replace_plainly(&self, temporary: &str, name: &str, seen: &Found) -> io::Result<bool> {
+        let bytes_max = match seen {
+            Found::File(old) => u64::try_from(old.len()).unwrap_or(u64::MAX),
+            Found::Nothing | Found::Foreign => 0,
+        };
+        if self.find_up_to(name, bytes_max)? != *seen {
+            return Ok(false);
+        }
+        self.publish(temporary, name)?;
+        Ok(true)
+    }
+
+    /// Looks at the link under a name.
+    pub fn link(&self, name: &str) -> io::Result<Link> {
+        match rustix::fs::readlinkat(&self.0, name, Vec::new()) {
+            Ok(target) => Ok(match target.into_string() {
+                Ok(target) if !target.contains('/') && target != "." && target != ".." => {
+                    Link::To(target)
+                }
+                _ => Link::Foreign,
+            }),
+            Err(Errno::NOENT) => Ok(Link::Nothing),
+            // No link.
+            Err(Errno::INVAL) => Ok(Link::Foreign),
+            Err(err) => Err(err.into()),
+        }
+    }
+
+    /// Makes a link under a temporary name; [`Self::publish`] gives it its own.
+    pub fn stage_link(&self, temporary: &str, target: &str) -> io::Result<()> {
+        let create = || rustix::fs::symlinkat(target, &self.0, temporary);
+        match create() {
+            Err(Errno::EXIST) => {
+                self.remove(temporary)?;
+                Ok(create()?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Names of everything in the folder that is not hidden and is UTF-8, in order.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.0)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().to_str()
+                && !name.starts_with('.')
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Whether this process may make files here.
+    pub fn is_writable(&self) -> io::Result<()> {
+        let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        // By the identity that files are made with, and a file system that is read-only says no.
+        Ok(rustix::fs::accessat(&self.0, ".", access, AtFlags::EACCESS)?)
+    }
+
+    /// Free room, in bytes and in files, for those who are not root.
+    pub fn room(&self) -> io::Result<(u64, u64)> {
+        let stat = rustix::fs::fstatvfs(&self.0)?;
+        // A file system without a limit of files says 0 of 0.
+        let files = if stat.f_files == 0 { u64::MAX } else { stat.f_favail };
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), files))
     }
 
     /// Removes a file.

@@ -1,8 +1,9 @@
-//! The exit module that publishes certificates into a folder: one file for each certificate.
+//! The exit module that publishes into a folder: certificates, and what the CA publishes of itself.
 //!
-//! It is told of issued certificates, writes each into its folder and nothing else anywhere. The
-//! parts: `settings` is what the operator says, `certificate` is content and age, `folder` touches
-//! the disk, `publish` is the order of events.
+//! It writes into its folder and nothing else anywhere. The parts: `settings` is what the operator
+//! says, `certificate` is content and age, `folder` touches the disk, `publish` is the order of
+//! events, `enroll` is CA certificates and revocation lists, `retention` is what leaves, `maintain`
+//! compares with the CA.
 //!
 //! Rules that hold whatever is delivered, and how often:
 //!
@@ -12,11 +13,16 @@
 //!   validity starts later; where two start in the same second, the one whose DER is greater, so
 //!   that every order of delivery ends the same.
 //! - What is there and is no certificate is never replaced: the event is parked.
+//! - The number of a revocation list never goes backwards, and only one of this CA is replaced.
 //! - A file appears whole or not at all, and an accepted one is on the disk.
 
 mod certificate;
+mod enroll;
 mod folder;
+mod group;
+mod maintain;
 mod publish;
+mod retention;
 mod settings;
 
 use std::io;

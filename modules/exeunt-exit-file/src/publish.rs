@@ -1,17 +1,27 @@
 //! The module itself: what happens to a batch of events, in order.
 
-use std::{cmp::Ordering, fs::File, io};
+use std::{
+    cmp::Ordering,
+    fs::File,
+    io,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Initialize, ManageExitModule, Outcome, Value, exit_event,
-    manage::ManageModule,
+    Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule, Outcome, Value,
+    exit_event, manage::ManageModule,
 };
-use exeunt_publication::pattern::{Place, sanitized};
+use exeunt_publication::{
+    outcome::{park, retry},
+    pattern::{Place, sanitized},
+};
 
 use crate::{
     certificate::Publication,
-    folder::{Folder, Found},
-    settings::{self, Settings},
+    folder::{Access, Folder, Found, Link},
+    maintain::Maintenance,
+    retention::{Retention, expiry_limit},
+    settings::{self, Certificates, Settings},
 };
 
 /// How many files are staged, and so open, at the same time. A process may have 1024 files open by
@@ -19,7 +29,7 @@ use crate::{
 const STAGED_FILES_MAX: usize = 128;
 
 /// What the module is, in one line.
-const DESCRIPTION: &str = "publishes certificates into a folder";
+const DESCRIPTION: &str = "publishes certificates and revocation lists into a folder";
 
 /// End of a temporary name.
 const TEMPORARY_END: &str = ".tmp";
@@ -28,11 +38,15 @@ const TEMPORARY_END: &str = ".tmp";
 #[derive(Debug, Default)]
 pub struct FileExit {
     state: Option<State>,
+    retention: Retention,
+    maintenance: Option<Maintenance>,
 }
 
+/// What the module knows after the greeting.
 #[derive(Debug)]
-struct State {
-    settings: Settings,
+pub struct State {
+    /// What the operator says.
+    pub settings: Settings,
     /// Start of this module's temporary names. It holds the module's name, so that two modules can
     /// share a folder.
     temporary_start: String,
@@ -40,16 +54,16 @@ struct State {
 
 impl ExitModule for FileExit {
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
-        let settings = Settings::read(&hello.settings)?;
-        let temporary_start = format!(".exeunt.{}.", sanitized(&hello.module, Place::FileName));
-        let directory = settings.directory.display();
-        Folder::create(&settings.directory)
+        let state = State::new(hello)?;
+        let mask = state.events();
+        let directory = state.settings.directory.display();
+        Folder::create(&state.settings.directory)
             .map_err(|err| format!("directory {directory} cannot be made: {err}"))?;
-        Folder::open(&settings.directory)
-            .and_then(|folder| folder.remove_leftovers(&temporary_start, TEMPORARY_END))
+        Folder::open(&state.settings.directory)
+            .and_then(|folder| folder.remove_leftovers(&state.temporary_start, TEMPORARY_END))
             .map_err(|err| format!("directory {directory} cannot be used: {err}"))?;
-        self.state = Some(State { settings, temporary_start });
-        Ok(EventMask(exit_event::CERT_ISSUED))
+        self.state = Some(state);
+        Ok(mask)
     }
 
     fn description(&self) -> String {
@@ -60,19 +74,32 @@ impl ExitModule for FileExit {
         Some(self)
     }
 
+    fn maintained(&mut self) -> Option<&mut dyn MaintainExitModule> {
+        Some(self.maintenance.get_or_insert_default())
+    }
+
     fn notify(&mut self, event: &Event) -> Outcome {
         let mut outcomes = self.notify_batch(std::slice::from_ref(event));
         outcomes.pop().unwrap_or_else(|| retry("nothing was done"))
     }
 
     fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
+        let now = unix_now();
         match &self.state {
-            Some(state) => {
-                events.chunks(STAGED_FILES_MAX).flat_map(|events| state.publish(events)).collect()
-            }
+            Some(state) => events
+                .chunks(STAGED_FILES_MAX)
+                .flat_map(|events| state.publish(events, &mut self.retention, now))
+                .collect(),
             None => events.iter().map(|_| retry("the module has no settings yet")).collect(),
         }
     }
+}
+
+/// The time, in Unix seconds. Whether a list's time is over, and a certificate's, is all that it is
+/// asked for.
+pub fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl ManageExitModule for FileExit {
@@ -123,37 +150,102 @@ struct Staged {
     name: String,
 }
 
-/// What an event's file would replace.
-enum Present {
-    /// Nothing, or something that has to go.
+/// How an event's file stands to what is under its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// Nothing is there.
+    Missing,
+    /// Something that has to go: an older certificate, or the same in another format.
     Replaceable,
     /// The very same.
     Same,
     /// A younger certificate.
     Younger,
-    /// No certificate.
+    /// No certificate, or another one where only this one may stand.
     Foreign,
 }
 
 impl State {
+    /// Reads the greeting.
+    pub fn new(hello: &Initialize) -> Result<Self, String> {
+        let settings = Settings::read(&hello.settings)?;
+        let temporary_start = format!(".exeunt.{}.", sanitized(&hello.module, Place::FileName));
+        let it = Self { settings, temporary_start };
+        if it.events().0 == 0 {
+            return Err("certificates is \"never\", and nothing else is published".to_owned());
+        }
+        Ok(it)
+    }
+
+    /// The events that the settings need.
+    fn events(&self) -> EventMask {
+        let Settings { certificates, ca_certificates, lists, keep_expired_days, .. } =
+            &self.settings;
+        let mut mask = 0;
+        if *certificates != Certificates::Never {
+            mask |= exit_event::CERT_ISSUED;
+        }
+        if ca_certificates.is_some() {
+            // Of a CA certificate no event need tell; the next list after it does.
+            mask |= exit_event::CA_CERT_ISSUED | exit_event::STARTUP | exit_event::CRL_ISSUED;
+        }
+        if lists.is_some() {
+            mask |= exit_event::CRL_ISSUED;
+        }
+        if keep_expired_days.is_some() {
+            mask |= exit_event::STARTUP | exit_event::CRL_ISSUED | exit_event::HEARTBEAT;
+        }
+        EventMask(mask)
+    }
+
+    /// Who may do what with the files.
+    pub fn access(&self) -> Access {
+        Access { mode: self.settings.mode, group: self.settings.group }
+    }
+
+    /// A name beside a file, for as long as it is not whole. `of` tells apart what one event writes.
+    pub fn temporary(&self, event: &Event, of: &str) -> String {
+        let id = sanitized(&event.id, Place::FileName);
+        // The end of the name, because beginnings are alike.
+        let of: String = sanitized(of, Place::FileName);
+        let of = of.get(of.len().saturating_sub(48)..).unwrap_or_default();
+        let dash = if of.is_empty() { "" } else { "-" };
+        format!("{}{id}.{}{dash}{of}{TEMPORARY_END}", self.temporary_start, event.seq)
+    }
+
     /// All files are staged before the first one is forced to the disk: a journalling file system
     /// then writes most of them with the first one's force.
-    fn publish(&self, events: &[Event]) -> Vec<Outcome> {
+    fn publish(&self, events: &[Event], retention: &mut Retention, now: i64) -> Vec<Outcome> {
         let directory = self.settings.directory.display();
         let folder = match Folder::open(&self.settings.directory) {
             Ok(folder) => folder,
             Err(err) => {
-                let outcome = retry(&format!("opening {directory}: {err}"));
+                let outcome = retry(format!("opening {directory}: {err}"));
                 return vec![outcome; events.len()];
             }
         };
         // 1. Write each under a temporary name.
-        let staged: Vec<Step> = events.iter().map(|event| self.stage(&folder, event)).collect();
+        let staged: Vec<Step> = events
+            .iter()
+            .map(|event| match event.event {
+                exit_event::CERT_ISSUED => self.stage(&folder, event, now),
+                exit_event::CRL_ISSUED
+                | exit_event::STARTUP
+                | exit_event::CA_CERT_ISSUED
+                | exit_event::HEARTBEAT => {
+                    let outcome = self.enroll(&folder, event, now);
+                    retention.sweep(self, &folder, event, now);
+                    Step::Done(outcome)
+                }
+                _ => Step::Done(Outcome::Skip),
+            })
+            .collect();
         // 2. Force each to the disk and give it its name, in the order of the events.
         let named: Vec<Step> = staged
             .into_iter()
-            .map(|step| match step {
-                Step::Staged(staged) => self.give_name(&folder, &staged),
+            .zip(events)
+            .map(|(step, event)| match step {
+                Step::Staged(staged) => self.give_name(&folder, event, &staged),
                 other => other,
             })
             .collect();
@@ -174,97 +266,210 @@ impl State {
             .collect()
     }
 
-    fn stage(&self, folder: &Folder, event: &Event) -> Step {
-        if event.event != exit_event::CERT_ISSUED {
+    /// The certificate of an event and the name of its file; nothing where it is not to be one.
+    pub fn wanted(&self, event: &Event) -> Result<Option<(Publication, String)>, String> {
+        let on_request = match self.settings.certificates {
+            Certificates::Always => false,
+            Certificates::OnRequest if event.request_attribute("CertFile").is_ok() => true,
+            Certificates::OnRequest | Certificates::Never => return Ok(None),
+        };
+        let der = event.certificate.binary("RawCertificate").map_err(|err| err.to_string())?;
+        let publication = Publication::from_der(der).ok_or("the certificate cannot be decoded")?;
+        // As in the original, the value of the attribute is nobody's concern: it would be a path
+        // that the requester chooses.
+        let name = match (on_request, event.context) {
+            (true, 0) => return Err("the event is about no request".to_owned()),
+            (true, id) => format!("{id}.cer"),
+            (false, _) => self.settings.pattern.expand(event)?,
+        };
+        Ok(Some((publication, name)))
+    }
+
+    fn stage(&self, folder: &Folder, event: &Event, now: i64) -> Step {
+        let (publication, name) = match self.wanted(event) {
+            Ok(Some(wanted)) => wanted,
+            Ok(None) => return Step::Done(Outcome::Skip),
+            Err(why) => return Step::Done(park(why)),
+        };
+        let limit = self.settings.keep_expired_days.map(|days| expiry_limit(days, now));
+        if limit.is_some_and(|limit| publication.expired_at(limit)) {
             return Step::Done(Outcome::Skip);
         }
-        let publication = match event.certificate.binary("RawCertificate") {
-            Ok(der) => Publication::from_der(der),
-            Err(err) => return Step::Done(park(err.to_string())),
-        };
-        let Some(publication) = publication else {
-            return Step::Done(park("the certificate cannot be decoded".to_owned()));
-        };
-        let name = match self.settings.pattern.expand(event) {
-            Ok(name) => name,
-            Err(reason) => return Step::Done(park(reason)),
-        };
         match self.look(folder, &name, &publication) {
-            Ok(Present::Replaceable) => (),
-            Ok(present) => return settled(&present, &name),
-            Err(err) => return Step::Done(retry(&format!("reading {name}: {err}"))),
+            Ok((Present::Missing | Present::Replaceable, _)) => (),
+            Ok((present, _)) => return self.settled(folder, event, present, &name, &publication),
+            Err(err) => return Step::Done(retry(format!("reading {name}: {err}"))),
         }
-        let id = sanitized(&event.id, Place::FileName);
-        let temporary = format!("{}{id}.{}{TEMPORARY_END}", self.temporary_start, event.seq);
-        let content = publication.content(self.settings.format);
-        match folder.stage(&temporary, &content, self.settings.mode) {
+        let temporary = self.temporary(event, "");
+        match folder.stage(&temporary, &self.content(&publication), self.access()) {
             Ok(file) => Step::Staged(Staged { publication, file, temporary, name }),
-            Err(err) => Step::Done(retry(&format!("writing {name}: {err}"))),
+            Err(err) => Step::Done(retry(format!("writing {name}: {err}"))),
         }
     }
 
-    fn give_name(&self, folder: &Folder, staged: &Staged) -> Step {
+    fn give_name(&self, folder: &Folder, event: &Event, staged: &Staged) -> Step {
         let Staged { publication, file, temporary, name } = staged;
         // Once more, because an event of the same batch may have put a file there.
-        let published = self.look(folder, name, publication).and_then(|present| {
-            if matches!(present, Present::Replaceable) {
-                file.sync_all()?;
-                folder.publish(temporary, name)?;
+        let published = self.look(folder, name, publication).and_then(|(present, seen)| {
+            if !matches!(present, Present::Missing | Present::Replaceable) {
+                return Ok(Some(present));
             }
-            Ok(present)
+            file.sync_all()?;
+            Ok(folder.replace(temporary, name, &seen)?.then_some(present))
         });
         match published {
-            Ok(Present::Replaceable) => Step::There,
-            Ok(present) => {
+            Ok(Some(Present::Missing | Present::Replaceable)) => {
+                self.settled(folder, event, Present::Same, name, publication)
+            }
+            Ok(Some(present)) => {
                 self.discard(folder, temporary);
-                settled(&present, name)
+                self.settled(folder, event, present, name, publication)
+            }
+            Ok(None) => {
+                self.discard(folder, temporary);
+                Step::Done(retry(format!("{name} is being changed by somebody else")))
             }
             Err(err) => {
                 self.discard(folder, temporary);
-                Step::Done(retry(&format!("writing {name}: {err}")))
+                Step::Done(retry(format!("writing {name}: {err}")))
             }
         }
     }
 
-    fn discard(&self, folder: &Folder, temporary: &str) {
+    /// Removes a staged file that is of no use.
+    pub fn discard(&self, folder: &Folder, temporary: &str) {
         // What cannot be removed now is removed at the next start.
-        if let Err(err) = folder.remove(temporary) {
+        if let Err(err) = folder.remove(temporary)
+            && err.kind() != io::ErrorKind::NotFound
+        {
             eprintln!("removing {}: {err}", self.settings.directory.join(temporary).display());
         }
     }
 
-    fn look(&self, folder: &Folder, name: &str, wanted: &Publication) -> io::Result<Present> {
-        let content = match folder.find(name)? {
-            Found::Nothing => return Ok(Present::Replaceable),
-            Found::Foreign => return Ok(Present::Foreign),
-            Found::File(content) => content,
-        };
-        if content == wanted.content(self.settings.format) {
-            return Ok(Present::Same);
-        }
-        Ok(match Publication::from_file(&content).map(|it| it.age_order(wanted)) {
-            None => Present::Foreign,
-            Some(Ordering::Greater) => Present::Younger,
-            // Equal: the same certificate in the other format.
-            Some(Ordering::Less | Ordering::Equal) => Present::Replaceable,
+    /// What is written into a certificate's file.
+    pub fn content(&self, publication: &Publication) -> Vec<u8> {
+        publication.content(match self.settings.certificates {
+            Certificates::OnRequest => settings::Format::Der,
+            Certificates::Always | Certificates::Never => self.settings.format,
         })
     }
-}
 
-fn settled(present: &Present, name: &str) -> Step {
-    match present {
-        Present::Replaceable | Present::Same => Step::There,
-        Present::Younger => Step::Done(Outcome::Skip),
-        Present::Foreign => {
-            Step::Done(park(format!("{name} is there and is no certificate; it was left alone")))
+    /// How a certificate stands to what is under its name, and what that is.
+    pub fn look(
+        &self,
+        folder: &Folder,
+        name: &str,
+        wanted: &Publication,
+    ) -> io::Result<(Present, Found)> {
+        let found = folder.find(name)?;
+        let present = match &found {
+            Found::Nothing => Present::Missing,
+            Found::Foreign => Present::Foreign,
+            Found::File(content) if *content == self.content(wanted) => Present::Same,
+            // The original makes the file or fails; a second delivery is the one exception.
+            Found::File(_) if self.settings.certificates == Certificates::OnRequest => {
+                Present::Foreign
+            }
+            Found::File(content) => {
+                match Publication::from_file(content).map(|it| it.age_order(wanted)) {
+                    None => Present::Foreign,
+                    Some(Ordering::Greater) => Present::Younger,
+                    // Equal: the same certificate in the other format.
+                    Some(Ordering::Less | Ordering::Equal) => Present::Replaceable,
+                }
+            }
+        };
+        Ok((present, found))
+    }
+
+    fn settled(
+        &self,
+        folder: &Folder,
+        event: &Event,
+        present: Present,
+        name: &str,
+        publication: &Publication,
+    ) -> Step {
+        match present {
+            Present::Missing | Present::Replaceable | Present::Same => {
+                match self.point_latest(folder, event, name, publication) {
+                    Ok(()) => Step::There,
+                    Err(outcome) => Step::Done(outcome),
+                }
+            }
+            Present::Younger => Step::Done(Outcome::Skip),
+            Present::Foreign if self.settings.certificates == Certificates::OnRequest => {
+                Step::Done(park(format!("{name} is there and is another file; it was left alone")))
+            }
+            Present::Foreign => Step::Done(park(format!(
+                "{name} is there and is no certificate; it was left alone"
+            ))),
         }
     }
-}
 
-fn retry(reason: &str) -> Outcome {
-    Outcome::Retry { after_ms: None, reason: reason.to_owned() }
-}
+    /// Has the link for the newest one lead to this file, unless it leads to a younger one.
+    fn point_latest(
+        &self,
+        folder: &Folder,
+        event: &Event,
+        name: &str,
+        publication: &Publication,
+    ) -> Result<(), Outcome> {
+        let Some(pattern) = &self.settings.latest else { return Ok(()) };
+        if self.settings.certificates != Certificates::Always {
+            return Ok(());
+        }
+        let link = pattern.expand(event).map_err(|why| park(format!("latest: {why}")))?;
+        if link == name {
+            return Err(park(format!("{link} would be a file and the link to it")));
+        }
+        let is_younger = |target: &str| -> io::Result<Option<bool>> {
+            Ok(match folder.find(target)? {
+                Found::Nothing => Some(false),
+                Found::Foreign => None,
+                Found::File(content) => Publication::from_file(&content)
+                    .map(|it| it.age_order(publication) == Ordering::Greater),
+            })
+        };
+        let leads = folder.link(&link).and_then(|found| match found {
+            Link::Nothing => Ok(Some(false)),
+            Link::To(target) if target == name => Ok(Some(true)),
+            Link::To(target) => is_younger(&target),
+            Link::Foreign => Ok(None),
+        });
+        match leads {
+            Ok(Some(true)) => Ok(()),
+            Ok(Some(false)) => {
+                let temporary = self.temporary(event, "latest");
+                folder
+                    .stage_link(&temporary, name)
+                    .and_then(|()| folder.publish(&temporary, &link))
+                    .map_err(|err| retry(format!("writing {link}: {err}")))
+            }
+            Ok(None) => Err(park(format!(
+                "{link} is there and is no link to a certificate here; it was left alone"
+            ))),
+            Err(err) => Err(retry(format!("reading {link}: {err}"))),
+        }
+    }
 
-fn park(reason: String) -> Outcome {
-    Outcome::Park { reason }
+    /// Writes the certificate of an event by itself, as the events would.
+    pub fn write_certificate(
+        &self,
+        folder: &Folder,
+        event: &Event,
+        now: i64,
+    ) -> Result<(), String> {
+        let step = match self.stage(folder, event, now) {
+            Step::Staged(staged) => self.give_name(folder, event, &staged),
+            other => other,
+        };
+        match step {
+            Step::There | Step::Done(Outcome::Accept | Outcome::Skip) => {
+                folder.sync().map_err(|err| err.to_string())
+            }
+            Step::Done(Outcome::Retry { reason, .. } | Outcome::Park { reason }) => Err(reason),
+            _ => Err("nothing was done".to_owned()),
+        }
+    }
 }

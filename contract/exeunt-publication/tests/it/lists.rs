@@ -90,6 +90,16 @@ fn a_certificate_says_what_a_publisher_needs() {
 }
 
 #[test]
+fn an_expired_certificate_is_still_its_cas() {
+    let ca = p256("Roof");
+    let it = Certificate::from_der(&ca.issue_expired("/CN=gone", "0ABC")).unwrap();
+    assert_eq!((it.serial(), it.issued_by(&ca.certificate)), ("0abc", Ok(())));
+    // 2020-12-31, 00:00:00.
+    assert_eq!(it.not_after(), 1_609_372_800);
+    assert!(it.expired_at(NOW));
+}
+
+#[test]
 fn what_is_no_certificate_is_told_apart() {
     let der = p256("Roof").certificate.der().to_vec();
     for bad in [&der[..der.len() - 1], &[&der[..], b"x"].concat(), b"", b"\0", b"hello"] {

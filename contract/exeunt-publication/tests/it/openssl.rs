@@ -57,6 +57,30 @@ impl Ca {
         run(&self.folder, &[&words, &rest[..], &["-days", "9", "-outform", "DER"]].concat())
     }
 
+    /// A certificate that was valid in 2020 and has this serial number, in hexadecimal.
+    pub fn issue_expired(&self, subject: &str, serial: &str) -> Vec<u8> {
+        let file = |name: &str, content: &str| {
+            fs::write(self.folder.path().join(name), content).unwrap();
+        };
+        file(
+            "old.cnf",
+            "[ca]\ndefault_ca=it\n[it]\ndatabase=old.txt\nserial=old.srl\nnew_certs_dir=.\n\
+             default_md=default\npolicy=p\nunique_subject=no\nx509_extensions=e\n[p]\n\
+             commonName=supplied\n[e]\nauthorityKeyIdentifier=keyid\n",
+        );
+        file("old.txt", "");
+        file("old.srl", &format!("{serial}\n"));
+        let key = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+        run(&self.folder, &[&["genpkey", "-out", "old.key"], &key[..]].concat());
+        let words = ["req", "-new", "-config", "ca.cnf", "-key", "old.key", "-subj"];
+        run(&self.folder, &[&words, &[subject, "-out", "old.csr"][..]].concat());
+        let words = ["ca", "-batch", "-notext", "-config", "old.cnf", "-in", "old.csr"];
+        let dates = ["-startdate", "20200101000000Z", "-enddate", "20201231000000Z"];
+        let rest = ["-cert", "ca.pem", "-keyfile", "key.pem", "-out", "old.pem"];
+        run(&self.folder, &[&words, &dates[..], &rest[..]].concat());
+        run(&self.folder, &["x509", "-in", "old.pem", "-outform", "DER"])
+    }
+
     /// A revocation list.
     pub fn list(&self, wanted: Wanted<'_>) -> Vec<u8> {
         let mut text = "[ca]\ndefault_ca=it\n[it]\ndatabase=index.txt\ncrlnumber=number\n\

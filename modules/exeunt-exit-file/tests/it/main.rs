@@ -2,6 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod enroll;
+/// The CA that the library of the shipped modules is tried with.
+#[path = "../../../../contract/exeunt-publication/tests/it/openssl.rs"]
+mod openssl;
+mod upkeep;
+
 use std::{
     ffi::OsString,
     fs,

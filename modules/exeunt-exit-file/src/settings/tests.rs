@@ -1,0 +1,103 @@
+//! What the operator may say, and what not.
+
+use super::*;
+use expect_test::{Expect, expect};
+use serde_json::json;
+
+fn parse(settings: &serde_json::Value) -> Result<Settings, String> {
+    Settings::read(settings.as_object().unwrap())
+}
+
+#[track_caller]
+fn check_refused(settings: &serde_json::Value, expect: &Expect) {
+    expect.assert_eq(&parse(settings).unwrap_err());
+}
+
+#[test]
+fn a_directory_is_all_that_is_needed() {
+    let settings = parse(&json!({"directory": "published"})).unwrap();
+    assert_eq!(settings.directory, PathBuf::from("published"));
+    assert_eq!(settings.pattern, Pattern::parse("{serial}.pem", Place::FileName).unwrap());
+    assert_eq!((settings.format, settings.mode), (Format::Pem, 0o644));
+}
+
+#[test]
+fn every_known_setting_is_read_and_its_default_is_what_counts_without_it() {
+    let mut written = serde_json::Map::new();
+    written.insert("directory".to_owned(), "published".into());
+    let bare = Settings::read(&written).unwrap();
+    for info in known().into_iter().filter(|it| !it.required) {
+        if let Some(default) = info.default {
+            written.insert(info.name, default);
+        }
+    }
+    assert_eq!(Settings::read(&written).unwrap(), bare);
+    assert_eq!(written.len(), 10);
+    written.remove("directory");
+    assert!(Settings::read(&written).unwrap_err().contains("directory"));
+}
+
+#[test]
+fn every_setting_can_be_given() {
+    let settings = json!({
+        "directory": "/srv/certificates", "pattern": "{request_id}", "format": "der",
+        "mode": "0440", "certificates": "on-request", "latest": "{subject_cn}.cer",
+        "ca_certificates": true, "ca_certificate_name": "ca%4.crt", "lists": true,
+        "delta_lists": false, "list_name": "ca%8%9.crl", "keep_expired_days": 30, "group": "0",
+    });
+    let written = settings.as_object().unwrap();
+    let all: Vec<String> = known().into_iter().map(|it| it.name).collect();
+    assert!(all.iter().all(|it| written.contains_key(it)) && all.len() == written.len());
+    let settings = parse(&settings).unwrap();
+    assert_eq!((settings.format, settings.mode), (Format::Der, 0o440));
+    assert_eq!(settings.certificates, Certificates::OnRequest);
+    assert_eq!(settings.lists.unwrap().text(), "ca%8%9.crl");
+    assert_eq!((settings.delta_lists, settings.group), (false, Some(0)));
+    assert_eq!(settings.keep_expired_days, Some(30));
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    check_refused(&json!({}), &expect!["directory is missing: say where the files go"]);
+    check_refused(&json!({"directory": ""}), &expect![[r#"directory "" is no path"#]]);
+    check_refused(&json!({"directory": 7}), &expect!["directory has to be a text"]);
+    check_refused(
+        &json!({"directory": "a", "folder": "b"}),
+        &expect![[
+            r#"there is no setting "folder"; there are ca_certificate_name, ca_certificates, certificates, delta_lists, directory, format, group, keep_expired_days, latest, list_name, lists, mode and pattern"#
+        ]],
+    );
+    check_refused(
+        &json!({"directory": "a", "format": "PEM"}),
+        &expect![[r#"format is "pem" or "der", not "PEM""#]],
+    );
+    for mode in ["", "644x", "+644", "0888", "1777", "0200", "77777777777777"] {
+        let err = parse(&json!({"directory": "a", "mode": mode})).unwrap_err();
+        assert!(err.starts_with(&format!("mode {mode:?} is no octal number")), "{err}");
+    }
+    check_refused(&json!({"directory": "a", "mode": 644}), &expect!["mode has to be a text"]);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    check_refused(
+        &json!({"directory": "a", "pattern": "x", "latest": "x"}),
+        &expect!["latest is the same as pattern: a name is a file or a link"],
+    );
+    check_refused(
+        &json!({"directory": "a", "delta_lists": true}),
+        &expect!["delta_lists needs lists: a delta is of no use without its base"],
+    );
+    for name in ["/srv/%3.crl", "http://h/%3.crl", "a\\b", "sub/x"] {
+        let err = parse(&json!({"directory": "a", "list_name": name})).unwrap_err();
+        assert!(err.ends_with("names a file, no path and no address"), "{err}");
+    }
+    check_refused(
+        &json!({"directory": "a", "list_name": ".%3"}),
+        &expect![[r#"list_name ".%3" starts with a dot: such files are hidden"#]],
+    );
+    check_refused(
+        &json!({"directory": "a", "group": "no such group"}),
+        &expect![[r#"group: there is no group "no such group" in /etc/group"#]],
+    );
+}
