@@ -181,6 +181,13 @@ impl RevocationList {
         &self.der
     }
 
+    /// SHA-256 of the whole list.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.der);
+        digest.as_ref().try_into().expect("BUG: SHA-256 has 32 octets")
+    }
+
     /// The list itself, in DER, without a copy.
     #[must_use]
     pub fn into_der(self) -> Vec<u8> {

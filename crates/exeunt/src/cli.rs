@@ -6,6 +6,7 @@ mod backup;
 mod ca;
 mod cert;
 mod crl;
+mod directory;
 mod exit;
 mod exit_check;
 mod key;
@@ -32,6 +33,7 @@ pub use cert::{
     BulkOptions, Cert, Import, OnOff, PublishExpired, Revoke, Unrevoke, WhichCertificate,
 };
 pub use crl::{Crl, Publish, Show as ShowCrl};
+pub use directory::DirectoryOptions;
 pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
 pub use exit_check::Check;
 pub use key::{KeyOptions, KeyPlace};
@@ -88,7 +90,9 @@ pub enum Command {
   exeunt init --home sub --name 'Example Issuing CA' --kind subordinate
   exeunt init --home ca --name 'Example Root' --key pkcs11 --token CA --pin-file pin \\
     --pkcs11-module /usr/lib/softhsm/libsofthsm2.so
-  exeunt init --home ca --name 'Example Root' --key-type rsa-3072 --signature-scheme pss")]
+  exeunt init --home ca --name 'Example Root' --key-type rsa-3072 --signature-scheme pss
+  exeunt init --home ca --name 'Example Root' --directory ldaps://dc1.example.com \\
+    --directory-user ca@example.com --directory-password-file password")]
     Init(Init),
 
     /// Run the server
@@ -320,6 +324,10 @@ pub struct Init {
     /// Its private key
     #[command(flatten)]
     pub key: KeyOptions,
+
+    /// The directory that it belongs to
+    #[command(flatten)]
+    pub directory: DirectoryOptions,
 }
 
 /// The number of a request.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod crl;
 pub mod exit;
 pub mod init;
+mod init_directory;
 pub mod list;
 mod policy;
 pub mod principal;

@@ -8,6 +8,7 @@ mod backup;
 mod cmc;
 mod command_line;
 mod crl_parts;
+mod directory_join;
 mod doors;
 mod examples;
 mod examples_native;

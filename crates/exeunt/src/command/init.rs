@@ -9,6 +9,7 @@ use exeunt_store::Store;
 use exeunt_types::{Serial, UnixMillis};
 use exeunt_x509::{Name, encode_pem};
 
+use super::init_directory::Joined;
 use crate::cli::{Init, KeyPlace, Kind};
 use crate::clock::now;
 use crate::config::KeyConfig;
@@ -98,6 +99,7 @@ pub fn create(home: &Home, options: &Init) -> Result<(), Failure> {
         let message = "how long the certificate is valid, says the parent that signs it";
         return Err(Failure::usage("usage-validity", message).hint("leave out --validity"));
     }
+    let joined = Joined::read(home, &options.directory)?;
     let lock = home.create()?;
     for path in made_by_init(home) {
         if path.exists() {
@@ -108,7 +110,7 @@ pub fn create(home: &Home, options: &Init) -> Result<(), Failure> {
         }
     }
     // None of these was there, and the lock keeps everybody else out: what is removed is ours.
-    let made = fill(home, options, &subject);
+    let made = fill(home, options, &subject, joined.as_ref());
     if made.is_err() {
         for path in made_by_init(home) {
             let _ = std::fs::remove_file(path);
@@ -118,8 +120,11 @@ pub fn create(home: &Home, options: &Init) -> Result<(), Failure> {
     made
 }
 
-fn made_by_init(home: &Home) -> [std::path::PathBuf; 6] {
+fn made_by_init(home: &Home) -> [std::path::PathBuf; 8] {
+    let [password, trusted] = Joined::made(home);
     [
+        password,
+        trusted,
         home.key_path(),
         home.passphrase_path(),
         home.token_path(),
@@ -129,10 +134,15 @@ fn made_by_init(home: &Home) -> [std::path::PathBuf; 6] {
     ]
 }
 
-fn fill(home: &Home, options: &Init, subject: &Name) -> Result<(), Failure> {
+fn fill(
+    home: &Home,
+    options: &Init,
+    subject: &Name,
+    joined: Option<&Joined>,
+) -> Result<(), Failure> {
     let files = KeyFiles { key: Home::KEY, passphrase: Home::PASSPHRASE };
     let key = new_key(home, &options.key, &options.name, files)?;
-    fill_beside(home, options, subject, &key)
+    fill_beside(home, options, subject, joined, &key)
         .map_err(|it| if key.is_left_in_token { left_in_token(it) } else { it })
 }
 
@@ -140,6 +150,7 @@ fn fill_beside(
     home: &Home,
     options: &Init,
     subject: &Name,
+    joined: Option<&Joined>,
     new_key: &NewKey,
 ) -> Result<(), Failure> {
     let key = new_key.key.as_ref();
@@ -159,7 +170,11 @@ fn fill_beside(
     let store_id = random_bytes::<8>()?;
     Store::create(&home.store_path(), store_id, now())
         .map_err(|err| Failure::from_error(err.code(), &err))?;
-    let config = fresh_config(&options.name, &new_key.toml());
+    let mut config = fresh_config(&options.name, &new_key.toml());
+    if let Some(joined) = joined {
+        joined.write(home)?;
+        config = belonging_to(&config, joined);
+    }
     Home::write_new(&home.config_path(), config.as_bytes())?;
     home.sync()
 }
@@ -169,6 +184,18 @@ pub fn fresh_config(name: &str, key: &str) -> String {
     let name = toml::Value::String(name.to_owned()).to_string();
     // The name last: it may hold anything.
     FRESH_CONFIG.replacen("@KEY@", key, 1).replacen("@NAME@", &name, 1)
+}
+
+/// The configuration of a new CA that belongs to a directory: as in the original, certificates go there
+/// and not into files.
+fn belonging_to(config: &str, joined: &Joined) -> String {
+    const FILE: &str = "[[exit]]\nname = \"file\"\n";
+    let off = format!(
+        "{FILE}# A CA of a directory publishes there; true publishes here as well.\nenabled = false\n"
+    );
+    let mut config = config.replacen(FILE, &off, 1);
+    config.push_str(&joined.toml());
+    config
 }
 
 fn root(key: &dyn SigningKey, subject: &Name, options: &Init) -> Result<Vec<u8>, Failure> {

@@ -9,7 +9,7 @@ use exeunt_keys::{SigningKey as _, SoftwareKey};
 use exeunt_types::KeyAlgorithm;
 use exeunt_x509::{Extension, GeneralName, Name, assemble_request, build_request_info, encode_pem};
 
-use crate::cli::{Init, KeyOptions, Kind, Quickstart};
+use crate::cli::{DirectoryOptions, Init, KeyOptions, Kind, Quickstart};
 use crate::client::ApiClient;
 use crate::command::serve::Signals;
 use crate::command::{init, run_module};
@@ -59,6 +59,7 @@ fn first_ca(options: &Quickstart) -> Init {
         subject: None,
         validity: None,
         key: KeyOptions::default(),
+        directory: DirectoryOptions::default(),
     }
 }
 
