@@ -21,6 +21,7 @@ mod leaks;
 mod library_policy;
 mod life;
 mod lookups;
+mod mail_module;
 mod modules;
 mod policy_modules;
 mod renewal;

@@ -1,0 +1,90 @@
+//! Mail about events of a real CA, by a real mail server with TLS and authentication.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use exeunt_e2e::ca::{Ca, wait_for};
+use exeunt_testbed::smtp::{Behaviour, PASSWORD, Setup, Smtp, USER};
+use serde_json::Value;
+
+use super::issuing::request;
+
+/// A template whose certificates name a mailbox.
+const PEOPLE: &str = r#"
+[[template]]
+name = "people"
+validity_days = 30
+key_usage = ["digitalSignature"]
+extended_key_usage = ["emailProtection"]
+subject_from_request = ["CN"]
+san_from_request = ["email"]
+san_required = ["email"]
+issue = "at-once"
+"#;
+
+fn issue(ca: &Ca, name: &str) -> String {
+    let address = format!("email:owner@{name}.example.test");
+    let file = request(ca, "ec:P-256", &format!("/CN={name}"), &[&address]);
+    let out = ca.scratch().join(format!("{name}.pem"));
+    ca.ok(&["submit", &file, "--template", "people", "--out", out.to_str().unwrap()]);
+    fs::read_to_string(out).unwrap()
+}
+
+fn status(ca: &Ca) -> Value {
+    serde_json::from_str(&ca.ok(&["exit", "status", "post", "--json"])).unwrap()
+}
+
+#[test]
+fn requesters_and_operators_are_written_to_whatever_happens_to_the_server() {
+    let mut post = Smtp::start(&Setup::default());
+    let ca = Ca::init(&[]);
+    ca.configure_more(PEOPLE);
+    let password = ca.scratch().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    let settings = [
+        "server=localhost".to_owned(),
+        format!("port={}", post.port()),
+        format!("ca_file={}", post.ca_file().display()),
+        format!("user={USER}"),
+        format!("password_file={}", password.display()),
+        "from=ca@example.test".to_owned(),
+        "to={requester}".to_owned(),
+        "bcc=ops@example.test".to_owned(),
+        "requester_domains=*.example.test".to_owned(),
+        "EventFilter=1".to_owned(),
+        "attach=pem".to_owned(),
+    ];
+    let mut add = vec!["exit", "add", "post", "--use", "mail"];
+    for it in &settings {
+        add.extend(["--set", it]);
+    }
+    let mut server = ca.serve();
+    ca.ok(&add);
+
+    // 1. A certificate, and the mail with it.
+    let certificate = issue(&ca, "first");
+    let mails = wait_for("the first mail", || Some(post.inbox()).filter(|it| !it.is_empty()));
+    assert_eq!(mails[0].to, ["owner@first.example.test", "ops@example.test"]);
+    assert!(mails[0].tls.is_some() && mails[0].user.as_deref() == Some(USER));
+    let attached = mails[0].text.replace("\r\n", "\n");
+    assert!(attached.contains(certificate.trim()), "{attached}");
+
+    // 2. Nobody waits for a mail server that is down, and the mail comes when it is back.
+    post.kill();
+    issue(&ca, "second");
+    wait_for("a failed attempt", || (status(&ca)["held_retry"] != 0).then_some(()));
+    server.kill();
+    server = ca.serve();
+    post.restart();
+    wait_for("the second mail", || (post.inbox().len() == 2).then_some(()));
+
+    // 3. A recipient that does not exist is for an operator to look at.
+    let refused = vec!["owner@third.example.test".to_owned()];
+    post.behave(&Behaviour { refused, ..Behaviour::default() });
+    issue(&ca, "third");
+    wait_for("a parked event", || (status(&ca)["held_parked"] == 1).then_some(()));
+    let parked = ca.ok(&["exit", "parked", "list", "post"]);
+    assert!(parked.contains("550 5.1.1 no such user here"), "{parked}");
+    assert_eq!(post.inbox().len(), 2);
+    server.stop();
+}
