@@ -28,6 +28,7 @@ from __future__ import annotations
 import base64
 import binascii
 import collections
+import contextlib
 import datetime
 import enum
 import json
@@ -42,6 +43,7 @@ from typing import Tuple, Type, Union
 
 __all__ = [
     "CALL_BACK_SECONDS_MAX",
+    "Check",
     "E_INVALIDARG",
     "CERTSRV_E_PROPERTY_EMPTY",
     "ERROR_FILE_NOT_FOUND",
@@ -49,9 +51,11 @@ __all__ = [
     "ExitEvent",
     "ExitModule",
     "Extension",
+    "Finding",
     "HostGone",
     "Hello",
     "LINE_BYTES_MAX",
+    "MaintainExitModule",
     "Outcome",
     "PROTOCOL_VERSION",
     "Park",
@@ -91,6 +95,8 @@ PropertyValue = Union[int, datetime.datetime, bytes, str]
 
 _CALL_BACKS = "call-backs"
 _ROLE_POLICY = "policy"
+_ROLE_MAINTAIN = "maintain"
+_NO_TARGET = "this module has no target to look after"
 _ID_MAX = 2**53 - 1
 _READ_BYTES = 64 * 1024
 _MISSING: Any = object()
@@ -594,6 +600,105 @@ class ExitModule:
         _Session(self, reader, writer).run()
 
 
+class Check:
+    """One thing that was tried or made for a target: how it went, in a line."""
+
+    RESULTS = ("passed", "warning", "failed")
+
+    def __init__(self, what: str, result: str = "passed", text: str = "") -> None:
+        if result not in self.RESULTS:
+            raise ValueError(f"{result!r} is none of {', '.join(self.RESULTS)}")
+        #: What was tried, in a few words.
+        self.what = what
+        #: passed, warning (somebody should look at it) or failed (the module cannot work so).
+        self.result = result
+        #: What was found, or what is wrong and what to do.
+        self.text = text
+
+    def _members(self) -> Dict[str, Any]:
+        return {"what": _one_line(self.what), "result": self.result, "text": _one_line(self.text)}
+
+
+class Finding:
+    """One thing in a target that is not as it should be."""
+
+    DIFFERENCES = ("missing", "stale", "surplus", "foreign", "unknown")
+
+    def __init__(
+        self,
+        difference: str,
+        place: str,
+        text: str = "",
+        mended: bool = False,
+        error: Optional[str] = None,
+    ) -> None:
+        if difference not in self.DIFFERENCES:
+            raise ValueError(f"{difference!r} is none of {', '.join(self.DIFFERENCES)}")
+        #: missing, stale (another state is there), surplus (ours, and should not be there), foreign
+        #: (something else stands in its place, and is left alone) or unknown (not compared).
+        self.difference = difference
+        #: Where it is, or would be.
+        self.place = place
+        #: What is meant: a serial number, the number of a list.
+        self.text = text
+        #: Whether it was mended just now.
+        self.mended = mended
+        #: Why it could not be mended, or not be compared.
+        self.error = error
+
+    def _members(self) -> Dict[str, Any]:
+        members: Dict[str, Any] = {
+            "difference": self.difference,
+            "place": _one_line(self.place),
+            "text": _one_line(self.text),
+            "mended": bool(self.mended),
+        }
+        if self.error is not None:
+            members["error"] = _one_line(self.error)
+        return members
+
+
+class MaintainExitModule:
+    """What an exit module does for its target beside publishing: tries it, prepares it, compares it
+    with the CA. Put it in front of :class:`ExitModule`::
+
+        class Copies(MaintainExitModule, ExitModule):
+            ...
+
+    These methods run in a process of its own, which is told of no event: :meth:`begin` once, in the
+    place of :meth:`ExitModule.initialize`, and then what the server asks for. The module's other
+    process may be running meanwhile, but for the time in which something is mended.
+
+    A plain exception is the answer that nothing could be said: for example that the target cannot be
+    reached when it is to be compared. What failed in :meth:`test` is a check.
+    """
+
+    def begin(self, hello: Hello) -> None:
+        """Takes the greeting. Nothing may be changed. Raise :class:`Refused` where the settings
+        cannot be."""
+        raise NotImplementedError
+
+    def test(self, samples: Sequence[Event]) -> Tuple[Sequence[Check], Sequence[str]]:
+        """Connects, authenticates, looks at rights and schema, and writes nothing. Gives what was
+        tried, and what would be written for these events of the past, a line each."""
+        raise NotImplementedError
+
+    def install(self, apply: bool) -> Tuple[Sequence[Check], Optional[str]]:
+        """Makes what has to be in the target before the first event; without ``apply``, says what
+        that is. Gives the steps, and the same as a text to be applied by hand if there is one."""
+        raise Refused("this module has nothing to install")
+
+    def reconcile(self, events: Sequence[Event], mend: bool) -> Tuple[int, Sequence[Finding]]:
+        """Compares the target with what the CA holds. Gives how many things are as they should be,
+        and what is not. Called until everything was compared."""
+        raise Refused("what this module has sent cannot be compared with anything")
+
+    def reconcile_end(self, mend: bool) -> Tuple[int, Sequence[Finding], bool]:
+        """Names what is the module's own in the target and was in no :meth:`reconcile`. The last
+        value says whether there is more, so that it has to be called again."""
+        return 0, (), False
+
+
 _Ask = Callable[[str, Mapping[str, Any]], Any]
 
 
@@ -679,6 +784,8 @@ class _Session:
         self._waiting: Deque[Dict[str, Any]] = collections.deque()
         self._mask: Optional[int] = None
         self._call_backs = False
+        #: Whether it was greeted with the role of looking after its target.
+        self._maintains = False
         self._last_id = 0
 
     def run(self) -> None:
@@ -748,6 +855,10 @@ class _Session:
             "GetDescription": lambda _: _one_line(_text(self._module.description)),
             "Notify": self._notify,
             "VerifyRequest": self._verify_request,
+            "Test": self._test,
+            "Install": self._install,
+            "Reconcile": self._reconcile,
+            "ReconcileEnd": self._reconcile_end,
             "Shutdown": lambda _: self._shutdown(),
             "GetManageModule": self._manage_module,
             "GetProperty": self._property,
@@ -778,15 +889,22 @@ class _Session:
             kinds = ("a policy module", "an exit module")
             text = "this is {}, and not {}".format(*(kinds if is_policy else kinds[::-1]))
             raise _Failure(_Failure.REFUSED, text)
+        maintains = hello.role == _ROLE_MAINTAIN
+        if maintains and not isinstance(self._module, MaintainExitModule):
+            raise _Failure(_Failure.REFUSED, _NO_TARGET)
         try:
             hello.settings = self._checked_settings(hello.settings)
-            mask: Any = self._module.initialize(hello)
+            mask: Any = 0
+            if maintains and isinstance(self._module, MaintainExitModule):
+                self._module.begin(hello)
+            else:
+                mask = self._module.initialize(hello)
             mask = 0 if is_policy else mask
         except Refused as err:
             raise _Failure(_Failure.REFUSED, str(err)) from err
         if not isinstance(mask, int) or not 0 <= mask < 2**32:
             raise TypeError(f"initialize returned {mask!r} and not bits of ExitEvent")
-        self._mask, self._call_backs = int(mask), call_backs
+        self._mask, self._call_backs, self._maintains = int(mask), call_backs, maintains
         return {
             "protocol": PROTOCOL_VERSION,
             "features": [_CALL_BACKS] if call_backs else [],
@@ -799,6 +917,9 @@ class _Session:
             raise _Failure(_Failure.INVALID_REQUEST, "Notify before Initialize")
         if hasattr(self._module, "_verify_request"):
             raise _Failure(_Failure.METHOD_NOT_FOUND, "this is a policy module")
+        if self._maintains:
+            text = "a process that looks after the target is told of no event"
+            raise _Failure(_Failure.INVALID_REQUEST, text)
         event = Event(_member(params, "event", dict), self._ask if self._call_backs else None)
         if not event.event & self._mask:
             return Skip()._members()
@@ -824,6 +945,52 @@ class _Session:
         if self._mask is None:
             raise _Failure(_Failure.INVALID_REQUEST, "VerifyRequest before Initialize")
         return decide(params, self._ask if self._call_backs else None)
+
+    def _maintained(self) -> MaintainExitModule:
+        """The module, where it looks after its target in this process."""
+        if not isinstance(self._module, MaintainExitModule):
+            raise _Failure(_Failure.METHOD_NOT_FOUND, _NO_TARGET)
+        if self._mask is None or not self._maintains:
+            text = f"it was not greeted with the role {_ROLE_MAINTAIN}"
+            raise _Failure(_Failure.INVALID_REQUEST, text)
+        return self._module
+
+    def _events(self, params: Mapping[str, Any], name: str) -> List[Event]:
+        ask = self._ask if self._call_backs else None
+        events = _member(params, name, list, [])
+        if not all(isinstance(it, dict) for it in events):
+            raise _Malformed(f"{name} has something else than events")
+        return [Event(it, ask) for it in events]
+
+    def _test(self, params: Mapping[str, Any]) -> Any:
+        module, samples = self._maintained(), self._events(params, "samples")
+        with _answered(), _in_hand(samples):
+            checks, would_write = module.test(samples)
+        return {
+            "checks": [it._members() for it in checks],
+            "would_write": [_one_line(it) for it in would_write],
+        }
+
+    def _install(self, params: Mapping[str, Any]) -> Any:
+        module = self._maintained()
+        with _answered():
+            steps, script = module.install(_member(params, "apply", bool, False))
+        result: Dict[str, Any] = {"steps": [it._members() for it in steps]}
+        if script is not None:
+            result["script"] = script
+        return result
+
+    def _reconcile(self, params: Mapping[str, Any]) -> Any:
+        module, events = self._maintained(), self._events(params, "events")
+        with _answered(), _in_hand(events):
+            good, findings = module.reconcile(events, _member(params, "mend", bool, False))
+        return {"good": good, "findings": [it._members() for it in findings]}
+
+    def _reconcile_end(self, params: Mapping[str, Any]) -> Any:
+        module = self._maintained()
+        with _answered():
+            good, findings, more = module.reconcile_end(_member(params, "mend", bool, False))
+        return {"good": good, "findings": [it._members() for it in findings], "more": bool(more)}
 
     def _ask(self, method: str, params: Mapping[str, Any]) -> Any:
         """A call-back. What else comes in the meantime waits."""
@@ -933,6 +1100,25 @@ class _Session:
         line += b"\n"
         while line:
             line = line[os.write(self._writer, line) :]
+
+
+@contextlib.contextmanager
+def _answered() -> Iterator[None]:
+    """What the module refuses, the operator reads in the module's own words."""
+    try:
+        yield
+    except Refused as err:
+        raise _Failure(_Failure.REFUSED, str(err)) from err
+
+
+@contextlib.contextmanager
+def _in_hand(events: Sequence[Event]) -> Iterator[None]:
+    """Events that can be asked about until the end of the call."""
+    try:
+        yield
+    finally:
+        for event in events:
+            event._settled()
 
 
 def _take_streams() -> Tuple[int, int]:

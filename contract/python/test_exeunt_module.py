@@ -535,5 +535,77 @@ class Examples(unittest.TestCase):
                 self.assertEqual(written.read(), "5f0c7a3e9d2b4c61-17 issued 4a1f 0\n")
 
 
+COPIES = """
+    class Copies(MaintainExitModule, ExitModule):
+        description = "copies"
+
+        def initialize(self, hello):
+            return ExitEvent.CERT_ISSUED
+
+        def begin(self, hello):
+            self.told = set()
+
+        def test(self, samples):
+            would = [it.request_property("RawRequest").hex() for it in samples]
+            return [Check("look", "warning", "dark")], would
+
+        def reconcile(self, events, mend):
+            self.told |= {it.context for it in events}
+            missing = Finding("missing", "a/9", "serial 9")
+            return len(events) - 1, [missing]
+
+        def reconcile_end(self, mend):
+            lost = Finding("surplus", "a/8", mended=mend)
+            stuck = Finding("unknown", "a/7", error="locked\\nby somebody")
+            return 0, [lost, stuck], len(self.told) > 1
+
+    Copies().serve()
+"""
+
+
+class Maintaining(unittest.TestCase):
+    def test_a_module_looks_after_its_target(self):
+        with Module(COPIES) as module:
+            hello = module.greet(role="maintain", features=["call-backs"])
+            self.assertEqual((hello["event_mask"], hello["features"]), (0, ["call-backs"]))
+            self.assertEqual(module.notify(2)["error"]["code"], -32600)
+            module.write({"jsonrpc": "2.0", "id": 3, "method": "Test", "params": {"samples": [EVENT]}})
+            asked = module.read()
+            self.assertEqual((asked["method"], asked["params"]["seq"]), ("GetRequestProperty", 17))
+            module.write({"jsonrpc": "2.0", "id": asked["id"], "result": {"binary": "MAA="}})
+            look = {"what": "look", "result": "warning", "text": "dark"}
+            self.assertEqual(module.read()["result"], {"checks": [look], "would_write": ["3000"]})
+            refused = module.call(4, "Install", {"apply": True})["error"]
+            self.assertEqual(refused["code"], -32000)
+            self.assertEqual(refused["message"], "this module has nothing to install")
+            compared = module.call(5, "Reconcile", {"events": [EVENT, {**EVENT, "context": 8}]})
+            finding = {"difference": "missing", "place": "a/9", "text": "serial 9", "mended": False}
+            self.assertEqual(compared["result"], {"good": 1, "findings": [finding]})
+            ended = module.call(6, "ReconcileEnd", {"mend": True})["result"]
+            self.assertTrue(ended["more"])
+            lost, stuck = ended["findings"]
+            self.assertTrue(lost["mended"])
+            self.assertEqual(stuck["error"], "locked by somebody")
+
+    def test_it_does_so_only_in_a_process_that_was_greeted_so(self):
+        with Module(COPIES) as module:
+            module.greet()
+            self.assertEqual(module.call(2, "Test")["error"]["code"], -32600)
+            self.assertEqual(module.notify(3, event=2)["result"], {"outcome": "skip"})
+
+    def test_a_module_without_a_target_says_so(self):
+        script = """
+            class Plain(ExitModule):
+                def initialize(self, hello):
+                    return ExitEvent.CERT_ISSUED
+            Plain().serve()
+        """
+        with Module(script) as module:
+            error = module.call(1, "Initialize", {**HELLO, "role": "maintain"})["error"]
+            self.assertEqual(error["message"], "this module has no target to look after")
+            module.greet()
+            self.assertEqual(module.call(2, "Test")["error"]["code"], -32601)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -220,7 +220,7 @@ impl<M: ExitModule> Session<M> {
                     Some("this is an exit module, and not a policy module")
                 }
                 Some(maintain::ROLE) if self.module.maintained().is_none() => {
-                    Some("this module has no target to look after")
+                    Some(maintain::NO_TARGET)
                 }
                 _ => None,
             };

@@ -12,6 +12,9 @@ use crate::Event;
 /// The role of a process that maintains, in [`Initialize::role`](crate::Initialize::role).
 pub const ROLE: &str = "maintain";
 
+/// What a module says that has nothing to look after, when it is greeted with the [`ROLE`].
+pub const NO_TARGET: &str = "this module has no target to look after";
+
 /// Most events of one `Test` or `Reconcile`.
 pub const EVENTS_MAX: usize = 256;
 

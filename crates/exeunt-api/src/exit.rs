@@ -1,7 +1,12 @@
 //! Exit modules: how each of them stands in the event log.
 
+mod maintenance;
 mod manage;
 
+pub use maintenance::{
+    MaintenanceFault, MaintenanceKind, MaintenanceOrder, MaintenanceRun, MaintenanceState,
+    MaintenanceStatus, TargetCheck, TargetFinding,
+};
 pub use manage::{
     Deliveries, Delivery, ExitChanged, ExitRemoved, ExitSettings, ExitStart, ExplainedEvent,
     ExplainedRule, Explanation, KnownSetting, KnownSettings, NewExit, Reloaded, ReplayOrder,
@@ -116,6 +121,9 @@ pub struct ExitStatus {
     /// Moment of the last failure, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error_at: Option<String>,
+    /// The newest comparison of its target with the CA since the server's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled: Option<MaintenanceStatus>,
 }
 
 /// Events that are told again.
@@ -278,6 +286,7 @@ mod tests {
             starts: 1,
             last_error: None,
             last_error_at: None,
+            reconciled: None,
         };
         let text = serde_json::to_string(&ExitDetail { status: status.clone(), held: Vec::new() });
         assert_eq!(serde_json::from_str::<ExitStatus>(&text.unwrap()).unwrap(), status);

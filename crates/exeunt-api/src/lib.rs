@@ -33,8 +33,9 @@ pub use crl::{CrlPage, CrlSummary, PublishOrder};
 pub use exit::{
     Deliveries, Delivery, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, ExitStart,
     ExitState, ExitStatus, ExplainedEvent, ExplainedRule, Explanation, HeldEvent, HeldState,
-    KnownSetting, KnownSettings, NewExit, Reloaded, Replay, ReplayOrder, RuleAnswer, SettingsMap,
-    ShelfOrder,
+    KnownSetting, KnownSettings, MaintenanceFault, MaintenanceKind, MaintenanceOrder,
+    MaintenanceRun, MaintenanceState, MaintenanceStatus, NewExit, Reloaded, Replay, ReplayOrder,
+    RuleAnswer, SettingsMap, ShelfOrder, TargetCheck, TargetFinding,
 };
 pub use import::{
     BulkAnswer, BulkOutcome, BulkReleaseOrder, BulkResult, BulkRevokeOrder, ImportAnswer,

@@ -9,10 +9,10 @@ use crate::{
     Deliveries, Denied, DenyOrder, ExchangeCertificate, ExitChanged, ExitDetail, ExitList,
     ExitRemoved, ExitSettings, Explanation, ExtensionOrder, Health, ImportAnswer, ImportOrder,
     KeyImportOrder, KeyImported, KeyRecovery, KeyRecoveryList, KeyRecoveryOrder, KnownSettings,
-    NewExit, NewToken, PolicyOrder, PolicySettings, PolicyStatus, PrincipalList, Problem,
-    PublishExpiredOrder, PublishOrder, RecoveredKey, Reloaded, ReplayOrder, RequestDetail,
-    RequestPage, RevokeOrder, Revoked, ShelfOrder, SubmitAnswer, TemplateDetail, TemplateList,
-    TokenChanged, TrialAnswer,
+    MaintenanceOrder, MaintenanceRun, NewExit, NewToken, PolicyOrder, PolicySettings, PolicyStatus,
+    PrincipalList, Problem, PublishExpiredOrder, PublishOrder, RecoveredKey, Reloaded, ReplayOrder,
+    RequestDetail, RequestPage, RevokeOrder, Revoked, ShelfOrder, SubmitAnswer, TemplateDetail,
+    TemplateList, TokenChanged, TrialAnswer,
 };
 
 /// Bodies and answers; what they are made of comes along.
@@ -52,6 +52,8 @@ const TYPES: &[fn(&mut SchemaGenerator) -> Schema] = &[
     SchemaGenerator::subschema_for::<KeyRecoveryList>,
     SchemaGenerator::subschema_for::<KeyRecoveryOrder>,
     SchemaGenerator::subschema_for::<KnownSettings>,
+    SchemaGenerator::subschema_for::<MaintenanceOrder>,
+    SchemaGenerator::subschema_for::<MaintenanceRun>,
     SchemaGenerator::subschema_for::<NewExit>,
     SchemaGenerator::subschema_for::<PolicyOrder>,
     SchemaGenerator::subschema_for::<PolicySettings>,

@@ -7,7 +7,7 @@ use exeunt_module::{
     call_back::{Query, Refusal},
     view::View,
 };
-use exeunt_store::Store;
+use exeunt_store::{LoggedEvent, Store};
 use exeunt_types::{ArchivedKey, ArchivedKeyRecord, EventSeq, RequestId, UnixMillis};
 
 use crate::snapshot::Snapshots;
@@ -37,6 +37,13 @@ impl<'a> Answers<'a> {
     #[must_use]
     pub(crate) fn at(self, now: UnixMillis) -> Self {
         Self { now, ..self }
+    }
+
+    /// What the CA holds now, with everything in it that the question is about.
+    pub(crate) fn of_now(&self, held: &LoggedEvent, query: &Query) -> Event {
+        let mut event = self.snapshots.of_now(held, false, self.now);
+        self.add_archived_key(&mut event, query);
+        event
     }
 
     /// The event with everything in it.

@@ -17,6 +17,7 @@ use crate::{
     delivered::Delivered,
     error::DispatchError,
     explain::{self, Known, Rule},
+    maintain::Maintainer,
     order::{Claim, Done, Order, Ordered},
     settings::{CaFacts, ExitSettings},
     shared::{Clock, Numbers, Random, Seat, Stop},
@@ -251,6 +252,34 @@ impl Dispatcher {
         let members: Vec<_> =
             locked(&self.common.members).iter().filter(|it| waits(it)).cloned().collect();
         members.iter().all(|it| it.seat.wait_past(seq, until))
+    }
+
+    /// Who looks after a module's target, with the settings that it has now. What it does needs the
+    /// dispatcher no more.
+    ///
+    /// # Errors
+    ///
+    /// [`DispatchError::Unknown`].
+    pub fn maintainer(&self, name: &ExitName) -> Result<Maintainer, DispatchError> {
+        let member = self.common.member(name)?;
+        let common = Arc::clone(&self.common);
+        let module = name.clone();
+        // Its settings may be changed meanwhile, and another one be its worker then.
+        let worker = move || {
+            common.member(&module).is_ok_and(|it| {
+                it.stop.nudge();
+                it.is_at_work()
+            })
+        };
+        Ok(Maintainer {
+            store: self.common.store.clone(),
+            settings: Arc::clone(&member.settings),
+            snapshots: self.common.snapshots.of_module(name.as_str()),
+            clock: Arc::clone(&self.common.clock.0),
+            config: self.common.config.clone(),
+            seat: Arc::clone(&member.seat),
+            worker: Arc::new(worker),
+        })
     }
 
     /// How each module stands, in the order in which they were added.

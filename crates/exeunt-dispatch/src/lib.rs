@@ -17,6 +17,7 @@ mod dispatcher;
 mod error;
 mod explain;
 mod filter;
+mod maintain;
 mod module;
 mod order;
 mod place;
@@ -35,6 +36,10 @@ pub use explain::{Answer, Rule};
 pub use filter::{
     FILTER_BRACKETS_MAX, FILTER_BYTES_MAX, FILTER_MATCHED_BYTES_MAX, FILTER_OPERATORS_MAX,
     FILTER_PATTERN_BYTES_MAX, FILTER_PATTERNS_MAX, FILTER_SUMS_MAX, Filter, FilterError, Verdict,
+};
+pub use maintain::{
+    END_CALLS_MAX, FollowMaintenance, Maintained, Maintainer, Maintenance, MaintenanceError,
+    REST_WAIT_MAX,
 };
 pub use order::{Done, Order};
 pub use settings::{CaCertificateFacts, CaFacts, ExitSettings, ListFacts, RetrySchedule};

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -105,6 +108,37 @@ pub(crate) struct Seat {
     orders: Mutex<Option<VecDeque<Ordered>>>,
     /// Of the module: its next worker goes on with it.
     ring: Arc<Mutex<Ring>>,
+    /// Of the module as well.
+    pub(crate) pause: Arc<Pause>,
+}
+
+/// While a module's target is mended, its own process does not run.
+#[derive(Debug, Default)]
+pub(crate) struct Pause {
+    wanted: AtomicBool,
+    resting: AtomicBool,
+}
+
+impl Pause {
+    /// Whether the process is to rest from now on.
+    pub(crate) fn want(&self, wanted: bool) {
+        // What the last worker said of the last pause says nothing of this one.
+        self.resting.store(false, Ordering::SeqCst);
+        self.wanted.store(wanted, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst)
+    }
+
+    /// The worker says that there is no process.
+    pub(crate) fn rests(&self) {
+        self.resting.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::SeqCst)
+    }
 }
 
 /// What is published of a module, and what the oldest unsettled event is looked up by.
@@ -125,6 +159,7 @@ impl Seat {
             moved: Condvar::new(),
             orders: Mutex::new(Some(VecDeque::new())),
             ring: Arc::default(),
+            pause: Arc::default(),
         }
     }
 
@@ -155,6 +190,7 @@ impl Seat {
     /// Goes on with what another seat of the module remembers and has counted.
     pub(crate) fn succeeding(mut self, before: &Self) -> Self {
         self.ring = Arc::clone(&before.ring);
+        self.pause = Arc::clone(&before.pause);
         let old = before.numbers().status.clone();
         let status = &mut self.numbers.get_mut().unwrap_or_else(PoisonError::into_inner).status;
         *status = ExitStatus {

@@ -113,6 +113,29 @@ impl Snapshots {
         event
     }
 
+    /// The event of what the CA holds now, which is in no log. The CA is described as it is now.
+    pub(crate) fn of_now(&self, held: &LoggedEvent, lean: bool, now: UnixMillis) -> Event {
+        let mut event = self.make(held);
+        event.id = format!("reconcile-{}", held.seq);
+        event.attempt = 1;
+        event.system = match held.kind {
+            EventKind::CRL_ISSUED if !lean => self.system_with_lists(now, now),
+            _ => Arc::clone(self.system(now)),
+        };
+        if !lean
+            && let Some(record) = &held.request
+            && !is_without_request(record)
+        {
+            event.request.push("RawRequest", Value::Binary(record.request.raw.clone()));
+        }
+        event
+    }
+
+    /// What tells of each of the CA's own certificates, whose hashes are given in their order.
+    pub(crate) fn own_certificates(&self, hashes: &[[u8; 32]]) -> Vec<Vec<(String, String)>> {
+        self.system.own_certificates(hashes)
+    }
+
     /// Makes an event that will be asked for soon.
     pub(crate) fn make_ready(&self, logged: &LoggedEvent) {
         let _ = self.made(logged);

@@ -149,8 +149,12 @@ impl Worker {
             return Ok(());
         }
 
-        // 3. The target: a dead one is only probed.
+        // 3. The target: while it is mended nothing is told, and a dead one is only probed.
         let now = (self.clock)();
+        if self.seat.pause.is_wanted() {
+            self.rest(now);
+            return Ok(());
+        }
         let allowance = self.breaker.allows(now);
         if let Allowance::Nothing { until } = allowance {
             self.wait_until(until, now);
@@ -575,6 +579,15 @@ impl Worker {
         self.seat.close_orders();
         self.publish();
         self.publish_state(ExitState::Stopped);
+    }
+
+    /// Stops the process, for as long as somebody else has the target in hand.
+    fn rest(&mut self, now: UnixMillis) {
+        self.module.stop();
+        let why = "its target is being mended".to_owned();
+        self.publish_state(ExitState::Waiting { until: now.plus(IDLE_MAX), why });
+        self.seat.pause.rests();
+        self.stop.wait(IDLE_MAX);
     }
 
     fn wait_until(&self, until: UnixMillis, now: UnixMillis) {

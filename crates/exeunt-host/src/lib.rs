@@ -15,6 +15,7 @@ pub mod confine;
 mod error;
 mod group;
 mod limits;
+mod maintain;
 mod manage;
 mod pipes;
 mod process;
@@ -27,6 +28,9 @@ pub use call_backs::{
 pub use command::{INHERITED_VARIABLES, ModuleCommand, TEMPORARY_FOLDER};
 pub use error::{EXCERPT_CHARS_MAX, Fault, LAST_WORDS_CHARS_MAX, StartError};
 pub use limits::HostLimits;
+pub use maintain::{
+    CHECKS_MAX, FINDINGS_MAX, MAINTAIN_LIMIT, MaintainCall, MaintainError, SCRIPT_BYTES_MAX,
+};
 pub use manage::{ManageAnswer, ManageCall, manage};
 pub use process::{BatchReport, Delivery, ModuleProcess, TEXT_CHARS_MAX};
 pub use verify::VerifyError;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use exeunt_api::{
     Deliveries, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, Explanation,
-    KnownSettings, NewExit, PolicyOrder, PolicySettings, PolicyStatus, Reloaded, ReplayOrder,
-    ShelfOrder,
+    KnownSettings, MaintenanceOrder, MaintenanceRun, NewExit, PolicyOrder, PolicySettings,
+    PolicyStatus, Reloaded, ReplayOrder, ShelfOrder,
 };
 use exeunt_types::EventSeq;
 
@@ -52,6 +52,26 @@ pub trait Exits: Send + Sync {
     /// Changes the policy module, and says how it does then.
     fn change_policy(&self, _actor: &str, _order: &PolicyOrder) -> Result<PolicyStatus, Refusal> {
         Err(Refusal::no_policy())
+    }
+
+    /// Begins to look after a module's target, and does not wait for it.
+    fn maintain(
+        &self,
+        _actor: &str,
+        _name: &str,
+        _order: MaintenanceOrder,
+    ) -> Result<MaintenanceRun, Refusal> {
+        NoExits::refusal()
+    }
+
+    /// The newest maintenance of a module, with the findings after a place.
+    fn maintenance(&self, _name: &str, _after: u64) -> Result<MaintenanceRun, Refusal> {
+        NoExits::refusal()
+    }
+
+    /// Ends the maintenance of a module that is under way, and waits for its end, but not for long.
+    fn end_maintenance(&self, _actor: &str, _name: &str) -> Result<MaintenanceRun, Refusal> {
+        NoExits::refusal()
     }
 
     /// Does something to a module.

@@ -36,6 +36,9 @@ pub(crate) enum Part {
     Settings,
     SetSettings,
     KnownSettings,
+    StartMaintenance,
+    ShowMaintenance,
+    EndMaintenance,
     Deliveries,
     Explain,
 }
@@ -52,6 +55,9 @@ impl Part {
             Operation::ExitSettings => Self::Settings,
             Operation::SetExitSettings => Self::SetSettings,
             Operation::KnownExitSettings => Self::KnownSettings,
+            Operation::StartMaintenance => Self::StartMaintenance,
+            Operation::ShowMaintenance => Self::ShowMaintenance,
+            Operation::EndMaintenance => Self::EndMaintenance,
             Operation::Deliveries => Self::Deliveries,
             Operation::ExplainExit => Self::Explain,
             _ => return None,
@@ -133,6 +139,19 @@ pub(crate) async fn part(
         Part::KnownSettings => {
             let known = managed(edge, move |exits| exits.known_settings(&name)).await?;
             Ok(json(StatusCode::OK, &known))
+        }
+        Part::StartMaintenance => {
+            let order = read(edge, body).await?;
+            let maintain = move |exits: &dyn Exits| exits.maintain(&actor, &name, order);
+            Ok(json(StatusCode::ACCEPTED, &managed(edge, maintain).await?))
+        }
+        Part::ShowMaintenance => {
+            let after = Keys::parse(query, &["after"])?.number("after")?.unwrap_or(0);
+            look_up(edge, move |exits| exits.maintenance(&name, after)).await
+        }
+        Part::EndMaintenance => {
+            let ended = managed(edge, move |exits| exits.end_maintenance(&actor, &name)).await?;
+            Ok(json(StatusCode::OK, &ended))
         }
         Part::Deliveries => deliveries(edge, name, query).await,
         Part::Explain => {

@@ -34,7 +34,9 @@ pub use cert::{
 };
 pub use crl::{Crl, Publish, Show as ShowCrl};
 pub use directory::DirectoryOptions;
-pub use exit::{Add, Exit, Named, Parked, Remove, Replay, Settings, ShelfEvents, Tail};
+pub use exit::{
+    Add, Exit, Install, Named, Parked, Reconcile, Remove, Replay, Settings, ShelfEvents, Tail,
+};
 pub use exit_check::Check;
 pub use key::{KeyOptions, KeyPlace};
 pub use local::command_line;

@@ -32,7 +32,7 @@ pub use archive::{KeyArchivalConfig, warnings as key_archival_warnings};
 pub use audit::AuditConfig;
 pub use crl::CrlConfig;
 pub use door::names_of_doors;
-pub use exit::{ExitConfig, ModuleConfig, file_of_word, own_folder};
+pub use exit::{ExitConfig, ModuleConfig, ReconcileConfig, file_of_word, own_folder};
 use file::File;
 pub use file::KeyTable;
 pub use key::{KeyConfig, PassphraseSource, SchemeConfig};

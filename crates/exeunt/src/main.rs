@@ -12,6 +12,7 @@ mod home;
 mod interrupt;
 mod launch;
 mod logging;
+mod maintain;
 mod manage;
 mod new_key;
 mod output;

@@ -8,6 +8,7 @@ mod ask;
 mod edit;
 mod error;
 mod file;
+mod maintain;
 mod orders;
 mod people;
 mod policy;
@@ -19,8 +20,8 @@ use std::time::Instant;
 
 use exeunt_api::{
     Deliveries, ExitChanged, ExitDetail, ExitList, ExitRemoved, ExitSettings, ExitStart,
-    Explanation, HeldEvent, HeldState, KnownSettings, NewExit, PAGE_ROWS_MAX, PolicyOrder,
-    PolicySettings, PolicyStatus, Reloaded,
+    Explanation, HeldEvent, HeldState, KnownSettings, MaintenanceOrder, MaintenanceRun, NewExit,
+    PAGE_ROWS_MAX, PolicyOrder, PolicySettings, PolicyStatus, Reloaded,
 };
 use exeunt_dispatch::{Dispatcher, ExitState};
 use exeunt_http::{Access, Change, Changed, Exits, Refusal, WhichHeld};
@@ -36,6 +37,7 @@ use crate::policy::PolicyKeeper;
 pub use edit::add_renewal;
 pub use error::ManageError;
 pub use file::ConfigFile;
+use maintain::Runs;
 pub use people::{at_start as principals_at_start, list as principal_list};
 use start::{Made, START_WAIT_MAX};
 
@@ -67,6 +69,8 @@ pub struct Manager {
     policy: Option<PolicyKeeper>,
     /// Taken by whoever changes something, for as long as that takes.
     changes: Mutex<()>,
+    /// What is done for the modules' targets.
+    runs: Runs,
 }
 
 impl Manager {
@@ -92,6 +96,7 @@ impl Manager {
             running: RwLock::new(config),
             policy: None,
             changes: Mutex::default(),
+            runs: Runs::default(),
         }
     }
 
@@ -120,6 +125,7 @@ impl Manager {
             told.taken_up.push("principals".to_owned());
         }
         for gone in running.iter().filter(|it| config.exits.iter().all(|new| new.name != it.name)) {
+            self.drop_maintenance(&gone.name);
             let removed = self.dispatch(|it| Ok(it.remove(&gone.name)?));
             self.note(&gone.name, removed, &mut told.removed, &mut told.failed, |running| {
                 running.retain(|it| it.name != gone.name);
@@ -130,6 +136,7 @@ impl Manager {
             if old == Some(exit) {
                 continue;
             }
+            self.drop_maintenance(&exit.name);
             let prepared = self.launcher.prepare(exit);
             let settings = self.launcher.settings(&config, exit);
             let applied = prepared.and_then(|()| {
@@ -273,6 +280,7 @@ impl Manager {
     ) -> Result<ExitRemoved, ManageError> {
         let _change = self.lock_changes();
         let exit = self.running(name)?;
+        self.is_not_maintained(&exit.name)?;
         let before = self.detail(name, WhichHeld::All)?;
         let file = ConfigFile::read(&self.home)?;
         let text = edit::remove(&file.text, name)?;
@@ -325,6 +333,7 @@ impl Manager {
     ) -> Result<ExitChanged, ManageError> {
         let _change = self.lock_changes();
         let old = self.running(name)?;
+        self.is_not_maintained(&old.name)?;
         let file = ConfigFile::read(&self.home)?;
         let text = rewrite(&file.text, &file.config)?;
         let config = file.check(&text)?;
@@ -451,7 +460,8 @@ impl Manager {
         let statuses = self.dispatch(|it| Ok(it.status()))?;
         let status = statuses.into_iter().find(|it| it.name == exit.name);
         let status = status.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
-        let status = view::status(status, Some(&exit));
+        let mut status = view::status(status, Some(&exit));
+        status.reconciled = self.reconciled(&exit.name);
         Ok(ExitDetail { status, held: self.held(&exit.name, which)? })
     }
 
@@ -480,7 +490,9 @@ impl Exits for Manager {
             .map(|it| {
                 let place = running.exits.iter().position(|exit| exit.name == it.name);
                 let exit = place.and_then(|it| running.exits.get(it));
-                (place.unwrap_or(usize::MAX), view::status(it, exit))
+                let reconciled = self.reconciled(&it.name);
+                let status = exeunt_api::ExitStatus { reconciled, ..view::status(it, exit) };
+                (place.unwrap_or(usize::MAX), status)
             })
             .collect();
         exits.sort_by_key(|(place, _)| *place);
@@ -541,6 +553,23 @@ impl Exits for Manager {
             Ok(Explanation { name: name.to_owned(), request, events })
         };
         explain().map_err(|it| it.refusal(name))
+    }
+
+    fn maintain(
+        &self,
+        actor: &str,
+        name: &str,
+        order: MaintenanceOrder,
+    ) -> Result<MaintenanceRun, Refusal> {
+        self.begin_maintenance(actor, name, order).map_err(|it| it.refusal(name))
+    }
+
+    fn maintenance(&self, name: &str, after: u64) -> Result<MaintenanceRun, Refusal> {
+        self.newest_maintenance(name, after).map_err(|it| it.refusal(name))
+    }
+
+    fn end_maintenance(&self, actor: &str, name: &str) -> Result<MaintenanceRun, Refusal> {
+        self.cancel_maintenance(actor, name).map_err(|it| it.refusal(name))
     }
 
     fn policy(&self) -> Result<PolicyStatus, Refusal> {

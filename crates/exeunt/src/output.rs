@@ -114,6 +114,19 @@ impl Progress {
         }
     }
 
+    /// So many now, of so many in all as far as that is known.
+    pub fn set(&mut self, done: u64, total: u64) {
+        self.done = done;
+        self.bar.set_position(done);
+        let of = if total == 0 { String::new() } else { format!("of {total} ") };
+        self.bar.set_message(format!("{of}{}", self.noun));
+        self.bar.tick();
+        if self.bar.is_hidden() && PROGRESS_AFTER <= self.shown.elapsed() {
+            self.shown = Instant::now();
+            eprintln!("exeunt: {done} {of}{} so far", self.noun);
+        }
+    }
+
     /// Writes something to standard output without disturbing what is shown.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ pub struct Running {
     dispatcher: SharedDispatcher,
     manager: Arc<Manager>,
     http: Server,
+    /// Dropped to end the thread that has targets compared.
+    comparisons: mpsc::Sender<()>,
     /// Dropped to end the thread that writes heartbeats, if there is one.
     heartbeat: Option<mpsc::Sender<()>>,
     /// Signs the audit trail.
@@ -151,10 +153,21 @@ pub fn start(home: &Home, config: Config, listen: Option<SocketAddr>) -> Result<
         Server::start(settings, Arc::clone(&engine), exits).map_err(|err| http_failure(&err))?;
     log_server_event(&engine, EventKind::STARTUP);
     let heartbeat = silence.map(|silence| beat(&engine, silence)).transpose()?;
+    let comparisons = crate::maintain::start(&manager)?;
     let keeper = Keeper::start(home, &engine, trail)?;
     let schedule = schedule::keep(&engine, crl.publish)?;
     let warner = (!expiry.is_empty()).then(|| Warner::start(&engine, expiry)).transpose()?;
-    Ok(Running { engine, dispatcher, manager, http, heartbeat, keeper, schedule, warner })
+    Ok(Running {
+        engine,
+        dispatcher,
+        manager,
+        http,
+        comparisons,
+        heartbeat,
+        keeper,
+        schedule,
+        warner,
+    })
 }
 
 /// What the edge refused, and what helps.
@@ -267,9 +280,20 @@ impl Running {
 
     /// Stops: no new requests, those in hand are finished, then the modules.
     pub fn stop(self) {
-        let Self { engine, dispatcher, manager, http, heartbeat, keeper, schedule, warner } = self;
+        let Self {
+            engine,
+            dispatcher,
+            manager,
+            http,
+            comparisons,
+            heartbeat,
+            keeper,
+            schedule,
+            warner,
+        } = self;
         http.stop(STOP_GRACE);
-        drop((manager, heartbeat));
+        manager.stop_maintenance(STOP_GRACE);
+        drop((manager, comparisons, heartbeat));
         if let Some(warner) = warner {
             warner.stop();
         }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use exeunt_module::{Properties, Value, view::ca_disposition};
-use exeunt_types::UnixMillis;
+use exeunt_types::{UnixMillis, hexadecimal};
 use exeunt_x509::parse_certificate;
 
 use crate::settings::{CaCertificateFacts, CaFacts};
@@ -75,6 +75,20 @@ impl System {
             }
         }
         owners
+    }
+
+    /// What an event says that tells of one of them, for each.
+    pub(super) fn own_certificates(&self, hashes: &[[u8; 32]]) -> Vec<Vec<(String, String)>> {
+        let detail = |(index, (key, hash)): (usize, (&u16, &[u8; 32]))| {
+            let suffix = suffix(u16::try_from(index).unwrap_or(u16::MAX));
+            vec![
+                ("CertIndex".to_owned(), index.to_string()),
+                ("CertSuffix".to_owned(), suffix),
+                ("CRLIndex".to_owned(), key.to_string()),
+                ("SHA256".to_owned(), hexadecimal(hash)),
+            ]
+        };
+        self.keys.iter().zip(hashes).enumerate().map(detail).collect()
     }
 
     /// What holds at that time.

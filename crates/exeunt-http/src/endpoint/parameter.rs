@@ -155,6 +155,9 @@ pub(super) const DELIVERIES_QUERY: &[Parameter] = &[
     it("wait_s", Kind::Within(0, DELIVERIES_WAIT_S_MAX), "how long to wait for one, in seconds"),
 ];
 
+pub(super) const MAINTENANCE_QUERY: &[Parameter] =
+    &[number("after", "`next_after` of the answer before")];
+
 pub(super) const EXPLAIN_QUERY: &[Parameter] =
     &[Parameter { required: true, ..number("request", "number of the request") }];
 

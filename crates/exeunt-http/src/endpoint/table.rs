@@ -10,7 +10,8 @@ use exeunt_types::Roles;
 
 use super::parameter::{
     AUDIT_QUERY, CERTIFICATE_QUERY, DELIVERIES_QUERY, EXIT_QUERY, EXPLAIN_QUERY, KEPT_HEADERS,
-    PAGE_QUERY, Parameter, REMOVE_QUERY, REQUEST_QUERY, SUBMIT_HEADERS, SUBMIT_QUERY, TRY_QUERY,
+    MAINTENANCE_QUERY, PAGE_QUERY, Parameter, REMOVE_QUERY, REQUEST_QUERY, SUBMIT_HEADERS,
+    SUBMIT_QUERY, TRY_QUERY,
 };
 use super::{AnswerForm, BodyForm, Endpoint, EndpointDoor, EndpointRoom, Operation};
 
@@ -343,6 +344,25 @@ pub static ENDPOINTS: &[Endpoint] = &[
     .says(&[json("KnownSettings")])
     .fails(&[409])
     .room(EndpointRoom::Manage),
+    get("/v1/exits/{name}/maintenance", Operation::ShowMaintenance, "how far the maintenance is")
+        .local(ADMIN)
+        .asked(MAINTENANCE_QUERY)
+        .says(&[json("MaintenanceRun")])
+        .room(EndpointRoom::LookUp),
+    post(
+        "/v1/exits/{name}/maintenance",
+        Operation::StartMaintenance,
+        "tries, prepares or compares the target of an exit module",
+    )
+    .local(ADMIN)
+    .takes(order("MaintenanceOrder"))
+    .says(&[AnswerForm { status: 202, ..json("MaintenanceRun") }])
+    .fails(&[409])
+    .room(EndpointRoom::Manage),
+    delete("/v1/exits/{name}/maintenance", Operation::EndMaintenance, "ends the maintenance")
+        .local(ADMIN)
+        .says(&[json("MaintenanceRun")])
+        .room(EndpointRoom::Manage),
     get("/v1/exits/{name}/deliveries", Operation::Deliveries, "what an exit module was told")
         .needs(ADMIN)
         .asked(DELIVERIES_QUERY)

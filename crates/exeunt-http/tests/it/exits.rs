@@ -146,6 +146,7 @@ fn status(name: &str, held_parked: u64) -> ExitStatus {
         starts: 1,
         last_error: None,
         last_error_at: None,
+        reconciled: None,
     }
 }
 

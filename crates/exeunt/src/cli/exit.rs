@@ -90,6 +90,33 @@ pub enum Exit {
   exeunt exit replay register --cancel --home ca")]
     Replay(Replay),
 
+    /// Try an exit module's target: connect, authenticate, look at rights and schema
+    ///
+    /// Says what the module would write for what the CA has done last, and writes nothing. The module
+    /// goes on meanwhile. Exit status 1 says that a check failed.
+    #[command(after_help = "Examples:\n  exeunt exit test directory --home ca")]
+    Test(Named),
+
+    /// Prepare an exit module's target, or say what it needs
+    ///
+    /// Says what it would make, asks, and makes it. With --print or --out it makes nothing, and gives a
+    /// text to be applied by hand, where the target has such texts.
+    #[command(after_help = "Examples:
+  exeunt exit install directory --home ca
+  exeunt exit install directory --print --home ca
+  exeunt exit install register --out schema.sql --home ca")]
+    Install(Install),
+
+    /// Compare an exit module's target with what the CA holds, and mend it if told to
+    ///
+    /// Lists what is missing, stale or should not be there. With --mend the module is told nothing
+    /// meanwhile; its events wait. Ctrl-C ends it in order. Exit status 1 says that something is left
+    /// that is not as it should be.
+    #[command(after_help = "Examples:
+  exeunt exit reconcile files --home ca
+  exeunt exit reconcile files --mend --home ca")]
+    Reconcile(Reconcile),
+
     /// Say why an exit module is told of a request, or is not
     #[command(after_help = "Examples:\n  exeunt exit explain mail --request 17 --home ca")]
     Explain {
@@ -112,6 +139,62 @@ pub enum Exit {
   exeunt exit tail mail --home ca
   exeunt exit tail mail --from-start --lines 10 --json --home ca")]
     Tail(Tail),
+}
+
+/// Options of `exit install`.
+#[derive(Debug, Args)]
+pub struct Install {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// Make nothing; write what is to be applied by hand to standard output
+    #[arg(long)]
+    pub print: bool,
+
+    /// Make nothing; write what is to be applied by hand to a new file
+    #[arg(long, value_name = "FILE", conflicts_with = "print")]
+    pub out: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["print", "out"])]
+    pub json: bool,
+
+    /// Which server
+    #[command(flatten)]
+    pub door: Door,
+}
+
+/// Options of `exit reconcile`.
+#[derive(Debug, Args)]
+pub struct Reconcile {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// Mend what differs
+    #[arg(long)]
+    pub mend: bool,
+
+    /// End the maintenance that is under way, whoever has ordered it
+    #[arg(long, conflicts_with_all = ["mend", "limit"])]
+    pub cancel: bool,
+
+    /// Most findings that are shown; all are counted
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub limit: u64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Which server
+    #[command(flatten)]
+    pub door: Door,
 }
 
 /// Options of `exit add`.

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod life;
+mod maintain;
 pub mod settings;
 mod shelf;
 mod watch;
@@ -23,6 +24,9 @@ pub fn run(command: Exit) -> Result<u8, Failure> {
         }
         Exit::Add(options) => life::add(options),
         Exit::Check(options) => return check::run(options),
+        Exit::Test(options) => return maintain::test(&options),
+        Exit::Install(options) => return maintain::install(&options),
+        Exit::Reconcile(options) => return maintain::reconcile(&options),
         Exit::Remove(options) => life::remove(&options),
         Exit::Enable(options) => life::switch(&options, "enable"),
         Exit::Disable(options) => life::switch(&options, "disable"),
@@ -133,6 +137,7 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
             it.last_error.clone().filter(|_| it.last_error != it.why).unwrap_or_default(),
         ),
         ("Last error at", it.last_error_at.clone().unwrap_or_default()),
+        ("Target compared", it.reconciled.as_ref().map(maintain::in_a_line).unwrap_or_default()),
     ])?;
     if detail.held.is_empty() {
         return Ok(());

@@ -13,6 +13,12 @@ use crate::command::run_module::SHIPPED;
 
 /// Longest deadline for one event, in seconds.
 const DEADLINE_S_MAX: u64 = 3600;
+/// Shortest time between two comparisons with the target, in seconds.
+const RECONCILE_EVERY_S_MIN: u64 = 60;
+/// Longest, in seconds: a year.
+const RECONCILE_EVERY_S_MAX: u64 = 365 * 86_400;
+/// Longest deadline for one call about the target, in seconds: a day.
+const MAINTAIN_DEADLINE_S_MAX: u64 = 86_400;
 /// Least memory of a module's process, in MiB: less does not hold an interpreter.
 const MEMORY_MIB_MIN: u64 = 16;
 /// Most memory of a module's process, in MiB: a terabyte.
@@ -49,6 +55,10 @@ pub struct ExitConfig {
     pub window: u32,
     /// When a failed delivery is tried again.
     pub retry: RetrySchedule,
+    /// How long each call about its target may take.
+    pub maintain_deadline: Duration,
+    /// When its target is compared with what the CA holds by itself; never without.
+    pub reconcile: Option<ReconcileConfig>,
     /// Where it runs; `modules/NAME` in the home where its table does not say.
     pub working_directory: PathBuf,
     /// Folders that it may write to although they lie in the home.
@@ -66,6 +76,15 @@ pub struct ExitConfig {
     pub cpu_s: u64,
     /// The module's own settings, passed on as they are.
     pub settings: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How a target is compared by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReconcileConfig {
+    /// How often.
+    pub every: Duration,
+    /// Whether what differs is mended.
+    pub mend: bool,
 }
 
 /// What runs as a module.
@@ -130,6 +149,9 @@ pub fn checked(table: ExitTable, home: &Path) -> Result<ExitConfig, ConfigError>
         retry_first_s,
         retry_longest_s,
         retry_attempts_max,
+        maintain_deadline_s,
+        reconcile_every_s,
+        reconcile_mend,
         working_directory,
         writable,
         sandbox,
@@ -178,6 +200,8 @@ pub fn checked(table: ExitTable, home: &Path) -> Result<ExitConfig, ConfigError>
         return Err(value_error(key("retry"), reason));
     }
     let start_at = start(&key, start_at)?;
+    within("maintain_deadline_s", maintain_deadline_s, 1, MAINTAIN_DEADLINE_S_MAX)?;
+    let reconcile = reconcile_config(&key, reconcile_every_s, reconcile_mend)?;
 
     // 3. What it may use.
     within("memory_mib", memory_mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)?;
@@ -199,6 +223,8 @@ pub fn checked(table: ExitTable, home: &Path) -> Result<ExitConfig, ConfigError>
             attempts_max: retry_attempts_max,
             ..RetrySchedule::default()
         },
+        maintain_deadline: Duration::from_secs(maintain_deadline_s),
+        reconcile,
         working_directory,
         writable,
         publishes,
@@ -238,6 +264,28 @@ fn module_config(
                           library (with class)";
             Err(value_error(key("module"), reason))
         }
+    }
+}
+
+fn reconcile_config(
+    key: &dyn Fn(&str) -> String,
+    every_s: Option<u64>,
+    mend: Option<bool>,
+) -> Result<Option<ReconcileConfig>, ConfigError> {
+    match (every_s, mend) {
+        (Some(every_s), mend) => {
+            if !(RECONCILE_EVERY_S_MIN..=RECONCILE_EVERY_S_MAX).contains(&every_s) {
+                let range = format!("must be {RECONCILE_EVERY_S_MIN} to {RECONCILE_EVERY_S_MAX}");
+                return Err(value_error(key("reconcile_every_s"), range));
+            }
+            let every = Duration::from_secs(every_s);
+            Ok(Some(ReconcileConfig { every, mend: mend.unwrap_or(false) }))
+        }
+        (None, Some(_)) => {
+            let reason = "goes with reconcile_every_s";
+            Err(value_error(key("reconcile_mend"), reason))
+        }
+        (None, None) => Ok(None),
     }
 }
 

@@ -455,6 +455,10 @@ pub struct ExitTable {
     pub retry_longest_s: u64,
     #[serde(default = "ExitTable::retry_attempts_max_default")]
     pub retry_attempts_max: u32,
+    #[serde(default = "ExitTable::maintain_deadline_s_default")]
+    pub maintain_deadline_s: u64,
+    pub reconcile_every_s: Option<u64>,
+    pub reconcile_mend: Option<bool>,
     pub working_directory: Option<PathBuf>,
     #[serde(default)]
     pub writable: Vec<PathBuf>,
@@ -510,6 +514,9 @@ impl ExitTable {
             retry_first_s: Self::retry_first_s_default(),
             retry_longest_s: Self::retry_longest_s_default(),
             retry_attempts_max: Self::retry_attempts_max_default(),
+            maintain_deadline_s: Self::maintain_deadline_s_default(),
+            reconcile_every_s: None,
+            reconcile_mend: None,
             working_directory,
             writable,
             sandbox: sandbox.unwrap_or_else(Self::sandbox_default),
@@ -562,5 +569,9 @@ impl ExitTable {
 
     fn retry_attempts_max_default() -> u32 {
         12
+    }
+
+    fn maintain_deadline_s_default() -> u64 {
+        exeunt_host::MAINTAIN_LIMIT.as_secs()
     }
 }

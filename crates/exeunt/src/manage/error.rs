@@ -113,6 +113,12 @@ pub enum ManageError {
         /// What the store said.
         source: StoreError,
     },
+    /// The module's target is being looked after.
+    #[error("the target of module {0} is being looked after")]
+    MaintenanceRuns(ExitName),
+    /// Nobody has looked after the module's target since the server's start.
+    #[error("the target of module {0} was not looked after since the server's start")]
+    NotMaintained(String),
     /// The server is on its way down.
     #[error("the server is stopping")]
     Stopping,
@@ -155,6 +161,8 @@ impl ManageError {
             Self::Dispatch(err) => err.code(),
             Self::Store(err) => err.code(),
             Self::BacklogKept { .. } => "backlog-kept",
+            Self::MaintenanceRuns(_) => "maintenance-runs",
+            Self::NotMaintained(_) => "maintenance-none",
             Self::Stopping => "server-stopping",
         }
     }
@@ -235,6 +243,10 @@ impl ManageError {
             Self::Dispatch(_) | Self::Store(_) => {
                 "the CA's administrator finds the reason in the server's log"
             }
+            Self::MaintenanceRuns(_) => {
+                return format!("wait, or end it: exeunt exit reconcile {module} --cancel");
+            }
+            Self::NotMaintained(_) => return format!("try it: exeunt exit test {module}"),
             Self::Stopping => "try again when it runs",
         };
         hint.to_owned()
@@ -257,10 +269,12 @@ impl ManageError {
             | Self::UnknownPrincipal(_)
             | Self::UnknownToken { .. }
             | Self::SettingsUnknown
+            | Self::NotMaintained(_)
             | Self::Dispatch(DispatchError::Unknown(_)) => RefusalKind::Missing,
             Self::Exists(_)
             | Self::NotInFile(_)
             | Self::ChangedMeanwhile(_)
+            | Self::MaintenanceRuns(_)
             | Self::Edit(EditError::Exists(_) | EditError::Form | EditError::TokenExists { .. })
             | Self::Dispatch(
                 DispatchError::Disabled(_)

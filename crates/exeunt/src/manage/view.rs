@@ -84,6 +84,7 @@ pub fn status(it: exeunt_dispatch::ExitStatus, exit: Option<&ExitConfig>) -> Exi
         starts,
         last_error,
         last_error_at: last_error_at.map(rfc3339),
+        reconciled: None,
     }
 }
 
