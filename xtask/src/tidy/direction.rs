@@ -116,6 +116,7 @@ const GUARDED: &[Guarded] = &[
             "exeunt-e2e",
             "exeunt-exit-bus",
             "exeunt-exit-directory",
+            "exeunt-exit-object",
             "exeunt-exit-sql",
         ],
         reason: "the core is synchronous; the load generator and some modules are clients",
@@ -128,8 +129,13 @@ const GUARDED: &[Guarded] = &[
     Guarded { foreign: "hyper", users: &["exeunt-http"], reason: "HTTP stays at the edge" },
     Guarded { foreign: "hyper-util", users: &["exeunt-http"], reason: "HTTP stays at the edge" },
     Guarded {
+        foreign: "tokio-postgres",
+        users: &["exeunt-exit-sql"],
+        reason: "one module keeps an inventory",
+    },
+    Guarded {
         foreign: "tokio-rustls",
-        users: &["exeunt-e2e", "exeunt-http"],
+        users: &["exeunt-e2e", "exeunt-exit-sql", "exeunt-http"],
         reason: "TLS stays at the edge",
     },
     Guarded {

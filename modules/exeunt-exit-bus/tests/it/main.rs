@@ -6,7 +6,11 @@ mod rights;
 mod server;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
 
 use exeunt_exit_bus::BusExit;
 use exeunt_module_kit::{
@@ -14,6 +18,7 @@ use exeunt_module_kit::{
     maintain::CheckResult,
     testing::{Host, issued_event},
 };
+use exeunt_testbed::process::POLL;
 use serde_json::{Value as Json, json};
 use server::{Server, Stored};
 
@@ -93,11 +98,14 @@ fn retried(outcome: &Outcome) -> &str {
     }
 }
 
-/// Delivers as the host does, again and again until everything was accepted, as long as `limit`
-/// rounds.
-fn deliver(host: &mut Host, events: &[Event], limit: usize) {
+/// How long a server may take to be back.
+const BACK_WITHIN: Duration = Duration::from_mins(1);
+
+/// Delivers as the host does, again and again until everything was accepted.
+fn deliver(host: &mut Host, events: &[Event]) {
     let mut left = events.to_vec();
-    for _ in 0..limit {
+    let deadline = Instant::now() + BACK_WITHIN;
+    while Instant::now() < deadline {
         let outcomes = notify_all(host, &left);
         let mut again = Vec::new();
         for (event, outcome) in left.into_iter().zip(outcomes) {
@@ -111,6 +119,7 @@ fn deliver(host: &mut Host, events: &[Event], limit: usize) {
             return;
         }
         left = again;
+        thread::sleep(POLL);
     }
     panic!("{} events were not accepted", left.len());
 }
@@ -142,7 +151,7 @@ fn thousands_of_events_are_in_the_stream_once_however_often_they_are_told() {
     it.server.kill();
     it.server.start_again();
     let mut host = it.host();
-    deliver(&mut host, &events[..1000], 20);
+    deliver(&mut host, &events[..1000]);
     host.shutdown().unwrap();
     assert_once(&it.server.read("EXEUNT"), &events);
 }
@@ -210,7 +219,7 @@ fn install_makes_a_stream_in_which_nothing_is_lost_and_leaves_one_that_is_there(
     assert_eq!(maintain.install(true).unwrap().steps[0].text, "it is there already");
     assert_eq!(it.server.stream("EXEUNT")["config"], config);
 
-    deliver(&mut host, &events(1..2), 3);
+    deliver(&mut host, &events(1..2));
     assert_once(&it.server.read("EXEUNT"), &events(1..2));
 }
 

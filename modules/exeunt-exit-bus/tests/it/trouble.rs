@@ -13,10 +13,6 @@ use crate::{
     Fixture, assert_accepted, assert_once, deliver, events, notify_all, plain, retried, start, with,
 };
 
-/// Rounds of delivery until a server has to be back: each that fails takes a moment, because the
-/// module tries to connect.
-const ROUNDS: usize = 400;
-
 #[test]
 fn while_the_server_is_down_events_are_retried_at_once_and_later_they_are_there() {
     let mut it = Fixture::new();
@@ -32,7 +28,7 @@ fn while_the_server_is_down_events_are_retried_at_once_and_later_they_are_there(
         assert!(begun.elapsed() < Duration::from_secs(4));
     }
     it.server.start_again();
-    deliver(&mut host, &events(1..21), ROUNDS);
+    deliver(&mut host, &events(1..21));
     assert_once(&it.server.read("EXEUNT"), &events(1..21));
 }
 
@@ -44,7 +40,7 @@ fn a_server_that_is_killed_in_the_middle_has_every_event_once_in_the_end() {
     let told = events.clone();
     let delivery = thread::spawn(move || {
         for events in told.chunks(50) {
-            deliver(&mut host, events, ROUNDS);
+            deliver(&mut host, events);
         }
         host.shutdown().unwrap();
     });
@@ -87,7 +83,7 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     assert!(retried(&outcome).starts_with("connecting to "), "{outcome:?}");
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     proxy.set(Fault::Nothing);
-    deliver(&mut host, &events(101..201), ROUNDS);
+    deliver(&mut host, &events(101..201));
     // What the server answered while nobody heard it was taken and is not there twice.
     assert_once(&it.server.read("EXEUNT"), &events(1..201));
 }
@@ -103,7 +99,7 @@ fn a_server_that_stands_still_is_given_up_in_time() {
     retried(&notify_all(&mut host, &events(2..3))[0]);
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     it.server.resume();
-    deliver(&mut host, &events(2..3), ROUNDS);
+    deliver(&mut host, &events(2..3));
     assert_once(&it.server.read("EXEUNT"), &events(1..3));
 }
 
@@ -123,7 +119,7 @@ fn an_answer_that_is_cut_off_makes_nothing_double_and_nothing_lost() {
         let outcomes = notify_all(&mut host, &events);
         assert!(outcomes.iter().any(|it| *it != Outcome::Accept), "{fault:?}");
         proxy.set(Fault::Nothing);
-        deliver(&mut host, &events, ROUNDS);
+        deliver(&mut host, &events);
         seq += 100;
     }
     assert_once(&it.server.read("EXEUNT"), &events(1..seq));
@@ -139,7 +135,7 @@ fn a_full_stream_takes_the_rest_when_there_is_room() {
         assert!(retried(outcome).contains("maximum messages exceeded"), "{outcome:?}");
     }
     it.server.change_stream("EXEUNT", &json!({"max_msgs": 1000}));
-    deliver(&mut host, &events(1..51), ROUNDS);
+    deliver(&mut host, &events(1..51));
     assert_once(&it.server.read("EXEUNT"), &events(1..51));
 }
 
@@ -170,7 +166,7 @@ fn what_others_publish_into_the_same_stream_stays_as_it_is() {
     let told = events(1..1001);
     let delivery = thread::spawn(move || {
         for events in told.chunks(20) {
-            deliver(&mut host, events, ROUNDS);
+            deliver(&mut host, events);
         }
     });
     it.server.publish("exeunt.stranger.word", 300);

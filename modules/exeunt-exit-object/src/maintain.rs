@@ -1,0 +1,212 @@
+//! Looks at the bucket without writing, and compares it with what the CA holds.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use exeunt_module_kit::{
+    Event, Initialize, MaintainExitModule, exit_event,
+    maintain::{Check, Compared, Difference, Finding, TestReport},
+};
+use exeunt_publication::certificate::Certificate;
+use futures_util::{StreamExt as _, stream};
+
+use crate::{
+    bucket::{Bucket, Failure, Put},
+    content::{self, Verdict, Wanted},
+    publish::{Done, ObjectExit, PARALLEL_MAX, State, publish, unix_now},
+    settings::Settings,
+};
+
+/// Name of the object that `Test` tries to write and that no server may take.
+const PROBE: &str = "exeunt-test";
+
+/// How many objects one `ReconcileEnd` looks at.
+const LISTED_MAX: usize = 500;
+
+/// What was compared so far.
+#[derive(Debug, Default)]
+pub struct Compare {
+    /// Keys that were told.
+    told: BTreeSet<String>,
+    /// The CA's certificates.
+    authorities: Vec<Certificate>,
+    /// The folder that is listed, and the last key that was looked at there.
+    at: (usize, Option<String>),
+}
+
+impl Failure {
+    fn into_text(self) -> String {
+        match self {
+            Self::Later(why) | Self::Never(why) => why,
+        }
+    }
+}
+
+impl MaintainExitModule for ObjectExit {
+    fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
+        self.state = Some(State::new(hello)?);
+        Ok(())
+    }
+
+    fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
+        let state = self.state.as_mut().ok_or("the module has no settings yet")?;
+        let would_write = samples
+            .iter()
+            .flat_map(|event| content::of_event(event, &state.settings))
+            .map(|wanted| match wanted {
+                Ok(it) => format!("{} as {}, {} octets", it.name, it.key, it.body().bytes.len()),
+                Err(why) => format!("nothing: {why}"),
+            })
+            .collect();
+        let bucket = match state.bucket() {
+            Ok(bucket) => bucket,
+            Err(why) => {
+                let checks = vec![Check::failed("settings", why)];
+                return Ok(TestReport { checks, would_write });
+            }
+        };
+        let deadline = Instant::now() + state.within;
+        let checks = state.runtime.block_on(checks(&bucket, &state.settings, deadline));
+        Ok(TestReport { checks, would_write })
+    }
+
+    fn reconcile(&mut self, events: &[Event], mend: bool) -> Result<Compared, String> {
+        let state = self.state.as_mut().ok_or("the module has no settings yet")?;
+        let bucket = state.bucket()?;
+        let wanted: Vec<_> =
+            events.iter().flat_map(|event| of_reconciled(event, &state.settings)).collect();
+        for event in events {
+            for authority in content::authorities(event)? {
+                if !state.compare.authorities.contains(&authority.certificate) {
+                    state.compare.authorities.push(authority.certificate);
+                }
+            }
+        }
+        state.compare.told.extend(wanted.iter().flatten().map(|it| it.key.clone()));
+        let deadline = Instant::now() + state.within;
+        let now = unix_now();
+        let found: Vec<Result<Option<Finding>, Failure>> = state.runtime.block_on(
+            stream::iter(&wanted)
+                .map(|wanted| compare(&bucket, wanted, mend, now, deadline))
+                .buffered(PARALLEL_MAX)
+                .collect(),
+        );
+        let mut compared = Compared::default();
+        for found in found {
+            match found {
+                Ok(None) => compared.good += 1,
+                Ok(Some(finding)) => compared.findings.push(finding),
+                Err(failure) => return Err(failure.into_text()),
+            }
+        }
+        Ok(compared)
+    }
+
+    fn reconcile_end(&mut self, _mend: bool) -> Result<Compared, String> {
+        let state = self.state.as_mut().ok_or("the module has no settings yet")?;
+        let bucket = &state.bucket()?;
+        let folders = folders(&state.settings);
+        let deadline = Instant::now() + state.within;
+        let Compare { told, authorities, at: (folder, after) } = &mut state.compare;
+        let Some(prefix) = folders.get(*folder) else { return Ok(Compared::default()) };
+        let keys = state
+            .runtime
+            .block_on(bucket.list(prefix, after.as_deref(), LISTED_MAX, deadline))
+            .map_err(Failure::into_text)?;
+        let untold: Vec<&String> = keys.iter().filter(|it| !told.contains(*it)).collect();
+        let looked: Vec<_> = state.runtime.block_on(
+            stream::iter(untold)
+                .map(|key| async move { (key, bucket.get(key, deadline).await) })
+                .buffered(PARALLEL_MAX)
+                .collect(),
+        );
+        let mut compared = Compared::default();
+        for (key, found) in looked {
+            match found.map_err(Failure::into_text)? {
+                // It is left where it is: whether a relying party needs it, nobody here knows.
+                Some(found) if content::is_ours(&found.bytes, authorities) => {
+                    let text = "signed by this CA, and not one of what it has now; left alone";
+                    compared.findings.push(Finding::new(Difference::Surplus, key, text));
+                }
+                _ => compared.good += 1,
+            }
+        }
+        if keys.len() < LISTED_MAX {
+            (*folder, *after) = (*folder + 1, None);
+        } else {
+            *after = keys.into_iter().next_back();
+        }
+        compared.more = *folder < folders.len();
+        Ok(compared)
+    }
+}
+
+/// Where objects of ours are. Under a pattern, that is what stands before its first field.
+fn folders(settings: &Settings) -> Vec<String> {
+    [&settings.ca_folder, &settings.list_folder].into_iter().flatten().cloned().collect()
+}
+
+/// What the CA holds, told as an event: a certificate also where it was revoked.
+fn of_reconciled(event: &Event, settings: &Settings) -> Vec<Result<Wanted, String>> {
+    match event.event {
+        exit_event::CERT_ISSUED | exit_event::CERT_REVOKED => {
+            content::of_certificate(event, settings).transpose().into_iter().collect()
+        }
+        _ => content::of_event(event, settings),
+    }
+}
+
+async fn compare(
+    bucket: &Bucket,
+    wanted: &Result<Wanted, String>,
+    mend: bool,
+    now: i64,
+    deadline: Instant,
+) -> Result<Option<Finding>, Failure> {
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        Err(why) => {
+            let finding = Finding::new(Difference::Unknown, "", why.clone());
+            return Ok(Some(finding.mended(Err(why.clone()))));
+        }
+    };
+    let found = bucket.get(&wanted.key, deadline).await?;
+    let difference = match wanted.verdict(found.as_ref().map(|it| it.bytes.as_slice()), now) {
+        Verdict::Same | Verdict::Superseded => return Ok(None),
+        Verdict::Write if found.is_none() => Difference::Missing,
+        Verdict::Write => Difference::Stale,
+        Verdict::Foreign(_) => Difference::Foreign,
+    };
+    let finding = Finding::new(difference, &wanted.key, &wanted.name);
+    if !mend || difference == Difference::Foreign {
+        return Ok(Some(finding));
+    }
+    let mended = match publish(bucket, wanted, now, deadline).await {
+        Ok(Done::There | Done::Superseded) => Ok(()),
+        Err(failure) => Err(failure.into_text()),
+    };
+    Ok(Some(finding.mended(mended)))
+}
+
+async fn checks(bucket: &Bucket, settings: &Settings, deadline: Instant) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let what = format!("list {}", settings.bucket);
+    checks.push(match bucket.list(&settings.prefix, None, 1, deadline).await {
+        Ok(_) => Check::passed(what, settings.endpoint.as_str()),
+        // Needed for comparing alone.
+        Err(failure) => Check::warning(what, failure.into_text()),
+    });
+    let probe = format!("{}{PROBE}", settings.prefix);
+    checks.push(match bucket.get(&probe, deadline).await {
+        Ok(_) => Check::passed("read", "allowed"),
+        Err(failure) => Check::failed("read", failure.into_text()),
+    });
+    checks.push(match bucket.put_refused(&probe, deadline).await {
+        Ok(Put::Changed) => Check::passed("write", "allowed, on a condition"),
+        Ok(Put::Written) => Check::failed(
+            "write",
+            format!("the server takes no notice of If-Match, and has made an empty {probe}"),
+        ),
+        Err(failure) => Check::failed("write", failure.into_text()),
+    });
+    checks
+}

@@ -1,0 +1,139 @@
+//! The server is down, slow, full, refusing, killed, cut off, or not the right one.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use exeunt_module_kit::Outcome;
+use exeunt_testbed::{
+    authority::Flaw,
+    proxy::{Fault, Proxy},
+    s3::{Behaviour, S3, Setup},
+};
+use serde_json::json;
+
+use crate::{BUCKET, Fixture, assert_accepted, deliver, notify_all, retried, secret, start, with};
+
+#[test]
+fn while_the_server_is_down_events_are_retried_and_later_they_are_there() {
+    let mut it = Fixture::new();
+    let mut host = it.host();
+    let events = it.issued(1..21, &it.leaf());
+    assert_accepted(&notify_all(&mut host, &events[..10]));
+    it.server.kill();
+    let begun = Instant::now();
+    for outcome in notify_all(&mut host, &events[10..]) {
+        retried(&outcome);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    it.server.restart();
+    deliver(&mut host, &events);
+    assert_eq!(it.server.list(BUCKET).len(), 20);
+}
+
+#[test]
+fn a_server_that_is_killed_in_the_middle_has_everything_in_the_end() {
+    let mut it = Fixture::new();
+    let events = it.issued(1..301, &it.leaf());
+    let mut host = it.host();
+    let told = events.clone();
+    let delivery = thread::spawn(move || {
+        for events in told.chunks(30) {
+            deliver(&mut host, events);
+        }
+    });
+    let mut kills = 0;
+    while kills < 2 && !delivery.is_finished() {
+        let stored = it.server.list(BUCKET).len();
+        if 40 * (kills + 1) < stored {
+            it.server.kill();
+            it.server.restart();
+            kills += 1;
+        }
+    }
+    delivery.join().unwrap();
+    assert_eq!(it.server.list(BUCKET).len(), events.len());
+}
+
+#[test]
+fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
+    let mut it = Fixture::new();
+    let mut proxy = Proxy::to_port(it.server.port());
+    let endpoint = format!("https://localhost:{}", proxy.port());
+    let settings = json!({"endpoint": endpoint, "timeout_seconds": 2});
+    let mut host = start(&with(&it.settings, &settings));
+    it.server.behave(&Behaviour { delay: Duration::from_millis(300), ..Behaviour::default() });
+    let events = it.issued(1..21, &it.leaf());
+    assert_accepted(&notify_all(&mut host, &events[..10]));
+    it.server.behave(&Behaviour::default());
+    proxy.set(Fault::Silence);
+    let begun = Instant::now();
+    retried(&notify_all(&mut host, &events[10..11])[0]);
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    proxy.set(Fault::Nothing);
+    proxy.cut();
+    deliver(&mut host, &events);
+    assert_eq!(it.server.list(BUCKET).len(), 20);
+}
+
+#[test]
+fn what_is_cut_off_is_whole_in_the_end() {
+    let it = Fixture::new();
+    let mut proxy = Proxy::to_port(it.server.port());
+    let endpoint = format!("https://localhost:{}", proxy.port());
+    let mut host = start(&with(&it.settings, &json!({ "endpoint": endpoint })));
+    let lists = [it.base(7)];
+    let event = it.crl_issued(1, &lists);
+    for cut in [1500, 3000, 4500, 6000] {
+        for fault in [Fault::CutToServer(cut), Fault::CutToClient(cut)] {
+            proxy.cut();
+            proxy.set(fault);
+            host.notify(&event).unwrap();
+        }
+    }
+    proxy.set(Fault::Nothing);
+    deliver(&mut host, &[event]);
+    assert_eq!(it.get("crl/Test Root.crl"), lists[0].1);
+    assert_eq!(it.get("ca/Test Root.crt"), it.ca.certificate.der());
+}
+
+#[test]
+fn a_full_or_refusing_server_is_told_again_and_the_reason_is_its_own() {
+    let mut it = Fixture::new();
+    let mut host = it.host();
+    let events = it.issued(1..2, &it.leaf());
+    for code in ["AccessDenied", "QuotaExceeded", "SlowDown", "InternalError"] {
+        let refuse = Some(code.to_owned());
+        it.server.behave(&Behaviour { refuse, ..Behaviour::default() });
+        let outcome = notify_all(&mut host, &events).remove(0);
+        assert!(retried(&outcome).contains(code), "{outcome:?}");
+    }
+    it.server.behave(&Behaviour::default());
+    deliver(&mut host, &events);
+}
+
+#[test]
+fn a_wrong_key_or_bucket_is_said_and_a_new_key_is_taken_without_a_restart() {
+    let it = Fixture::new();
+    let events = it.issued(1..2, &it.leaf());
+    let outcome = start(&with(&it.settings, &json!({"bucket": "nowhere"}))).notify(&events[0]);
+    assert!(retried(&outcome.unwrap()).contains("NoSuchBucket"));
+    let wrong = secret(&it.folder, "wrong", "not/the/key");
+    let mut host = start(&with(&it.settings, &json!({ "secret_key_file": wrong })));
+    let outcome = notify_all(&mut host, &events).remove(0);
+    let reason = retried(&outcome);
+    assert!(reason.contains("SignatureDoesNotMatch") && !reason.contains("not/the"), "{reason}");
+    secret(&it.folder, "wrong", exeunt_testbed::s3::SECRET_KEY);
+    deliver(&mut host, &events);
+}
+
+#[test]
+fn only_a_server_with_the_right_certificate_is_talked_to() {
+    for flaw in [Flaw::OtherName, Flaw::OtherAuthority, Flaw::Expired] {
+        let it = Fixture::on(S3::start(&Setup { flaw, ..Setup::default() }));
+        let outcome = it.host().notify(&it.issued(1..2, &it.leaf())[0]).unwrap();
+        let Outcome::Retry { reason, .. } = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("certificate"), "{flaw:?}: {reason}");
+    }
+}
