@@ -166,14 +166,15 @@ fn a_configured_module_is_checked_where_it_does_no_harm() {
     let ca = Ca::init(&[]);
     let table = check(&ca, &["file"]);
     assert!(table.contains("The module keeps the contract"), "{table}");
-    assert!(table.contains("publishes certificates into a folder"), "{table}");
+    assert!(table.contains("publishes certificates and revocation lists into a folder"), "{table}");
     // Its folder is a relative path: it was made elsewhere, and is gone.
     assert!(
         !ca.published().exists() || std::fs::read_dir(ca.published()).unwrap().next().is_none()
     );
     let report: Value = serde_json::from_str(&check(&ca, &["file", "--json"])).unwrap();
     assert_eq!(report["passed"], true);
-    assert_eq!(report["module"]["events"], serde_json::json!(["issued"]));
+    let events = ["issued", "crl-issued", "startup", "ca-cert-issued"];
+    assert_eq!(report["module"]["events"], serde_json::json!(events));
     let unknown = ca.run(&["exit", "check", "nobody"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(text(&unknown.stderr).contains("error[exit-not-in-file]"));
