@@ -4,7 +4,8 @@ use crate::cli::RunModule;
 use crate::failure::Failure;
 
 /// Modules inside this program.
-pub const SHIPPED: &[&str] = &["file", "command", "directory", "webhook", "mail", "bus"];
+pub const SHIPPED: &[&str] =
+    &["file", "command", "directory", "webhook", "mail", "bus", "sql", "object"];
 
 pub fn run(options: &RunModule) -> Result<u8, Failure> {
     let served = match options.name.as_str() {
@@ -14,6 +15,8 @@ pub fn run(options: &RunModule) -> Result<u8, Failure> {
         "webhook" => exeunt_exit_webhook::main_loop(),
         "bus" => exeunt_exit_bus::main_loop(),
         "mail" => exeunt_exit_mail::main_loop(),
+        "sql" => exeunt_exit_sql::main_loop(),
+        "object" => exeunt_exit_object::main_loop(),
         name => {
             return Err(Failure::usage("module-unknown", format!("there is no module {name:?}"))
                 .hint(format!("there are: {}", SHIPPED.join(", "))));

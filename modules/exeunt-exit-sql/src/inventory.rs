@@ -1,0 +1,309 @@
+//! The module itself: what happens to a batch of events.
+
+use std::{io, sync::Arc, time::Duration};
+
+use exeunt_module_kit::{
+    Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule, Outcome, Value,
+    manage::ManageModule,
+};
+use exeunt_publication::outcome::{self, park, retry};
+use tokio::{runtime::Runtime, time::timeout};
+use tokio_postgres::{Client, Error};
+
+use crate::{
+    connection::{ConnectError, Session},
+    record::{self, NoRows, Rows},
+    settings::{self, Settings},
+    table::{Guard, Parameter, parameters},
+    upkeep::Comparison,
+    verdict::{self, Verdict},
+};
+
+/// Most events of one transaction. Beyond it nothing is gained, and what fails costs more.
+const BATCH_MAX: usize = 256;
+
+/// Part of an event's deadline that a batch may take: the rest is for making rows and for the answers.
+const SHARE_OF_DEADLINE: (u32, u32) = (3, 4);
+
+/// What the module is, in one line.
+const DESCRIPTION: &str = "keeps an inventory in PostgreSQL current";
+
+/// The exit module. It starts its work with the host's greeting.
+#[derive(Debug, Default)]
+pub struct SqlExit {
+    pub(crate) database: Option<Database>,
+    pub(crate) comparison: Comparison,
+}
+
+/// The database, connected or not.
+#[derive(Debug)]
+pub struct Database {
+    pub(crate) settings: Settings,
+    /// Name of the CA: the rows that are ours.
+    pub(crate) ca: String,
+    /// Name of the module, for commands to type.
+    pub(crate) module: String,
+    /// How long a call may take as a whole.
+    limit: Duration,
+    runtime: Arc<Runtime>,
+    session: Option<Session>,
+}
+
+/// Why rows were not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server did not take a statement, or went away.
+    #[error("{}", verdict::words(.0))]
+    Statement(#[from] Error),
+    /// It took longer than it may.
+    #[error("the database did not answer within {} s", .0.as_secs_f32())]
+    Timeout(Duration),
+}
+
+impl WriteError {
+    /// Stable code for logs and answers.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Connect(err) => err.code(),
+            Self::Statement(_) => "sql-statement",
+            Self::Timeout(_) => "sql-timeout",
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Connect(err) => err.verdict(),
+            Self::Statement(err) => verdict::of(err),
+            Self::Timeout(_) => Verdict::Passing,
+        }
+    }
+}
+
+impl ExitModule for SqlExit {
+    fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
+        self.database = Some(Database::new(hello)?);
+        Ok(EventMask(record::EVENTS))
+    }
+
+    fn description(&self) -> String {
+        DESCRIPTION.to_owned()
+    }
+
+    fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        Some(self)
+    }
+
+    fn maintained(&mut self) -> Option<&mut dyn MaintainExitModule> {
+        Some(self)
+    }
+
+    fn notify(&mut self, event: &Event) -> Outcome {
+        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
+        outcomes.pop().unwrap_or_else(|| retry("nothing was done"))
+    }
+
+    fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
+        match &mut self.database {
+            Some(database) => database.take(events),
+            None => events.iter().map(|_| retry("the module has no settings yet")).collect(),
+        }
+    }
+
+    fn shutdown(&mut self) {
+        self.database = None;
+    }
+}
+
+impl ManageExitModule for SqlExit {
+    fn manage_module(&mut self) -> Result<ManageModule, String> {
+        Ok(ManageModule { settings: settings::known() })
+    }
+
+    fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
+        let text = match name.to_ascii_lowercase().as_str() {
+            "name" => "sql",
+            "description" => DESCRIPTION,
+            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
+            _ => return Ok(None),
+        };
+        Ok(Some(Value::String(text.to_owned())))
+    }
+
+    fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {
+        // With those that no set of settings may lack.
+        let needed = ["host", "database", "user"].map(|it| (it.to_owned(), "x".into()));
+        let mut written = serde_json::Map::from_iter(needed);
+        for (one, other) in [
+            ("client_certificate_file", "client_key_file"),
+            ("client_key_file", "client_certificate_file"),
+        ] {
+            if name == one {
+                written.insert(other.to_owned(), "x".into());
+            }
+        }
+        written.insert(name.to_owned(), value.clone());
+        Settings::read(&written).map(drop)
+    }
+
+    fn configure(
+        &mut self,
+        settings: &serde_json::Map<String, serde_json::Value>,
+        _flags: u32,
+    ) -> Result<(), String> {
+        Settings::read(settings).map(drop)
+    }
+}
+
+impl Database {
+    /// Reads the settings of a greeting. Nothing is connected yet.
+    pub fn new(hello: &Initialize) -> Result<Self, String> {
+        let settings = Settings::read(&hello.settings)?;
+        let (part, whole) = SHARE_OF_DEADLINE;
+        let deadline = Duration::from_millis(hello.deadline_ms) * part / whole;
+        let runtime = runtime().map_err(|err| format!("a runtime for the database: {err}"))?;
+        let limit = settings.timeout.min(deadline);
+        let (ca, module) = (hello.config.clone(), hello.module.clone());
+        Ok(Self { settings, ca, module, limit, runtime: Arc::new(runtime), session: None })
+    }
+
+    fn take(&mut self, events: &[Event]) -> Vec<Outcome> {
+        let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(events.len());
+        let mut rows: Vec<(usize, Rows)> = Vec::new();
+        for (at, event) in events.iter().enumerate() {
+            outcomes.push(match record::rows(event, self.settings.store_der) {
+                Ok(found) if found.is_empty() => Some(Outcome::Skip),
+                Ok(found) => {
+                    rows.push((at, found));
+                    None
+                }
+                Err(NoRows::NotNow(why)) => Some(retry(why)),
+                Err(NoRows::Never(why)) => Some(park(why)),
+            });
+        }
+        let (limit, module) = (self.limit, self.module.clone());
+        let within = async |database: &mut Self| {
+            for batch in rows.chunks(BATCH_MAX) {
+                database.take_batch(batch, &mut outcomes).await;
+            }
+        };
+        // Whatever the server still does for those that are late: a second time changes nothing.
+        let _ = self.block_on(limit, within);
+        let unanswered = WriteError::Timeout(limit);
+        let undecided = || failed(&unanswered, &module);
+        outcomes.into_iter().map(|it| it.unwrap_or_else(undecided)).collect()
+    }
+
+    async fn take_batch(&mut self, batch: &[(usize, Rows)], outcomes: &mut [Option<Outcome>]) {
+        let together = Rows::together(batch.iter().map(|(_, rows)| rows));
+        let err = match self.write(&together, Guard::Newer).await {
+            Ok(()) => {
+                for (at, _) in batch {
+                    outcomes[*at] = Some(Outcome::Accept);
+                }
+                return;
+            }
+            Err(err) => err,
+        };
+        // One of them is at fault, and the others do not suffer for it.
+        let alone = err.verdict() == Verdict::Event && 1 < batch.len();
+        for (at, rows) in batch {
+            outcomes[*at] = Some(if alone {
+                match self.write(rows, Guard::Newer).await {
+                    Ok(()) => Outcome::Accept,
+                    Err(err) => failed(&err, &self.module),
+                }
+            } else {
+                failed(&err, &self.module)
+            });
+        }
+    }
+
+    /// Writes rows in one transaction. A connection that turns out to be dead is made anew, once:
+    /// a server that was restarted in the meantime costs no attempt.
+    pub(crate) async fn write(&mut self, rows: &Rows, guard: Guard) -> Result<(), WriteError> {
+        let reused = self.session.is_some();
+        match self.write_once(rows, guard).await {
+            Err(WriteError::Statement(err)) if reused && verdict::is_end_of_connection(&err) => {
+                self.write_once(rows, guard).await
+            }
+            other => other,
+        }
+    }
+
+    async fn write_once(&mut self, rows: &Rows, guard: Guard) -> Result<(), WriteError> {
+        let (schema, ca) = (self.settings.schema.clone(), self.ca.clone());
+        let client = self.client().await?;
+        let result = async {
+            let transaction = client.transaction().await?;
+            for (table, rows) in rows.by_table() {
+                if !rows.is_empty() {
+                    let parameters = parameters(table, &ca, rows);
+                    let statement = table.write(&schema, guard);
+                    transaction.execute_raw(&statement, borrowed(&parameters)).await?;
+                }
+            }
+            transaction.commit().await
+        };
+        let result = result.await;
+        if result.as_ref().is_err_and(verdict::is_end_of_connection) {
+            self.session = None;
+        }
+        Ok(result?)
+    }
+
+    /// The connection, made where there is none.
+    pub(crate) async fn client(&mut self) -> Result<&mut Client, ConnectError> {
+        let session = match self.session.take() {
+            Some(session) if !session.client.is_closed() => session,
+            _ => Session::open(&self.settings).await?,
+        };
+        Ok(&mut self.session.insert(session).client)
+    }
+
+    /// Does something with the database within a limit; after an error of time there is no connection
+    /// any more.
+    pub(crate) fn block_on<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Self) -> T,
+    ) -> Result<T, WriteError> {
+        let runtime = Arc::clone(&self.runtime);
+        let done = runtime.block_on(async { timeout(limit, work(self)).await });
+        done.map_err(|_| {
+            // At once, and not when the runtime goes on: the server would keep its locks till then.
+            if let Some(session) = self.session.take() {
+                runtime.block_on(session.abort());
+            }
+            WriteError::Timeout(limit)
+        })
+    }
+
+    /// How long a call may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+/// Parameters as the library takes them.
+pub fn borrowed(
+    parameters: &[Parameter],
+) -> impl ExactSizeIterator<Item = &(dyn tokio_postgres::types::ToSql + Sync)> {
+    parameters.iter().map(|it| &**it as &(dyn tokio_postgres::types::ToSql + Sync))
+}
+
+/// What an error means for an event.
+fn failed(err: &WriteError, module: &str) -> Outcome {
+    let verdict = err.verdict();
+    let mut reason = outcome::line(&format!("{err} ({})", err.code()));
+    if verdict == Verdict::Mend {
+        reason = format!("{reason}; see: exeunt exit test {module}");
+    }
+    verdict::outcome(verdict, &reason)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,190 @@
+//! A database, a module that writes into it, and events about thousands of certificates.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use exeunt_exit_sql::SqlExit;
+use exeunt_module_kit::testing::{Host, issued_event};
+use exeunt_module_kit::{Event, Outcome, Value, exit_event};
+use exeunt_testbed::authority::{Authority, Flaw};
+use exeunt_testbed::postgres::{DATABASE, PASSWORD, Postgres, USER};
+use exeunt_testbed::process::run;
+use serde_json::{Value as Json, json};
+
+/// The server, and files that settings name.
+pub struct Bed {
+    pub server: Postgres,
+    pub folder: tempfile::TempDir,
+}
+
+impl Bed {
+    /// A database without tables.
+    pub fn empty(flaw: Flaw) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bed = Self { server: Postgres::start(flaw), folder };
+        bed.password(PASSWORD);
+        bed
+    }
+
+    /// A database with the tables that the module makes.
+    pub fn new() -> Self {
+        let bed = Self::empty(Flaw::Nothing);
+        let mut host = bed.upkeep(bed.server.port(), &json!({}));
+        assert!(host.install(true).expect("a report").script.is_none());
+        host.shutdown().expect("a farewell");
+        bed
+    }
+
+    pub fn password(&self, password: &str) -> PathBuf {
+        let path = self.folder.path().join("password");
+        fs::write(&path, password).expect("a password");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode");
+        path
+    }
+
+    pub fn settings(&self, port: u16, more: &Json) -> Json {
+        let mut settings = json!({
+            "host": "localhost", "port": port, "database": DATABASE, "user": USER,
+            "password_file": self.folder.path().join("password"),
+            "ca_file": self.server.ca_file(), "schema": "inventory",
+        });
+        for (name, value) in more.as_object().expect("an object") {
+            settings[name] = value.clone();
+        }
+        settings
+    }
+
+    /// A module that is told of events, at a port of the server or of a proxy to it.
+    pub fn host(&self, port: u16, more: &Json) -> Host {
+        let mut host = Host::in_memory(SqlExit::default()).expect("pipes");
+        host.initialize(&self.settings(port, more)).expect("settings that do");
+        host
+    }
+
+    /// A module that looks after the database.
+    pub fn upkeep(&self, port: u16, more: &Json) -> Host {
+        let mut host = Host::in_memory(SqlExit::default()).expect("pipes");
+        host.initialize_maintain(&self.settings(port, more)).expect("settings that do");
+        host
+    }
+
+    /// Serial number and state of every certificate, as `psql` sees them.
+    pub fn states(&self) -> Vec<String> {
+        let sql = "SELECT serial, state FROM inventory.certificate ORDER BY serial";
+        self.server.sql(sql).lines().map(str::to_owned).collect()
+    }
+}
+
+/// A certificate that `openssl` made. Those of the events are the same but for the serial number,
+/// so that their signatures are none, which an inventory does not look at.
+pub struct Mould {
+    der: Vec<u8>,
+    /// Where the last eight octets of the serial number are.
+    at: usize,
+}
+
+impl Mould {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = Authority::new(folder.path());
+        let identity = authority.server_for("www", &["www.example.com", "*.example.com"]);
+        Self::of(&identity.certificate)
+    }
+
+    fn of(certificate: &std::path::Path) -> Self {
+        let mut openssl = Command::new("openssl");
+        let said = run(openssl.args(["x509", "-noout", "-serial", "-in"]).arg(certificate));
+        let said = String::from_utf8(said).expect("text");
+        let digits = said.trim().strip_prefix("serial=").expect("a serial number");
+        let octet = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("an octet");
+        let serial: Vec<u8> = (0..digits.len()).step_by(2).map(octet).collect();
+        let (_, der) =
+            pem_rfc7468::decode_vec(&fs::read(certificate).expect("a file")).expect("PEM");
+        let at = der.windows(serial.len()).position(|it| it == serial).expect("the serial number");
+        Self { at: at + serial.len() - 8, der }
+    }
+
+    /// The certificate with that number.
+    pub fn der(&self, number: u64) -> Vec<u8> {
+        let mut der = self.der.clone();
+        der[self.at..self.at + 8].copy_from_slice(&number.to_be_bytes());
+        der
+    }
+
+    /// Its serial number as the inventory has it; all of a mould begin alike.
+    pub fn serial(&self, number: u64) -> String {
+        let der = self.der(number);
+        let start = (0..self.at).rev().find(|at| {
+            der[*at] == 0x02 && {
+                let length = usize::from(der[at + 1]);
+                at + 2 + length == self.at + 8
+            }
+        });
+        let start = start.expect("an INTEGER") + 2;
+        let octets = der[start..self.at + 8].iter().skip_while(|it| **it == 0);
+        octets.fold(String::new(), |text, it| text + &format!("{it:02x}"))
+    }
+
+    /// The event that a certificate was issued upon the request of the same number.
+    pub fn issued(&self, seq: u64, number: u64) -> Event {
+        let mut event = issued_event(seq, &self.der(number));
+        event.context = number;
+        event.subject = format!("request:{number}");
+        event
+    }
+
+    /// The event that it was revoked.
+    pub fn revoked(&self, seq: u64, number: u64, reason: i32) -> Event {
+        let mut event = self.issued(seq, number);
+        event.event = exit_event::CERT_REVOKED;
+        event.request.set("Disposition", Some(Value::Long(21)));
+        event.request.set("RevokedReason", Some(Value::Long(reason)));
+        let when = Value::Date("2026-11-22T08:00:00Z".to_owned());
+        event.request.set("RevokedWhen", Some(when.clone()));
+        event.request.set("RevokedEffectiveWhen", Some(when));
+        event
+    }
+}
+
+/// Events until all are accepted: what is put off is told again, as the host does.
+pub fn deliver(host: &mut Host, events: &[Event]) {
+    let mut left = events.to_vec();
+    for _ in 0..1000 {
+        let outcomes = host.notify_all(&left).expect("answers");
+        let put_off = |it: &Result<Outcome, _>| match it.as_ref().expect("an outcome") {
+            Outcome::Accept => false,
+            Outcome::Retry { .. } => true,
+            other => panic!("{other:?}"),
+        };
+        left = left
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, it)| put_off(it))
+            .map(|(it, _)| it.clone())
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+    }
+    panic!("{} events were never accepted", left.len());
+}
+
+/// Why an event is to be told again.
+#[track_caller]
+pub fn retried(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Retry { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why an event was parked.
+#[track_caller]
+pub fn parked(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Park { reason } => reason,
+        other => panic!("{other:?}"),
+    }
+}

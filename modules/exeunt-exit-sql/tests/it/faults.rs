@@ -1,0 +1,191 @@
+//! The server is down, slow, full, refuses, dies, shows a wrong certificate, or is cut off.
+
+use std::time::Duration;
+
+use exeunt_module_kit::{Event, Outcome};
+use exeunt_testbed::authority::Flaw;
+use exeunt_testbed::postgres::PASSWORD;
+use exeunt_testbed::process::wait_for;
+use exeunt_testbed::proxy::{Fault, Proxy};
+use serde_json::json;
+
+use crate::bed::{Bed, Mould, deliver, parked, retried};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn what_is_told_while_the_server_is_down_is_there_in_the_end() {
+    let mut bed = Bed::new();
+    let mould = Mould::new();
+    let mut host = bed.host(bed.server.port(), &json!({}));
+    assert_eq!(host.notify(&mould.issued(1, 1)).unwrap(), Outcome::Accept);
+    bed.server.kill();
+    for attempt in 0..2 {
+        let reason = retried(host.notify(&mould.issued(2, 2)).unwrap());
+        assert!(reason.contains("localhost:") && !reason.contains(PASSWORD), "{attempt}: {reason}");
+    }
+    bed.server.restart();
+    assert_eq!(host.notify(&mould.issued(2, 2)).unwrap(), Outcome::Accept);
+    // The connection of before is dead and nobody was told: it costs no attempt.
+    bed.server.stop();
+    bed.server.restart();
+    assert_eq!(host.notify(&mould.issued(3, 3)).unwrap(), Outcome::Accept);
+    let wanted: Vec<String> = (1..=3).map(|it| format!("{}|issued", mould.serial(it))).collect();
+    assert_eq!(bed.states(), wanted);
+}
+
+#[test]
+fn a_slow_server_is_waited_for_and_a_silent_one_is_not() {
+    let mut bed = Bed::new();
+    let mould = Mould::new();
+    let mut proxy = Proxy::to_port(bed.server.port());
+    let mut host = bed.host(proxy.port(), &json!({"timeout_s": 2, "connect_timeout_s": 1}));
+    proxy.set(Fault::Delay(Duration::from_millis(30)));
+    let events: Vec<Event> = (1..=300).map(|it| mould.issued(it, it)).collect();
+    deliver(&mut host, &events);
+    proxy.set(Fault::Silence);
+    let reason = retried(host.notify(&mould.revoked(301, 1, 1)).unwrap());
+    assert!(reason.contains("sql-timeout"), "{reason}");
+    proxy.set(Fault::Nothing);
+    assert_eq!(host.notify(&mould.revoked(301, 1, 1)).unwrap(), Outcome::Accept);
+    // The server itself stops in the middle.
+    bed.server.process().suspend();
+    let mut other = bed.host(bed.server.port(), &json!({"timeout_s": 1}));
+    let reason = retried(other.notify(&mould.revoked(302, 2, 1)).unwrap());
+    assert!(reason.contains("sql-timeout"), "{reason}");
+    bed.server.process().resume();
+    deliver(&mut other, &[mould.revoked(302, 2, 1)]);
+    assert_eq!(bed.states().iter().filter(|it| it.ends_with("|revoked")).count(), 2);
+    assert_eq!(bed.states().len(), 300);
+}
+
+#[test]
+fn wherever_a_connection_is_cut_off_the_next_attempt_heals_it() {
+    let bed = Bed::new();
+    let mould = Mould::new();
+    let mut proxy = Proxy::to_port(bed.server.port());
+    let mut host = bed.host(proxy.port(), &json!({}));
+    let mut seq = 0;
+    let mut put_off = 0;
+    for bytes in (0..60).map(|it| it * 100) {
+        seq += 1;
+        let events = [mould.issued(seq, seq), mould.revoked(seq + 10_000, seq, 1)];
+        // In either direction: the answer to a commit may be what is lost.
+        let fault =
+            if seq % 2 == 0 { Fault::CutToServer(bytes) } else { Fault::CutToClient(bytes / 2) };
+        proxy.set(fault);
+        let outcomes = host.notify_all(&events).unwrap();
+        put_off += outcomes.iter().filter(|it| it.as_ref().unwrap() != &Outcome::Accept).count();
+        proxy.set(Fault::Nothing);
+        deliver(&mut host, &events);
+    }
+    assert!(20 < put_off, "{put_off}");
+    let wanted: Vec<String> = (1..=seq).map(|it| format!("{}|revoked", mould.serial(it))).collect();
+    assert_eq!(bed.states(), wanted);
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_of_a_transaction_leaves_nothing_half() {
+    let mut bed = Bed::new();
+    let mould = Mould::new();
+    // Certificates are in when the requests are waited for.
+    bed.server.sql(
+        "CREATE FUNCTION inventory.wait() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$; \
+         CREATE TRIGGER wait BEFORE INSERT ON inventory.request \
+         FOR EACH STATEMENT EXECUTE FUNCTION inventory.wait()",
+    );
+    let mut host = bed.host(bed.server.port(), &json!({}));
+    let events: Vec<Event> = (1..=50).map(|it| mould.issued(it, it)).collect();
+    let told = events.clone();
+    let telling = std::thread::spawn(move || {
+        let outcomes = host.notify_all(&told).unwrap();
+        (host, outcomes)
+    });
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_for("the transaction", SOON, || bed.server.sql(asleep) == "1");
+    bed.server.kill();
+    let (mut host, outcomes) = telling.join().unwrap();
+    assert!(outcomes.into_iter().all(|it| matches!(it.unwrap(), Outcome::Retry { .. })));
+    bed.server.restart();
+    assert_eq!(bed.states(), [""; 0]);
+    bed.server.sql("DROP TRIGGER wait ON inventory.request");
+    deliver(&mut host, &events);
+    assert_eq!(bed.states().len(), 50);
+    assert_eq!(bed.server.sql("SELECT count(*) FROM inventory.request"), "50");
+}
+
+#[test]
+fn a_server_with_a_wrong_certificate_is_told_nothing() {
+    let mould = Mould::new();
+    for flaw in [Flaw::OtherName, Flaw::OtherAuthority, Flaw::Expired] {
+        let bed = Bed::empty(flaw);
+        let mut host = bed.host(bed.server.port(), &json!({}));
+        let reason = retried(host.notify(&mould.issued(1, 1)).unwrap());
+        assert!(
+            reason.contains("certificate") && reason.contains("sql-connect"),
+            "{flaw:?}: {reason}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_waits_for_a_person_unless_the_event_is_at_fault() {
+    let bed = Bed::new();
+    let mould = Mould::new();
+    bed.password("wrong");
+    let mut host = bed.host(bed.server.port(), &json!({}));
+    let reason = retried(host.notify(&mould.issued(1, 1)).unwrap());
+    assert!(reason.contains("28P01") && reason.contains("exeunt exit test under-test"), "{reason}");
+    // Mended without a new start of the module.
+    bed.password(PASSWORD);
+    assert_eq!(host.notify(&mould.issued(1, 1)).unwrap(), Outcome::Accept);
+
+    let guilty = mould.serial(7);
+    bed.server.sql(&format!(
+        "ALTER TABLE inventory.certificate ADD CONSTRAINT mine CHECK (serial <> '{guilty}')"
+    ));
+    let events: Vec<Event> = (2..=20).map(|it| mould.issued(it, it)).collect();
+    for (event, outcome) in events.iter().zip(host.notify_all(&events).unwrap()) {
+        if event.context == 7 {
+            let reason = parked(outcome.unwrap());
+            assert!(reason.contains("23514") && !reason.contains(&guilty), "{reason}");
+        } else {
+            assert_eq!(outcome.unwrap(), Outcome::Accept);
+        }
+    }
+    bed.server.sql("REVOKE ALL ON inventory.certificate FROM inventory_writer");
+    bed.server.sql("ALTER TABLE inventory.certificate OWNER TO postgres");
+    let reason = retried(host.notify(&mould.issued(30, 30)).unwrap());
+    assert!(reason.contains("42501"), "{reason}");
+    bed.server.sql("DROP SCHEMA inventory CASCADE");
+    let reason = retried(host.notify(&mould.issued(30, 30)).unwrap());
+    assert!(reason.contains("42P01"), "{reason}");
+}
+
+#[test]
+fn a_server_without_room_is_tried_again() {
+    let bed = Bed::new();
+    let mould = Mould::new();
+    bed.server.sql("ALTER ROLE inventory_writer CONNECTION LIMIT 0");
+    let mut host = bed.host(bed.server.port(), &json!({}));
+    let reason = retried(host.notify(&mould.issued(1, 1)).unwrap());
+    assert!(reason.contains("53300"), "{reason}");
+    bed.server.sql("ALTER ROLE inventory_writer CONNECTION LIMIT -1");
+    // The very code of a disk that is full, from the server itself.
+    bed.server.sql(
+        "CREATE FUNCTION inventory.full() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$; \
+         CREATE TRIGGER full_disk BEFORE INSERT ON inventory.request \
+         FOR EACH ROW EXECUTE FUNCTION inventory.full()",
+    );
+    let events: Vec<Event> = (1..=20).map(|it| mould.issued(it, it)).collect();
+    for outcome in host.notify_all(&events).unwrap() {
+        let reason = retried(outcome.unwrap());
+        assert!(reason.contains("53100"), "{reason}");
+    }
+    assert_eq!(bed.states(), [""; 0]);
+    bed.server.sql("DROP TRIGGER full_disk ON inventory.request");
+    deliver(&mut host, &events);
+    assert_eq!(bed.states().len(), 20);
+}
