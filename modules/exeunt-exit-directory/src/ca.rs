@@ -3,14 +3,14 @@
 
 use std::{fs, path::Path};
 
-use exeunt_module_kit::{Properties, Value, call_back::{Asked, Found, Query}};
+use exeunt_module_kit::{Properties, Value};
 use exeunt_publication::{
     certificate::Certificate,
     list::{LIST_BYTES_MAX, RevocationList},
     url::Names,
 };
 
-use crate::{ca_settings::ObjectSettings, connection::Facts, ca_objects::ObjectError};
+use crate::{ca_objects::ObjectError, ca_settings::ObjectSettings, connection::Facts};
 
 /// Most certificates of a CA that are looked at.
 pub const CERTIFICATES_MAX: usize = 1000;
@@ -105,9 +105,8 @@ impl Ca {
         if let Ok(paths) = system.string("CRLPartitionFiles") {
             for path in paths.lines() {
                 let list = read_list(Path::new(path)).and_then(|it| self.verified(it));
-                let wanted = |it: &List<'_>| match it.list.is_delta() {
-                    true => settings.delta_lists,
-                    false => settings.lists,
+                let wanted = |it: &List<'_>| {
+                    if it.list.is_delta() { settings.delta_lists } else { settings.lists }
                 };
                 if list.as_ref().map_or(true, wanted) {
                     lists.push(list);
@@ -145,9 +144,8 @@ impl CaCertificate {
 }
 
 fn read_list(path: &Path) -> Result<Vec<u8>, ObjectError> {
-    let failed = |why: &dyn std::fmt::Display| {
-        ObjectError::ListFile(format!("{}: {why}", path.display()))
-    };
+    let failed =
+        |why: &dyn std::fmt::Display| ObjectError::ListFile(format!("{}: {why}", path.display()));
     let length = fs::metadata(path).map_err(|err| failed(&err))?.len();
     if (LIST_BYTES_MAX as u64) < length {
         return Err(failed(&"larger than 1 GiB"));
@@ -160,17 +158,7 @@ fn read_list(path: &Path) -> Result<Vec<u8>, ObjectError> {
 /// # Errors
 ///
 /// One line: what the host does not say.
-pub fn ask(
-    mut query: impl FnMut(Query) -> Result<Found, String>,
-) -> Result<Properties, String> {
-    let mut asked = |name: &str| -> Result<Value, String> {
-        let asked = Asked { seq: 0, name: name.to_owned(), value_type: None };
-        match query(Query::GetCertificateProperty(asked)) {
-            Ok(Found::Value(value)) => Ok(value),
-            Ok(Found::Extension(_)) => Err(format!("{name} is no property")),
-            Err(err) => Err(format!("{name}: {err}")),
-        }
-    };
+pub fn ask(mut asked: impl FnMut(&str) -> Result<Value, String>) -> Result<Properties, String> {
     let mut properties = Properties::default();
     for name in ["SanitizedCAName", "SanitizedShortName", "MachineDNSName"] {
         properties.push(name, asked(name)?);

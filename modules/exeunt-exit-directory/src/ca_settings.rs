@@ -74,14 +74,11 @@ impl ObjectSettings {
         let Some(mut table) = reader.table("objects")? else { return Ok(Self::default()) };
         let words =
             [("nothing", Make::Nothing), ("objects", Make::Objects), ("parents", Make::Parents)];
-        let text = |table: &mut Reader<'_>, name: &str| {
-            table.text(name).map(|it| it.map(str::to_owned))
-        };
+        let text =
+            |table: &mut Reader<'_>, name: &str| table.text(name).map(|it| it.map(str::to_owned));
         let settings = Self {
             aia: table.boolean("aia")?.unwrap_or(true),
-            certification_authorities: table
-                .boolean("certification_authorities")?
-                .unwrap_or(false),
+            certification_authorities: table.boolean("certification_authorities")?.unwrap_or(false),
             enrollment_services: table.boolean("enrollment_services")?.unwrap_or(false),
             ntauth: table.boolean("ntauth")?.unwrap_or(false),
             lists: table.boolean("crl")?.unwrap_or(true),
@@ -101,9 +98,11 @@ impl ObjectSettings {
                 .map(str::to_owned)
                 .collect(),
         };
-        for (name, dn) in
-            [("container", &settings.container), ("configuration", &settings.configuration), ("domain", &settings.domain)]
-        {
+        for (name, dn) in [
+            ("container", &settings.container),
+            ("configuration", &settings.configuration),
+            ("domain", &settings.domain),
+        ] {
             if let Some(dn) = dn
                 && crate::name::parts(dn).is_none()
             {
@@ -180,7 +179,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(objects: serde_json::Value) -> Result<ObjectSettings, String> {
+    fn read(objects: &serde_json::Value) -> Result<ObjectSettings, String> {
         let written = json!({ "objects": objects });
         ObjectSettings::read(&mut Reader::new(written.as_object().unwrap()))
     }
@@ -189,12 +188,12 @@ mod tests {
     fn each_kind_of_object_has_a_switch() {
         let none = ObjectSettings::read(&mut Reader::new(&serde_json::Map::new())).unwrap();
         assert_eq!(none.events(), EventMask(0));
-        let usual = read(json!({})).unwrap();
+        let usual = read(&json!({})).unwrap();
         let wanted = exit_event::CRL_ISSUED | exit_event::CA_CERT_ISSUED;
         assert_eq!(usual.events(), EventMask(wanted));
-        let lists = read(json!({"aia": false, "delta_crl": false})).unwrap();
+        let lists = read(&json!({"aia": false, "delta_crl": false})).unwrap();
         assert_eq!(lists.events(), EventMask(exit_event::CRL_ISSUED));
-        let off = read(json!({"aia": false, "crl": false, "delta_crl": false})).unwrap();
+        let off = read(&json!({"aia": false, "crl": false, "delta_crl": false})).unwrap();
         assert_eq!(off.events(), EventMask(0));
     }
 
@@ -207,11 +206,11 @@ mod tests {
             (json!({"crl_urls": ["ldap:///CN=%7"]}), "objects.crl_urls: the publication URL"),
             (json!({"crl_urls": ["65:ldap://dc1/CN=%7"]}), "names a server"),
         ] {
-            let err = read(settings).unwrap_err();
+            let err = read(&settings).unwrap_err();
             assert!(err.contains(said), "{err}");
         }
         // As exported from the original: the file and the web address are for others.
-        read(json!({"crl_urls": [
+        read(&json!({"crl_urls": [
             "65:C:\\Windows\\system32\\CertSrv\\CertEnroll\\%3%8%9.crl",
             "79:ldap:///CN=%7%8,CN=%2,CN=CDP,CN=Public Key Services,CN=Services,%6%10",
             "6:http://%1/CertEnroll/%3%8%9.crl",

@@ -10,6 +10,7 @@ use exeunt_publication::{outcome, secret::Secret};
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchEntry,
     SearchOptions,
+    controls::{Assertion, RawControl},
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -98,6 +99,14 @@ impl DirectoryError {
             Self::Connect(_) | Self::Deadline { .. } => Then::Later,
             Self::Lost { .. } | Self::Timeout { .. } => Then::Elsewhere,
             Self::Answer { code, .. } => result_code::find(*code).then,
+        }
+    }
+
+    /// The result code of LDAP, where there is one.
+    pub fn result_code(&self) -> Option<u32> {
+        match self {
+            Self::Answer { code, .. } => Some(*code),
+            _ => None,
         }
     }
 
@@ -213,6 +222,7 @@ impl Directory {
         Ok(Session {
             ldap: current.ldap.clone(),
             facts: Arc::clone(&current.facts),
+            server: self.settings.servers[current.server].to_string(),
             timeout: self.settings.timeout,
             until,
         })
@@ -445,6 +455,8 @@ pub struct Session {
     ldap: Ldap,
     /// What is known of the server.
     pub facts: Arc<Facts>,
+    /// Its address, for people.
+    pub server: String,
     timeout: Duration,
     until: Instant,
 }
@@ -507,7 +519,6 @@ pub enum Change {
     /// These values leave; no values means all of them.
     Delete(String, Vec<Vec<u8>>),
     /// These values in the place of whatever is there. For attributes that are one's own.
-    #[expect(dead_code, reason = "the CA's own objects are still to come")]
     Replace(String, Vec<Vec<u8>>),
 }
 
@@ -575,6 +586,31 @@ impl Session {
     ///
     /// As the variants of [`DirectoryError`] say.
     pub async fn modify(&self, name: &str, changes: Vec<Change>) -> Result<(), DirectoryError> {
+        self.modify_with(name, Vec::new(), changes).await
+    }
+
+    /// Changes an object if a filter holds for it at that moment (RFC 4528).
+    ///
+    /// # Errors
+    ///
+    /// As the variants of [`DirectoryError`] say.
+    pub async fn modify_if(
+        &self,
+        name: &str,
+        filter: &str,
+        changes: Vec<Change>,
+    ) -> Result<(), DirectoryError> {
+        let mut assertion = Assertion::new(filter);
+        assertion.crit = true;
+        self.modify_with(name, vec![assertion], changes).await
+    }
+
+    async fn modify_with(
+        &self,
+        name: &str,
+        controls: Vec<RawControl>,
+        changes: Vec<Change>,
+    ) -> Result<(), DirectoryError> {
         let doing = || format!("changing {name:?}");
         let values = HashSet::<Vec<u8>>::from_iter;
         let changes = changes
@@ -586,6 +622,9 @@ impl Session {
             })
             .collect();
         let mut ldap = self.ldap.clone();
+        if !controls.is_empty() {
+            ldap.with_controls(controls);
+        }
         let result = self.timed(doing, ldap.modify(name, changes)).await?;
         done(&doing(), &result)
     }
@@ -595,7 +634,6 @@ impl Session {
     /// # Errors
     ///
     /// As the variants of [`DirectoryError`] say.
-    #[expect(dead_code, reason = "the CA's own objects are still to come")]
     pub async fn add(
         &self,
         name: &str,

@@ -15,7 +15,12 @@
 //! - What is there already is not written again.
 //! - Accepted is only what was read back after it was written.
 
+mod ca;
+mod ca_objects;
+mod ca_settings;
 mod connection;
+mod ldif;
+mod maintain;
 mod name;
 mod plan;
 mod publish;

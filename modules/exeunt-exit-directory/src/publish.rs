@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Initialize, ManageExitModule, Outcome, Value, exit_event,
-    manage::ManageModule,
+    CallBacks, Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule,
+    Outcome, Properties, Value, exit_event, manage::ManageModule,
 };
 use exeunt_publication::outcome;
 use serde_json::{Map, Value as Json};
@@ -26,25 +26,27 @@ const DEADLINE_PERCENT: u64 = 75;
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct DirectoryExit {
-    state: Option<State>,
+    /// None before the greeting.
+    pub(crate) state: Option<State>,
+    /// What asks the host, until the greeting is answered.
+    pub(crate) call_backs: Option<CallBacks>,
+    /// What the host says of the CA, to a process that looks after the directory.
+    pub(crate) ca: Option<Result<Properties, String>>,
 }
 
 #[derive(Debug)]
-struct State {
-    settings: Settings,
-    directory: Directory,
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) directory: Directory,
     /// How long a batch may take.
     within: Duration,
 }
 
 impl ExitModule for DirectoryExit {
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
-        let settings = Settings::read(&hello.settings)?;
-        let mask = mask(&settings);
-        let directory = Directory::new(settings.connection.clone())?;
-        let within =
-            Duration::from_millis(hello.deadline_ms.saturating_mul(DEADLINE_PERCENT) / 100);
-        self.state = Some(State { settings, directory, within });
+        let state = State::new(hello)?;
+        let mask = mask(&state.settings);
+        self.state = Some(state);
         Ok(mask)
     }
 
@@ -53,6 +55,17 @@ impl ExitModule for DirectoryExit {
     }
 
     fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        Some(self)
+    }
+
+    fn use_call_backs(&mut self, call_backs: &CallBacks) -> bool {
+        // Looking after the directory takes them in the greeting alone. Events are wanted with
+        // everything in them.
+        self.call_backs = Some(call_backs.clone());
+        false
+    }
+
+    fn maintained(&mut self) -> Option<&mut dyn MaintainExitModule> {
         Some(self)
     }
 
@@ -114,6 +127,19 @@ impl ManageExitModule for DirectoryExit {
 }
 
 impl State {
+    /// Reads the settings. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// One line for the operator: what about them cannot be.
+    pub(crate) fn new(hello: &Initialize) -> Result<Self, String> {
+        let settings = Settings::read(&hello.settings)?;
+        let directory = Directory::new(settings.connection.clone())?;
+        let within =
+            Duration::from_millis(hello.deadline_ms.saturating_mul(DEADLINE_PERCENT) / 100);
+        Ok(Self { settings, directory, within })
+    }
+
     /// An outcome for each event.
     fn publish(&mut self, events: &[Event]) -> Vec<Outcome> {
         let until = Directory::until(self.within);
@@ -131,10 +157,12 @@ impl State {
                 let work = async |session: &Session| {
                     revocation_list::notify(session, settings, event).await
                 };
-                *outcome = match self.directory.run(until, &work) {
+                let told = match self.directory.run(until, &work) {
                     Ok(outcome) => outcome,
                     Err(err) => err.outcome(),
                 };
+                // One event may be about a holder and about the CA's own objects.
+                *outcome = revocation_list::worse(std::mem::replace(outcome, Outcome::Skip), told);
             }
         }
         outcomes

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use url::Url;
 
 use crate::{
-    revocation_list::ObjectSettings,
+    ca_settings::ObjectSettings,
     words::{Kind, Template},
 };
 
@@ -274,7 +274,12 @@ fn server(text: &str) -> Result<Url, String> {
 }
 
 impl UserSettings {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, String> {
+    /// Reads the table `users`, which may be left out.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the setting.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, String> {
         let nothing = Map::new();
         let mut table = match reader.table("users")? {
             Some(table) => table,

@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use exeunt_module_kit::{Event, Outcome, Properties, Value, exit_event};
+use exeunt_module_kit::{
+    Event, Outcome, Properties, Value, exit_event,
+    maintain::{Difference, Finding},
+};
 use exeunt_publication::{certificate::Certificate, outcome};
 use futures_util::{StreamExt as _, stream};
 use ldap3::Scope;
@@ -125,6 +128,17 @@ impl From<&DirectoryError> for Told {
     }
 }
 
+impl Told {
+    /// Whether it is done, or why not.
+    pub fn into_result(self) -> Result<(), String> {
+        let (Self::Done(outcome) | Self::Elsewhere(outcome)) = self;
+        match outcome {
+            Outcome::Retry { reason, .. } | Outcome::Park { reason } => Err(reason),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What is the same for all events of a batch.
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -213,6 +227,46 @@ impl<'a> Batch<'a> {
         (0..events.len()).map(|it| told.remove(&it).unwrap_or_else(missing)).collect()
     }
 
+    /// What is not as the events want it, and nothing is written: a difference, none, or why it
+    /// cannot be said.
+    pub async fn compare(
+        &self,
+        session: &Session,
+        events: &[&Event],
+    ) -> Vec<Result<Option<Finding>, String>> {
+        stream::iter(events)
+            .map(|event| self.compare_one(session, event))
+            .buffered(OBJECTS_AT_ONCE)
+            .collect()
+            .await
+    }
+
+    async fn compare_one(
+        &self,
+        session: &Session,
+        event: &Event,
+    ) -> Result<Option<Finding>, String> {
+        let reason = |it: Outcome| Told::Done(it).into_result().map(|()| None);
+        let job = match self.job(0, event, &session.facts) {
+            Ok(job) => job,
+            Err(outcome) => return reason(outcome),
+        };
+        let entry = match locate(session, &job.place).await.map_err(|err| err.to_string())? {
+            Ok(entry) => entry,
+            Err(err) => return reason(job.without_object(&err)),
+        };
+        let there: Vec<&[u8]> = entry.values(ATTRIBUTE).collect();
+        let plan = plan::plan(&there, &[&job.wish], &self.cas, self.users, self.now);
+        let difference = match job.wish.wanted {
+            Wanted::There if !plan.add.is_empty() => Difference::Missing,
+            Wanted::Gone if !plan.delete.is_empty() => Difference::Surplus,
+            _ => return Ok(None),
+        };
+        let place = format!("{ATTRIBUTE} of {}", entry.name);
+        let text = format!("certificate {}", job.wish.certificate.serial());
+        Ok(Some(Finding::new(difference, place, text)))
+    }
+
     /// What an event wants.
     fn job(&self, index: usize, event: &Event, facts: &Facts) -> Result<Job, Outcome> {
         let wanted = match event.event {
@@ -295,6 +349,7 @@ impl<'a> Batch<'a> {
         let full =
             || HolderError::Full { name: name.clone(), most: self.users.values_max }.outcome();
         let mut latest = entry.clone();
+        let mut contested = None;
         for _ in 0..ROUNDS {
             if latest.is_partial(ATTRIBUTE) {
                 return Ok(jobs.iter().map(|_| full()).collect());
@@ -318,9 +373,9 @@ impl<'a> Batch<'a> {
                 changes.push(Change::Add(attribute.clone(), add));
             }
             match session.modify(name, changes).await {
-                Ok(()) => (),
+                Ok(()) => contested = None,
                 // Somebody else has written in between: look again.
-                Err(err) if err.then() == Then::Look => (),
+                Err(err) if err.then() == Then::Look => contested = Some(err),
                 Err(err) => return Err(err),
             }
             let Some(read) = session.read(name, &[&attribute]).await? else {
@@ -328,6 +383,10 @@ impl<'a> Batch<'a> {
                 return Ok(jobs.iter().map(|it| it.without_object(&gone)).collect());
             };
             latest = read;
+        }
+        // What is contested again and again may also be the schema's.
+        if let Some(err) = contested {
+            return Err(err);
         }
         let err = HolderError::NotThere(name.clone());
         Ok(jobs.iter().map(|_| err.outcome()).collect())

@@ -1,0 +1,456 @@
+//! Looking after the directory: whether it can be worked with, what has to be made in it, and whether
+//! it holds what the CA holds.
+
+use std::time::Duration;
+
+use exeunt_module::call_back::{Asked, Found, Query};
+use exeunt_module_kit::{
+    Event, Initialize, MaintainExitModule, Properties, exit_event,
+    maintain::{Check, Compared, Difference, Finding, InstallReport, TestReport},
+};
+use exeunt_publication::list::Standing;
+
+use crate::{
+    ca::{self, Ca, List},
+    ca_objects::{self, Attribute, ListPlace, Object, ObjectError},
+    ca_settings::Make,
+    connection::{Change, Directory, DirectoryError, Entry, Facts, Session},
+    ldif::Ldif,
+    publish::{DirectoryExit, State},
+    revocation_list::{self, Look, now},
+    user::Batch,
+};
+
+/// How long one question of the host's may take.
+const WITHIN: Duration = Duration::from_mins(2);
+
+/// The rights that Active Directory says the account has on an object (MS-ADTS 3.1.1.4.5.24).
+const MAY_WRITE: &str = "allowedAttributesEffective";
+
+/// The classes of which Active Directory lets the account make objects below one (MS-ADTS
+/// 3.1.1.4.5.22).
+const MAY_MAKE: &str = "allowedChildClassesEffective";
+
+impl MaintainExitModule for DirectoryExit {
+    fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
+        let state = State::new(hello)?;
+        // Now is the time to ask: the module uses no call-backs when it is told of events.
+        let asked = match &self.call_backs {
+            Some(call_backs) => ca::ask(|name| {
+                let asked = Asked { seq: 0, name: name.to_owned(), value_type: None };
+                match call_backs.ask(Query::GetCertificateProperty(asked)) {
+                    Ok(Found::Value(value)) => Ok(value),
+                    Ok(Found::Extension(_)) => Err(format!("{name} is no property")),
+                    Err(err) => Err(format!("{name}: {err}")),
+                }
+            }),
+            None => Err("the host answers no questions about the CA".to_owned()),
+        };
+        self.ca = Some(asked);
+        self.state = Some(state);
+        Ok(())
+    }
+
+    fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
+        let (state, ca) = self.begun()?;
+        Ok(state.test(ca, samples))
+    }
+
+    fn install(&mut self, apply: bool) -> Result<InstallReport, String> {
+        let (state, ca) = self.begun()?;
+        state.install(&ca?, apply)
+    }
+
+    fn reconcile(&mut self, events: &[Event], mend: bool) -> Result<Compared, String> {
+        let (state, _) = self.begun()?;
+        state.reconcile(events, mend)
+    }
+}
+
+impl DirectoryExit {
+    /// What was begun, and what the host says of the CA.
+    fn begun(&mut self) -> Result<(&mut State, Result<Ca, String>), String> {
+        let state = self.state.as_mut().ok_or("the module has no settings yet")?;
+        let ca = match &self.ca {
+            Some(Ok(system)) => read(system),
+            Some(Err(err)) => Err(err.clone()),
+            None => Err("nobody has asked about the CA".to_owned()),
+        };
+        Ok((state, ca))
+    }
+}
+
+fn read(system: &Properties) -> Result<Ca, String> {
+    Ca::read(system).map_err(|err| err.to_string())
+}
+
+impl State {
+    fn test(&mut self, ca: Result<Ca, String>, samples: &[Event]) -> TestReport {
+        let mut report = TestReport::default();
+        let until = Directory::until(WITHIN);
+        let session = match self.directory.session(until) {
+            Ok(session) => session,
+            Err(err) => {
+                report.checks.push(Check::failed("connect and log in", err.to_string()));
+                return report;
+            }
+        };
+        let kind = if session.facts.is_active_directory { "Active Directory" } else { "LDAP" };
+        report
+            .checks
+            .push(Check::passed(format!("connect to {} and log in", session.server), kind));
+        if self.settings.objects.events().0 != 0 {
+            match ca {
+                Ok(ca) => self.test_objects(&session, &ca, &mut report),
+                Err(err) => report.checks.push(Check::failed("ask about the CA", err)),
+            }
+        }
+        let events: Vec<&Event> = samples.iter().collect();
+        let batch = Batch::new(&self.settings.users, &events, now());
+        let of_users = self.directory.wait(batch.compare(&session, &events));
+        for (event, compared) in samples.iter().zip(of_users) {
+            let line = match compared {
+                Ok(Some(it)) => format!("{}: {} in {}", event.id, it.text, it.place),
+                Ok(None) => format!("{}: nothing", event.id),
+                Err(why) => format!("{}: nothing, because {why}", event.id),
+            };
+            report.would_write.push(line);
+        }
+        report
+    }
+
+    /// Each object: whether it is there, what would be written, and whether the account may.
+    fn test_objects(&self, session: &Session, ca: &Ca, report: &mut TestReport) {
+        let planned = match self.planned(ca, &session.facts) {
+            Ok(planned) => planned,
+            Err(err) => {
+                report
+                    .checks
+                    .push(Check::failed("say where the CA's objects are", err.to_string()));
+                return;
+            }
+        };
+        for object in planned {
+            let name = format!("{} {:?}", object.what, object.dn);
+            let seen = self.directory.wait(ca_objects::read(session, &object));
+            let check = match seen {
+                Err(err) => Check::failed(name, err.to_string()),
+                Ok(Some(entry)) => {
+                    let changes = ca_objects::missing(session, &object, &entry);
+                    report.would_write.extend(changes.iter().map(|it| said(&object.dn, it)));
+                    self.may_write(session, &object, name)
+                }
+                Ok(None) if self.settings.objects.make == Make::Nothing => {
+                    Check::failed(name, "it is not there, and objects.make is \"nothing\"")
+                }
+                Ok(None) => {
+                    report.would_write.push(format!("the object {:?}", object.dn));
+                    self.may_make(session, &object, name)
+                }
+            };
+            report.checks.push(check);
+        }
+    }
+
+    /// Whether the account may write what it has to, as far as the server says.
+    fn may_write(&self, session: &Session, object: &Object, name: String) -> Check {
+        if !session.facts.is_active_directory {
+            return Check::passed(name, "it is there; this server does not say who may write it");
+        }
+        match self.directory.wait(session.read(&object.dn, &[MAY_WRITE])) {
+            Ok(Some(entry)) => {
+                let may = entry.texts(MAY_WRITE);
+                let wanted = object.values.iter().map(|it| it.0.as_str());
+                let lacking =
+                    wanted.filter(|it| !may.iter().any(|may| may.eq_ignore_ascii_case(it)));
+                match lacking.collect::<Vec<_>>()[..] {
+                    [] => Check::passed(name, "it is there, and may be written"),
+                    ref lacking => {
+                        let text = format!("the account may not write {}", lacking.join(", "));
+                        Check::failed(name, text)
+                    }
+                }
+            }
+            Ok(None) => Check::failed(name, "it was there a moment ago"),
+            Err(err) => Check::failed(name, err.to_string()),
+        }
+    }
+
+    /// Whether the account may make an object, as far as the server says.
+    fn may_make(&self, session: &Session, object: &Object, name: String) -> Check {
+        let mut above = ca_objects::parent(&object.dn);
+        let mut missing = 0;
+        loop {
+            let Some(dn) = above else {
+                return Check::failed(name, "nothing above it is there");
+            };
+            match self.directory.wait(session.read(dn, &[MAY_MAKE])) {
+                Ok(Some(entry)) => {
+                    let most = match self.settings.objects.make {
+                        Make::Parents => ca_objects::PARENTS_MAX,
+                        _ => object.own_parents,
+                    };
+                    if most < missing {
+                        let text = format!(
+                            "it would be made below {dn:?}, but what is between is not there, and objects.make is not \"parents\""
+                        );
+                        return Check::failed(name, text);
+                    }
+                    return if !session.facts.is_active_directory {
+                        let text = "it would be made; this server does not say who may";
+                        Check::passed(name, text)
+                    } else if entry.texts(MAY_MAKE).is_empty() {
+                        let text = format!("the account may not make objects below {dn:?}");
+                        Check::failed(name, text)
+                    } else {
+                        Check::passed(name, "it would be made, and may be")
+                    };
+                }
+                Ok(None) => {
+                    missing += 1;
+                    above = ca_objects::parent(dn);
+                }
+                Err(err) => return Check::failed(name, err.to_string()),
+            }
+        }
+    }
+
+    /// All objects of the CA, those for lists included.
+    fn planned(&self, ca: &Ca, facts: &Facts) -> Result<Vec<Object>, ObjectError> {
+        let settings = &self.settings.objects;
+        let mut objects = ca_objects::objects(settings, ca, facts, now())?;
+        let kinds = [(settings.lists, false), (settings.delta_lists, true)];
+        for (_, delta) in kinds.into_iter().filter(|it| it.0) {
+            for certificate in &ca.certificates {
+                let names = certificate.names(settings, facts);
+                let names = exeunt_publication::url::Names { delta, ..names };
+                for place in ca_objects::list_places_of(settings, &names, facts)? {
+                    if !objects.iter().any(|it| it.dn.eq_ignore_ascii_case(&place.dn)) {
+                        objects.push(ca_objects::list_object(&place, facts, None));
+                    }
+                }
+            }
+        }
+        Ok(objects)
+    }
+
+    fn install(&mut self, ca: &Ca, apply: bool) -> Result<InstallReport, String> {
+        let mut report = InstallReport::default();
+        let session =
+            self.directory.session(Directory::until(WITHIN)).map_err(|err| err.to_string())?;
+        let planned = self.planned(ca, &session.facts).map_err(|err| err.to_string())?;
+        if planned.is_empty() {
+            return Err("all kinds of objects are switched off".to_owned());
+        }
+        let mut ldif = Ldif::default();
+        // Containers that a record of the script makes already.
+        let mut in_script: Vec<String> = Vec::new();
+        // The operator orders it, but containers are made only where the settings allow it.
+        let make = self.settings.objects.make.max(Make::Objects);
+        for object in planned {
+            let name = format!("{} {:?}", object.what, object.dn);
+            if apply {
+                let done = self.directory.wait(ca_objects::ensure(&session, &object, make));
+                report.steps.push(match done {
+                    Ok(ca_objects::Done::There) => Check::passed(name, "was there already"),
+                    Ok(ca_objects::Done::Changed) => Check::passed(name, "brought up to date"),
+                    Ok(ca_objects::Done::Made) => Check::passed(name, "made"),
+                    Err(err) => Check::failed(name, err.to_string()),
+                });
+                continue;
+            }
+            let planned = self.directory.wait(script(&session, &object, &mut ldif, &mut in_script));
+            report.steps.push(match planned {
+                Ok(text) => Check::passed(name, text),
+                Err(err) => Check::failed(name, err.to_string()),
+            });
+        }
+        report.script = ldif.into_text();
+        Ok(report)
+    }
+
+    fn reconcile(&mut self, events: &[Event], mend: bool) -> Result<Compared, String> {
+        let mut compared = Compared::default();
+        let session =
+            self.directory.session(Directory::until(WITHIN)).map_err(|err| err.to_string())?;
+        let all: Vec<&Event> = events.iter().collect();
+        let batch = Batch::new(&self.settings.users, &all, now());
+        let of_users = self.directory.wait(batch.compare(&session, &all));
+        let mut to_mend: Vec<(&Event, Finding)> = Vec::new();
+        for (event, found) in events.iter().zip(of_users) {
+            match found {
+                Ok(None) => compared.good += 1,
+                Ok(Some(finding)) => to_mend.push((event, finding)),
+                Err(why) => {
+                    let place = format!("event {}", event.id);
+                    let finding = Finding::new(Difference::Unknown, place, "");
+                    compared.findings.push(finding.mended(Err(why)));
+                }
+            }
+        }
+        if mend {
+            let wanted: Vec<&Event> = to_mend.iter().map(|it| it.0).collect();
+            let told = self.directory.wait(batch.carry_out(&session, &wanted));
+            for ((_, finding), told) in to_mend.into_iter().zip(told) {
+                compared.findings.push(finding.mended(told.into_result()));
+            }
+        } else {
+            compared.findings.extend(to_mend.into_iter().map(|it| it.1));
+        }
+        for event in events {
+            let found = match event.event {
+                exit_event::CRL_ISSUED => self.compare_lists(&session, event, mend),
+                exit_event::CA_CERT_ISSUED => self.compare_certificates(&session, event, mend),
+                _ => continue,
+            };
+            // Counted as one good thing above, because it is about no holder.
+            compared.good -= 1;
+            let found = found.map_err(|err| err.to_string())?;
+            compared.good += found.good;
+            compared.findings.extend(found.findings);
+        }
+        Ok(compared)
+    }
+
+    fn compare_lists(
+        &self,
+        session: &Session,
+        event: &Event,
+        mend: bool,
+    ) -> Result<Compared, ObjectError> {
+        let settings = &self.settings.objects;
+        let mut compared = Compared::default();
+        let ca = Ca::read(&event.system)?;
+        for list in ca.lists(&event.system, settings) {
+            let list = list?;
+            for place in ca_objects::list_places(settings, &list, &session.facts)? {
+                let look = self.directory.wait(revocation_list::look(
+                    session,
+                    &place,
+                    &list.list,
+                    &list.ca.certificate,
+                    now(),
+                ))?;
+                let Some(finding) = finding(&place, &list, &look) else {
+                    compared.good += 1;
+                    continue;
+                };
+                let can = look.standing.is_write() && mend;
+                compared.findings.push(if can {
+                    let make = settings.make;
+                    let told = revocation_list::publish_list(session, make, &place, &list, now());
+                    let told = self.directory.wait(told);
+                    finding.mended(told.map(drop).map_err(|err| err.to_string()))
+                } else {
+                    finding
+                });
+            }
+        }
+        Ok(compared)
+    }
+
+    fn compare_certificates(
+        &self,
+        session: &Session,
+        event: &Event,
+        mend: bool,
+    ) -> Result<Compared, ObjectError> {
+        let settings = &self.settings.objects;
+        let mut compared = Compared::default();
+        let ca = Ca::read(&event.system)?;
+        for object in ca_objects::objects(settings, &ca, &session.facts, now())? {
+            let entry: Option<Entry> = self.directory.wait(ca_objects::read(session, &object))?;
+            let text = match &entry {
+                None => "the object".to_owned(),
+                Some(entry) => match ca_objects::missing(session, &object, entry).len() {
+                    0 => {
+                        compared.good += 1;
+                        continue;
+                    }
+                    _ => "certificates of the CA".to_owned(),
+                },
+            };
+            let finding = Finding::new(Difference::Missing, &object.dn, text);
+            compared.findings.push(if mend {
+                let done = self.directory.wait(ca_objects::ensure(session, &object, settings.make));
+                finding.mended(done.map(drop).map_err(|err| err.to_string()))
+            } else {
+                finding
+            });
+        }
+        Ok(compared)
+    }
+}
+
+/// What is wrong with a list's place; nothing where the list, or a newer one, is there.
+fn finding(place: &ListPlace, list: &List<'_>, look: &Look) -> Option<Finding> {
+    let at = format!("{} of {}", place.attribute, place.dn);
+    let text = format!("list {}", list.list.number());
+    match &look.standing {
+        Standing::Same | Standing::Superseded { .. } | Standing::Expired => None,
+        Standing::Missing => Some(Finding::new(Difference::Missing, at, text)),
+        Standing::Newer { present } => {
+            Some(Finding::new(Difference::Stale, at, format!("{text}; {present} is there")))
+        }
+        Standing::Foreign { why } => {
+            let finding = Finding::new(Difference::Foreign, at, text);
+            Some(finding.mended(Err(why.clone())))
+        }
+    }
+}
+
+/// A change, in a line for people.
+fn said(dn: &str, change: &Change) -> String {
+    match change {
+        Change::Add(name, values) => format!("{} values more in {name} of {dn:?}", values.len()),
+        Change::Delete(name, values) => {
+            format!("{} values less in {name} of {dn:?}", values.len())
+        }
+        Change::Replace(name, values) => format!("{} values in {name} of {dn:?}", values.len()),
+    }
+}
+
+/// What would be done about an object, as LDIF and in words.
+async fn script(
+    session: &Session,
+    object: &Object,
+    ldif: &mut Ldif,
+    made: &mut Vec<String>,
+) -> Result<&'static str, DirectoryError> {
+    if let Some(entry) = ca_objects::read(session, object).await? {
+        let changes = ca_objects::missing(session, object, &entry);
+        if changes.is_empty() {
+            return Ok("is there already");
+        }
+        let changes: Vec<(&str, Attribute)> = changes
+            .into_iter()
+            .map(|it| match it {
+                Change::Add(name, values) => ("add", (name, values)),
+                Change::Delete(name, values) => ("delete", (name, values)),
+                Change::Replace(name, values) => ("replace", (name, values)),
+            })
+            .collect();
+        let changes: Vec<(&str, &Attribute)> = changes.iter().map(|it| (it.0, &it.1)).collect();
+        ldif.modify(&object.dn, &changes);
+        return Ok("would be brought up to date");
+    }
+    let mut above: Vec<&str> = Vec::new();
+    let mut dn = object.dn.as_str();
+    while let Some(next) = ca_objects::parent(dn) {
+        if above.len() == ca_objects::PARENTS_MAX
+            || made.iter().any(|it| it == next)
+            || session.read(next, &["objectClass"]).await?.is_some()
+        {
+            break;
+        }
+        above.push(next);
+        dn = next;
+    }
+    for dn in above.into_iter().rev() {
+        ldif.add(dn, &ca_objects::container_attributes(dn, &session.facts));
+        made.push(dn.to_owned());
+    }
+    ldif.add(&object.dn, &object.attributes(&session.facts));
+    made.push(object.dn.clone());
+    Ok("would be made")
+}
