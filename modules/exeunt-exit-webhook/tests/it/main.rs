@@ -7,3 +7,4 @@ mod content;
 mod faults;
 mod fixture;
 mod maintain;
+mod manual;
