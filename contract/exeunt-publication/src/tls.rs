@@ -282,6 +282,15 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_pinned_by_its_sha_256() {
+        // FIPS 180-2, appendix B.1: the digest of "abc".
+        let pin = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let tls = read(&json!({"server_certificate_sha256": pin})).unwrap();
+        assert!(tls.is_pinned(b"abc") && !tls.is_pinned(b"abd"));
+        assert!(!Tls::default().is_pinned(b"abc"));
+    }
+
+    #[test]
     fn what_does_not_go_together_is_refused() {
         let err = read(&json!({"ca_file": "a", "server_certificate_sha256": "00".repeat(32)}));
         assert!(err.unwrap_err().contains("do not go together"));

@@ -32,6 +32,8 @@ struct Batch<'a> {
     next: AtomicUsize,
     /// Why the server cannot be spoken with, once somebody has found out.
     down: Mutex<Option<String>>,
+    /// After this moment no mail is begun.
+    begin_until: Instant,
     until: Instant,
 }
 
@@ -44,7 +46,10 @@ impl Courier {
 
     /// Sends each mail, and says of each what became of it, in the same order.
     pub fn deliver(&mut self, mails: &[Mail], until: Instant) -> Vec<Sent> {
-        let batch = Batch { mails, next: AtomicUsize::new(0), down: Mutex::new(None), until };
+        let start = Instant::now();
+        let begin_until = start + until.saturating_duration_since(start) / 2;
+        let next = AtomicUsize::new(0);
+        let batch = Batch { mails, next, down: Mutex::new(None), begin_until, until };
         let (server, policy) = (&self.server, self.policy);
         let workers = self.connections.len().min(mails.len());
         let mut sent: Vec<(usize, Sent)> = match &mut self.connections[..workers] {
@@ -92,6 +97,11 @@ impl Batch<'_> {
             let why = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let answer = match why {
                 Some(why) => Err(Failure::Server(why)),
+                // One that is broken off in the middle may arrive twice.
+                None if self.begin_until < Instant::now() => {
+                    let why = "the server took its time with others, and this one was not begun";
+                    Err(Failure::Later(why.to_owned()))
+                }
                 None => self.send(server, policy, kept, mail),
             };
             if let Err(Failure::Server(why)) = &answer {

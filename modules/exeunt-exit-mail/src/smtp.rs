@@ -194,7 +194,10 @@ impl Connection {
         self.limit(until).map_err(Failure::Server)?;
         let answer = self.smtp.command(Data).map_err(|err| failure("DATA", &err))?;
         has_code(&answer, 354).map_err(Failure::Server)?;
-        self.limit(until).map_err(Failure::Server)?;
+        // The last answer may take long, for servers look at what is in a mail; and who gives up before
+        // it comes has sent the mail twice in the end. So it has all the time that is left.
+        let rest = left(Duration::MAX, until).map_err(Failure::Server)?;
+        self.smtp.set_timeout(Some(rest)).map_err(|err| Failure::Server(err.to_string()))?;
         let answer = self
             .smtp
             .command(Content(&letter.text))

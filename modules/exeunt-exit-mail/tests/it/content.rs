@@ -100,6 +100,15 @@ fn the_certificate_goes_along_as_it_is() {
 }
 
 #[test]
+fn addresses_of_every_script_are_written_to_where_the_server_takes_them() {
+    let more = json!({"to": ["Zoë <zoë@exämple.test>"], "from": "ca@example.test"});
+    let server = Smtp::start(&Setup::default());
+    let mut told = Told::with(&server, server.port(), &more);
+    assert_eq!(told.tell(&issued(1)[0]), Outcome::Accept);
+    assert_eq!(server.wait_for(1, LIMIT)[0].to, ["zoë@exämple.test"]);
+}
+
+#[test]
 fn imported_settings_say_what_they_said() {
     let more = json!({
         "events": null, "to": null, "from": null,

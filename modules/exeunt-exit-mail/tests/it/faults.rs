@@ -2,11 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    thread,
     time::Duration,
 };
 
 use crate::fixture::{Told, event_ids, issued, judged};
-use exeunt_module_kit::Event;
+use exeunt_module_kit::{Event, Outcome};
 use exeunt_testbed::{
     proxy::{Fault, Proxy},
     smtp::{Behaviour, Mail, Setup, Smtp},
@@ -127,4 +130,49 @@ fn a_slow_server_is_not_asked_for_more_than_the_deadline_allows() {
     let events = issued(24);
     told.deliver(&events, |left| assert_eq!(left, 0));
     assert_eq!(check_complete(&server.inbox(), &events), 0);
+}
+
+/// Passes one connection on, and puts an answer behind the one that begins TLS.
+fn inject(listener: &TcpListener, server: u16) {
+    let (mut client, _) = listener.accept().unwrap();
+    let mut server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+    let (mut from_client, mut to_server) =
+        (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let upward = thread::spawn(move || {
+        std::io::copy(&mut from_client, &mut to_server).ok();
+        to_server.shutdown(std::net::Shutdown::Both).ok();
+    });
+    let mut chunk = [0; 4096];
+    let mut greetings = 0;
+    while let Ok(count @ 1..) = server.read(&mut chunk) {
+        let mut answer = chunk[..count].to_vec();
+        greetings += usize::from(answer.starts_with(b"220 "));
+        if greetings == 2 && answer.starts_with(b"220 ") {
+            answer.extend(b"250 injected\r\n");
+        }
+        if client.write_all(&answer).is_err() {
+            break;
+        }
+    }
+    client.shutdown(std::net::Shutdown::Both).ok();
+    upward.join().unwrap();
+}
+
+#[test]
+fn an_answer_that_somebody_puts_before_tls_is_never_taken_for_the_server_s() {
+    for (authentication, more) in
+        [(true, json!({})), (false, json!({"user": null, "password_file": null}))]
+    {
+        let server = Smtp::start(&Setup { authentication, ..Setup::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let to = server.port();
+        let between = thread::spawn(move || inject(&listener, to));
+        let mut told = Told::with(&server, port, &more);
+        let outcome = told.tell(&issued(1)[0]);
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+        told.end();
+        between.join().unwrap();
+        assert_eq!(server.inbox(), []);
+    }
 }
