@@ -74,6 +74,20 @@ const NEEDS: &[Need] = &[
         reason: "is the bus of the tests of the bus module",
     },
     Need {
+        probe: &["sh", "-c", "PATH=$PATH:/usr/sbin command -v rsyslogd"],
+        package: "rsyslog",
+        reason: "reads what the syslog module writes",
+    },
+    Need {
+        probe: &[
+            "sh",
+            "-c",
+            "ls /usr/lib/*/rsyslog/lmnsd_gtls.so /usr/lib*/rsyslog/lmnsd_gtls.so | grep .",
+        ],
+        package: "rsyslog-gnutls",
+        reason: "lets rsyslog speak TLS",
+    },
+    Need {
         probe: &["sh", "-c", "test -x /usr/sbin/slapd"],
         package: "slapd",
         reason: "is the LDAP directory that modules publish in",

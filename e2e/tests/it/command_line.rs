@@ -92,7 +92,7 @@ fn every_error_is_one_line_with_a_code_and_a_hint() {
     .assert_eq(&errors(&["init", "--name", "Again"]));
     expect![[r#"
         exeunt: error[module-unknown]: there is no module "fax"
-        exeunt: hint: there are: file, command, directory, webhook, mail, bus
+        exeunt: hint: there are: file, command, directory, webhook, mail, bus, sql, object, syslog
     "#]]
     .assert_eq(&errors(&["run-module", "fax"]));
     ca.configure("[ca]", "[ca]\ncolour = \"red\"");

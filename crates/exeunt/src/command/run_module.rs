@@ -5,7 +5,7 @@ use crate::failure::Failure;
 
 /// Modules inside this program.
 pub const SHIPPED: &[&str] =
-    &["file", "command", "directory", "webhook", "mail", "bus", "sql", "object"];
+    &["file", "command", "directory", "webhook", "mail", "bus", "sql", "object", "syslog"];
 
 pub fn run(options: &RunModule) -> Result<u8, Failure> {
     let served = match options.name.as_str() {
@@ -17,6 +17,7 @@ pub fn run(options: &RunModule) -> Result<u8, Failure> {
         "mail" => exeunt_exit_mail::main_loop(),
         "sql" => exeunt_exit_sql::main_loop(),
         "object" => exeunt_exit_object::main_loop(),
+        "syslog" => exeunt_exit_syslog::main_loop(),
         name => {
             return Err(Failure::usage("module-unknown", format!("there is no module {name:?}"))
                 .hint(format!("there are: {}", SHIPPED.join(", "))));

@@ -1,0 +1,374 @@
+//! The module itself: what happens to a batch of events, in order.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use exeunt_module_kit::{
+    CallBacks, Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule,
+    Outcome, Value, exit_event,
+    maintain::{Check, TestReport},
+    manage::ManageModule,
+};
+use exeunt_publication::outcome;
+
+use crate::{
+    connection::{Connection, Datagrams, resolve, said},
+    message::message,
+    settings::{self, Confirm, ENTERPRISE_NUMBER_EXAMPLE, Settings, Transport},
+};
+
+/// What the module is, in one line.
+const DESCRIPTION: &str = "writes events to syslog";
+
+/// Most events of one batch: what is written before the server is asked whether it has read it.
+const BATCH_MAX: usize = 256;
+
+/// How long a `Test` may take in which there is no deadline of an event.
+const TEST_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why a batch that was written does not count.
+const NOT_CONFIRMED: &str = "the server did not confirm that it has read";
+
+/// The exit module. It starts its work with the host's greeting.
+#[derive(Debug, Default)]
+pub struct SyslogExit {
+    state: Option<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    settings: Settings,
+    /// How long all of a batch may take.
+    timeout: Duration,
+    /// The connection that is kept where nothing is confirmed.
+    kept: Option<Connection>,
+}
+
+/// Why something was not sent.
+enum Failure {
+    /// It may pass.
+    NotNow(String),
+    /// This message can never be sent so.
+    Never(String),
+}
+
+impl SyslogExit {
+    fn state(hello: &Initialize) -> Result<State, String> {
+        let settings = Settings::read(&hello.settings)?;
+        // A fifth is left for what is not the network: the pipe, and a processor that is busy.
+        let budget = match hello.deadline_ms {
+            0 => TEST_WITHIN,
+            deadline_ms => Duration::from_millis(deadline_ms) * 4 / 5,
+        };
+        let timeout = settings.timeout_within(budget)?;
+        if settings.transport == Transport::Tls {
+            // What is wrong with its files is said at once.
+            settings.tls.client_config()?;
+        }
+        Ok(State { settings, timeout, kept: None })
+    }
+}
+
+impl ExitModule for SyslogExit {
+    fn use_call_backs(&mut self, _call_backs: &CallBacks) -> bool {
+        // Nothing is asked for; the events are smaller so.
+        true
+    }
+
+    fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
+        self.state = Some(Self::state(hello)?);
+        Ok(EventMask(exit_event::ALL))
+    }
+
+    fn description(&self) -> String {
+        DESCRIPTION.to_owned()
+    }
+
+    fn managed(&mut self) -> Option<&mut dyn ManageExitModule> {
+        Some(self)
+    }
+
+    fn maintained(&mut self) -> Option<&mut dyn MaintainExitModule> {
+        Some(self)
+    }
+
+    fn batch_max(&self) -> usize {
+        BATCH_MAX
+    }
+
+    fn notify(&mut self, event: &Event) -> Outcome {
+        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
+        outcomes.pop().unwrap_or_else(|| outcome::retry("nothing was done"))
+    }
+
+    fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
+        match &mut self.state {
+            Some(state) => state.tell(events),
+            None => vec![outcome::retry("the module has no settings yet"); events.len()],
+        }
+    }
+
+    fn shutdown(&mut self) {
+        if let Some(state) = &mut self.state
+            && let Some(connection) = state.kept.take()
+        {
+            // In good order; what was written was accepted long ago.
+            connection.close(false, Instant::now() + Duration::from_secs(1)).ok();
+        }
+    }
+}
+
+impl ManageExitModule for SyslogExit {
+    fn manage_module(&mut self) -> Result<ManageModule, String> {
+        Ok(ManageModule { settings: settings::known() })
+    }
+
+    fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
+        let text = match name.to_ascii_lowercase().as_str() {
+            "name" => "syslog",
+            "description" => DESCRIPTION,
+            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
+            _ => return Ok(None),
+        };
+        Ok(Some(Value::String(text.to_owned())))
+    }
+
+    fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {
+        // With a server, which most sets of settings have to have.
+        let server = ("server".to_owned(), "log.example.com".into());
+        let mut written = serde_json::Map::from_iter([server]);
+        written.insert(name.to_owned(), value.clone());
+        match Settings::read(&written) {
+            // One that only goes with another cannot be looked at alone.
+            Err(err) if err.ends_with("go together") || err.ends_with("alone") => Ok(()),
+            Err(err) => Err(err),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn configure(
+        &mut self,
+        settings: &serde_json::Map<String, serde_json::Value>,
+        _flags: u32,
+    ) -> Result<(), String> {
+        Settings::read(settings).map(drop)
+    }
+}
+
+impl MaintainExitModule for SyslogExit {
+    fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
+        self.state = Some(Self::state(hello)?);
+        Ok(())
+    }
+
+    fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
+        let Some(state) = &self.state else {
+            return Err("the module has no settings yet".to_owned());
+        };
+        let would_write = samples
+            .iter()
+            .map(|event| String::from_utf8_lossy(&message(&state.settings, event)).into_owned())
+            .collect();
+        Ok(TestReport { checks: state.checks(), would_write })
+    }
+}
+
+impl State {
+    fn tell(&mut self, events: &[Event]) -> Vec<Outcome> {
+        let until = Instant::now() + self.timeout;
+        let known = |event: &Event| exit_event::ALL & event.event != 0;
+        let messages: Vec<Vec<u8>> =
+            events.iter().filter(|it| known(it)).map(|it| message(&self.settings, it)).collect();
+        let mut sent = self.send(&messages, until).into_iter();
+        events
+            .iter()
+            .map(|event| match known(event).then(|| sent.next()).flatten() {
+                _ if !known(event) => Outcome::Skip,
+                Some(Ok(())) => Outcome::Accept,
+                Some(Err(Failure::NotNow(reason))) => outcome::retry(reason),
+                Some(Err(Failure::Never(reason))) => outcome::park(reason),
+                None => outcome::retry("it was not sent"),
+            })
+            .collect()
+    }
+
+    /// Sends messages; the answers are in their order.
+    fn send(&mut self, messages: &[Vec<u8>], until: Instant) -> Vec<Result<(), Failure>> {
+        if messages.is_empty() {
+            return Vec::new();
+        }
+        match self.settings.transport {
+            Transport::Tls | Transport::Tcp => {
+                let sent = self.stream(&framed(messages), until);
+                messages.iter().map(|_| sent.clone().map_err(Failure::NotNow)).collect()
+            }
+            Transport::Udp | Transport::Unix => match self.datagrams(until) {
+                Ok(datagrams) => send_each(&datagrams, messages, until),
+                Err(reason) => {
+                    messages.iter().map(|_| Err(Failure::NotNow(reason.clone()))).collect()
+                }
+            },
+        }
+    }
+
+    fn stream(&mut self, octets: &[u8], until: Instant) -> Result<(), String> {
+        match self.settings.confirm {
+            Confirm::Close | Confirm::Farewell => {
+                let mut connection = self.open(until)?;
+                connection.write(octets, until).map_err(|err| {
+                    format!("writing to {}: {}", self.settings.place(), said(&err))
+                })?;
+                connection.close(self.settings.farewell(), until).map_err(|err| {
+                    format!("{}: {NOT_CONFIRMED}: {}", self.settings.place(), why_not(&err))
+                })
+            }
+            Confirm::Written => {
+                let kept = self.kept.take();
+                let mut connection = match kept.and_then(Connection::still_open) {
+                    Some(connection) => connection,
+                    None => self.open(until)?,
+                };
+                connection.write(octets, until).map_err(|err| {
+                    format!("writing to {}: {}", self.settings.place(), said(&err))
+                })?;
+                self.kept = connection.still_open();
+                match self.kept {
+                    Some(_) => Ok(()),
+                    None => Err(format!("{} has closed the connection", self.settings.place())),
+                }
+            }
+        }
+    }
+
+    fn addresses(&self, until: Instant) -> Result<Vec<SocketAddr>, String> {
+        resolve(&self.settings.host, self.settings.port, until)
+    }
+
+    fn open(&self, until: Instant) -> Result<Connection, String> {
+        // The files are read each time: certificates are renewed.
+        let tls = match self.settings.transport {
+            Transport::Tls => Some(Arc::new(self.settings.tls.client_config()?)),
+            _ => None,
+        };
+        Connection::open(&self.settings.host, &self.addresses(until)?, tls, until)
+    }
+
+    fn datagrams(&self, until: Instant) -> Result<Datagrams, String> {
+        match self.settings.transport {
+            Transport::Unix => Datagrams::unix(&self.settings.path, self.timeout),
+            _ => Datagrams::udp(&self.addresses(until)?, self.timeout),
+        }
+    }
+
+    /// Tries what can be tried without a message.
+    fn checks(&self) -> Vec<Check> {
+        let until = Instant::now() + self.timeout;
+        let place = self.settings.place();
+        let mut checks = Vec::new();
+        let what = format!("connect to {place}");
+        match self.settings.transport {
+            Transport::Tls | Transport::Tcp => match self.open(until) {
+                Err(reason) => checks.push(Check::failed(what, reason)),
+                Ok(connection) => {
+                    checks.push(Check::passed(what, connection.protocol()));
+                    if self.settings.confirm != Confirm::Written {
+                        checks.push(confirms(connection, self.settings.farewell(), until));
+                    }
+                }
+            },
+            Transport::Udp | Transport::Unix => match self.datagrams(until) {
+                Err(reason) => checks.push(Check::failed(what, reason)),
+                Ok(_) if self.settings.transport == Transport::Udp => {
+                    let text = "nobody says whether a datagram arrives; tls and tcp can";
+                    checks.push(Check::warning(what, text));
+                }
+                Ok(_) => checks.push(Check::passed(what, "somebody listens")),
+            },
+        }
+        if self.settings.enterprise_number == ENTERPRISE_NUMBER_EXAMPLE {
+            let text = "the number for examples is used; if you have one of your own, set it";
+            checks.push(Check::passed("enterprise_number", text));
+        }
+        checks
+    }
+}
+
+/// Whether a server closes when it is told that nothing comes.
+fn confirms(connection: Connection, farewell: bool, until: Instant) -> Check {
+    let what = "confirm by closing";
+    match connection.close(farewell, until) {
+        Ok(()) => Check::passed(what, "the server closes when it has read everything"),
+        Err(err) => Check::failed(what, why_not(&err)),
+    }
+}
+
+/// Why a close confirms nothing, and what to do.
+fn why_not(err: &io::Error) -> String {
+    let (what, instead) = match err.kind() {
+        io::ErrorKind::TimedOut => {
+            ("it does not close when it is told that nothing more comes", "written")
+        }
+        io::ErrorKind::UnexpectedEof => ("it closes without the farewell of TLS", "close"),
+        _ => return said(err),
+    };
+    format!("{what}; if it never does otherwise, set confirm = {instead:?}")
+}
+
+/// Each message with its length before it (RFC 5425, section 4.3; RFC 6587, section 3.4.1).
+fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for message in messages {
+        octets.extend_from_slice(message.len().to_string().as_bytes());
+        octets.push(b' ');
+        octets.extend_from_slice(message);
+    }
+    octets
+}
+
+fn send_each(
+    datagrams: &Datagrams,
+    messages: &[Vec<u8>],
+    until: Instant,
+) -> Vec<Result<(), Failure>> {
+    let mut stopped: Option<String> = None;
+    let mut sent = Vec::with_capacity(messages.len());
+    for message in messages {
+        if until <= Instant::now() {
+            stopped
+                .get_or_insert_with(|| "no time was left before the event's deadline".to_owned());
+        }
+        if let Some(reason) = &stopped {
+            sent.push(Err(Failure::NotNow(reason.clone())));
+            continue;
+        }
+        sent.push(match datagrams.send(message) {
+            Ok(()) => Ok(()),
+            Err(err) if err.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) => {
+                let length = message.len();
+                Err(Failure::Never(format!(
+                    "a message of {length} octets is too long for this way; set length_max lower"
+                )))
+            }
+            Err(err) => {
+                let reason = format!("sending: {}", said(&err));
+                stopped = Some(reason.clone());
+                Err(Failure::NotNow(reason))
+            }
+        });
+    }
+    // Over UDP, that nobody listens is heard only after something was sent, and of all that was. A
+    // socket of this machine has what it took.
+    if let Datagrams::Udp(_) = datagrams {
+        let heard = datagrams.heard().map_err(|err| format!("sending: {}", said(&err)));
+        if let Some(reason) = heard.err().or(stopped) {
+            for it in sent.iter_mut().filter(|it| it.is_ok()) {
+                *it = Err(Failure::NotNow(reason.clone()));
+            }
+        }
+    }
+    sent
+}
