@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use exeunt_e2e::ca::{Ca, wait_for};
-use exeunt_testbed::smtp::{Behaviour, PASSWORD, Setup, Smtp, USER};
+use exeunt_testbed::smtp::{Behaviour, PASSWORD, Security, Setup, Smtp, USER};
 use serde_json::Value;
 
 use super::issuing::request;
@@ -69,6 +69,13 @@ fn requesters_and_operators_are_written_to_whatever_happens_to_the_server() {
     let attached = mails[0].text.replace("\r\n", "\n");
     assert!(attached.contains(certificate.trim()), "{attached}");
 
+    let tried = ca.ok(&["exit", "test", "post"]);
+    for words in ["authenticate as ca@example.test", "sender ca@example.test", "Certificate issued"]
+    {
+        assert!(tried.contains(words), "{words}: {tried}");
+    }
+    assert_eq!(post.inbox().len(), 1);
+
     // 2. Nobody waits for a mail server that is down, and the mail comes when it is back.
     post.kill();
     issue(&ca, "second");
@@ -87,4 +94,22 @@ fn requesters_and_operators_are_written_to_whatever_happens_to_the_server() {
     assert!(parked.contains("550 5.1.1 no such user here"), "{parked}");
     assert_eq!(post.inbox().len(), 2);
     server.stop();
+}
+
+#[test]
+fn the_module_keeps_the_contract() {
+    let post =
+        Smtp::start(&Setup { security: Security::None, authentication: false, ..Setup::default() });
+    let ca = Ca::init(&[]);
+    let port = format!("port={}", post.port());
+    let check = ["exit", "check", "--use", "mail", "--set", "server=localhost", "--set", &port];
+    let settings =
+        ["security=none", "from=ca@example.test", "to=ops@example.test", "events=issued"];
+    let mut args = check.to_vec();
+    for it in settings {
+        args.extend(["--set", it]);
+    }
+    let report = ca.ok(&args);
+    assert!(report.contains("The module keeps the contract"), "{report}");
+    assert!(!post.inbox().is_empty());
 }
