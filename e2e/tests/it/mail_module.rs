@@ -98,10 +98,10 @@ fn requesters_and_operators_are_written_to_whatever_happens_to_the_server() {
 
 #[test]
 fn the_module_keeps_the_contract() {
-    let post =
+    let server =
         Smtp::start(&Setup { security: Security::None, authentication: false, ..Setup::default() });
     let ca = Ca::init(&[]);
-    let port = format!("port={}", post.port());
+    let port = format!("port={}", server.port());
     let check = ["exit", "check", "--use", "mail", "--set", "server=localhost", "--set", &port];
     let settings =
         ["security=none", "from=ca@example.test", "to=ops@example.test", "events=issued"];
@@ -111,5 +111,5 @@ fn the_module_keeps_the_contract() {
     }
     let report = ca.ok(&args);
     assert!(report.contains("The module keeps the contract"), "{report}");
-    assert!(!post.inbox().is_empty());
+    assert!(!server.inbox().is_empty());
 }
