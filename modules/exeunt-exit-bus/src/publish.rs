@@ -53,8 +53,8 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn subject(&self, event: &Event) -> String {
-        self.settings.subject.expand(event, &self.ca)
+    pub(crate) fn subject(&self, event: &Event) -> Result<String, String> {
+        self.settings.subject.expand(event)
     }
 
     /// The attribute `source` of an event.
@@ -147,7 +147,10 @@ async fn publish(
     let mut sent = Vec::with_capacity(events.len());
     for event in events {
         let message = message::of(event, &target.source(event), *mode, stream);
-        sent.push(connection.send(target.subject(event), message, deadline).await);
+        sent.push(match target.subject(event) {
+            Ok(subject) => connection.send(subject, message, deadline).await,
+            Err(why) => Err(Failure::Never(format!("the subject: {why}"))),
+        });
     }
     let mut outcomes = Vec::with_capacity(events.len());
     for sent in sent {

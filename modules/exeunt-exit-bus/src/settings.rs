@@ -9,7 +9,7 @@ use exeunt_publication::{
     tls::{self, Tls},
 };
 
-use crate::subject::Pattern;
+use crate::subject::Subjects;
 
 /// The stream where nothing is said.
 const STREAM_DEFAULT: &str = "EXEUNT";
@@ -82,7 +82,7 @@ pub struct Settings {
     /// Name of the stream.
     pub stream: String,
     /// Subjects of the messages.
-    pub subject: Pattern,
+    pub subject: Subjects,
     /// How an event stands in a message.
     pub mode: Mode,
     /// The attribute `source`; made of the CA's name where it is left out.
@@ -129,7 +129,7 @@ impl Settings {
         {
             return Err(format!("stream {stream:?} has to be letters, digits, - and _"));
         }
-        let subject = Pattern::parse(reader.text("subject")?.unwrap_or(SUBJECT_DEFAULT))?;
+        let subject = Subjects::parse(reader.text("subject")?.unwrap_or(SUBJECT_DEFAULT))?;
         let mode = reader
             .choice("mode", &[("structured", Mode::Structured), ("binary", Mode::Binary)])?
             .unwrap_or(Mode::Structured);
@@ -146,9 +146,10 @@ impl Settings {
         }
         let account = account(&mut reader)?;
         let inbox_prefix = reader.text("inbox_prefix")?.map(str::to_owned);
-        if let Some(prefix) = &inbox_prefix {
-            Pattern::parse(&prefix.replace('.', "-"))
-                .map_err(|_| format!("inbox_prefix {prefix:?} is no subject"))?;
+        if let Some(prefix) = &inbox_prefix
+            && (Subjects::parse(prefix).is_err() || prefix.contains('{'))
+        {
+            return Err(format!("inbox_prefix {prefix:?} is no subject"));
         }
         let timeout = reader
             .seconds("timeout_seconds", 1..=TIMEOUT_MAX_S)?
@@ -244,11 +245,7 @@ pub fn known() -> Vec<SettingInfo> {
         text("protocol", "\"nats\"", Some("nats")),
         servers,
         text("stream", "name of the stream", Some(STREAM_DEFAULT)),
-        text(
-            "subject",
-            "subjects; {ca}, {event}, {template}, {subject} and {seq} are filled in",
-            Some(SUBJECT_DEFAULT),
-        ),
+        text("subject", "subjects, with the fields of file names", Some(SUBJECT_DEFAULT)),
         text("mode", "CloudEvents \"structured\" or \"binary\"", Some("structured")),
         text("source", "the attribute source; made of the CA's name where it is left out", None),
         text("tls", "\"required\", \"first\" (before the greeting) or \"off\"", Some("required")),
@@ -316,7 +313,7 @@ mod tests {
             (json!({"protocol": "x"}), "protocol \"x\" is unknown"),
             (json!({"stream": "a.b"}), "stream \"a.b\" has to be"),
             (json!({"stream": "a/b"}), "stream \"a/b\" has to be"),
-            (json!({"subject": ">"}), "subject \">\""),
+            (json!({"subject": ">"}), "subject: pattern"),
             (json!({"source": "a b"}), "source has to be a URI"),
             (json!({"tls": "off", "ca_file": "a"}), "tls is \"off\", and yet"),
             (json!({"user": "a"}), "say one of user with password_file"),

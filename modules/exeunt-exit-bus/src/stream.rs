@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy, StorageType},
 };
 use exeunt_module_kit::{
-    Event, exit_event,
+    Event, Properties, Value, exit_event,
     maintain::{Check, InstallReport, TestReport},
 };
 use exeunt_publication::outcome;
@@ -52,7 +53,10 @@ pub async fn test(
 
 fn would_write(target: &Target, event: &Event) -> String {
     let body = message::body_length(event, &target.source(event), target.settings.mode);
-    format!("{} to {}, {body} octets", event.id, target.subject(event))
+    match target.subject(event) {
+        Ok(subject) => format!("{} to {subject}, {body} octets", event.id),
+        Err(why) => format!("{} nowhere: {why}", event.id),
+    }
 }
 
 async fn looked_at(target: &Target, connection: &Connection) -> Vec<Check> {
@@ -78,7 +82,7 @@ async fn looked_at(target: &Target, connection: &Connection) -> Vec<Check> {
         checks.push(Check::warning(&what, text));
     }
     let filter = settings.subject.filter();
-    if config.subjects.iter().any(|it| covers(it, &filter)) {
+    if config.subjects.iter().any(|it| covers(it, filter)) {
         checks.push(Check::passed(&what, format!("it takes {}", config.subjects.join(", "))));
     } else {
         let taken = config.subjects.join(", ");
@@ -122,10 +126,11 @@ async fn may_publish(
     samples: &[Event],
     deadline: Instant,
 ) -> Check {
-    let mut subjects: Vec<String> = samples.iter().map(|it| target.subject(it)).collect();
-    for (event, _) in exit_event::WORDS {
-        subjects.push(target.subject(&Event { event, ..Event::default() }));
-    }
+    // Events as they would be; what an event lacks for its subject, none of these lacks.
+    let example = samples.first().cloned().unwrap_or_else(|| example(&target.ca));
+    let of_words = exit_event::WORDS.map(|(event, _)| Event { event, ..example.clone() });
+    let mut subjects: Vec<String> =
+        samples.iter().chain(&of_words).filter_map(|it| target.subject(it).ok()).collect();
     let mut seen = BTreeSet::new();
     subjects.retain(|it| seen.insert(it.clone()));
     let mut tried = Vec::with_capacity(subjects.len());
@@ -154,6 +159,23 @@ async fn may_publish(
     }
 }
 
+/// An event that says what any pattern may ask for.
+fn example(ca: &str) -> Event {
+    let text = |text: &str| Value::String(text.to_owned());
+    Event {
+        id: "example-1".to_owned(),
+        context: 1,
+        request: Properties::from_iter([("RequesterName", text("example"))]),
+        certificate: Properties::from_iter([
+            ("SerialNumber", text("01")),
+            ("CommonName", text("example")),
+            ("CertificateTemplate", text("example")),
+        ]),
+        system: Arc::new(Properties::from_iter([("SanitizedCAName", text(ca))])),
+        ..Event::default()
+    }
+}
+
 /// Makes the stream where it is not there, or says what would be made. One that is there is left as
 /// it is.
 pub async fn install(
@@ -174,7 +196,7 @@ pub async fn install(
             let config = &stream.cached_info().config;
             let mut troubles = troubles(target, config);
             let filter = target.settings.subject.filter();
-            if !config.subjects.iter().any(|it| covers(it, &filter)) {
+            if !config.subjects.iter().any(|it| covers(it, filter)) {
                 troubles.push(format!("it does not take all of {filter}"));
             }
             if troubles.is_empty() {
@@ -203,7 +225,7 @@ fn wanted(target: &Target) -> Config {
     Config {
         name: settings.stream.clone(),
         description: Some("events of a certificate authority".to_owned()),
-        subjects: vec![settings.subject.filter()],
+        subjects: vec![settings.subject.filter().to_owned()],
         storage: StorageType::File,
         discard: DiscardPolicy::New,
         duplicate_window: settings.duplicate_window,

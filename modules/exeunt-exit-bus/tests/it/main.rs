@@ -164,8 +164,8 @@ fn a_message_is_a_cloud_event_whose_subject_says_what_happened() {
     let unknown = Event { event: 1 << 30, ..issued_event(10, &[1]) };
     assert_accepted(&notify_all(&mut host, &[event, unknown]));
     let stored = it.server.read("EXEUNT");
-    assert_eq!(stored[0].subject, "exeunt.Test_CA.issued");
-    assert_eq!(stored[1].subject, "exeunt.Test_CA.event-0x40000000");
+    assert_eq!(stored[0].subject, "exeunt.Test!0020CA.issued");
+    assert_eq!(stored[1].subject, "exeunt.Test!0020CA.unknown");
     assert_eq!(stored[0].headers["content-type"], "application/cloudevents+json");
     let body: Json = serde_json::from_str(&stored[0].body).unwrap();
     assert_eq!((&body["specversion"], &body["type"]), (&json!("1.0"), &json!("exeunt.issued")));
@@ -241,7 +241,7 @@ fn a_test_says_what_would_be_sent_and_writes_nothing() {
     );
     assert_eq!(report.would_write.len(), 2);
     let line = &report.would_write[0];
-    assert!(line.starts_with("00000000000000000000000000000001-7 to exeunt.Test_CA.issued, "));
+    assert!(line.starts_with("00000000000000000000000000000001-7 to exeunt.Test!0020CA.issued, "));
     assert_eq!(it.server.stream("EXEUNT")["state"]["messages"], 0);
 }
 

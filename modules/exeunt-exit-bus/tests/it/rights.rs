@@ -70,7 +70,10 @@ fn what_the_account_may_not_do_is_said_at_once_and_retried() {
     let address = server.address();
     let of = |user, password| account(folder.path(), &address, user, password);
     for (settings, said) in [
-        (of("mute", "s3cret"), "Permissions Violation for Publish to \"exeunt.Test_CA.issued\""),
+        (
+            of("mute", "s3cret"),
+            "Permissions Violation for Publish to \"exeunt.Test!0020CA.issued\"",
+        ),
         (of("ca", "s3cret"), "Permissions Violation for Subscription to \"_INBOX"),
         (of("ca", "wrong"), "authorization violation"),
         (plain(&address), "authorization violation"),

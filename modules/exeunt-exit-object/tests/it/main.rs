@@ -177,14 +177,14 @@ fn deliver(host: &mut Host, events: &[Event]) {
 }
 
 #[test]
-fn a_thousand_certificates_are_objects_that_another_client_reads() {
+fn thousands_of_certificates_are_objects_that_another_client_reads() {
     let it = Fixture::new();
     let leaf = it.leaf();
-    let events = it.issued(1..1001, &leaf);
+    let events = it.issued(1..2001, &leaf);
     let mut host = it.host();
     assert_accepted(&notify_all(&mut host, &events));
     let listed = it.server.list(BUCKET);
-    assert_eq!(listed.len(), 1000);
+    assert_eq!(listed.len(), 2000);
     // The same events again change nothing: each object keeps its tag.
     assert_accepted(&notify_all(&mut host, &events[..200]));
     assert_eq!(it.server.list(BUCKET), listed);
