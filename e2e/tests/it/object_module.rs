@@ -1,0 +1,58 @@
+//! Certificates and lists of a real CA in a real bucket.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use exeunt_e2e::ca::{Ca, wait_for};
+use exeunt_testbed::s3::{ACCESS_KEY, S3, SECRET_KEY, Setup};
+
+use super::issuing::request;
+
+#[test]
+fn a_bucket_has_the_certificates_and_the_newest_list() {
+    let server = S3::start(&Setup::default());
+    server.make_bucket("pki");
+    let ca = Ca::init(&[]);
+    let secret = |name: &str, content: &str| {
+        let path = ca.scratch().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    let settings = [
+        format!("endpoint={}", server.url()),
+        format!("ca_file={}", server.ca_file().display()),
+        "bucket=pki".to_owned(),
+        format!("access_key_file={}", secret("id", ACCESS_KEY)),
+        format!("secret_key_file={}", secret("key", SECRET_KEY)),
+    ];
+    let served = ca.serve();
+    let mut add = vec!["exit", "add", "bucket", "--use", "object"];
+    for setting in &settings {
+        add.extend(["--set", setting]);
+    }
+    ca.ok(&add);
+    let host = "www.example.test";
+    let file = request(&ca, "ec:P-256", &format!("/CN={host}"), &[host]);
+    ca.ok(&["submit", &file]);
+    ca.ok(&["crl", "publish"]);
+    let list = wait_for("the list in the bucket", || server.get("pki", "crl/Test Root.crl"));
+    let keys = wait_for("the certificate in the bucket", || {
+        let keys: Vec<String> = server.list("pki").into_keys().collect();
+        keys.iter().any(|it| it.starts_with("certificates/")).then_some(keys)
+    });
+    assert!(keys.contains(&"ca/Test Root.crt".to_owned()), "{keys:?}");
+    // A foreign tool takes what relying parties would fetch.
+    let (certificate, crl) = (ca.scratch().join("ca.der"), ca.scratch().join("list.der"));
+    fs::write(&certificate, server.get("pki", "ca/Test Root.crt").unwrap().body).unwrap();
+    fs::write(&crl, list.body).unwrap();
+    let output = std::process::Command::new("openssl")
+        .args(["crl", "-inform", "DER", "-noout", "-in"])
+        .arg(&crl)
+        .arg("-CAfile")
+        .arg(ca.certificate())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("verify OK"), "{said}");
+    served.stop();
+}
