@@ -70,6 +70,13 @@ fn the_inventory_is_what_the_ca_says_also_where_the_database_was_down_or_changed
     database.sql("DELETE FROM exeunt.certificate WHERE common_name = 'a.example.test'");
     ca.ok(&["exit", "reconcile", "inventory", "--mend"]);
     assert_eq!(database.sql(STATES), both);
+    ca.ok(&["crl", "publish"]);
+    let published: Value = serde_json::from_str(&ca.ok(&["crl", "publish", "--json"])).unwrap();
+    let number = published["crls"][0]["number"].as_u64().unwrap();
+    let list = format!("SELECT is_delta, part FROM exeunt.crl WHERE number = {number}");
+    wait_for("the list", || (database.sql(&list) == "f|0").then_some(()));
     ca.ok(&["exit", "reconcile", "inventory"]);
+    let own = "SELECT common_name, state FROM exeunt.certificate WHERE is_ca";
+    assert_eq!(database.sql(own), "Test Root|issued");
     server.stop();
 }
