@@ -14,7 +14,7 @@ use ldap3::{
 };
 use tokio::{
     runtime::{Builder, Runtime},
-    task::JoinHandle,
+    task::{JoinHandle, yield_now},
     time::{Instant, timeout_at},
 };
 
@@ -34,6 +34,10 @@ const BINARY_SYNTAXES: [&str; 3] = [
     "1.3.6.1.4.1.1466.115.121.1.9",
     "1.3.6.1.4.1.1466.115.121.1.10",
 ];
+
+/// How often the event loop is let run before an idle connection counts as open: the system is asked,
+/// the end is read, and the task ends.
+const LOOKS_FOR_END: usize = 4;
 
 /// Longest text of a server in a reason, in characters.
 const SAID_CHARS_MAX: usize = 200;
@@ -202,6 +206,15 @@ impl Directory {
     /// [`DirectoryError::Connect`].
     pub fn session(&mut self, until: Instant) -> Result<Session, DirectoryError> {
         let now = Instant::now();
+        if self.current.is_some() {
+            // A server ends what is idle for long, which says nothing against it. The loop is let
+            // run so that it is noticed before anything is sent.
+            self.runtime.block_on(async {
+                for _ in 0..LOOKS_FOR_END {
+                    yield_now().await;
+                }
+            });
+        }
         if let Some(current) = &self.current {
             // A better one may be back. An attempt is made once in a while, with the old connection
             // at hand.

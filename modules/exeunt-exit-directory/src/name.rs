@@ -74,6 +74,18 @@ pub fn is_inside(name: &str, base: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever a server calls an object: it is taken apart or refused.
+        #[test]
+        fn any_text_is_taken_apart_or_refused(text in "[a-z=,+ \\\\0-9#\"]{0,20}|\\PC{0,40}") {
+            if let Some(parts) = parts(&text) {
+                prop_assert!(parts.iter().all(|it| it.contains('=')));
+                prop_assert!(is_inside(&text, &text));
+            }
+        }
+    }
 
     #[test]
     fn a_name_is_inside_what_it_ends_with_in_any_spelling() {
