@@ -42,14 +42,14 @@ fn a_bucket_has_the_certificates_and_the_newest_list() {
     });
     assert!(keys.contains(&"ca/Test Root.crt".to_owned()), "{keys:?}");
     // A foreign tool takes what relying parties would fetch.
-    let (certificate, crl) = (ca.scratch().join("ca.der"), ca.scratch().join("list.der"));
-    fs::write(&certificate, server.get("pki", "ca/Test Root.crt").unwrap().body).unwrap();
+    let (certificate, crl) = (ca.scratch().join("ca.pem"), ca.scratch().join("list.der"));
+    fs::write(&certificate, ca.certificate()).unwrap();
     fs::write(&crl, list.body).unwrap();
     let output = std::process::Command::new("openssl")
         .args(["crl", "-inform", "DER", "-noout", "-in"])
         .arg(&crl)
         .arg("-CAfile")
-        .arg(ca.certificate())
+        .arg(&certificate)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
