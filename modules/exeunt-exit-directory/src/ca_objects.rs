@@ -431,7 +431,10 @@ pub fn parent(dn: &str) -> Option<&str> {
 fn rdn(dn: &str) -> Option<(String, String)> {
     let length = parent(dn).map_or(dn.len(), |it| dn.len() - it.len());
     let own = dn[..length].trim_end();
-    let (name, value) = own.strip_suffix(',').unwrap_or(own).split_once('=')?;
+    let own = own.strip_suffix(',').unwrap_or(own);
+    // A blank at the end that is a part of the value is escaped.
+    let own = if own.trim_end().ends_with('\\') { own } else { own.trim_end() };
+    let (name, value) = own.split_once('=')?;
     let mut octets = Vec::with_capacity(value.len());
     let mut rest = value.trim_start().bytes();
     while let Some(octet) = rest.next() {
@@ -601,3 +604,6 @@ pub async fn compare_and_set(
     }
     session.modify(&entry.name, changes).await
 }
+
+#[cfg(test)]
+mod tests;
