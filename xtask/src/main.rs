@@ -109,6 +109,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Certificates per second into each target, against the same writes by the target's own tool
+    Publish {
+        /// Passed on to the benchmark as they are, for example --only sql
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// A revocation list of a million entries: time against that of its octets alone, memory
     Crl {
         /// Passed on to the benchmark as they are, for example --entries 100000
@@ -138,6 +144,7 @@ impl Bench {
                 steps::build_example(root, "exeunt-store", "fill")?;
                 bench("bench_rows", arguments)
             }
+            Self::Publish { arguments } => bench("bench_publish", arguments),
             Self::Crl { arguments } => bench("bench_crl", arguments),
         }
     }

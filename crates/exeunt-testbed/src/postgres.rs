@@ -99,6 +99,30 @@ impl Postgres {
         self.psql(DATABASE, statements)
     }
 
+    /// The rows of a table of [`DATABASE`] as statements, by `pg_dump`: so many rows in each.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn dump(&self, table: &str, rows: usize) -> String {
+        let mut command = Command::new(programs().join("pg_dump"));
+        command.args(["-U", ADMINISTRATOR, "-d", DATABASE, "-p", &self.port.to_string(), "-h"]);
+        command.arg(self.home()).args(["--data-only", "-t", table]);
+        let said = run(command.arg(format!("--rows-per-insert={rows}")));
+        String::from_utf8(said).expect("text")
+    }
+
+    /// Runs a script in [`DATABASE`] as superuser, by `psql`.
+    ///
+    /// # Panics
+    ///
+    /// When a statement of it fails.
+    pub fn run_script(&self, script: &str) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), script).expect("the script");
+        run(self.client(DATABASE, &self.home()).arg("-f").arg(file.path()));
+    }
+
     /// Kills it as a failing power supply does. What it has confirmed stays.
     pub fn kill(&mut self) {
         self.process.kill();
