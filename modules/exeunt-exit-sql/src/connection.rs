@@ -3,6 +3,7 @@
 //! The library is asynchronous. It runs on the thread of whoever calls, for as long as the call takes.
 
 use std::{
+    collections::HashMap,
     fmt,
     future::Future,
     io,
@@ -17,7 +18,7 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_postgres::{
-    Client, Config, Error, Socket,
+    Client, Config, Error, Socket, Statement,
     config::SslMode,
     tls::{ChannelBinding, MakeTlsConnect, NoTls, TlsConnect, TlsStream},
 };
@@ -76,6 +77,8 @@ pub struct Session {
     pub client: Client,
     /// What moves the connection while the runtime runs.
     mover: JoinHandle<()>,
+    /// Statements that the server has parsed, by their text: a few for each table.
+    prepared: HashMap<String, Statement>,
 }
 
 impl Session {
@@ -94,21 +97,35 @@ impl Session {
             config.password(password.text("password_file").map_err(ConnectError::Settings)?);
         }
         let refused = |source| ConnectError::Server { place: settings.place(), source };
-        let session = if settings.over_socket() {
+        let (client, mover) = if settings.over_socket() {
             config.host_path(&settings.host).ssl_mode(SslMode::Disable);
             let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-            Self { client, mover: keep_moving(connection) }
+            (client, keep_moving(connection))
         } else {
             config.host(&settings.host).ssl_mode(SslMode::Require);
             let trust = settings.tls.client_config().map_err(ConnectError::Settings)?;
             let tls = MakeTls(TlsConnector::from(Arc::new(trust)));
             let (client, connection) = config.connect(tls).await.map_err(refused)?;
-            Self { client, mover: keep_moving(connection) }
+            (client, keep_moving(connection))
         };
         // The server gives up when we do.
         let limit = format!("; SET statement_timeout = {}", settings.timeout.as_millis());
-        session.client.batch_execute(&format!("{SESSION}{limit}")).await.map_err(refused)?;
-        Ok(session)
+        client.batch_execute(&format!("{SESSION}{limit}")).await.map_err(refused)?;
+        Ok(Self { client, mover, prepared: HashMap::new() })
+    }
+
+    /// A statement, parsed by the server once.
+    ///
+    /// # Errors
+    ///
+    /// What the server says of it.
+    pub async fn prepared(&mut self, text: String) -> Result<Statement, Error> {
+        if let Some(statement) = self.prepared.get(&text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(&text).await?;
+        self.prepared.insert(text, statement.clone());
+        Ok(statement)
     }
 
     /// Closes it whatever is under way.

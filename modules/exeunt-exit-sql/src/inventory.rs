@@ -235,15 +235,18 @@ impl Database {
 
     async fn write_once(&mut self, rows: &Rows, guard: Guard) -> Result<(), WriteError> {
         let (schema, ca) = (self.settings.schema.clone(), self.ca.clone());
-        let client = self.client().await?;
+        let session = self.session().await?;
         let result = async {
-            let transaction = client.transaction().await?;
+            let mut writes = Vec::new();
             for (table, rows) in rows.by_table() {
                 if !rows.is_empty() {
-                    let parameters = parameters(table, &ca, rows);
-                    let statement = table.write(&schema, guard);
-                    transaction.execute_raw(&statement, borrowed(&parameters)).await?;
+                    let statement = session.prepared(table.write(&schema, guard)).await?;
+                    writes.push((statement, parameters(table, &ca, rows)));
                 }
+            }
+            let transaction = session.client.transaction().await?;
+            for (statement, parameters) in &writes {
+                transaction.execute_raw(statement, borrowed(parameters)).await?;
             }
             transaction.commit().await
         };
@@ -254,13 +257,17 @@ impl Database {
         Ok(result?)
     }
 
-    /// The connection, made where there is none.
+    /// What takes statements, connected where it is not.
     pub(crate) async fn client(&mut self) -> Result<&mut Client, ConnectError> {
+        Ok(&mut self.session().await?.client)
+    }
+
+    async fn session(&mut self) -> Result<&mut Session, ConnectError> {
         let session = match self.session.take() {
             Some(session) if !session.client.is_closed() => session,
             _ => Session::open(&self.settings).await?,
         };
-        Ok(&mut self.session.insert(session).client)
+        Ok(self.session.insert(session))
     }
 
     /// Does something with the database within a limit; after an error of time there is no connection
