@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
 
-use exeunt_e2e::ca::{Ca, wait_for};
+use exeunt_e2e::ca::{Ca, text, wait_for};
 use exeunt_testbed::nats::{Message, Nats, PASSWORD, Setup, USER};
 use serde_json::Value;
 
@@ -29,7 +29,6 @@ fn by_host(bus: &Nats) -> BTreeMap<String, Vec<Message>> {
 #[test]
 fn certificates_are_told_to_the_bus_once_also_where_it_was_down() {
     let mut bus = Nats::start(&Setup::default());
-    bus.make_stream("EXEUNT", &["exeunt.*.*"], -1);
     let ca = Ca::init(&[]);
     let password = ca.scratch().join("password");
     fs::write(&password, PASSWORD).unwrap();
@@ -46,6 +45,13 @@ fn certificates_are_told_to_the_bus_once_also_where_it_was_down() {
         add.extend(["--set", setting]);
     }
     ca.ok(&add);
+    // The stream is missing, is made, and then everything is as it should be.
+    let output = ca.run(&["exit", "test", "bus"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let script = ca.ok(&["exit", "install", "bus", "--print"]);
+    assert!(script.contains("nats stream add EXEUNT"), "{script}");
+    ca.ok(&["exit", "install", "bus", "--yes"]);
+    ca.ok(&["exit", "test", "bus"]);
 
     issue(&ca, "up.example.test");
     wait_for("the first certificate on the bus", || {

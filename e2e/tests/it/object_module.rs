@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use exeunt_e2e::ca::{Ca, wait_for};
+use exeunt_e2e::ca::{Ca, text, wait_for};
 use exeunt_testbed::s3::{ACCESS_KEY, S3, SECRET_KEY, Setup};
 
 use super::issuing::request;
@@ -41,6 +41,17 @@ fn a_bucket_has_the_certificates_and_the_newest_list() {
         keys.iter().any(|it| it.starts_with("certificates/")).then_some(keys)
     });
     assert!(keys.contains(&"ca/Test Root.crt".to_owned()), "{keys:?}");
+    ca.ok(&["exit", "test", "bucket"]);
+    ca.ok(&["exit", "reconcile", "bucket"]);
+    let certificate = keys.iter().find(|it| it.starts_with("certificates/")).unwrap();
+    server.delete("pki", certificate);
+    server.put("pki", "crl/Test Root(3).crl", b"somebody's", None).unwrap();
+    let output = ca.run(&["exit", "reconcile", "bucket"]);
+    let said = text(&output.stdout);
+    assert!(output.status.code() == Some(1) && said.contains(certificate), "{said}");
+    ca.ok(&["exit", "reconcile", "bucket", "--mend"]);
+    assert!(server.get("pki", certificate).is_some());
+    assert_eq!(server.get("pki", "crl/Test Root(3).crl").unwrap().body, b"somebody's");
     // A foreign tool takes what relying parties would fetch.
     let (certificate, crl) = (ca.scratch().join("ca.pem"), ca.scratch().join("list.der"));
     fs::write(&certificate, ca.certificate()).unwrap();
