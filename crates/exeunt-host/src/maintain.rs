@@ -45,7 +45,7 @@ pub enum MaintainError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// It answered that it could not. It goes on.
-    #[error("the module failed: {message} (code {code})")]
+    #[error("the module could not do it: {message}")]
     Failed {
         /// Code of the answer.
         code: i64,
@@ -250,6 +250,7 @@ impl ModuleProcess {
                 Err(broken) => return Err(Some(broken)),
             };
             match message {
+                Message::CallBack(_) if (how.is_cancelled)() => return Err(None),
                 Message::CallBack(line) => {
                     // Whoever asks without end is as late as whoever says nothing.
                     if until <= Instant::now() {

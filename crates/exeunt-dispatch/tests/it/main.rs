@@ -7,6 +7,7 @@ mod deliver;
 mod fail;
 mod failures;
 mod life;
+mod maintain;
 mod orders;
 mod process;
 mod target;

@@ -7,6 +7,7 @@ mod confine;
 mod deliver;
 mod end;
 mod hello;
+mod maintain;
 mod manage;
 
 use std::{

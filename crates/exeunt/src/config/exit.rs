@@ -14,7 +14,7 @@ use crate::command::run_module::SHIPPED;
 /// Longest deadline for one event, in seconds.
 const DEADLINE_S_MAX: u64 = 3600;
 /// Shortest time between two comparisons with the target, in seconds.
-const RECONCILE_EVERY_S_MIN: u64 = 60;
+const RECONCILE_EVERY_S_MIN: u64 = 10;
 /// Longest, in seconds: a year.
 const RECONCILE_EVERY_S_MAX: u64 = 365 * 86_400;
 /// Longest deadline for one call about the target, in seconds: a day.

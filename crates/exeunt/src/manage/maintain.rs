@@ -82,6 +82,8 @@ impl Manager {
         name: &str,
         order: MaintenanceOrder,
     ) -> Result<MaintenanceRun, ManageError> {
+        // The settings stay what they are until it has begun; then it keeps them from being changed.
+        let _change = self.lock_changes();
         let exit = self.running(name)?;
         let (action, what) = match order {
             MaintenanceOrder { kind: MaintenanceKind::Test, apply: true } => {
@@ -459,7 +461,9 @@ fn hint(err: &MaintenanceError, name: &str) -> String {
                 .to_owned()
         }
         MaintenanceError::Busy(_) => format!("how it stands: exeunt exit status {name}"),
-        _ => "the module's own words are in the server's log".to_owned(),
+        _ => format!(
+            "what it logs is in the server's log; what it is set to: exeunt exit settings get {name}"
+        ),
     }
 }
 

@@ -83,7 +83,7 @@ pub fn reconcile(options: &Reconcile) -> Result<u8, Failure> {
             output::json(&run)?;
         } else {
             let state = run.status.state.word();
-            output::line(&format!("The maintenance of {} is {state}.", options.name))?;
+            output::line(&format!("The newest maintenance of {}: {state}.", options.name))?;
         }
         return Ok(0);
     }
