@@ -31,6 +31,8 @@ pub struct Postgres {
     folder: tempfile::TempDir,
     authority: Authority,
     port: u16,
+    /// Size of its small disk, in octets.
+    small_disk: Option<u64>,
 }
 
 impl Postgres {
@@ -40,6 +42,29 @@ impl Postgres {
     ///
     /// When it does not start.
     pub fn start(flaw: Flaw) -> Self {
+        Self::start_with(flaw, None)
+    }
+
+    /// Starts one with a disk of so many octets beside its own, as the tablespace `small` that
+    /// [`USER`] may use; nothing where the system lets nobody mount one. It is gone with the process.
+    ///
+    /// # Panics
+    ///
+    /// As [`Postgres::start`].
+    pub fn start_with_small_disk(octets: u64) -> Option<Self> {
+        let mut tried = Command::new("unshare");
+        tried.args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(Stdio::null());
+        if owner().is_none() || !tried.status().is_ok_and(|it| it.success()) {
+            return None;
+        }
+        let server = Self::start_with(Flaw::Nothing, Some(octets));
+        let small = server.home().join("small");
+        server.sql(&format!("CREATE TABLESPACE small LOCATION '{}'", small.display()));
+        server.sql(&format!("GRANT CREATE ON TABLESPACE small TO {USER}"));
+        Some(server)
+    }
+
+    fn start_with(flaw: Flaw, small_disk: Option<u64>) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the server");
         let authority = Authority::new(&folder.path().join("tls"));
         let server = authority.server(flaw);
@@ -71,8 +96,8 @@ impl Postgres {
         append(&data.join("postgresql.conf"), &settings);
         let doors = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
         overwrite(&data.join("pg_hba.conf"), doors);
-        let process = launch(&home, port);
-        let server = Self { process, folder, authority, port };
+        let process = launch(&home, port, small_disk);
+        let server = Self { process, folder, authority, port, small_disk };
         server.wait();
         server.psql("postgres", &format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'"));
         server.psql("postgres", &format!("CREATE DATABASE {DATABASE} OWNER {USER}"));
@@ -135,7 +160,7 @@ impl Postgres {
     /// When it does not start.
     pub fn restart(&mut self) {
         self.process.kill();
-        self.process = launch(&self.home(), self.port);
+        self.process = launch(&self.home(), self.port, self.small_disk);
         self.wait();
     }
 
@@ -192,9 +217,12 @@ impl Drop for Postgres {
     }
 }
 
-fn launch(home: &Path, port: u16) -> Process {
+fn launch(home: &Path, port: u16, small_disk: Option<u64>) -> Process {
     let start = || {
-        let mut command = tool("postgres", home);
+        let mut command = match small_disk {
+            None => tool("postgres", home),
+            Some(octets) => with_small_disk(home, octets),
+        };
         command.arg("-D").arg(home.join("data"));
         Process::start(&mut command, &home.with_extension("log"))
     };
@@ -226,6 +254,21 @@ fn tool(name: &str, home: &Path) -> Command {
     if let Some((user, group)) = owner() {
         command.uid(user).gid(group);
     }
+    command
+}
+
+/// The server in a view of the file system of its own, where a small disk is mounted.
+fn with_small_disk(home: &Path, octets: u64) -> Command {
+    let (user, group) = owner().expect("root, who may mount");
+    let small = home.join("small");
+    fs::create_dir_all(&small).expect("a place for the disk");
+    let mount = "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec setpriv \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", mount])
+        .arg(format!("size={octets},uid={user},gid={group}"));
+    command.arg(small).args([format!("--reuid={user}"), format!("--regid={group}")]);
+    command.arg("--clear-groups").arg(programs().join("postgres")).current_dir(home);
     command
 }
 

@@ -22,15 +22,24 @@ pub struct Bed {
 impl Bed {
     /// A database without tables.
     pub fn empty(flaw: Flaw) -> Self {
+        Self::with(Postgres::start(flaw))
+    }
+
+    /// A server of the test's own.
+    pub fn with(server: Postgres) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let bed = Self { server: Postgres::start(flaw), folder };
+        let bed = Self { server, folder };
         bed.password(PASSWORD);
         bed
     }
 
     /// A database with the tables that the module makes.
     pub fn new() -> Self {
-        let bed = Self::empty(Flaw::Nothing);
+        Self::installed(Self::empty(Flaw::Nothing))
+    }
+
+    /// The same with the tables.
+    pub fn installed(bed: Self) -> Self {
         let mut host = bed.upkeep(bed.server.port(), &json!({}));
         assert!(host.install(true).expect("a report").script.is_none());
         host.shutdown().expect("a farewell");

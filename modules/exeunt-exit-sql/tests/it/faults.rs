@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use exeunt_module_kit::{Event, Outcome};
 use exeunt_testbed::authority::Flaw;
-use exeunt_testbed::postgres::PASSWORD;
+use exeunt_testbed::postgres::{PASSWORD, Postgres};
 use exeunt_testbed::process::wait_for;
 use exeunt_testbed::proxy::{Fault, Proxy};
 use serde_json::json;
@@ -172,20 +172,35 @@ fn a_server_without_room_is_tried_again() {
     let reason = retried(host.notify(&mould.issued(1, 1)).unwrap());
     assert!(reason.contains("53300"), "{reason}");
     bed.server.sql("ALTER ROLE inventory_writer CONNECTION LIMIT -1");
-    // The very code of a disk that is full, from the server itself.
+    assert_eq!(host.notify(&mould.issued(1, 1)).unwrap(), Outcome::Accept);
+}
+
+#[test]
+fn what_a_full_disk_did_not_take_is_there_when_there_is_room() {
+    let Some(server) = Postgres::start_with_small_disk(1024 * 1024) else {
+        println!("not tested: this system lets nobody mount a disk");
+        return;
+    };
+    let bed = Bed::installed(Bed::with(server));
+    let mould = Mould::new();
+    bed.server.sql("ALTER TABLE inventory.certificate SET TABLESPACE small");
     bed.server.sql(
-        "CREATE FUNCTION inventory.full() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$; \
-         CREATE TRIGGER full_disk BEFORE INSERT ON inventory.request \
-         FOR EACH ROW EXECUTE FUNCTION inventory.full()",
+        "CREATE TABLE inventory.filler TABLESPACE small \
+         AS SELECT repeat(n::text, 100) FROM generate_series(1000, 1700) AS n",
     );
-    let events: Vec<Event> = (1..=20).map(|it| mould.issued(it, it)).collect();
-    for outcome in host.notify_all(&events).unwrap() {
-        let reason = retried(outcome.unwrap());
+    let mut host = bed.host(bed.server.port(), &json!({"store_der": true}));
+    let events: Vec<Event> = (1..=900).map(|it| mould.issued(it, it)).collect();
+    let outcomes = host.notify_all(&events).unwrap();
+    let taken = outcomes.iter().filter(|it| it.as_ref().unwrap() == &Outcome::Accept).count();
+    assert!(0 < taken && taken < 900, "{taken}");
+    for outcome in outcomes.into_iter().map(Result::unwrap).filter(|it| it != &Outcome::Accept) {
+        let reason = retried(outcome);
         assert!(reason.contains("53100"), "{reason}");
     }
-    assert_eq!(bed.states(), [""; 0]);
-    bed.server.sql("DROP TRIGGER full_disk ON inventory.request");
+    // A batch is there or it is not.
+    assert_eq!(bed.states().len(), taken);
+    assert_eq!(bed.server.sql("SELECT count(*) FROM inventory.request"), taken.to_string());
+    bed.server.sql("DROP TABLE inventory.filler");
     deliver(&mut host, &events);
-    assert_eq!(bed.states().len(), 20);
+    assert_eq!(bed.states().len(), 900);
 }
