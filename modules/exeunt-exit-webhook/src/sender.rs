@@ -1,6 +1,7 @@
 //! The calls to the web server: connections, headers, time limits.
 
 use std::{
+    error::Error,
     io::{self, Read as _},
     sync::{
         Arc, Mutex, PoisonError,
@@ -217,7 +218,7 @@ impl Sender {
                     Reply::NotNow { after, everybody, reason }
                 }
             },
-            Err(err) => self.no_answer(err),
+            Err(err) => self.no_answer(&err),
         }
     }
 
@@ -232,7 +233,7 @@ impl Sender {
         if let Some(origin) = &self.settings.origin {
             request = request.header(REQUEST_ORIGIN, origin);
         }
-        request.send().map_err(|err| match self.no_answer(err) {
+        request.send().map_err(|err| match self.no_answer(&err) {
             Reply::NotNow { reason, .. } | Reply::Refuse { reason, .. } => reason,
             Reply::Accept => String::new(),
         })
@@ -253,7 +254,7 @@ impl Sender {
         })
     }
 
-    fn no_answer(&self, err: reqwest::Error) -> Reply {
+    fn no_answer(&self, err: &reqwest::Error) -> Reply {
         let everybody = err.is_connect() || err.is_timeout();
         self.lost.fetch_or(everybody, Ordering::Relaxed);
         let what = if err.is_connect() {
@@ -263,10 +264,21 @@ impl Sender {
         } else {
             "the server's answer broke off"
         };
-        // The path of the URL may be a secret.
-        let reason = format!("{what}: {}", chain(&err.without_url()));
+        // The URL is in the words of the library, and its path may be a secret: the cause has neither.
+        let reason = format!("{what}: {}", root(err));
         Reply::NotNow { after: None, everybody, reason }
     }
+}
+
+/// The innermost cause: what lies around it says only in which layer it was met.
+fn root(err: &reqwest::Error) -> String {
+    let mut cause: Option<&(dyn Error + 'static)> = err.source();
+    let mut said = "no cause is known".to_owned();
+    while let Some(err) = cause {
+        said = err.to_string();
+        cause = err.source();
+    }
+    said
 }
 
 /// Reads the body, so that the connection can be used again; of a large one, the start. One that breaks

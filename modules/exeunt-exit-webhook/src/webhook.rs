@@ -148,9 +148,12 @@ impl ManageExitModule for WebhookExit {
     }
 
     fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {
-        // With a URL, which no set of settings may lack.
-        let url = ("url".to_owned(), "https://example.com/".into());
-        let mut written = serde_json::Map::from_iter([url]);
+        // With a URL, which no set of settings may lack; whether its address may be talked to depends
+        // on another setting.
+        let mut written = serde_json::Map::from_iter([
+            ("url".to_owned(), "https://example.com/".into()),
+            ("allow_networks".to_owned(), vec!["0.0.0.0/0", "::/0"].into()),
+        ]);
         written.insert(name.to_owned(), value.clone());
         match Settings::read(&written) {
             // One that only goes with another cannot be looked at alone.

@@ -76,6 +76,7 @@ fn settings_are_known_and_judged_before_they_are_used() {
     assert!(known.iter().any(|it| it.name == "ca_file" && !it.required));
     let mut it = host();
     it.set_module_property("client_key_file", json!("key.pem")).unwrap();
+    it.set_module_property("url", json!("https://127.0.0.1/")).unwrap();
     it.set_module_property("connections", json!(3)).unwrap();
     it.set_module_property("connections", json!(0)).unwrap_err();
     it.configure(&json!({"url": "https://hook.example.com/"})).unwrap();
