@@ -25,7 +25,7 @@ fn a_bucket_has_the_certificates_and_the_newest_list() {
         format!("access_key_file={}", secret("id", ACCESS_KEY)),
         format!("secret_key_file={}", secret("key", SECRET_KEY)),
     ];
-    let served = ca.serve();
+    let running = ca.serve();
     let mut add = vec!["exit", "add", "bucket", "--use", "object"];
     for setting in &settings {
         add.extend(["--set", setting]);
@@ -65,5 +65,5 @@ fn a_bucket_has_the_certificates_and_the_newest_list() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("verify OK"), "{said}");
-    served.stop();
+    running.stop();
 }

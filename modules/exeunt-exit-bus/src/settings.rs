@@ -328,4 +328,12 @@ mod tests {
             assert!(err.contains(said) && !err.contains("secret"), "{err}");
         }
     }
+
+    #[test]
+    fn the_manual_names_every_setting() {
+        let manual = include_str!("../../../docs/manual/bus-module.md");
+        for info in known() {
+            assert!(manual.contains(&format!("`{}`", info.name)), "{}", info.name);
+        }
+    }
 }
