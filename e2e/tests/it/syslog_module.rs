@@ -27,6 +27,8 @@ fn certificates_are_written_to_syslog_also_where_nobody_listened() {
     });
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_nonblocking(true).unwrap();
+    let tried = ca.ok(&["exit", "test", "log"]);
+    assert!(tried.contains("exeunt - issued [exeunt@32473 id="), "{tried}");
     issue("second.example.test");
     let mut octets = [0; 10_000];
     let mut messages: Vec<String> = Vec::new();

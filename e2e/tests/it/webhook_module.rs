@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use exeunt_e2e::ca::{Ca, wait_for};
+use exeunt_e2e::ca::{Ca, text, wait_for};
 use exeunt_testbed::receiver::{Answer, Receiver, Setup};
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn issue(ca: &Ca, host: &str) {
 /// The hosts whose certificates the server has taken, in order.
 fn hosts(server: &Receiver) -> Vec<String> {
     let received = server.received();
-    let taken = received.iter().filter(|it| it.status == 200);
+    let taken = received.iter().filter(|it| it.method == "POST" && it.status == 200);
     taken
         .filter_map(|it| {
             assert_eq!(it.signature, "good");
@@ -53,8 +53,12 @@ fn certificates_are_told_to_a_web_server_also_where_it_was_down_or_refused() {
     // Loopback is not talked to before the operator says so.
     issue(&ca, "first.example.test");
     wait_for("a refused address", || (status(&ca)["held_retry"] != 0).then_some(()));
+    let tried = ca.run(&["exit", "test", "hook"]);
+    assert!(!tried.status.success() && text(&tried.stdout).contains("127.0.0.1 is loopback"));
     assert!(receiver.received().is_empty());
     ca.ok(&["exit", "settings", "set", "hook", "allow_networks=127.0.0.1"]);
+    let tried = ca.ok(&["exit", "test", "hook"]);
+    assert!(tried.contains("exeunt.issued"), "{tried}");
     wait_for("the first certificate", || hosts(&receiver).first().cloned());
 
     receiver.kill();
