@@ -29,7 +29,11 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    watchdog: Child,
 }
+
+/// Waits for the end of its input, which comes with the end of the test's process, and kills a group.
+const WATCHDOG: &str = "read -r never; kill -s KILL -- -$1";
 
 impl Process {
     /// Starts a command in a process group of its own; what it says goes to the end of the file `log`.
@@ -44,7 +48,12 @@ impl Process {
         let child =
             command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0).spawn();
         let child = child.unwrap_or_else(|err| panic!("{name} does not start: {err}"));
-        Self { name, child, log: log.to_owned() }
+        // A test that is killed itself drops nothing.
+        let mut sh = Command::new("sh");
+        sh.args(["-c", WATCHDOG, "sh", &child.id().to_string()]).stdin(Stdio::piped());
+        sh.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let watchdog = sh.spawn().unwrap_or_else(|err| panic!("sh does not start: {err}"));
+        Self { name, child, log: log.to_owned(), watchdog }
     }
 
     /// The number of the process, which is that of its group as well.
@@ -136,6 +145,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
     }
 }
 
@@ -216,6 +227,17 @@ mod tests {
         wait_for("the grandchild ends", STOP_LIMIT, || {
             fs::read(&grandchild).is_ok_and(|it| it.is_empty()) || !grandchild.exists()
         });
+    }
+
+    #[test]
+    fn a_server_ends_with_a_test_that_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process =
+            Process::start(Command::new("sleep").arg("1000"), &folder.path().join("log"));
+        assert!(process.ended().is_none());
+        // What the system does for a process that ends.
+        drop(process.watchdog.stdin.take());
+        wait_for("the server ends", STOP_LIMIT, || process.ended().is_some());
     }
 
     #[test]
