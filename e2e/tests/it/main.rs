@@ -11,6 +11,7 @@ mod command_line;
 mod crl_parts;
 mod directory_join;
 mod directory_module;
+mod directory_objects;
 mod doors;
 mod examples;
 mod examples_native;

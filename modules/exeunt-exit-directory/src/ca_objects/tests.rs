@@ -1,3 +1,5 @@
+//! Where objects go, against the original's defaults.
+
 use exeunt_publication::settings::Reader;
 use serde_json::{Value as Json, json};
 
