@@ -112,7 +112,8 @@ fn stage(more: &str) -> Stage {
     let folder = own.join("copies");
     ca.configure_more(&format!(
         "[[exit]]\nname = \"copies\"\ncommand = [\"python3\", \"modules/copies/copies.py\"]\n{more}\n\
-         [exit.settings]\nfolder = {folder:?}"
+         [exit.settings]\nfolder = \"{}\"",
+        folder.display()
     ));
     let server = ca.serve();
     Stage { ca, server, own, folder }
@@ -260,9 +261,9 @@ fn while_a_target_is_mended_its_module_rests_and_then_hears_everything() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let state = || stage.json(&["exit", "status", "copies"]).0;
+    let stands = || stage.json(&["exit", "status", "copies"]).0;
     wait_for("the module to rest", || {
-        let status = state();
+        let status = stands();
         let rests = status["state"] == "waiting" && status["reconciled"]["state"] == "running";
         (rests && status["why"] == "its target is being mended").then_some(())
     });
@@ -285,15 +286,15 @@ fn while_a_target_is_mended_its_module_rests_and_then_hears_everything() {
     // Whoever ordered it dies; the server does not.
     client.kill().unwrap();
     client.wait().unwrap();
-    assert_eq!(state()["reconciled"]["state"], "running");
+    assert_eq!(stands()["reconciled"]["state"], "running");
     std::fs::remove_file(stage.own.join("slow")).unwrap();
     let done = wait_for("the end of it", || {
-        Some(state()).filter(|it| it["reconciled"]["state"] != "running")
+        Some(stands()).filter(|it| it["reconciled"]["state"] != "running")
     });
     assert_eq!(done["reconciled"]["state"], "done", "{done}");
     stage.all_told();
     assert_eq!(stage.copies(), sorted([&first, &second]));
-    assert_eq!(state()["state"], "running");
+    assert_eq!(stands()["state"], "running");
     stage.server.stop();
 }
 
@@ -311,9 +312,9 @@ fn a_maintenance_that_is_ended_leaves_the_module_at_work() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let state = || stage.json(&["exit", "status", "copies"]).0;
+    let stands = || stage.json(&["exit", "status", "copies"]).0;
     wait_for("it to be under way", || {
-        (state()["reconciled"]["total"] != 0 && state()["state"] == "waiting").then_some(())
+        (stands()["reconciled"]["total"] != 0 && stands()["state"] == "waiting").then_some(())
     });
     assert!(ca.ok(&["exit", "reconcile", "copies", "--cancel"]).contains("cancelled"));
     let output = client.wait_with_output().unwrap();
@@ -324,16 +325,17 @@ fn a_maintenance_that_is_ended_leaves_the_module_at_work() {
     assert_eq!(stage.copies(), sorted([&first, &second]));
 
     // The server's stop ends one as well, and the next one tells what was waiting.
-    let _client = ca
+    let mut client = ca
         .command(&["exit", "reconcile", "copies", "--mend"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for("the module to rest", || (state()["state"] == "waiting").then_some(()));
+    wait_for("the module to rest", || (stands()["state"] == "waiting").then_some(()));
     let third = stage.issue("c.test");
     let Stage { ca, server, own, folder } = stage;
     server.stop();
+    client.wait().unwrap();
     std::fs::remove_file(own.join("slow")).unwrap();
     let server = ca.serve();
     let stage = Stage { ca, server, own, folder };
