@@ -76,7 +76,7 @@ impl Receiver {
             "transport": if tls { "tls" } else { "tcp" },
             "server": format!("localhost:{port}"),
             "hostname": "ca.example.test",
-            "timeout_s": 5,
+            "timeout_s": 20,
         });
         if tls {
             settings["ca_file"] = json!(self.authority.certificate());

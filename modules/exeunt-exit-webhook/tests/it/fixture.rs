@@ -61,7 +61,7 @@ impl Fixture {
             "allow_networks": ["127.0.0.1"],
             "ca_file": self.receiver.ca_file(),
             "secret_file": self.folder.path().join("secret"),
-            "timeout_s": 2,
+            "timeout_s": 20,
         });
         for (name, value) in more.as_object().unwrap() {
             settings[name] = value.clone();
