@@ -7,8 +7,8 @@ use lettre::{
     Address, Message,
     address::Envelope,
     message::{
-        Attachment, Mailbox, Mailboxes, MultiPart, SinglePart,
-        header::{self, ContentType, HeaderName, HeaderValue},
+        Attachment, Body, Mailbox, Mailboxes, MultiPart, SinglePart,
+        header::{self, ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
 };
 
@@ -114,7 +114,12 @@ impl File {
         let attachment = Attachment::new(self.name.clone());
         Ok(match &self.content {
             Content::Pem(text) => attachment.body(text.clone(), kind("application/x-pem-file")?),
-            Content::Der(octets) => attachment.body(octets.clone(), kind("application/pkix-cert")?),
+            Content::Der(octets) => {
+                // Said, because octets that happen to be ASCII would go as they are.
+                let body = Body::new_with_encoding(octets.clone(), ContentTransferEncoding::Base64)
+                    .map_err(|_| "the certificate cannot be attached".to_owned())?;
+                attachment.body(body, kind("application/pkix-cert")?)
+            }
         })
     }
 }

@@ -23,7 +23,34 @@ mod wording;
 
 use std::io;
 
+use exeunt_module_kit::{Event, Initialize};
+
 pub use mail::MailExit;
+
+/// A mail as it would be sent, for trials of what settings and events make of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// Who would get it.
+    pub recipients: Vec<String>,
+    /// Headers and body, with line ends as they are sent.
+    pub message: String,
+}
+
+/// What would be sent about each of these events, without a server; `None` where nothing would be.
+///
+/// # Errors
+///
+/// One line for the operator: what about the settings cannot be.
+pub fn preview(hello: &Initialize, events: &[Event]) -> Result<Vec<Option<Preview>>, String> {
+    let writer = mail::Writer::new(hello)?;
+    let of = |event| {
+        let draft = writer.draft(event).ok()?;
+        let mail = writer.mail(&[&draft]).ok()?;
+        let recipients = mail.recipients.iter().map(ToString::to_string).collect();
+        Some(Preview { recipients, message: mail.text })
+    };
+    Ok(events.iter().map(of).collect())
+}
 
 /// Runs the module on standard input and output until the host ends it.
 ///

@@ -90,6 +90,12 @@ fn the_certificate_goes_along_as_it_is() {
     assert_eq!((&part["type"], &part["octets"]), (&json!("application/pkix-cert"), &json!(hex)));
     assert_eq!(part["file"], json!(format!("{serial}.cer")));
 
+    // Also where it could be mistaken for a text.
+    let mut short = issued(1).remove(0);
+    short.certificate.set("RawCertificate", Some(Value::Binary(vec![0x30, 0, 10, 13])));
+    let (_, mails) = sent(&json!({"attach": "der"}), &[short]);
+    assert_eq!(mails[0]["parts"][1]["octets"], "30000a0d");
+
     let (_, mails) = sent(&json!({"attach": "pem"}), &[event]);
     let part = &mails[0]["parts"][1];
     assert_eq!(part["file"], json!(format!("{serial}.pem")));
