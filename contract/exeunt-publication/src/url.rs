@@ -58,6 +58,9 @@ const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'+')
     .remove(b'!');
 
+/// The same for a whole distinguished name.
+const IN_A_DN: &AsciiSet = &IN_A_PATH.remove(b',').remove(b'=');
+
 /// Why an entry or a template cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -450,6 +453,44 @@ impl Template {
             Kind::Http => Ok(Target::Http(self.address(names)?)),
             Kind::Other => Ok(Target::Other(self.address(names)?)),
         }
+    }
+
+    /// Fills in what is the same for every certificate and list of the CA, and leaves `%4`, `%8`, `%9`
+    /// and `<CRLPartitionIndex>` as they are: an address for a configuration, encoded as a URI.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`]; also where a token that stays would read as an encoded octet.
+    pub fn address_with_tokens(&self, names: &Names) -> Result<String, UrlError> {
+        let mut address = String::new();
+        let mut token_before = false;
+        for piece in &self.pieces {
+            let text = match piece {
+                Piece::Text(text) => text.replace(' ', "%20"),
+                Piece::Token(Token::CertSuffix) => "%4".to_owned(),
+                Piece::Token(Token::CrlSuffix) => "%8".to_owned(),
+                Piece::Token(Token::Delta) => "%9".to_owned(),
+                Piece::Token(Token::Part) => "<CRLPartitionIndex>".to_owned(),
+                Piece::Token(token @ Token::Search(_)) => token.value(names)?,
+                Piece::Token(token @ (Token::DomainDn | Token::ConfigurationDn)) => {
+                    utf8_percent_encode(&token.value(names)?, IN_A_DN).to_string()
+                }
+                Piece::Token(token) if self.is_ldap() => {
+                    let value = escape_dn_value(&token.value(names)?);
+                    utf8_percent_encode(&value, IN_A_PATH).to_string()
+                }
+                Piece::Token(token) => {
+                    utf8_percent_encode(&token.value(names)?, IN_A_PATH).to_string()
+                }
+            };
+            if token_before && text.starts_with(|it: char| it.is_ascii_hexdigit()) {
+                return Err(target(&self.text, "a token that stays would read as an octet"));
+            }
+            address.push_str(&text);
+            token_before =
+                matches!(piece, Piece::Token(Token::CertSuffix | Token::CrlSuffix | Token::Delta));
+        }
+        bounded(address)
     }
 
     fn file(&self, names: &Names) -> Result<Target, UrlError> {

@@ -15,6 +15,7 @@ mod lookup;
 mod policy;
 mod principal;
 mod request;
+mod settings;
 mod template;
 
 use std::net::SocketAddr;
@@ -44,6 +45,7 @@ pub use lookup::{CertificateList, Format, RequestList, Rows};
 pub use policy::{CheckPolicy, Failing, Policy, PolicySettings, SetPolicy};
 pub use principal::{AddToken, Ending, Principal, Token};
 pub use request::{Decide, Request, SetExtension};
+pub use settings::ImportSettings;
 pub use template::Template;
 
 /// A certificate authority that never loses an event
@@ -268,6 +270,18 @@ pub enum Command {
     /// Check the configuration
     #[command(subcommand, after_help = "Examples:\n  exeunt config check --home ca")]
     Config(Config),
+
+    /// Make a configuration of a Windows CA's settings
+    ///
+    /// Reads an export of the registry, made with `reg export
+    /// HKLM\SYSTEM\CurrentControlSet\Services\CertSvc\Configuration settings.reg`: name, validity,
+    /// revocation lists and their periods, publication URLs, what the default exit module publishes and
+    /// mails, and what is audited. What has no counterpart is said on standard error and in comments of
+    /// the configuration, each with its reason.
+    #[command(after_help = "Examples:
+  exeunt import-settings settings.reg
+  exeunt import-settings settings.reg --out exeunt.toml")]
+    ImportSettings(ImportSettings),
 
     /// Run a shipped exit module on standard input and output
     ///

@@ -10,6 +10,7 @@ mod cert_import;
 pub mod config;
 pub mod crl;
 pub mod exit;
+mod import_settings;
 pub mod init;
 mod init_directory;
 pub mod list;
@@ -62,6 +63,7 @@ pub fn run(command: Command) -> Result<u8, Failure> {
         Command::Key(options) => archive::run(options),
         Command::Reload(options) => reload::run(&options),
         Command::Config(options) => config::run(options),
+        Command::ImportSettings(options) => import_settings::run(&options),
         Command::RunModule(options) => run_module::run(&options),
         Command::Completions(options) => shell::completions(&options),
         Command::Man(options) => shell::man(&options),

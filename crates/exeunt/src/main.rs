@@ -20,6 +20,7 @@ mod own;
 mod policy;
 mod schedule;
 mod server;
+mod settings_import;
 mod warn;
 
 use std::process::ExitCode;

@@ -19,6 +19,7 @@ mod exits;
 mod file_module;
 mod hierarchy;
 mod import;
+mod import_settings;
 mod issuing;
 mod key_archival;
 mod leaks;

@@ -223,3 +223,21 @@ fn flags_stand_before_the_template() {
         assert!(matches!(Location::parse(bad), Err(UrlError::NoFlags(_))), "{bad}");
     }
 }
+
+#[test]
+fn an_address_for_a_configuration_keeps_the_tokens_that_differ() {
+    let address = |template: &str| {
+        Template::parse(template).and_then(|it| it.address_with_tokens(&names())).unwrap()
+    };
+    assert_eq!(
+        address("http://%1/CertEnroll/%3%8%9.crl"),
+        "http://ca1.corp.example/CertEnroll/Roof%2C%20CA!0023%8%9.crl"
+    );
+    assert_eq!(
+        address("ldap:///CN=%7%8,CN=%2,CN=CDP,CN=Public Key Services,CN=Services,%6%10"),
+        "ldap:///CN=Roof%5C%2C%20CA!0023%8,CN=ca1,CN=CDP,CN=Public%20Key%20Services,CN=Services,\
+         CN=Configuration,DC=corp,DC=example?certificateRevocationList?base?objectclass=cRLDistributionPoint"
+    );
+    let octet = Template::parse("http://h/<CRLNameSuffix>ab.crl").unwrap();
+    assert!(octet.address_with_tokens(&names()).is_err());
+}
