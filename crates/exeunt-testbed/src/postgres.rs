@@ -150,7 +150,19 @@ impl Postgres {
 
     /// Kills it as a failing power supply does. What it has confirmed stays.
     pub fn kill(&mut self) {
+        // Each connection has a process in a group of its own, which works on until it sees that the
+        // first one has gone. Stopped, that one starts no more.
+        self.process.suspend();
+        let id = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let children = children.unwrap_or_default();
         self.process.kill();
+        if !children.trim().is_empty() {
+            // Some may have gone in the meantime.
+            let mut kill = Command::new("kill");
+            kill.arg("-KILL").args(children.split_whitespace()).stderr(Stdio::null());
+            kill.status().expect("kill");
+        }
     }
 
     /// Starts it again after [`Postgres::kill`] or [`Postgres::stop`], at the same port.
