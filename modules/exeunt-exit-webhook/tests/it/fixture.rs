@@ -23,7 +23,7 @@ use tempfile::TempDir;
 pub const SECRET: &[u8] = b"twenty-four octets or so";
 pub const SECRET_BASE64: &str = "dHdlbnR5LWZvdXIgb2N0ZXRzIG9yIHNv";
 
-/// Another key, and one that is too short to be one.
+/// Another key.
 pub const OTHER_BASE64: &str = "d2hzZWMgd2hzZWMgd2hzZWMgd2hzZWMgd2hzZWM=";
 
 /// How long a test waits for what has to come.
