@@ -17,7 +17,7 @@ use exeunt_testbed::smtp::{Mail, PASSWORD, Smtp, USER};
 use serde_json::{Value as Json, json};
 
 /// Longest that a test waits for its mails.
-pub const LIMIT: Duration = Duration::from_mins(1);
+pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// Pause between two rounds of [`Told::deliver`], as a host has one.
 const ROUND: Duration = Duration::from_millis(50);
@@ -42,7 +42,7 @@ pub fn settings(server: &Smtp, port: u16, folder: &tempfile::TempDir, more: &Jso
     let mut settings = json!({
         "server": "localhost", "port": port, "ca_file": server.ca_file(),
         "user": USER, "password_file": folder.path().join("password"), "hello": "ca.example.test",
-        "timeout_s": 2, "from": "Certificate Services <ca@example.test>",
+        "timeout_s": 15, "from": "Certificate Services <ca@example.test>",
         "to": "ops@example.test", "events": ["issued"],
     });
     let object = settings.as_object_mut().unwrap();
