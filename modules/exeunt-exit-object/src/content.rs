@@ -43,7 +43,12 @@ pub struct Wanted {
 #[derive(Debug)]
 enum Content {
     /// Somebody's certificate, and those of the CA.
-    Issued { certificate: Box<Certificate>, format: Format, authorities: Vec<Certificate> },
+    Issued {
+        certificate: Box<Certificate>,
+        format: Format,
+        read_back: bool,
+        authorities: Vec<Certificate>,
+    },
     /// One of the CA's own.
     Authority,
     /// A list, verified with that certificate.
@@ -79,9 +84,13 @@ impl Wanted {
         matches!(self.content, Content::Issued { .. })
     }
 
-    /// Whether it counts only after it was read back: what every relying party depends on.
+    /// Whether it counts only after it was read back.
     pub fn is_read_back(&self) -> bool {
-        !self.is_new()
+        match &self.content {
+            Content::Issued { read_back, .. } => *read_back,
+            // Every relying party depends on these.
+            Content::Authority | Content::List { .. } => true,
+        }
     }
 
     /// Compares it with what is there. `now` is in Unix seconds.
@@ -189,6 +198,7 @@ pub fn of_certificate(event: &Event, settings: &Settings) -> Result<Option<Wante
         content: Content::Issued {
             certificate: Box::new(certificate),
             format: settings.format,
+            read_back: settings.read_back,
             authorities: authorities(event)?.into_iter().map(|it| it.certificate).collect(),
         },
     }))

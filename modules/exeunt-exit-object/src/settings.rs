@@ -67,6 +67,8 @@ pub struct Settings {
     pub certificates: Option<Pattern>,
     /// How they are written.
     pub format: Format,
+    /// Whether they are read back; lists and the CA's own always are.
+    pub read_back: bool,
     /// Where the CA's own certificates are; none are published without.
     pub ca_folder: Option<String>,
     /// Where the lists are; none are published without.
@@ -112,6 +114,7 @@ impl Settings {
         let format = reader
             .choice("format", &[("der", Format::Der), ("pem", Format::Pem)])?
             .unwrap_or(Format::Der);
+        let read_back = reader.boolean("read_back")?.unwrap_or(true);
         let mut folder_of = |name: &str, switch: &str, default: &str| {
             let text = folder(name, reader.text(name)?.unwrap_or(default))?;
             let wanted = reader.boolean(switch)?.unwrap_or(true);
@@ -139,6 +142,7 @@ impl Settings {
             prefix,
             certificates,
             format,
+            read_back,
             ca_folder,
             list_folder,
             list_cache_control,
@@ -219,6 +223,7 @@ pub fn known() -> Vec<SettingInfo> {
             Some(CERTIFICATE_KEY_DEFAULT),
         ),
         text("format", "how they are written: \"der\" or \"pem\"", Some("der")),
+        switch("read_back", "whether they are read back, as lists always are", true),
         switch("ca_certificates", "whether the CA's own certificates are published", true),
         text("ca_folder", "where these are", Some(CA_FOLDER_DEFAULT)),
         switch("lists", "whether revocation lists are published", true),

@@ -181,12 +181,13 @@ fn thousands_of_certificates_are_objects_that_another_client_reads() {
     let it = Fixture::new();
     let leaf = it.leaf();
     let events = it.issued(1..2001, &leaf);
-    let mut host = it.host();
+    // The other client reads here; the other tests have the module read back as well.
+    let mut host = start(&with(&it.settings, &json!({"read_back": false})));
     assert_accepted(&notify_all(&mut host, &events));
     let listed = it.server.list(BUCKET);
     assert_eq!(listed.len(), 2000);
     // The same events again change nothing: each object keeps its tag.
-    assert_accepted(&notify_all(&mut host, &events[..200]));
+    assert_accepted(&notify_all(&mut host, &events[..100]));
     assert_eq!(it.server.list(BUCKET), listed);
     let key = format!("certificates/40{:030x}.cer", 7);
     let object = it.server.get(BUCKET, &key).unwrap();

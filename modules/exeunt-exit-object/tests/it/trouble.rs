@@ -35,7 +35,7 @@ fn while_the_server_is_down_events_are_retried_and_later_they_are_there() {
 #[test]
 fn a_server_that_is_killed_in_the_middle_has_everything_in_the_end() {
     let mut it = Fixture::new();
-    let events = it.issued(1..301, &it.leaf());
+    let events = it.issued(1..201, &it.leaf());
     let mut host = it.host();
     let told = events.clone();
     let delivery = thread::spawn(move || {
@@ -46,7 +46,7 @@ fn a_server_that_is_killed_in_the_middle_has_everything_in_the_end() {
     let mut kills = 0;
     while kills < 2 && !delivery.is_finished() {
         let stored = it.server.list(BUCKET).len();
-        if 40 * (kills + 1) < stored {
+        if 30 * (kills + 1) < stored {
             it.server.kill();
             it.server.restart();
             kills += 1;
