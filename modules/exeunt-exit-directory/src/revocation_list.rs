@@ -19,6 +19,9 @@ use crate::{
     result_code::Then,
 };
 
+/// constraintViolation (RFC 4511).
+const CONSTRAINT: u32 = 19;
+
 /// The attribute of certificates between CAs (RFC 4523, section 4.2).
 pub const CROSS: &str = "crossCertificatePair";
 
@@ -144,6 +147,7 @@ pub async fn publish_list(
     now: i64,
 ) -> Result<Outcome, ObjectError> {
     let List { list, ca } = list;
+    let mut contested = None;
     for _ in 0..ROUNDS {
         let Look { entry, standing } = look(session, place, list, &ca.certificate, now).await?;
         match standing {
@@ -161,12 +165,14 @@ pub async fn publish_list(
         };
         match compare_and_set(session, &entry, place.attribute, vec![list.der().to_vec()]).await {
             Ok(()) => (),
-            // Somebody else has written in between: look again.
+            // Somebody else has written in between: look again. A second value where there may be
+            // one alone is such a case, and looks like one that the server never takes.
             Err(err) if err.then() == Then::Look => (),
+            Err(err) if err.result_code() == Some(CONSTRAINT) => contested = Some(err),
             Err(err) => return Err(err.into()),
         }
     }
-    Err(ObjectError::NotThere(place.dn.clone()))
+    Err(contested.map_or_else(|| ObjectError::NotThere(place.dn.clone()), ObjectError::Directory))
 }
 
 /// Puts the CA's certificates on its objects.
