@@ -205,8 +205,9 @@ pub struct Add {
     #[arg(value_name = "NAME")]
     pub name: String,
 
-    /// A module that is inside this program
-    #[arg(long = "use", value_name = "file|command")]
+    /// A module that is inside this program: file, directory, mail, webhook, bus, sql, object, syslog
+    /// or command
+    #[arg(long = "use", value_name = "MODULE")]
     pub shipped: Option<String>,
 
     /// A program and its arguments, split at blanks as a shell does; no shell runs

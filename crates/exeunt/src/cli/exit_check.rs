@@ -12,8 +12,9 @@ pub struct Check {
     #[arg(value_name = "NAME", requires = "home", conflicts_with = "settings")]
     pub name: Option<String>,
 
-    /// A module that is inside this program
-    #[arg(long = "use", value_name = "file|command")]
+    /// A module that is inside this program: file, directory, mail, webhook, bus, sql, object, syslog
+    /// or command
+    #[arg(long = "use", value_name = "MODULE")]
     pub shipped: Option<String>,
 
     /// A program and its arguments, split at blanks as a shell does; no shell runs
