@@ -84,11 +84,12 @@ exec samba -i --debug-stdout -d1 -s "$1/dc/etc/smb.conf" \
 /// A domain controller with a folder of its own.
 #[derive(Debug)]
 pub struct ActiveDirectory {
+    // Ends first: a door may wait for somebody inside who takes nothing any more.
+    process: Option<Process>,
     folder: tempfile::TempDir,
     authority: Authority,
     flaw: Flaw,
     doors: [Door; 2],
-    process: Option<Process>,
 }
 
 impl ActiveDirectory {

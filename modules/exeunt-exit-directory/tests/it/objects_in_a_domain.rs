@@ -131,7 +131,13 @@ fn the_domain_holds_what_the_ca_holds() {
 
     // 7. Fetched by a stranger from the place that a certificate names.
     let mut tool = Command::new("ldapsearch");
-    tool.env("LDAPTLS_CACERT", server.authority().certificate()).args(["-x", "-LLL", "-H"]);
+    tool.env("LDAPTLS_CACERT", server.authority().certificate()).args([
+        "-x",
+        "-LLL",
+        "-o",
+        "nettimeout=10",
+        "-H",
+    ]);
     tool.arg(format!("ldaps://127.0.0.1:{}", server.tls_port())).args(["-D", READER, "-y"]);
     tool.arg(server.password_file()).args(["-o", "ldif-wrap=no", "-s", "base", "-b", &cdp]);
     tool.args(["(objectclass=cRLDistributionPoint)", "certificateRevocationList"]);
