@@ -67,7 +67,7 @@ fn wherever_a_connection_is_cut_off_the_next_attempt_heals_it() {
     let mut host = bed.host(proxy.port(), &json!({}));
     let mut seq = 0;
     let mut put_off = 0;
-    for bytes in (0..60).map(|it| it * 100) {
+    for bytes in (0..36).map(|it| it * 160) {
         seq += 1;
         let events = [mould.issued(seq, seq), mould.revoked(seq + 10_000, seq, 1)];
         // In either direction: the answer to a commit may be what is lost.
@@ -79,7 +79,7 @@ fn wherever_a_connection_is_cut_off_the_next_attempt_heals_it() {
         proxy.set(Fault::Nothing);
         deliver(&mut host, &events);
     }
-    assert!(20 < put_off, "{put_off}");
+    assert!(10 < put_off, "{put_off}");
     let wanted: Vec<String> = (1..=seq).map(|it| format!("{}|revoked", mould.serial(it))).collect();
     assert_eq!(bed.states(), wanted);
 }
