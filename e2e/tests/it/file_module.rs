@@ -64,3 +64,52 @@ fn lists_of_a_ca_with_a_key_after_quantum_computers_are_verified_and_published()
     assert!(3000 < list.len(), "the signature alone is longer than {}", list.len());
     server.stop();
 }
+
+#[test]
+fn what_was_lost_or_put_into_the_folder_is_found_and_mended() {
+    let ca = Ca::init(&[]);
+    let server = ca.serve();
+    for host in ["one", "two", "three"] {
+        let name = format!("{host}.example.test");
+        let file = request(&ca, "ec:P-256", &format!("/CN={name}"), &[&name]);
+        ca.ok(&["submit", &file]);
+    }
+    let certificates = wait_for("three certificates", || {
+        Some(files_ending(&ca, ".pem")).filter(|it| it.len() == 3)
+    });
+    let list = one(&ca, ".crl");
+    let whole = fs::read(&list).unwrap();
+    assert!(ca.ok(&["exit", "reconcile", "file"]).contains("5 as they should be, 0 not"));
+    // One is lost, one has another's content, a list is somebody's text, and a note lies beside them.
+    let (lost, changed) = (&certificates[0], &certificates[1]);
+    let content = fs::read(lost).unwrap();
+    let own = fs::read(changed).unwrap();
+    fs::remove_file(lost).unwrap();
+    fs::write(changed, "somebody's").unwrap();
+    fs::remove_file(&list).unwrap();
+    fs::write(ca.published().join("note"), "precious").unwrap();
+    // What differs is told by the status too.
+    let reconcile = |more: &[&str]| {
+        let output = ca.run(&[&["exit", "reconcile", "file"], more].concat());
+        assert!(!output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let looked = reconcile(&[]);
+    for word in ["missing", "foreign"] {
+        assert!(looked.contains(word), "{looked}");
+    }
+    assert!(looked.contains("2 as they should be, 3 not"), "{looked}");
+    assert!(!lost.exists() && !list.exists(), "looking changes nothing");
+    let mended = reconcile(&["--mend"]);
+    assert!(mended.contains("3 not, 2 of them mended"), "{mended}");
+    assert_eq!((fs::read(lost).unwrap(), fs::read(&list).unwrap()), (content, whole));
+    assert_eq!(fs::read(changed).unwrap(), b"somebody's");
+    fs::remove_file(changed).unwrap();
+    ca.ok(&["exit", "reconcile", "file", "--mend"]);
+    assert_eq!(fs::read(changed).unwrap(), own);
+    assert!(ca.ok(&["exit", "reconcile", "file"]).contains("5 as they should be, 0 not"));
+    assert_eq!(fs::read(ca.published().join("note")).unwrap(), b"precious");
+    let tried = ca.ok(&["exit", "test", "file"]);
+    assert!(tried.contains("passed") && !tried.contains("failed"), "{tried}");
+    server.stop();
+}

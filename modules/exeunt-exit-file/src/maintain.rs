@@ -60,7 +60,11 @@ impl MaintainExitModule for Maintenance {
                 checks.push(Check::failed(format!("open {directory}"), err.to_string()));
             }
         }
-        let would_write = samples.iter().flat_map(|event| would_write(state, event)).collect();
+        let mut would_write: Vec<String> =
+            samples.iter().flat_map(|event| would_write(state, event)).collect();
+        // Several events tell of the same thing.
+        let mut seen = BTreeSet::new();
+        would_write.retain(|line| seen.insert(line.clone()));
         Ok(TestReport { checks, would_write })
     }
 

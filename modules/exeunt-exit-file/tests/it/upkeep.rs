@@ -203,6 +203,7 @@ fn a_test_says_what_would_be_written_and_writes_nothing() {
         issued(1, "0a", "one", &leaf(&ca)),
         lists(2, &ca, &base(&ca, 5), None),
         told(3, exit_event::HEARTBEAT, about(&[(&ca, None, None)])),
+        told(4, exit_event::CA_CERT_ISSUED, about(&[(&ca, None, None)])),
     ];
     let report = maintaining(&it, &json!({})).test_target(&samples).unwrap();
     assert!(report.checks.iter().all(|it| it.result == CheckResult::Passed), "{report:?}");
