@@ -218,6 +218,10 @@ fn both(reader: &Reader<'_>, one: &str, other: &str) -> String {
 }
 
 fn one_mailbox(reader: &mut Reader<'_>, name: &str) -> Result<Option<Mailbox>, String> {
+    // An empty one of the original's is none.
+    if reader.any(name).and_then(Json::as_str) == Some("") {
+        return Ok(None);
+    }
     let Some(text) = reader.text(name)? else { return Ok(None) };
     recipient::mailbox(text).map(Some).map_err(|why| format!("{}: {why}", reader.named(name)))
 }
@@ -324,6 +328,9 @@ fn put_together(
         None if OF_A_REQUEST & bit != 0 && !allowed.is_empty() => vec![Recipient::Requester],
         None => return Err(format!("{place} has no recipient: set to")),
     };
+    if OF_A_REQUEST & bit == 0 && to == [Recipient::Requester] {
+        return Err(format!("{place} is about no requester, and has no other recipient: set to"));
+    }
     let cc = chain.iter().find_map(|it| it.cc.clone()).unwrap_or_default();
     let bcc = chain.iter().find_map(|it| it.bcc.clone()).unwrap_or_default();
     if allowed.is_empty() && to.iter().chain(&cc).chain(&bcc).any(Recipient::is_foreign) {

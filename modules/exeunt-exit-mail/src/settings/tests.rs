@@ -132,6 +132,10 @@ fn what_cannot_be_is_refused_by_name() {
         &expect!["startup has no recipient: set to"],
     );
     check_refused(
+        &with(&json!({"events": "startup", "Startup": {"From": "", "To": "", "Cc": ""}})),
+        &expect!["startup is about no requester, and has no other recipient: set to"],
+    );
+    check_refused(
         &with(&json!({"to": ["{requester}"]})),
         &expect![
             "issued writes to an address that a requester can choose: set requester_domains to the domains that are allowed"
