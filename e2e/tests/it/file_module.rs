@@ -81,10 +81,10 @@ fn what_was_lost_or_put_into_the_folder_is_found_and_mended() {
     let whole = fs::read(&list).unwrap();
     assert!(ca.ok(&["exit", "reconcile", "file"]).contains("5 as they should be, 0 not"));
     // One is lost, one has another's content, a list is somebody's text, and a note lies beside them.
-    let (lost, changed) = (&certificates[0], &certificates[1]);
-    let content = fs::read(lost).unwrap();
+    let (gone, changed) = (&certificates[0], &certificates[1]);
+    let content = fs::read(gone).unwrap();
     let own = fs::read(changed).unwrap();
-    fs::remove_file(lost).unwrap();
+    fs::remove_file(gone).unwrap();
     fs::write(changed, "somebody's").unwrap();
     fs::remove_file(&list).unwrap();
     fs::write(ca.published().join("note"), "precious").unwrap();
@@ -99,10 +99,10 @@ fn what_was_lost_or_put_into_the_folder_is_found_and_mended() {
         assert!(looked.contains(word), "{looked}");
     }
     assert!(looked.contains("2 as they should be, 3 not"), "{looked}");
-    assert!(!lost.exists() && !list.exists(), "looking changes nothing");
+    assert!(!gone.exists() && !list.exists(), "looking changes nothing");
     let mended = reconcile(&["--mend"]);
     assert!(mended.contains("3 not, 2 of them mended"), "{mended}");
-    assert_eq!((fs::read(lost).unwrap(), fs::read(&list).unwrap()), (content, whole));
+    assert_eq!((fs::read(gone).unwrap(), fs::read(&list).unwrap()), (content, whole));
     assert_eq!(fs::read(changed).unwrap(), b"somebody's");
     fs::remove_file(changed).unwrap();
     ca.ok(&["exit", "reconcile", "file", "--mend"]);
