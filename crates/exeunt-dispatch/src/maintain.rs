@@ -29,6 +29,8 @@ use crate::{
     settings::ExitSettings,
     shared::{Clock, Seat},
     snapshot::Snapshots,
+    status::ExitState,
+    worker::NICE,
 };
 
 /// Time for a module's process to finish the batch in hand and end, before its target is mended.
@@ -137,7 +139,8 @@ pub(crate) struct Told<'a> {
 }
 
 impl Maintainer {
-    /// Does it, in the caller's time: `limit` for each call of the module.
+    /// Does it on the caller's thread, which is there for nothing else: it gets the priority of those
+    /// that deliver. Each call of the module has `limit`.
     ///
     /// # Errors
     ///
@@ -149,6 +152,11 @@ impl Maintainer {
         limit: Duration,
         follow: &dyn FollowMaintenance,
     ) -> Result<Maintained, MaintenanceError> {
+        // On Linux this is the priority of the calling thread alone.
+        if let Err(err) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(module = %self.settings.name, %err, "no such priority");
+        }
+        self.await_hello(follow);
         // Rests until the end of this function, however it ends.
         let _rest = match what {
             Maintenance::Reconcile { mend: true } => Some(self.rest(follow)?),
@@ -211,6 +219,18 @@ impl Maintainer {
             settings: settings.clone(),
             window: 1,
             deadline_ms: u64::try_from(limits.event.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// A module that is just starting says in a moment what it wants to hear.
+    fn await_hello(&self, follow: &dyn FollowMaintenance) {
+        let until = Instant::now() + self.settings.limits.hello;
+        let is_starting = || {
+            let numbers = self.seat.numbers();
+            numbers.status.mask.is_none() && numbers.status.state == ExitState::Starting
+        };
+        while is_starting() && (self.worker)() && !follow.is_cancelled() && Instant::now() < until {
+            thread::sleep(REST_POLL);
         }
     }
 

@@ -51,7 +51,7 @@ const READY_EVENTS_MIN: usize = 16;
 
 /// Priority of the module threads, between issuance (0) and the modules' processes (19 unless
 /// configured): the processor goes to issuance first, and what is late here is not lost.
-const NICE: i32 = 15;
+pub(crate) const NICE: i32 = 15;
 
 /// Tells one module of everything it asks for.
 pub(crate) struct Worker {

@@ -28,8 +28,9 @@ const NOT_GOOD: u8 = 1;
 /// `exit test`.
 pub fn test(options: &Named) -> Result<u8, Failure> {
     let client = ApiClient::open(&options.door)?;
+    let interrupt = Interrupt::listen()?;
     let order = MaintenanceOrder { kind: MaintenanceKind::Test, apply: false };
-    let run = follow(&client, &options.name, order, u64::MAX)?;
+    let run = follow((&client, &interrupt), &options.name, order, u64::MAX)?;
     if options.json {
         output::json(&run)?;
         return Ok(status(&run));
@@ -49,10 +50,11 @@ pub fn test(options: &Named) -> Result<u8, Failure> {
 /// `exit install`.
 pub fn install(options: &Install) -> Result<u8, Failure> {
     let client = ApiClient::open(&options.door)?;
+    let interrupt = Interrupt::listen()?;
     let order = |apply| MaintenanceOrder { kind: MaintenanceKind::Install, apply };
     let is_by_hand = options.print || options.out.is_some();
     if is_by_hand || !options.yes {
-        let run = follow(&client, &options.name, order(false), u64::MAX)?;
+        let run = follow((&client, &interrupt), &options.name, order(false), u64::MAX)?;
         succeeded(&run)?;
         if is_by_hand {
             by_hand(&run, options.out.as_deref())?;
@@ -63,7 +65,7 @@ pub fn install(options: &Install) -> Result<u8, Failure> {
         }
         ask(&options.name)?;
     }
-    let run = follow(&client, &options.name, order(true), u64::MAX)?;
+    let run = follow((&client, &interrupt), &options.name, order(true), u64::MAX)?;
     if options.json {
         output::json(&run)?;
         return Ok(status(&run));
@@ -87,8 +89,9 @@ pub fn reconcile(options: &Reconcile) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
+    let interrupt = Interrupt::listen()?;
     let order = MaintenanceOrder { kind: MaintenanceKind::Reconcile, apply: options.mend };
-    let run = follow(&client, &options.name, order, options.limit)?;
+    let run = follow((&client, &interrupt), &options.name, order, options.limit)?;
     if options.json {
         output::json(&run)?;
         return Ok(status(&run));
@@ -118,13 +121,12 @@ pub fn in_a_line(it: &MaintenanceStatus) -> String {
 
 /// Orders it, and waits for its end. Of its findings the first `limit` are kept.
 fn follow(
-    client: &ApiClient,
+    (client, interrupt): (&ApiClient, &Interrupt),
     name: &str,
     order: MaintenanceOrder,
     limit: u64,
 ) -> Result<MaintenanceRun, Failure> {
     let path = maintenance_path(name)?;
-    let interrupt = Interrupt::listen()?;
     let mut run: MaintenanceRun = client.change(Method::POST, &path, &[], Some(&order))?;
     let number = run.status.number;
     let mut progress = Progress::start("things compared");
