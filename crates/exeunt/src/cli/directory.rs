@@ -7,7 +7,7 @@ use clap::Args;
 /// Options of `init` about a directory.
 #[derive(Debug, Default, Args)]
 pub struct DirectoryOptions {
-    /// Directory that the CA belongs to, such as ldaps://dc1.example.com; several times for several
+    /// Directory that the CA belongs to, such as `ldaps://dc1.example.com`; several times for several
     /// servers. The module `directory` is on then, and `file` is off
     #[arg(long = "directory", value_name = "URL", requires_all = ["directory_user", "directory_password_file"])]
     pub directory: Vec<String>,

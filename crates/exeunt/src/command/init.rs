@@ -69,6 +69,12 @@ pub fn run(options: &Init) -> Result<u8, Failure> {
         Kind::Subordinate => "Start it then",
     };
     output::line(&format!("{start}: exeunt serve --home {shown}"))?;
+    if let [directory, ..] = options.directory.directory.as_slice() {
+        output::line(&format!(
+            "It belongs to {directory}. Once it runs, make what it needs there:"
+        ))?;
+        output::line(&format!("  exeunt exit install directory --home {shown}"))?;
+    }
     Ok(0)
 }
 

@@ -97,18 +97,13 @@ impl Joined {
 
     /// The module's table.
     pub fn toml(&self) -> String {
-        let mut text = format!(
+        // Texts and lists of texts.
+        let settings = toml::to_string(&self.settings).expect("BUG: TOML can hold the settings");
+        format!(
             "\n# The directory that the CA belongs to: docs/manual/directory-module.md.\n\
              [[exit]]\nname = \"{NAME}\"\nmodule = \"{NAME}\"\nstart_at = \"first\"\n\n\
-             [exit.settings]\n"
-        );
-        for (name, value) in &self.settings {
-            // A text and a list of texts are the same in JSON and TOML but for some escapes.
-            let value = toml::Value::try_from(value).expect("BUG: texts and lists of texts");
-            text.push_str(&format!("{name} = {value}\n"));
-        }
-        text.push_str(OBJECTS);
-        text
+             [exit.settings]\n{settings}{OBJECTS}"
+        )
     }
 }
 
