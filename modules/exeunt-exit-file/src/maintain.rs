@@ -128,11 +128,14 @@ impl MaintainExitModule for Maintenance {
             if !surplus {
                 continue;
             }
-            let why = if over { "expired long ago" } else { "the CA does not know it" };
+            // What this module was not told of may be another module's, or be left from before the CA
+            // was restored: it is for a person to remove.
+            let why =
+                if over { "expired long ago" } else { "this module was not told of it; left alone" };
             let text = format!("certificate {}: {why}", certificate.serial());
             let place = state.settings.directory.join(name).display().to_string();
             let mut finding = Finding::new(Difference::Surplus, place, text);
-            if mend {
+            if mend && over {
                 let removed = folder.remove(name).map_err(|err| err.to_string());
                 if removed.is_ok() {
                     gone.insert(name.as_str());

@@ -229,10 +229,13 @@ impl State {
             .iter()
             .map(|event| match event.event {
                 exit_event::CERT_ISSUED => self.stage(&folder, event, now),
-                exit_event::CRL_ISSUED
-                | exit_event::STARTUP
-                | exit_event::CA_CERT_ISSUED
-                | exit_event::HEARTBEAT => {
+                // It comes every few seconds, and tells of nothing that the others do not: what an
+                // operator has to look at would be parked by the thousand.
+                exit_event::HEARTBEAT => {
+                    retention.sweep(self, &folder, event, now);
+                    Step::Done(Outcome::Skip)
+                }
+                exit_event::CRL_ISSUED | exit_event::STARTUP | exit_event::CA_CERT_ISSUED => {
                     let outcome = self.enroll(&folder, event, now);
                     retention.sweep(self, &folder, event, now);
                     Step::Done(outcome)

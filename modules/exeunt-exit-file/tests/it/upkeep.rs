@@ -169,6 +169,8 @@ fn what_differs_from_the_ca_is_listed_and_mended() {
     fs::write(it.path("theirs.cer"), leaf(&p256("Roof"))).unwrap();
     let there = it.names();
 
+    // What this module does not know may be another's, and stays.
+    let unknown = (Difference::Surplus, "unknown.cer".to_owned(), false);
     let expected = |mended| {
         vec![
             (Difference::Missing, "0a.cer".to_owned(), mended),
@@ -176,7 +178,7 @@ fn what_differs_from_the_ca_is_listed_and_mended() {
             (Difference::Stale, "0b.cer".to_owned(), mended),
             (Difference::Stale, "Roof!002f1.crl".to_owned(), mended),
             (Difference::Surplus, "0abc.cer".to_owned(), mended),
-            (Difference::Surplus, "unknown.cer".to_owned(), mended),
+            unknown.clone(),
             (Difference::Foreign, "0c.cer".to_owned(), false),
         ]
     };
@@ -186,13 +188,50 @@ fn what_differs_from_the_ca_is_listed_and_mended() {
     let mended = maintaining(&it, &settings).reconcile(&truth, true).unwrap();
     assert_eq!(findings(&mended), expected(true));
     let rest = maintaining(&it, &settings).reconcile(&truth, true).unwrap();
-    assert_eq!(findings(&rest), [(Difference::Foreign, "0c.cer".to_owned(), false)]);
+    assert_eq!(findings(&rest), [unknown, (Difference::Foreign, "0c.cer".to_owned(), false)]);
     assert_eq!(
         it.names(),
-        ["0a.cer", "0b.cer", "0c.cer", "Roof!002f1.crl", "ca.example_Roof!002f1.crt", "theirs.cer"]
+        [
+            "0a.cer",
+            "0b.cer",
+            "0c.cer",
+            "Roof!002f1.crl",
+            "ca.example_Roof!002f1.crt",
+            "theirs.cer",
+            "unknown.cer",
+        ]
     );
     assert_eq!(fs::read(it.path("0b.cer")).unwrap(), two);
     assert_eq!(fs::read(it.path("0c.cer")).unwrap(), b"precious");
+}
+
+#[test]
+fn mending_one_modules_lists_leaves_another_modules_certificates() {
+    let it = Fixture::new(&json!({}));
+    let ca = p256("Roof");
+    let content = leaf(&ca);
+    fs::write(it.path("theirs.cer"), &content).unwrap();
+    let lists_alone = json!({"certificates": "never"});
+    let truth = [
+        told(1, exit_event::CA_CERT_ISSUED, about(&[(&ca, None, None)])),
+        lists(2, &ca, &base(&ca, 6), None),
+    ];
+    maintaining(&it, &lists_alone).reconcile(&truth, true).unwrap();
+    assert_eq!(fs::read(it.path("theirs.cer")).unwrap(), content);
+}
+
+#[test]
+fn heartbeats_park_nothing_where_somebody_elses_file_stands() {
+    let mut it = Fixture::new(&json!({"keep_expired_days": 30, "lists": false}));
+    let ca = p256("Roof");
+    fs::write(it.path("ca.example_Roof!002f1.crt"), "precious").unwrap();
+    let start = told(1, exit_event::STARTUP, about(&[(&ca, None, None)]));
+    assert!(matches!(it.notify(&start), Outcome::Park { .. }));
+    for seq in 2..5 {
+        let beat = told(seq, exit_event::HEARTBEAT, about(&[(&ca, None, None)]));
+        assert_eq!(it.notify(&beat), Outcome::Skip);
+    }
+    assert_eq!(fs::read(it.path("ca.example_Roof!002f1.crt")).unwrap(), b"precious");
 }
 
 #[test]
