@@ -58,14 +58,17 @@ pub fn resolve(host: &str, port: u16, until: Instant) -> Result<Vec<SocketAddr>,
     }
 }
 
-/// Tries one address after the other.
+/// Tries one address after the other. Each has its part of what is left of the time, so that one that
+/// says nothing does not keep the next from its turn.
 fn first<T>(
     addresses: &[SocketAddr],
-    mut open: impl FnMut(SocketAddr) -> io::Result<T>,
+    until: Instant,
+    mut open: impl FnMut(SocketAddr, Duration) -> io::Result<T>,
 ) -> Result<T, String> {
     let mut failed = Vec::new();
-    for address in addresses {
-        match open(*address) {
+    for (address, turns) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+        match left(until).and_then(|it| open(*address, it / turns)) {
             Ok(it) => return Ok(it),
             Err(err) => failed.push(format!("connecting to {address}: {err}")),
         }
@@ -100,9 +103,9 @@ impl Connection {
         until: Instant,
     ) -> Result<Self, String> {
         let mut round_trip = Duration::ZERO;
-        let socket = first(addresses, |address| {
+        let socket = first(addresses, until, |address, within| {
             let begun = Instant::now();
-            let socket = TcpStream::connect_timeout(&address, left(until)?)?;
+            let socket = TcpStream::connect_timeout(&address, within)?;
             round_trip = begun.elapsed();
             socket.set_nodelay(true)?;
             sockopt::set_socket_keepalive(&socket, true)?;
@@ -309,7 +312,7 @@ impl Datagrams {
     ///
     /// One line: what failed, and where.
     pub fn udp(addresses: &[SocketAddr], within: Duration) -> Result<Self, String> {
-        first(addresses, |address| {
+        first(addresses, Instant::now() + within, |address, _| {
             let any: SocketAddr = match address {
                 SocketAddr::V4(_) => ([0; 4], 0).into(),
                 SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
@@ -361,5 +364,27 @@ impl Datagrams {
             Self::Unix(socket) => socket.take_error()?,
         };
         heard.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_address_that_is_silent_leaves_time_for_the_next_one() {
+        // A queue of one, which is full: the system answers nobody else.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&silent, 0).unwrap();
+        let full = silent.local_addr().unwrap();
+        let waiting: Vec<_> =
+            (0..4).map(|_| TcpStream::connect_timeout(&full, Duration::from_millis(50))).collect();
+        assert!(waiting.iter().any(Result::is_err), "it is not silent");
+        let good = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [full, good.local_addr().unwrap()];
+        let until = Instant::now() + Duration::from_secs(2);
+        let connection = Connection::open("localhost", &addresses, None, until).unwrap();
+        assert_eq!(connection.socket.peer_addr().unwrap(), addresses[1]);
     }
 }
