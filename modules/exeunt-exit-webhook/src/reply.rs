@@ -20,10 +20,8 @@ const SAID_CHARS_MAX: usize = 120;
 pub enum Reply {
     /// The server has it.
     Accept,
-    /// The server will never take it.
+    /// The server will never take this one, which says nothing about others.
     Refuse {
-        /// Whether another event would fare the same.
-        everybody: bool,
         /// Why.
         reason: String,
     },
@@ -46,10 +44,7 @@ impl Reply {
 
     /// Whether another event would fare the same, so that it need not be tried.
     pub fn stops(&self) -> bool {
-        match self {
-            Self::Accept => false,
-            Self::Refuse { everybody, .. } | Self::NotNow { everybody, .. } => *everybody,
-        }
+        matches!(self, Self::NotNow { everybody: true, .. })
     }
 }
 
@@ -63,11 +58,12 @@ pub fn of_answer(status: StatusCode, headers: &HeaderMap, said: &[u8], now: Syst
     let reason = |more: String| format!("the server answered {status}{more}");
     match status.as_u16() {
         200..=299 => Reply::Accept,
+        // It says where the server is, or that it is being worked on, and nothing about the event.
         300..=399 => {
             let to = text(LOCATION).map(quoted);
             let to = to.map_or(String::new(), |it| format!(" (to {it})"));
             let reason = reason(format!("{to}; redirects are not followed, so set the final url"));
-            Reply::Refuse { everybody: true, reason }
+            Reply::NotNow { after, everybody: true, reason }
         }
         // Neither says anything about the event: a token has expired, a key was not taken over.
         401 | 403 | 407 => {
@@ -79,14 +75,17 @@ pub fn of_answer(status: StatusCode, headers: &HeaderMap, said: &[u8], now: Syst
         code @ (408 | 425 | 429) => {
             Reply::NotNow { after, everybody: code == 429, reason: reason(body(said)) }
         }
-        400..=499 => Reply::Refuse { everybody: false, reason: reason(body(said)) },
+        400..=499 => Reply::Refuse { reason: reason(body(said)) },
         code @ 500..=599 => {
             // A gateway without a server behind it, overload, a full disk (RFC 4918). A plain 500 may be
             // about this event alone.
             let everybody = after.is_some() || matches!(code, 502..=504 | 507);
             Reply::NotNow { after, everybody, reason: reason(body(said)) }
         }
-        _ => Reply::Refuse { everybody: true, reason: reason(", which is no answer".to_owned()) },
+        _ => {
+            let reason = reason(", which is no answer".to_owned());
+            Reply::NotNow { after, everybody: true, reason }
+        }
     }
 }
 
@@ -131,8 +130,9 @@ mod tests {
         for status in 100..=999 {
             let expected = match status {
                 200..=299 => "accept",
-                401 | 403 | 407 | 408 | 425 | 429 | 500..=599 => "retry",
-                _ => "park",
+                401 | 403 | 407 | 408 | 425 | 429 => "retry",
+                400..=499 => "park",
+                _ => "retry",
             };
             assert_eq!(word(&of(status, &[], "")), expected, "{status}");
         }
@@ -175,11 +175,11 @@ mod tests {
     #[test]
     fn what_a_server_says_is_cut_and_does_nothing_to_a_terminal() {
         let said = format!("no\u{1b}[31m {}", "x".repeat(500));
-        let Reply::Refuse { reason, .. } = of(422, &[], &said) else { panic!("refused") };
+        let Reply::Refuse { reason } = of(422, &[], &said) else { panic!("refused") };
         assert!(reason.contains("422") && reason.contains("no\\u{1b}[31m xxx"), "{reason}");
         assert!(reason.chars().count() < 250 && !reason.contains('\u{1b}'), "{reason}");
         let to = [("location", "http://169.254.169.254/latest")];
-        let Reply::Refuse { reason, .. } = of(302, &to, "") else { panic!("refused") };
+        let Reply::NotNow { reason, .. } = of(302, &to, "") else { panic!("not now") };
         assert!(reason.contains("169.254.169.254") && reason.contains("not followed"), "{reason}");
     }
 }

@@ -66,7 +66,8 @@ pub struct Sender {
     client: Option<Client>,
     keys: Option<Keys>,
     token: Option<HeaderValue>,
-    /// A connection failed: the address may be another one by now, and so may the certificates.
+    /// A call had no answer, or one against the sender: the address may be another one by now, and so
+    /// may the certificates.
     lost: AtomicBool,
 }
 
@@ -211,7 +212,11 @@ impl Sender {
         }
         match request.body(call.body.clone()).send() {
             Ok(mut response) => match said(&mut response) {
-                Ok(said) => reply::of_answer(response.status(), response.headers(), &said, now),
+                Ok(said) => {
+                    let against_us = matches!(response.status().as_u16(), 401 | 403 | 407);
+                    self.lost.fetch_or(against_us, Ordering::Relaxed);
+                    reply::of_answer(response.status(), response.headers(), &said, now)
+                }
                 Err(err) => {
                     let (status, after, everybody) = (response.status(), None, false);
                     let reason = format!("the server's answer ({status}) broke off: {err}");
@@ -234,7 +239,7 @@ impl Sender {
             request = request.header(REQUEST_ORIGIN, origin);
         }
         request.send().map_err(|err| match self.no_answer(&err) {
-            Reply::NotNow { reason, .. } | Reply::Refuse { reason, .. } => reason,
+            Reply::NotNow { reason, .. } | Reply::Refuse { reason } => reason,
             Reply::Accept => String::new(),
         })
     }
@@ -256,7 +261,8 @@ impl Sender {
 
     fn no_answer(&self, err: &reqwest::Error) -> Reply {
         let everybody = err.is_connect() || err.is_timeout();
-        self.lost.fetch_or(everybody, Ordering::Relaxed);
+        // Whatever it was: over TLS 1.3, a client certificate is refused after the connection stands.
+        self.lost.store(true, Ordering::Relaxed);
         let what = if err.is_connect() {
             "the server cannot be reached"
         } else if err.is_timeout() {

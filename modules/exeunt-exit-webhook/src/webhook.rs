@@ -303,7 +303,7 @@ impl State {
             if reply.stops() {
                 stopped = Some(reply.clone());
             }
-            if matches!(reply, Reply::Refuse { everybody: false, .. }) && 1 < batch.len() {
+            if matches!(reply, Reply::Refuse { .. }) && 1 < batch.len() {
                 singles.extend(batch);
             } else {
                 replies.extend(batch.iter().map(|it| (it.index, reply.clone())));
@@ -410,7 +410,7 @@ fn hex_digit(it: u8) -> char {
 fn of_reply(reply: &Reply) -> Outcome {
     match reply {
         Reply::Accept => Outcome::Accept,
-        Reply::Refuse { reason, .. } => outcome::park(reason),
+        Reply::Refuse { reason } => outcome::park(reason),
         Reply::NotNow { after: Some(after), reason, .. } => outcome::retry_after(*after, reason),
         Reply::NotNow { after: None, reason, .. } => outcome::retry(reason),
     }

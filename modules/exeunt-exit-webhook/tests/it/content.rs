@@ -5,7 +5,11 @@ use std::fs;
 use exeunt_exit_webhook::WebhookExit;
 use exeunt_module::call_back::Found;
 use exeunt_module_kit::{Outcome, Value, testing::Host};
-use exeunt_testbed::{proxy::Proxy, receiver::Setup};
+use exeunt_testbed::{
+    authority::{Authority, Identity},
+    proxy::Proxy,
+    receiver::Setup,
+};
 use serde_json::{Value as Json, json};
 
 use crate::fixture::{
@@ -83,6 +87,28 @@ fn keys_are_changed_without_a_moment_in_which_a_receiver_refuses() {
     fs::remove_file(it.folder.path().join("secret")).unwrap();
     assert_retry(&host.notify(&events[2]).unwrap(), "secret_file");
     assert_eq!(it.receiver.received().len(), 2);
+}
+
+#[test]
+fn a_client_certificate_that_is_renewed_is_shown_by_the_running_module() {
+    let setup = Setup { secret: SECRET.to_vec(), client_certificates: true, ..Setup::default() };
+    let it = Fixture::with(&setup);
+    let [certificate, key] = ["c.pem", "c.key"].map(|name| it.folder.path().join(name));
+    let put = |from: &Identity| {
+        fs::copy(&from.certificate, &certificate).unwrap();
+        it.secret("c.key", &fs::read_to_string(&from.key).unwrap());
+    };
+    put(&Authority::new(&it.folder.path().join("other")).client("ca.example.test"));
+    let mut host = it.host(&json!({
+        "client_certificate_file": certificate, "client_key_file": key,
+    }));
+    let event = &events(1)[0];
+    for _ in 0..2 {
+        assert_retry(&host.notify(event).unwrap(), "");
+    }
+    put(&it.receiver.client("ca.example.test"));
+    deliver(&mut host, std::slice::from_ref(event));
+    it.assert_has(std::slice::from_ref(event));
 }
 
 #[test]
