@@ -154,9 +154,11 @@ impl Connection {
         Ok(Self { client, jetstream, notices, stream: settings.stream.clone() })
     }
 
-    /// Why the connection is of no use any more.
-    pub fn lost(&self) -> Option<String> {
-        self.notices.borrow().lost.clone()
+    /// Whether it may be used again: it stands, and the server has refused nothing on it. What was
+    /// refused may be allowed by now, and only a new connection finds out.
+    pub fn is_sound(&self) -> bool {
+        let notices = self.notices.borrow();
+        notices.lost.is_none() && notices.refusals.is_empty()
     }
 
     /// Asks about streams, and makes them.

@@ -116,7 +116,7 @@ impl State {
 
     fn publish(&mut self, events: &[Event]) -> Vec<Outcome> {
         let deadline = Instant::now() + self.target.within;
-        let connection = self.connection.take().filter(|it| it.lost().is_none());
+        let connection = self.connection.take().filter(Connection::is_sound);
         let target = &self.target;
         let (connection, outcomes) = self.runtime.block_on(async {
             let connection = match connection {
@@ -128,8 +128,8 @@ impl State {
             };
             let outcomes = publish(&connection, target, events, deadline).await;
             // One that has left something unanswered is not used again: it may be half dead.
-            let silent = deadline <= Instant::now() || connection.lost().is_some();
-            ((!silent).then_some(connection), outcomes)
+            let sound = Instant::now() < deadline && connection.is_sound();
+            (sound.then_some(connection), outcomes)
         });
         self.connection = connection;
         outcomes

@@ -4,10 +4,14 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use exeunt_module_kit::{Outcome, maintain::CheckResult};
-use exeunt_testbed::authority::{Authority, Flaw};
+use exeunt_testbed::{
+    authority::{Authority, Flaw},
+    process::wait_for,
+};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -28,21 +32,25 @@ fn secret(folder: &Path, name: &str, content: &str) -> PathBuf {
 /// A server with three users beside the other client: one that may publish, one that may publish
 /// nothing of ours, and one that may hear no answers.
 fn with_users(folder: &Path) -> Server {
-    let more = format!(
+    let mut server = Server::start(&folder.join("nats"), &users("exeunt.*.denied"));
+    server.foreign = ["--user", "admin", "admin"].map(str::to_owned).to_vec();
+    server.make_stream("EXEUNT", &["exeunt.*.*"], &json!({}));
+    server
+}
+
+/// Who they are; `mute` is what the third one may publish beside its question about the stream.
+fn users(mute: &str) -> String {
+    format!(
         "authorization: {{ users: [
             {{ user: admin, password: admin }},
             {{ user: ca, password: s3cret, permissions: {{
                 publish: [\"exeunt.>\", \"$JS.API.STREAM.INFO.EXEUNT\"],
                 subscribe: [\"_INBOX.ca.>\"] }} }},
             {{ user: mute, password: s3cret, permissions: {{
-                publish: [\"exeunt.*.denied\", \"$JS.API.STREAM.INFO.EXEUNT\"] }} }},
+                publish: [\"{mute}\", \"$JS.API.STREAM.INFO.EXEUNT\"] }} }},
             {{ nkey: {NKEY} }}
         ] }}"
-    );
-    let mut server = Server::start(&folder.join("nats"), &more);
-    server.foreign = ["--user", "admin", "admin"].map(str::to_owned).to_vec();
-    server.make_stream("EXEUNT", &["exeunt.*.*"], &json!({}));
-    server
+    )
 }
 
 fn account(folder: &Path, address: &str, user: &str, password: &str) -> Json {
@@ -89,6 +97,20 @@ fn what_the_account_may_not_do_is_said_at_once_and_retried() {
     }
     // Who hears no answers may have been taken, and accepts nothing.
     assert!(server.read("EXEUNT").len() <= 10);
+}
+
+#[test]
+fn a_right_that_is_given_later_is_used_by_the_running_module() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_users(folder.path());
+    let settings = account(folder.path(), &server.address(), "mute", "s3cret");
+    let mut host = start(&settings);
+    let refused = notify_all(&mut host, &events(1..2)).remove(0);
+    assert!(retried(&refused).contains("Permissions Violation for Publish"), "{refused:?}");
+    server.reload(&users("exeunt.>"));
+    wait_for("the right that was given", Duration::from_secs(20), || {
+        notify_all(&mut host, &events(1..2)) == [Outcome::Accept]
+    });
 }
 
 #[test]

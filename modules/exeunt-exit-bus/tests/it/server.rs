@@ -38,14 +38,18 @@ impl Server {
     pub fn start(folder: &Path, more: &str) -> Self {
         fs::create_dir_all(folder).unwrap();
         let port = free_port();
+        Self::configure(folder, port, more);
+        let process = Self::process(folder, port);
+        Self { process, folder: folder.to_owned(), port, foreign: Vec::new() }
+    }
+
+    fn configure(folder: &Path, port: u16, more: &str) {
         let store = folder.join("store");
         let text = format!(
             "listen: \"127.0.0.1:{port}\"\njetstream: {{ store_dir: {:?} }}\n{more}\n",
             store.display().to_string()
         );
         fs::write(folder.join("nats.conf"), text).unwrap();
-        let process = Self::process(folder, port);
-        Self { process, folder: folder.to_owned(), port, foreign: Vec::new() }
     }
 
     fn process(folder: &Path, port: u16) -> Process {
@@ -75,6 +79,12 @@ impl Server {
 
     pub fn start_again(&mut self) {
         self.process = Self::process(&self.folder, self.port);
+    }
+
+    /// Gives the running server another configuration, as an operator does.
+    pub fn reload(&self, more: &str) {
+        Self::configure(&self.folder, self.port, more);
+        run(Command::new("kill").args(["-s", "HUP", &self.process.id().to_string()]));
     }
 
     pub fn address(&self) -> String {
