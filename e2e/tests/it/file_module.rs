@@ -77,6 +77,11 @@ fn what_was_lost_or_put_into_the_folder_is_found_and_mended() {
     let certificates = wait_for("three certificates", || {
         Some(files_ending(&ca, ".pem")).filter(|it| it.len() == 3)
     });
+    wait_for("all events told", || {
+        let status = ca.ok(&["exit", "status", "file", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        (status["lag"] == 0).then_some(())
+    });
     let list = one(&ca, ".crl");
     let whole = fs::read(&list).unwrap();
     assert!(ca.ok(&["exit", "reconcile", "file"]).contains("5 as they should be, 0 not"));
