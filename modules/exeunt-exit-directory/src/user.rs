@@ -33,6 +33,9 @@ const ATTRIBUTE: &str = "userCertificate";
 /// Largest value: `rangeUpper` of the attribute in Active Directory (MS-ADA3).
 pub const VALUE_BYTES_MAX: usize = 32_768;
 
+/// What a server says where it has no such base: referral, noSuchObject, invalidDNSyntax (RFC 4511).
+const NO_BASE: [u32; 3] = [10, 32, 34];
+
 /// Most objects that are worked on at the same time over one connection.
 const OBJECTS_AT_ONCE: usize = 16;
 
@@ -57,6 +60,9 @@ pub enum HolderError {
     /// The settings do not say where to look, and the directory does not either.
     #[error("users.bases is missing, and the directory names no default")]
     NoBase,
+    /// One of the places to look below is none, or is hidden from the account.
+    #[error("users.bases: {0:?} is not there, or the account may not see it")]
+    Base(String),
     /// There is no such object.
     #[error("there is no object {0}")]
     Missing(String),
@@ -86,7 +92,7 @@ impl HolderError {
             Self::Certificate(_) => "directory-certificate",
             Self::TooLarge => "directory-value-too-large",
             Self::Word(_) => "directory-word",
-            Self::NoBase => "directory-no-base",
+            Self::NoBase | Self::Base(_) => "directory-no-base",
             Self::Missing(_) => "directory-holder-missing",
             Self::Several(_) => "directory-holder-ambiguous",
             Self::Outside(_) => "directory-holder-outside",
@@ -98,7 +104,8 @@ impl HolderError {
     fn outcome(&self) -> Outcome {
         let reason = format!("{}: {self}", self.code());
         match self {
-            Self::NoBase | Self::NotThere(_) => outcome::retry(reason),
+            // Bases are a setting, which an operator mends once for all events.
+            Self::NoBase | Self::Base(_) | Self::NotThere(_) => outcome::retry(reason),
             _ => outcome::park(reason),
         }
     }
@@ -468,7 +475,13 @@ async fn locate(
         Place::Filter { filter, bases } => {
             let mut found = None;
             for base in bases {
-                for entry in session.search(base, Scope::Subtree, filter, &asked, 2).await? {
+                let below = match session.search(base, Scope::Subtree, filter, &asked, 2).await {
+                    Err(err) if err.result_code().is_some_and(|it| NO_BASE.contains(&it)) => {
+                        return Ok(Err(HolderError::Base(base.clone())));
+                    }
+                    below => below?,
+                };
+                for entry in below {
                     match &found {
                         // One base may be below another.
                         Some(Entry { name, .. }) if name.eq_ignore_ascii_case(&entry.name) => (),

@@ -281,3 +281,21 @@ fn a_connection_that_was_ended_while_it_was_idle_is_nothing_against_its_server()
     assert_eq!((bed.proxy.connections(), second.connections()), (5, 0));
     assert_holdings(&bed.server, expected);
 }
+
+#[test]
+fn a_base_that_is_not_there_parks_nothing_and_is_named() {
+    let server = OpenLdap::start();
+    server.add_persons(["alice"]);
+    let ca = TestCa::new("Ours");
+    let event = || issued(1, "alice", &certificate(&ca, "alice", 2), &ca);
+    for base in ["ou=poeple,dc=example,dc=test", "dc=elsewhere", "people"] {
+        let wrong = json!({"users": {"bases": [base]}});
+        let mut host = started(&with(settings(&server, &server.tls_url()), &wrong));
+        let outcome = tell(&mut host, &[event()]).remove(0);
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{base}: {outcome:?}");
+        let expected = format!("directory-no-base: users.bases: {base:?} is not there");
+        assert!(reason(&outcome).starts_with(&expected), "{outcome:?}");
+    }
+    let mut host = started(&settings(&server, &server.tls_url()));
+    assert_eq!(tell(&mut host, &[event()]), [Outcome::Accept]);
+}
