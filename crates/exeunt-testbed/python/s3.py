@@ -100,6 +100,9 @@ class Bucket:
             start_response(f"{STATUS.get(refused, 403)} refused", headers)
             return [content]
         environ["wsgi.input"] = io.BytesIO(body)
+        if now.get("lists_anew"):
+            for name in ("QUERY_STRING", "RAW_URI", "REQUEST_URI"):
+                environ[name] = environ.get(name, "").replace("start-after=", "passed-over=")
         # moto has rules of its own for those without a key, which a bucket's policy would have to lift.
         environ.setdefault("HTTP_AUTHORIZATION", f"AWS4-HMAC-SHA256 Credential={told['access_key']}"
                            "/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0")

@@ -45,6 +45,8 @@ pub struct Behaviour {
     pub refuse: Option<String>,
     /// How long everything takes.
     pub delay: Duration,
+    /// Whether every listing begins anew, wherever it was to go on.
+    pub lists_anew: bool,
 }
 
 /// An object.
@@ -118,7 +120,9 @@ impl S3 {
     /// From now on it behaves so.
     pub fn behave(&mut self, behaviour: &Behaviour) {
         let delay_ms = u64::try_from(behaviour.delay.as_millis()).unwrap_or(u64::MAX);
-        let behaviour = json!({"refuse": behaviour.refuse, "delay_ms": delay_ms});
+        let behaviour = json!({
+            "refuse": behaviour.refuse, "delay_ms": delay_ms, "lists_anew": behaviour.lists_anew,
+        });
         replace(&self.folder.path().join("behaviour"), &behaviour);
     }
 

@@ -130,8 +130,11 @@ impl MaintainExitModule for Maintenance {
             }
             // What this module was not told of may be another module's, or be left from before the CA
             // was restored: it is for a person to remove.
-            let why =
-                if over { "expired long ago" } else { "this module was not told of it; left alone" };
+            let why = if over {
+                "expired long ago"
+            } else {
+                "this module was not told of it; left alone"
+            };
             let text = format!("certificate {}: {why}", certificate.serial());
             let place = state.settings.directory.join(name).display().to_string();
             let mut finding = Finding::new(Difference::Surplus, place, text);

@@ -10,7 +10,7 @@ use exeunt_publication::certificate::Certificate;
 use futures_util::{StreamExt as _, stream};
 
 use crate::{
-    bucket::{Bucket, Failure, Put},
+    bucket::{Bucket, Failure, Found, Put},
     content::{self, Verdict, Wanted},
     publish::{Done, ObjectExit, PARALLEL_MAX, State, publish, unix_now},
     settings::Settings,
@@ -20,7 +20,10 @@ use crate::{
 const PROBE: &str = "exeunt-test";
 
 /// How many objects one `ReconcileEnd` looks at.
-const LISTED_MAX: usize = 500;
+const LISTED_MAX: usize = 100;
+
+/// How many objects are in memory at the same time while one `ReconcileEnd` looks at them.
+const LOOKED_AT_ONCE: usize = 4;
 
 /// What was compared so far.
 #[derive(Debug, Default)]
@@ -95,7 +98,12 @@ impl MaintainExitModule for ObjectExit {
             match found {
                 Ok(None) => compared.good += 1,
                 Ok(Some(finding)) => compared.findings.push(finding),
-                Err(failure) => return Err(failure.into_text()),
+                Err(Failure::Later(why)) => return Err(why),
+                // One object that can never be compared does not keep the others from it.
+                Err(Failure::Never(why)) => {
+                    let finding = Finding::new(Difference::Unknown, "", why.clone());
+                    compared.findings.push(finding.mended(Err(why)));
+                }
             }
         }
         Ok(compared)
@@ -112,22 +120,37 @@ impl MaintainExitModule for ObjectExit {
             .runtime
             .block_on(bucket.list(prefix, after.as_deref(), LISTED_MAX, deadline))
             .map_err(Failure::into_text)?;
+        if let Some(after) = after.as_ref()
+            && keys.iter().any(|it| it <= after)
+        {
+            return Err(format!(
+                "listing {prefix}: the server begins anew where it was to go on after {after}"
+            ));
+        }
         let untold: Vec<&String> = keys.iter().filter(|it| !told.contains(*it)).collect();
-        let looked: Vec<_> = state.runtime.block_on(
+        let authorities = &*authorities;
+        // One object after the other is judged and let go: they may be as large as lists are.
+        let looked: Vec<(&String, Result<bool, Failure>)> = state.runtime.block_on(
             stream::iter(untold)
-                .map(|key| async move { (key, bucket.get(key, deadline).await) })
-                .buffered(PARALLEL_MAX)
+                .map(|key| async move {
+                    let found = bucket.get(key, deadline).await;
+                    let is_ours = |it: &Found| content::is_ours(&it.bytes, authorities);
+                    (key, found.map(|it| it.as_ref().is_some_and(is_ours)))
+                })
+                .buffered(LOOKED_AT_ONCE)
                 .collect(),
         );
         let mut compared = Compared::default();
-        for (key, found) in looked {
-            match found.map_err(Failure::into_text)? {
+        for (key, is_ours) in looked {
+            match is_ours {
+                Err(Failure::Later(why)) => return Err(why),
                 // It is left where it is: whether a relying party needs it, nobody here knows.
-                Some(found) if content::is_ours(&found.bytes, authorities) => {
+                Ok(true) => {
                     let text = "signed by this CA, and not one of what it has now; left alone";
                     compared.findings.push(Finding::new(Difference::Surplus, key, text));
                 }
-                _ => compared.good += 1,
+                // What can never be looked at, as it is too large, is nothing of ours.
+                Ok(false) | Err(Failure::Never(_)) => compared.good += 1,
             }
         }
         if keys.len() < LISTED_MAX {

@@ -7,7 +7,9 @@ use exeunt_module_kit::{
 };
 use exeunt_testbed::s3::Behaviour;
 
-use crate::{BUCKET, Fixture, Wanted, deliver};
+use serde_json::json;
+
+use crate::{BUCKET, Fixture, Wanted, deliver, with};
 
 fn maintain(it: &Fixture) -> Host {
     let mut host = Host::in_memory(ObjectExit::default()).unwrap();
@@ -76,4 +78,22 @@ fn what_is_missing_stale_or_foreign_is_found_and_mended_and_nothing_else_is_touc
     assert_eq!(it.get("crl/Test Root.crl"), new[0].1);
     assert_eq!(it.get(&fourth), b"notes");
     assert_eq!(it.get("crl/readme.txt"), b"somebody's");
+}
+
+#[test]
+fn a_listing_goes_on_where_it_was_and_one_that_never_ends_is_ended() {
+    let mut it = Fixture::new();
+    // More than one call looks at.
+    let events = it.issued(1..111, &it.leaf());
+    deliver(&mut it.host(), &events);
+    let folder = json!({"list_folder": "certificates", "certificates": false});
+    it.settings = with(&it.settings, &folder);
+    let ca = it.crl_issued(600, &[]);
+    let found = maintain(&it).reconcile(std::slice::from_ref(&ca), false).unwrap();
+    let surplus = found.findings.iter().filter(|it| it.difference == Difference::Surplus);
+    assert_eq!(surplus.count(), events.len());
+
+    it.server.behave(&Behaviour { lists_anew: true, ..Behaviour::default() });
+    let err = maintain(&it).reconcile(&[ca], false).unwrap_err();
+    assert!(format!("{err:?}").contains("begins anew"), "{err:?}");
 }
