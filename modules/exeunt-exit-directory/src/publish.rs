@@ -1,6 +1,6 @@
 //! The module itself: what happens to a batch of events, in order.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use exeunt_module_kit::{
     CallBacks, Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule,
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     connection::{Directory, Session},
-    revocation_list,
+    revocation_list::{self, now},
     settings::{self, Settings},
     user::{Batch, Told},
 };
@@ -121,6 +121,10 @@ impl ManageExitModule for DirectoryExit {
         Ok(Some(Value::String(text.to_owned())))
     }
 
+    fn set_property(&mut self, name: &str, value: &Json) -> Result<(), String> {
+        settings::try_one(name, value)
+    }
+
     fn configure(&mut self, settings: &Map<String, Json>, _flags: u32) -> Result<(), String> {
         Settings::read(settings).map(drop)
     }
@@ -207,10 +211,4 @@ impl State {
         }
         outcomes
     }
-}
-
-/// The time, in Unix seconds.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -7,7 +7,7 @@ use exeunt_publication::{
     settings::Reader,
     tls::{self, Tls},
 };
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use url::Url;
 
 use crate::{
@@ -171,6 +171,37 @@ impl Settings {
         reader.finish()?;
         Ok(Self { connection, users, objects })
     }
+}
+
+/// Tries one setting by itself, with others that go with it.
+///
+/// # Errors
+///
+/// One line for the operator: it goes with none.
+pub fn try_one(name: &str, value: &Json) -> Result<(), String> {
+    let client = json!({"client_certificate_file": "x", "client_key_file": "x"});
+    let password = json!({"bind_dn": "x", "password_file": "x"});
+    let ways = [
+        (json!({"servers": ["ldaps://x"]}), vec![&password, &client]),
+        (json!({"servers": ["ldap://x"], "start_tls": true}), vec![&password]),
+        (json!({"servers": ["ldaps://x"], "authentication": "external"}), vec![&client]),
+        (json!({"servers": ["ldaps://x"], "authentication": "anonymous"}), vec![]),
+    ];
+    let mut first = None;
+    for (server, more) in &ways {
+        let mut written = Map::new();
+        for members in [server].into_iter().chain(more.iter().copied()) {
+            written.extend(
+                members.as_object().into_iter().flatten().map(|(n, v)| (n.clone(), v.clone())),
+            );
+        }
+        written.insert(name.to_owned(), value.clone());
+        match Settings::read(&written) {
+            Ok(_) => return Ok(()),
+            Err(why) => first = first.or(Some(why)),
+        }
+    }
+    first.map_or(Ok(()), Err)
 }
 
 impl ConnectionSettings {
@@ -428,4 +459,28 @@ pub fn known() -> Vec<SettingInfo> {
     known.extend(tls::known());
     known.extend(ObjectSettings::known());
     known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_setting_can_be_tried_by_itself_and_no_other() {
+        let values = json!({
+            "servers": ["ldap://a"], "start_tls": true, "allow_plain": true,
+            "authentication": "external", "bind_dn": "cn=a", "password_file": "p",
+            "connect_timeout_s": 5, "timeout_s": 5, "return_after_s": 5, "binary": "yes",
+            "users": {"remove_expired": true}, "ca_file": "ca.pem",
+            "server_certificate_sha256": ["00".repeat(32)], "client_certificate_file": "c",
+            "client_key_file": "k", "objects": {},
+        });
+        for SettingInfo { name, .. } in known() {
+            try_one(&name, &values[&name]).unwrap();
+        }
+        assert!(try_one("authentication", &json!("anonymous")).is_ok());
+        assert!(try_one("pasword_file", &json!("p")).unwrap_err().contains("pasword_file"));
+        assert!(try_one("timeout_s", &json!("long")).unwrap_err().starts_with("timeout_s"));
+        assert!(try_one("servers", &json!(["http://a"])).unwrap_err().starts_with("servers"));
+    }
 }
