@@ -165,15 +165,16 @@ impl Folder {
             Err(err) => return Err(err.into()),
         }
         let length = u64::try_from(old.len()).unwrap_or(u64::MAX);
-        match self.find_up_to(temporary, length)? {
-            Found::File(displaced) if displaced == *old => {
+        match self.find_up_to(temporary, length) {
+            Ok(Found::File(displaced)) if displaced == *old => {
                 self.remove(temporary)?;
                 Ok(true)
             }
-            // Somebody's newer file: back with it.
-            _ => {
+            // Somebody's newer file, or one that cannot be read: back with it, before anybody removes
+            // what has the temporary name.
+            displaced => {
                 exchange(RenameFlags::EXCHANGE)?;
-                Ok(false)
+                displaced.map(|_| false)
             }
         }
     }
