@@ -322,7 +322,14 @@ impl State {
         let mut compared = Compared::default();
         let ca = Ca::read(&event.system)?;
         for list in ca.lists(&event.system, settings) {
-            let list = list?;
+            let list = match list {
+                Ok(list) => list,
+                Err(err) => {
+                    let finding = Finding::new(Difference::Unknown, "revocation lists", "");
+                    compared.findings.push(finding.mended(Err(err.to_string())));
+                    continue;
+                }
+            };
             for place in ca_objects::list_places(settings, &list, &session.facts)? {
                 let look = self.directory.wait(revocation_list::look(
                     session,

@@ -366,4 +366,10 @@ fn what_differs_is_listed_and_mended() {
     assert_eq!(differences(&mut host, true), (vec![(Difference::Stale, true)], 1));
     assert_eq!(server.values(&cdp(), LIST), [new]);
     assert_eq!(differences(&mut host, true), (vec![], 2));
+    // A list that cannot be used does not keep the rest from being compared.
+    let foreign = Authority::new("Somebody").list(9);
+    let compared =
+        host.reconcile(&[ca.lists_issued(3, &foreign, None), ca.has_certificate(4)], true).unwrap();
+    let all: Vec<_> = compared.findings.iter().map(|it| it.difference).collect();
+    assert_eq!((all, compared.good), (vec![Difference::Unknown], 1));
 }
