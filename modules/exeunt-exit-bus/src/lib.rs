@@ -8,8 +8,8 @@
 //! Rules that hold whatever is delivered, and how often:
 //!
 //! - An event is accepted when the server has said that it is in the stream, and not before.
-//! - The same event again is recognised by the server, by its id, for as long as the stream's window
-//!   of duplicates is; it stands in the stream once.
+//! - The same event again is recognised by the server, by its id and the module's name, for as long as
+//!   the stream's window of duplicates is; it stands in the stream once for each module.
 //! - A message is taken by the stream that was meant, or by none.
 
 mod connection;

@@ -15,11 +15,12 @@ const ATTRIBUTE_START: &str = "ce-";
 /// The media type in both modes.
 const CONTENT_TYPE: &str = "content-type";
 
-/// The message of an event. The server recognises it by the event's id, and takes it into `stream`
-/// or not at all.
-pub fn of(event: &Event, source: &str, mode: Mode, stream: &str) -> PublishMessage {
+/// The message that the module of this name sends of an event. The server recognises it by
+/// [`message_id`], and takes it into `stream` or not at all.
+pub fn of(event: &Event, module: &str, source: &str, mode: Mode, stream: &str) -> PublishMessage {
     let cloud_event = CloudEvent::new(event, source);
-    let message = PublishMessage::build().message_id(&event.id).expected_stream(stream);
+    let id = message_id(event, module);
+    let message = PublishMessage::build().message_id(id).expected_stream(stream);
     match mode {
         Mode::Structured => message
             .header(CONTENT_TYPE, cloudevent::STRUCTURED)
@@ -37,6 +38,12 @@ pub fn of(event: &Event, source: &str, mode: Mode, stream: &str) -> PublishMessa
                 .payload(data.into())
         }
     }
+}
+
+/// By what the server knows a message that comes again. A stream knows ids whatever their subjects, so
+/// the module's name is in it: two modules that tell one stream of the same event both stand there.
+fn message_id(event: &Event, module: &str) -> String {
+    format!("{}.{}", event.id, escaped(module))
 }
 
 /// How long the body of an event's message is, in octets.

@@ -146,7 +146,8 @@ async fn publish(
     let Settings { mode, stream, .. } = &target.settings;
     let mut sent = Vec::with_capacity(events.len());
     for event in events {
-        let message = message::of(event, &target.source(event), *mode, stream);
+        let source = target.source(event);
+        let message = message::of(event, &target.module, &source, *mode, stream);
         sent.push(match target.subject(event) {
             Ok(subject) => connection.send(subject, message, deadline).await,
             Err(why) => Err(Failure::Never(format!("the subject: {why}"))),

@@ -152,7 +152,7 @@ impl Settings {
             return Err(format!("inbox_prefix {prefix:?} is no subject"));
         }
         let timeout = reader
-            .seconds("timeout_seconds", 1..=TIMEOUT_MAX_S)?
+            .seconds("timeout_s", 1..=TIMEOUT_MAX_S)?
             .unwrap_or(Duration::from_secs(TIMEOUT_DEFAULT_S));
         let duplicate_window = reader
             .seconds("duplicate_window_seconds", 1..=DUPLICATE_WINDOW_MAX_S)?
@@ -255,7 +255,7 @@ pub fn known() -> Vec<SettingInfo> {
         text("nkey_file", "seed of an nkey, in a file readable by its owner alone", None),
         text("credentials_file", "JWT and nkey as nsc writes them, readable likewise", None),
         text("inbox_prefix", "start of the subjects on which the server answers", None),
-        number("timeout_seconds", "how long a batch may take", TIMEOUT_DEFAULT_S),
+        number("timeout_s", "how long a batch may take", TIMEOUT_DEFAULT_S),
         number(
             "duplicate_window_seconds",
             "for a stream that is made: how long it recognises an event that comes again",
@@ -320,7 +320,7 @@ mod tests {
             (json!({"user": "a", "token_file": "b"}), "say one of user with password_file"),
             (json!({"token_file": "a", "nkey_file": "b"}), "say one of user"),
             (json!({"inbox_prefix": "a.>"}), "inbox_prefix \"a.>\" is no subject"),
-            (json!({"timeout_seconds": 0}), "timeout_seconds has to be"),
+            (json!({"timeout_s": 0}), "timeout_s has to be"),
         ] {
             let mut settings = json!({"servers": "nats://a"});
             settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

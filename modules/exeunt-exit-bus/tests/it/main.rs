@@ -13,8 +13,9 @@ use std::{
 };
 
 use exeunt_exit_bus::BusExit;
+use exeunt_module::PROTOCOL_VERSION;
 use exeunt_module_kit::{
-    Event, Outcome, exit_event,
+    Event, Initialize, Outcome, exit_event,
     maintain::CheckResult,
     testing::{Host, issued_event},
 };
@@ -54,7 +55,7 @@ impl Fixture {
 
 /// Settings for a server without TLS.
 fn plain(address: &str) -> Json {
-    json!({"servers": [address], "tls": "off", "timeout_seconds": 5})
+    json!({"servers": [address], "tls": "off", "timeout_s": 5})
 }
 
 fn with(settings: &Json, more: &Json) -> Json {
@@ -129,7 +130,7 @@ fn deliver(host: &mut Host, events: &[Event]) {
 fn assert_once(stored: &[Stored], events: &[Event]) {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for message in stored {
-        *times.entry(message.id()).or_default() += 1;
+        *times.entry(message.event_id()).or_default() += 1;
     }
     let twice = times.iter().find(|(_, times)| **times != 1);
     assert_eq!(twice, None);
@@ -169,11 +170,43 @@ fn a_message_is_a_cloud_event_whose_subject_says_what_happened() {
     assert_eq!(stored[0].headers["content-type"], "application/cloudevents+json");
     let body: Json = serde_json::from_str(&stored[0].body).unwrap();
     assert_eq!((&body["specversion"], &body["type"]), (&json!("1.0"), &json!("exeunt.issued")));
-    assert_eq!(
-        (&body["id"], stored[0].id()),
-        (&stored[0].headers["nats-msg-id"], "00000000000000000000000000000001-9")
-    );
+    assert_eq!(body["id"], "00000000000000000000000000000001-9");
+    assert_eq!(stored[0].message_id(), "00000000000000000000000000000001-9.under-test");
     assert_eq!(body["data"]["certificate"]["RawCertificate"], "AQID");
+}
+
+#[test]
+fn two_modules_tell_one_stream_of_the_same_event_and_each_is_heard_once() {
+    let it = Fixture::new();
+    for (module, subject) in [("bus", "exeunt.{ca}.{event}"), ("copy", "exeunt.copy.{event}")] {
+        let settings = with(&it.settings, &json!({"subject": subject}));
+        let mut host = Host::in_memory(BusExit::default()).unwrap();
+        let hello = Initialize {
+            module: module.to_owned(),
+            config: "Test CA".to_owned(),
+            protocol: PROTOCOL_VERSION,
+            features: Vec::new(),
+            role: None,
+            settings: settings.as_object().unwrap().clone(),
+            window: 2,
+            deadline_ms: 30_000,
+        };
+        host.initialize_with(hello).unwrap();
+        for _ in 0..2 {
+            assert_accepted(&notify_all(&mut host, &events(9..10)));
+        }
+    }
+    let stored = it.server.read("EXEUNT");
+    let found: Vec<_> = stored.iter().map(|it| (it.subject.as_str(), it.message_id())).collect();
+    assert_eq!(
+        found,
+        [
+            ("exeunt.Test!0020CA.issued", "00000000000000000000000000000001-9.bus"),
+            ("exeunt.copy.issued", "00000000000000000000000000000001-9.copy"),
+        ]
+    );
+    let ids = stored.iter().map(|it| serde_json::from_str::<Json>(&it.body).unwrap());
+    assert!(ids.into_iter().all(|it| it["id"] == "00000000000000000000000000000001-9"));
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn a_server_has_to_show_the_right_certificate_and_may_ask_for_ours() {
         let settings = json!({
             "servers": format!("tls://localhost:{}", server.port), "ca_file": ca_file,
             "client_certificate_file": client.certificate, "client_key_file": client.key,
-            "timeout_seconds": 5,
+            "timeout_s": 5,
         });
         if flaw == Flaw::Nothing {
             assert_eq!(maintain(&settings).install(true).unwrap().steps[0].text, "it was made");

@@ -28,8 +28,13 @@ pub struct Stored {
 
 impl Stored {
     /// The id by which the server knows one that comes again.
-    pub fn id(&self) -> &str {
+    pub fn message_id(&self) -> &str {
         self.headers["nats-msg-id"].as_str().unwrap()
+    }
+
+    /// The id of the event that the module `under-test` told of.
+    pub fn event_id(&self) -> &str {
+        self.message_id().strip_suffix(".under-test").unwrap()
     }
 }
 

@@ -68,7 +68,7 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     let it = Fixture::new();
     let mut proxy = Proxy::to_port(it.server.port);
     let address = format!("nats://127.0.0.1:{}", proxy.port());
-    let mut host = start(&with(&plain(&address), &json!({"timeout_seconds": 2})));
+    let mut host = start(&with(&plain(&address), &json!({"timeout_s": 2})));
     proxy.set(Fault::Delay(Duration::from_millis(100)));
     assert_accepted(&notify_all(&mut host, &events(1..101)));
     proxy.set(Fault::Silence);
@@ -91,7 +91,7 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
 #[test]
 fn a_server_that_stands_still_is_given_up_in_time() {
     let it = Fixture::new();
-    let mut host = start(&with(&it.settings, &json!({"timeout_seconds": 1})));
+    let mut host = start(&with(&it.settings, &json!({"timeout_s": 1})));
     assert_accepted(&notify_all(&mut host, &events(1..2)));
     it.server.suspend();
     let begun = Instant::now();
