@@ -131,6 +131,17 @@ impl OpenLdap {
         self.start_again();
     }
 
+    /// Starts again with a database that may become so many bytes large.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn start_again_larger(&mut self, size_bytes_max: u64) {
+        self.stop();
+        self.settings.size_bytes_max = size_bytes_max;
+        self.start_again();
+    }
+
     /// Ends it in order.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {

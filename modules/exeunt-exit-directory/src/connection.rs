@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     result_code::{self, Then},
     settings::{ConnectionSettings, Login},
+    written::{NEW_OBJECT, Written},
 };
 
 /// The capability by which a server says that it is Active Directory
@@ -77,6 +78,15 @@ pub enum DirectoryError {
         /// What the server says beside it, after a colon; or nothing.
         said: String,
     },
+    /// The server refuses a write for lack of rights or because of its schema, and this process has
+    /// not seen one of its kind succeed.
+    #[error("{refusal}; nothing of this kind could be written yet")]
+    NeverWritten {
+        /// What was being done and what the server said.
+        refusal: String,
+        /// Result code of LDAP.
+        code: u32,
+    },
     /// No time is left in this delivery.
     #[error("{doing}: no time was left before the deadline")]
     Deadline {
@@ -93,6 +103,7 @@ impl DirectoryError {
             Self::Lost { .. } => "directory-lost",
             Self::Timeout { .. } => "directory-timeout",
             Self::Answer { .. } => "directory-answer",
+            Self::NeverWritten { .. } => "directory-never-written",
             Self::Deadline { .. } => "directory-deadline",
         }
     }
@@ -100,7 +111,8 @@ impl DirectoryError {
     /// What follows from it.
     pub fn then(&self) -> Then {
         match self {
-            Self::Connect(_) | Self::Deadline { .. } => Then::Later,
+            // An operator who forgot the rights mends it once for all events.
+            Self::Connect(_) | Self::Deadline { .. } | Self::NeverWritten { .. } => Then::Later,
             Self::Lost { .. } | Self::Timeout { .. } => Then::Elsewhere,
             Self::Answer { code, .. } => result_code::find(*code).then,
         }
@@ -109,9 +121,14 @@ impl DirectoryError {
     /// The result code of LDAP, where there is one.
     pub fn result_code(&self) -> Option<u32> {
         match self {
-            Self::Answer { code, .. } => Some(*code),
+            Self::Answer { code, .. } | Self::NeverWritten { code, .. } => Some(*code),
             _ => None,
         }
+    }
+
+    /// Whether one of several values in a write may be the cause.
+    pub fn may_be_of_one_value(&self) -> bool {
+        self.then() == Then::Park || matches!(self, Self::NeverWritten { .. })
     }
 
     /// The outcome for an event that nothing more is done for in this delivery.
@@ -153,6 +170,7 @@ pub struct Directory {
     avoided: Vec<Option<Instant>>,
     /// For each server, what is known of it.
     facts: Vec<Option<Arc<Facts>>>,
+    written: Written,
 }
 
 struct Current {
@@ -186,7 +204,8 @@ impl Directory {
             .map_err(|err| format!("the system gives no event loop: {err}"))?;
         let servers = settings.servers.len();
         let facts = vec![None; servers];
-        Ok(Self { settings, runtime, current: None, avoided: vec![None; servers], facts })
+        let (avoided, written) = (vec![None; servers], Written::default());
+        Ok(Self { settings, runtime, current: None, avoided, facts, written })
     }
 
     /// Runs something that waits for the directory.
@@ -238,6 +257,7 @@ impl Directory {
             server: self.settings.servers[current.server].to_string(),
             timeout: self.settings.timeout,
             until,
+            written: self.written.clone(),
         })
     }
 
@@ -472,6 +492,7 @@ pub struct Session {
     pub server: String,
     timeout: Duration,
     until: Instant,
+    written: Written,
 }
 
 /// An object as a search gives it.
@@ -533,6 +554,14 @@ pub enum Change {
     Delete(String, Vec<Vec<u8>>),
     /// These values in the place of whatever is there. For attributes that are one's own.
     Replace(String, Vec<Vec<u8>>),
+}
+
+impl Change {
+    /// The attribute, as the server wants it.
+    fn attribute(&self) -> &str {
+        let (Self::Add(name, _) | Self::Delete(name, _) | Self::Replace(name, _)) = self;
+        name
+    }
 }
 
 impl Session {
@@ -626,6 +655,7 @@ impl Session {
     ) -> Result<(), DirectoryError> {
         let doing = || format!("changing {name:?}");
         let values = HashSet::<Vec<u8>>::from_iter;
+        let kinds: Vec<String> = changes.iter().map(|it| it.attribute().to_owned()).collect();
         let changes = changes
             .into_iter()
             .map(|it| match it {
@@ -639,7 +669,7 @@ impl Session {
             ldap.with_controls(controls);
         }
         let result = self.timed(doing, ldap.modify(name, changes)).await?;
-        done(&doing(), &result)
+        self.written.judge(&kinds, done(&doing(), &result))
     }
 
     /// Makes an object.
@@ -659,7 +689,7 @@ impl Session {
             .collect();
         let mut ldap = self.ldap.clone();
         let result = self.timed(doing, ldap.add(name, attributes)).await?;
-        done(&doing(), &result)
+        self.written.judge(&[NEW_OBJECT], done(&doing(), &result))
     }
 
     /// Waits for an operation, and not beyond what is left.

@@ -29,6 +29,7 @@ mod revocation_list;
 mod settings;
 mod user;
 mod words;
+mod written;
 
 use std::io;
 

@@ -24,6 +24,9 @@ use crate::{
 /// How long one question of the host's may take.
 const WITHIN: Duration = Duration::from_mins(2);
 
+/// Most surplus values that a comparison remembers, so as to list each once: some 20 MB of names.
+const LISTED_MAX: usize = 100_000;
+
 /// The rights that Active Directory says the account has on an object (MS-ADTS 3.1.1.4.5.24).
 const MAY_WRITE: &str = "allowedAttributesEffective";
 
@@ -64,6 +67,12 @@ impl MaintainExitModule for DirectoryExit {
     fn reconcile(&mut self, events: &[Event], mend: bool) -> Result<Compared, String> {
         let (state, _) = self.begun()?;
         state.reconcile(events, mend)
+    }
+
+    fn reconcile_end(&mut self, _mend: bool) -> Result<Compared, String> {
+        let (state, _) = self.begun()?;
+        state.listed.clear();
+        Ok(Compared::default())
     }
 }
 
@@ -109,12 +118,15 @@ impl State {
         let batch = Batch::new(&self.settings.users, &events, now());
         let of_users = self.directory.wait(batch.compare(&session, &events));
         for (event, compared) in samples.iter().zip(of_users) {
-            let line = match compared {
-                Ok(Some(it)) => format!("{}: {} in {}", event.id, it.text, it.place),
-                Ok(None) => format!("{}: nothing", event.id),
-                Err(why) => format!("{}: nothing, because {why}", event.id),
-            };
-            report.would_write.push(line);
+            let id = &event.id;
+            match compared {
+                Ok(all) if all.is_empty() => report.would_write.push(format!("{id}: nothing")),
+                Ok(all) => report.would_write.extend(all.into_iter().map(|it| {
+                    let done = if it.difference == Difference::Surplus { "without " } else { "" };
+                    format!("{id}: {done}{} in {}", it.text, it.place)
+                })),
+                Err(why) => report.would_write.push(format!("{id}: nothing, because {why}")),
+            }
         }
         report
     }
@@ -274,13 +286,24 @@ impl State {
         let session =
             self.directory.session(Directory::until(WITHIN)).map_err(|err| err.to_string())?;
         let all: Vec<&Event> = events.iter().collect();
-        let batch = Batch::new(&self.settings.users, &all, now());
+        // What was mended is not found a second time.
+        if mend || LISTED_MAX < self.listed.len() {
+            self.listed.clear();
+        }
+        let batch = Batch::of_state(&self.settings.users, &all, now());
         let of_users = self.directory.wait(batch.compare(&session, &all));
-        let mut to_mend: Vec<(&Event, Finding)> = Vec::new();
+        let mut to_mend: Vec<(&Event, Vec<Finding>)> = Vec::new();
         for (event, found) in events.iter().zip(of_users) {
             match found {
-                Ok(None) => compared.good += 1,
-                Ok(Some(finding)) => to_mend.push((event, finding)),
+                Ok(all) if all.is_empty() => compared.good += 1,
+                Ok(mut all) => {
+                    // What is over on an object is found with every event that is about the object.
+                    all.retain(|it| {
+                        it.difference != Difference::Surplus
+                            || self.listed.insert((it.place.clone(), it.text.clone()))
+                    });
+                    to_mend.push((event, all));
+                }
                 Err(why) => {
                     let place = format!("event {}", event.id);
                     let finding = Finding::new(Difference::Unknown, place, "");
@@ -291,11 +314,12 @@ impl State {
         if mend {
             let wanted: Vec<&Event> = to_mend.iter().map(|it| it.0).collect();
             let told = self.directory.wait(batch.carry_out(&session, &wanted));
-            for ((_, finding), told) in to_mend.into_iter().zip(told) {
-                compared.findings.push(finding.mended(told.into_result()));
+            for ((_, all), told) in to_mend.into_iter().zip(told) {
+                let result = told.into_result();
+                compared.findings.extend(all.into_iter().map(|it| it.mended(result.clone())));
             }
         } else {
-            compared.findings.extend(to_mend.into_iter().map(|it| it.1));
+            compared.findings.extend(to_mend.into_iter().flat_map(|it| it.1));
         }
         for event in events {
             let found = match event.event {

@@ -1,6 +1,6 @@
 //! The module itself: what happens to a batch of events, in order.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use exeunt_module_kit::{
     CallBacks, Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule,
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) directory: Directory,
     /// How long a batch may take.
     within: Duration,
+    /// Surplus values that a comparison has listed: place and certificate.
+    pub(crate) listed: BTreeSet<(String, String)>,
 }
 
 impl ExitModule for DirectoryExit {
@@ -141,7 +143,7 @@ impl State {
         let directory = Directory::new(settings.connection.clone())?;
         let within =
             Duration::from_millis(hello.deadline_ms.saturating_mul(DEADLINE_PERCENT) / 100);
-        Ok(Self { settings, directory, within })
+        Ok(Self { settings, directory, within, listed: BTreeSet::new() })
     }
 
     /// An outcome for each event.

@@ -84,6 +84,10 @@ pub const RULES: &[Rule] = &[
     rule(122, "assertionFailed", Then::Look),
 ];
 
+/// Codes by which a server refuses every write where rights or schema were forgotten: they park nothing
+/// before a write of the same kind has succeeded.
+pub const MAY_BE_SET_UP_WRONG: [u32; 3] = [17, 21, 50];
+
 /// The row of a code. One that nobody has heard of waits, as whatever is behind it may pass.
 pub fn find(code: u32) -> &'static Rule {
     const UNKNOWN: Rule = rule(u32::MAX, "unknown", Then::Later);

@@ -154,6 +154,8 @@ pub struct Batch<'a> {
     cas: Vec<Certificate>,
     /// Unix seconds.
     now: i64,
+    /// Whether the events say what the CA holds, and not what has happened.
+    of_state: bool,
 }
 
 /// What is wanted of an object, for one event.
@@ -188,7 +190,13 @@ impl<'a> Batch<'a> {
     /// Looks at the CA as it is in the youngest event.
     pub fn new(users: &'a UserSettings, events: &[&Event], now: i64) -> Self {
         let cas = events.last().map(|it| ca_certificates(&it.system)).unwrap_or_default();
-        Self { users, cas, now }
+        Self { users, cas, now, of_state: false }
+    }
+
+    /// As [`Batch::new`] for events that say what the CA holds: what has been over for long is to be
+    /// gone where it would otherwise only not be put there.
+    pub fn of_state(users: &'a UserSettings, events: &[&Event], now: i64) -> Self {
+        Self { of_state: true, ..Self::new(users, events, now) }
     }
 
     /// Carries out what events want, in one attempt: what became of each.
@@ -234,13 +242,13 @@ impl<'a> Batch<'a> {
         (0..events.len()).map(|it| told.remove(&it).unwrap_or_else(missing)).collect()
     }
 
-    /// What is not as the events want it, and nothing is written: a difference, none, or why it
-    /// cannot be said.
+    /// What is not as the events want it, and nothing is written: differences, or why it cannot be
+    /// said.
     pub async fn compare(
         &self,
         session: &Session,
         events: &[&Event],
-    ) -> Vec<Result<Option<Finding>, String>> {
+    ) -> Vec<Result<Vec<Finding>, String>> {
         stream::iter(events)
             .map(|event| self.compare_one(session, event))
             .buffered(OBJECTS_AT_ONCE)
@@ -248,12 +256,8 @@ impl<'a> Batch<'a> {
             .await
     }
 
-    async fn compare_one(
-        &self,
-        session: &Session,
-        event: &Event,
-    ) -> Result<Option<Finding>, String> {
-        let reason = |it: Outcome| Told::Done(it).into_result().map(|()| None);
+    async fn compare_one(&self, session: &Session, event: &Event) -> Result<Vec<Finding>, String> {
+        let reason = |it: Outcome| Told::Done(it).into_result().map(|()| Vec::new());
         let job = match self.job(0, event, &session.facts) {
             Ok(job) => job,
             Err(outcome) => return reason(outcome),
@@ -264,14 +268,24 @@ impl<'a> Batch<'a> {
         };
         let there: Vec<&[u8]> = entry.values(ATTRIBUTE).collect();
         let plan = plan::plan(&there, &[&job.wish], &self.cas, self.users, self.now);
-        let difference = match job.wish.wanted {
-            Wanted::There if !plan.add.is_empty() => Difference::Missing,
-            Wanted::Gone if !plan.delete.is_empty() => Difference::Surplus,
-            _ => return Ok(None),
+        let finding = |difference, certificate: &Certificate| {
+            let place = format!("{ATTRIBUTE} of {}", entry.name);
+            Finding::new(difference, place, format!("certificate {}", certificate.serial()))
         };
-        let place = format!("{ATTRIBUTE} of {}", entry.name);
-        let text = format!("certificate {}", job.wish.certificate.serial());
-        Ok(Some(Finding::new(difference, place, text)))
+        let mut findings = Vec::new();
+        if !plan.add.is_empty() {
+            findings.push(finding(Difference::Missing, &job.wish.certificate));
+        }
+        for der in &plan.delete {
+            let Ok(certificate) = Certificate::from_der(der) else { continue };
+            // Those that make room for another are no surplus.
+            let named = certificate.der() == job.wish.certificate.der();
+            if named || (self.users.remove_expired && plan::is_long_expired(&certificate, self.now))
+            {
+                findings.push(finding(Difference::Surplus, &certificate));
+            }
+        }
+        Ok(findings)
     }
 
     /// What an event wants.
@@ -298,12 +312,19 @@ impl<'a> Batch<'a> {
                 (HolderError::Word(_), WhenMissing::Skip) => Outcome::Skip,
                 _ => err.outcome(),
             })
-            .and_then(|job| {
+            .and_then(|mut job| {
                 let stale = wanted == Wanted::There
                     && self.users.remove_expired
                     && plan::is_long_expired(&job.wish.certificate, self.now);
-                // It would be taken out again in the next moment.
-                if stale { Err(Outcome::Skip) } else { Ok(job) }
+                match (stale, self.of_state) {
+                    (false, _) => Ok(job),
+                    // It would be taken out again in the next moment.
+                    (true, false) => Err(Outcome::Skip),
+                    (true, true) => {
+                        job.wish.wanted = Wanted::Gone;
+                        Ok(job)
+                    }
+                }
             })
     }
 
@@ -326,7 +347,7 @@ impl<'a> Batch<'a> {
                 jobs.iter().map(|it| it.index).zip(told.into_iter().map(Told::Done)).collect()
             }
             // One of the values may be what the server does not like: each on its own then.
-            Err(err) if err.then() == Then::Park && 1 < jobs.len() => {
+            Err(err) if err.may_be_of_one_value() && 1 < jobs.len() => {
                 let mut told = Vec::new();
                 for job in &jobs {
                     told.push((

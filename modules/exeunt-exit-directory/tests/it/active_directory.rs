@@ -70,7 +70,7 @@ fn certificates_are_found_on_the_right_users_by_sambas_own_tools() {
         assert!(reason(&outcome).contains(said), "{more}: {outcome:?}");
         assert_eq!(matches!(outcome, Outcome::Park { .. }), parked, "{outcome:?}");
     };
-    said(&json!({"bind_dn": READER}), "insufficientAccessRights (50)", true);
+    said(&json!({"bind_dn": READER}), "insufficientAccessRights (50)", false);
     said(&json!({"bind_dn": "nobody@ad.example.test"}), "invalidCredentials (49)", false);
     said(
         &json!({"users": {"bases": ["CN=Computers,DC=ad,DC=example,DC=test"]}}),

@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 
 use exeunt_exit_directory::DirectoryExit;
-use exeunt_module_kit::{Event, Outcome, Value, exit_event, testing::Host};
+use exeunt_module_kit::{
+    Event, Outcome, Properties, Value, exit_event,
+    maintain::{Difference, EVENTS_MAX},
+    testing::Host,
+};
+use exeunt_publication::certificate::Certificate;
 use exeunt_testbed::{
     authority::Flaw,
     openldap::{OpenLdap, PEOPLE, READER},
@@ -12,10 +17,11 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     fixture::{
-        Holdings, assert_holdings, certificate, deliver, holdings, issued, ldif_value, now, reason,
-        rest, settings, started, tell, told, with,
+        Holdings, PUBLISH_TO_DS, assert_holdings, certificate, deliver, holdings, issued,
+        ldif_value, now, reason, rest, settings, started, tell, told, with,
     },
     minted::{DAY, Leaf, TestCa},
+    objects::maintaining,
 };
 
 fn accept(outcomes: &[Outcome]) {
@@ -72,6 +78,8 @@ fn only_what_a_template_asks_for_is_published() {
         let mut event = issued(u64::from(serial), "alice", &certificate(&ca, "alice", serial), &ca);
         event.certificate.set("EnrollmentFlags", flags.map(Value::Long));
         event.certificate.set("CertificateTemplate", Some(Value::String(template.to_owned())));
+        // The same bit among the general flags means nothing.
+        event.certificate.set("GeneralFlags", Some(Value::Long(PUBLISH_TO_DS)));
         event
     };
     let templates = json!({"users": {"templates": {
@@ -80,7 +88,6 @@ fn only_what_a_template_asks_for_is_published() {
     let events = [
         asked(None, "User", 2),
         asked(Some(0), "User", 3),
-        // The same bit among the general flags means nothing.
         asked(Some(0x4), "User", 4),
         asked(Some(0x28), "User", 5),
         asked(None, "Always", 6),
@@ -239,20 +246,111 @@ fn every_way_to_log_in_works_and_a_wrong_one_is_said() {
         assert_eq!(tell(&mut host, &[event]), [Outcome::Accept], "{settings}");
         serial += 1;
     }
-    let mut said = |settings: &Json, said: &str, parked: bool| {
+    let mut said = |settings: &Json, said: &str| {
         let mut host = started(settings);
         serial += 1;
         let event = issued(1, "alice", &certificate(&ca, "alice", serial), &ca);
         let outcome = tell(&mut host, &[event]).remove(0);
         assert!(reason(&outcome).contains(said), "{settings}: {outcome:?}");
-        assert_eq!(matches!(outcome, Outcome::Park { .. }), parked, "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
     };
     let nobody = json!({"bind_dn": "cn=nobody,dc=example,dc=test"});
-    said(&with(plain.clone(), &nobody), "invalidCredentials (49)", false);
-    said(&with(plain.clone(), &json!({"bind_dn": READER})), "insufficientAccessRights (50)", true);
-    said(&with(plain.clone(), &json!({"binary": "no"})), "(17)", true);
+    said(&with(plain.clone(), &nobody), "invalidCredentials (49)");
+    // Nothing of the kind has been written by this process yet: that parks nothing.
+    let reader = json!({"bind_dn": READER});
+    said(&with(plain.clone(), &reader), "insufficientAccessRights (50)");
+    said(&with(plain.clone(), &json!({"binary": "no"})), "(17)");
     let anonymous = json!({"authentication": "anonymous"});
-    said(&with(without_password(), &anonymous), "(8)", false);
+    said(&with(without_password(), &anonymous), "(8)");
+}
+
+#[test]
+fn missing_rights_park_nothing_before_the_first_write_and_only_their_object_later() {
+    let server = OpenLdap::start();
+    server.add_persons(["alice"]);
+    // The account may write people, and nothing beside them.
+    server.admin_ldif(
+        "dn: uid=carol,dc=example,dc=test\nobjectClass: inetOrgPerson\nuid: carol\ncn: carol\n\
+         sn: carol\n",
+    );
+    let ca = TestCa::new("Ours");
+    let everywhere = json!({"users": {"bases": ["dc=example,dc=test"]}});
+    let mut host = started(&with(settings(&server, &server.tls_url()), &everywhere));
+    let event =
+        |seq: u32, name: &str| issued(u64::from(seq), name, &certificate(&ca, name, seq), &ca);
+    let early = tell(&mut host, &[event(1, "carol"), event(2, "carol")]);
+    for outcome in &early {
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+        assert!(reason(outcome).starts_with("directory-never-written: "), "{outcome:?}");
+        assert!(reason(outcome).contains("insufficientAccessRights (50)"), "{outcome:?}");
+    }
+    let alice = event(3, "alice");
+    accept(&tell(&mut host, std::slice::from_ref(&alice)));
+    let late = tell(&mut host, &[event(1, "carol")]).remove(0);
+    assert!(matches!(late, Outcome::Park { .. }), "{late:?}");
+    assert!(reason(&late).starts_with("directory-answer: "), "{late:?}");
+    // What was there before the process began is no write of its own.
+    let mut host = started(&with(settings(&server, &server.tls_url()), &everywhere));
+    accept(&tell(&mut host, &[alice]));
+    assert!(matches!(tell(&mut host, &[event(1, "carol")])[0], Outcome::Retry { .. }));
+}
+
+#[test]
+fn what_people_hold_is_compared_and_mended_and_what_others_issued_stays() {
+    let server = OpenLdap::start();
+    server.add_persons(["alice", "bob"]);
+    let (ca, other) = (TestCa::new("Ours"), TestCa::new("Others"));
+    let over = |ca: &TestCa, serial: u32, days: i64| {
+        let (not_before, not_after) = (now() - 90 * DAY, now() - days * DAY / 2);
+        ca.issue(&Leaf { name: "alice", serial, not_before, not_after })
+    };
+    let (missing, revoked) = (certificate(&ca, "alice", 2), certificate(&ca, "alice", 3));
+    // Over for two days: one that the CA tells of, and one that it holds no more. Half a day is less
+    // than the 24 hours that they stay.
+    let (told_of, forgotten, young) = (over(&ca, 4, 4), over(&ca, 5, 4), over(&ca, 6, 1));
+    let (theirs, fine) = (over(&other, 7, 4), certificate(&ca, "bob", 8));
+    for der in [&revoked, &told_of, &forgotten, &young, &theirs] {
+        server.admin_ldif(&ldif_value("add", "alice", der));
+    }
+    server.admin_ldif(&ldif_value("add", "bob", &fine));
+    let mut truth = vec![
+        issued(1, "alice", &missing, &ca),
+        told(exit_event::CERT_REVOKED, 2, "alice", &revoked, &ca),
+    ];
+    // So many that the rest comes with another message.
+    truth.extend((0..EVENTS_MAX).map(|_| issued(3, "bob", &fine, &ca)));
+    truth.extend([issued(4, "alice", &told_of, &ca), issued(5, "alice", &young, &ca)]);
+    let compare = |users: &Json, mend: bool| {
+        let settings = with(settings(&server, &server.tls_url()), &json!({"users": users}));
+        let mut host = maintaining(&settings, Properties::default());
+        let all = host.reconcile(&truth, mend).unwrap().findings;
+        assert!(all.iter().all(|it| it.mended == mend && it.error.is_none()), "{all:?}");
+        let mut all: Vec<_> = all.into_iter().map(|it| (it.difference, it.text)).collect();
+        all.sort();
+        all
+    };
+    let found = |difference, der: &[u8]| {
+        let serial = Certificate::from_der(der).unwrap().serial().to_string();
+        (difference, format!("certificate {serial}"))
+    };
+    let (gone, lacks) = (Difference::Surplus, Difference::Missing);
+    let both = json!({"remove_expired": true, "remove_revoked": true});
+    let expected = [
+        found(lacks, &missing),
+        found(gone, &revoked),
+        found(gone, &told_of),
+        found(gone, &forgotten),
+    ];
+    let before = server.contents();
+    let neither = json!({"remove_expired": false, "remove_revoked": false});
+    assert_eq!(compare(&neither, false), expected[..1]);
+    assert_eq!(compare(&both, false), expected);
+    assert_eq!(server.contents(), before);
+    assert_eq!(compare(&both, true), expected);
+    assert_eq!(compare(&both, false), []);
+    let held = holdings(&server);
+    assert_eq!(held["alice"], BTreeSet::from([missing.clone(), young.clone(), theirs.clone()]));
+    assert_eq!(held["bob"], BTreeSet::from([fine.clone()]));
 }
 
 #[test]

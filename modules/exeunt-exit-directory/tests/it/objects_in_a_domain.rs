@@ -116,7 +116,7 @@ fn the_domain_holds_what_the_ca_holds() {
     assert_eq!(telling.join().unwrap(), [Outcome::Accept]);
     let mut weak = started(&reader);
     let outcomes = tell(&mut weak, &[ca.lists_issued(51, &ca.list(51), None)]);
-    assert!(matches!(outcomes[0], Outcome::Park { .. }), "{outcomes:?}");
+    assert!(matches!(outcomes[0], Outcome::Retry { .. }), "{outcomes:?}");
     assert!(reason(&outcomes[0]).contains("insufficientAccessRights"), "{outcomes:?}");
 
     // 6. Compared and mended.

@@ -176,7 +176,7 @@ fn a_server_that_is_killed_in_the_middle_of_writes_has_everything_in_the_end() {
 
 #[test]
 fn a_full_server_holds_events_back_until_there_is_room() {
-    let bed = Bed::with(Settings { size_bytes_max: 400 * 1024, ..Settings::default() });
+    let mut bed = Bed::with(Settings { size_bytes_max: 400 * 1024, ..Settings::default() });
     let mut host = started(&settings(&bed.server, &bed.url()));
     let (events, expected) = bed.events(2, 600);
     let outcomes = tell(&mut host, &events);
@@ -191,6 +191,9 @@ fn a_full_server_holds_events_back_until_there_is_room() {
         }
     }
     assert!(holdings(&bed.server).iter().all(|(name, held)| held.is_subset(&expected[name])));
+    bed.server.start_again_larger(64 << 20);
+    assert!(deliver(&mut host, &events).iter().all(|it| *it == Outcome::Accept));
+    assert_holdings(&bed.server, expected);
 }
 
 fn holdings_of(server: &OpenLdap, name: &str) -> Vec<Vec<u8>> {
