@@ -209,6 +209,18 @@ impl S3 {
         self.process.wait_for_port(self.port);
     }
 
+    /// Starts it again with another certificate.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn start_again_with(&mut self, flaw: Flaw) {
+        let server = self.authority.server(flaw);
+        self.told["certificate"] = json!(server.certificate);
+        self.told["key"] = json!(server.key);
+        self.restart();
+    }
+
     /// The process, to suspend it.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

@@ -9,7 +9,7 @@ use exeunt_module_kit::Outcome;
 use exeunt_testbed::{
     authority::Flaw,
     proxy::{Fault, Proxy},
-    s3::{Behaviour, S3, Setup},
+    s3::Behaviour,
 };
 use serde_json::json;
 
@@ -36,6 +36,8 @@ fn while_the_server_is_down_events_are_retried_and_later_they_are_there() {
 fn a_server_that_is_killed_in_the_middle_has_everything_in_the_end() {
     let mut it = Fixture::new();
     let events = it.issued(1..201, &it.leaf());
+    // Slow enough for the looks below to see it in the middle.
+    it.server.behave(&Behaviour { delay: Duration::from_millis(10), ..Behaviour::default() });
     let mut host = it.host();
     let told = events.clone();
     let delivery = thread::spawn(move || {
@@ -53,6 +55,7 @@ fn a_server_that_is_killed_in_the_middle_has_everything_in_the_end() {
         }
     }
     delivery.join().unwrap();
+    assert_eq!(kills, 2, "it was over before the server was killed");
     assert_eq!(it.server.list(BUCKET).len(), events.len());
 }
 
@@ -109,8 +112,10 @@ fn a_full_or_refusing_server_is_told_again_and_the_reason_is_its_own() {
         let outcome = notify_all(&mut host, &events).remove(0);
         assert!(retried(&outcome).contains(code), "{outcome:?}");
     }
+    assert!(it.server.list(BUCKET).is_empty());
     it.server.behave(&Behaviour::default());
     deliver(&mut host, &events);
+    assert_eq!(it.server.list(BUCKET).len(), 1);
 }
 
 #[test]
@@ -131,9 +136,12 @@ fn a_wrong_key_or_bucket_is_said_and_a_new_key_is_taken_without_a_restart() {
 #[test]
 fn only_a_server_with_the_right_certificate_is_talked_to() {
     for flaw in [Flaw::OtherName, Flaw::OtherAuthority, Flaw::Expired] {
-        let it = Fixture::on(S3::start(&Setup { flaw, ..Setup::default() }));
+        let mut it = Fixture::new();
+        it.server.start_again_with(flaw);
         let outcome = it.host().notify(&it.issued(1..2, &it.leaf())[0]).unwrap();
         let Outcome::Retry { reason, .. } = outcome else { panic!("{outcome:?}") };
         assert!(reason.contains("certificate"), "{flaw:?}: {reason}");
+        it.server.start_again_with(Flaw::Nothing);
+        assert!(it.server.list(BUCKET).is_empty(), "{flaw:?}");
     }
 }
