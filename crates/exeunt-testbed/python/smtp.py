@@ -59,6 +59,9 @@ class Inbox:
         answer = await self.at(server, "DATA")
         if answer:
             return answer
+        content = envelope.original_content.decode("utf-8", "replace")
+        if any(words in content for words in behaviour().get("spam", [])):
+            return "554 5.7.1 looks like spam"
         secured = server.transport.get_extra_info("ssl_object")
         mail = {
             "from": envelope.mail_from,
@@ -66,7 +69,7 @@ class Inbox:
             "tls": secured.version() if secured else None,
             "user": session.auth_data.login.decode() if session.auth_data else None,
             "helo": session.host_name,
-            "text": envelope.original_content.decode("utf-8", "replace"),
+            "text": content,
         }
         with open(told["inbox"], "a") as inbox:
             inbox.write(json.dumps(mail) + "\n")

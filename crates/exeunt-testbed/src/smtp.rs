@@ -57,6 +57,8 @@ pub struct Behaviour {
     pub answers: Vec<(&'static str, String)>,
     /// Recipients that are refused with 550; others of the same message are not.
     pub refused: Vec<String>,
+    /// Words that a message is refused for, with 554 at its end.
+    pub spam: Vec<String>,
     /// Whether each pair of sender and recipient is put off with 451 the first time.
     pub greylist: bool,
     /// How long each of these commands takes.
@@ -84,6 +86,7 @@ impl Behaviour {
         json!({
             "answers": answers,
             "refused": self.refused,
+            "spam": self.spam,
             "greylist": self.greylist,
             "delay_ms": u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX),
             "cut_at": self.cut_at,

@@ -43,6 +43,8 @@ pub struct Parties {
     pub cc: Vec<Mailbox>,
     /// Who gets a copy that nobody sees.
     pub bcc: Vec<Mailbox>,
+    /// Those of them that the operator named, each with the setting.
+    pub fixed: Vec<(Address, &'static str)>,
 }
 
 impl Parties {
@@ -131,6 +133,8 @@ pub struct Mail {
     pub sender: Address,
     /// Everybody who gets it.
     pub recipients: Vec<Address>,
+    /// Those of them that the operator named, each with the setting.
+    pub fixed: Vec<(Address, &'static str)>,
     /// Headers and body, with line ends as they are sent.
     pub text: String,
 }
@@ -205,7 +209,8 @@ impl Author {
         let message = message.map_err(|err| err.to_string())?;
         let text = String::from_utf8(message.formatted())
             .map_err(|_| "the mail is not of UTF-8".to_owned())?;
-        Ok(Mail { sender: parties.from.email.clone(), recipients, text })
+        let (sender, fixed) = (parties.from.email.clone(), parties.fixed.clone());
+        Ok(Mail { sender, recipients, fixed, text })
     }
 
     fn message_id(&self, parties: &Parties, items: &[Item]) -> String {

@@ -59,7 +59,7 @@ mod tests {
     fn to(address: &str) -> Parties {
         let from = mailbox("ca@example.com").unwrap();
         let to = vec![mailbox(address).unwrap()];
-        Parties { from, reply_to: None, to, cc: Vec::new(), bcc: Vec::new() }
+        Parties { from, reply_to: None, to, cc: Vec::new(), bcc: Vec::new(), fixed: Vec::new() }
     }
 
     #[test]

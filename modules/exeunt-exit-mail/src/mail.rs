@@ -11,6 +11,7 @@ use exeunt_module_kit::{
     exit_event, manage::ManageModule,
 };
 use exeunt_publication::outcome::{park, retry};
+use lettre::Address;
 
 use crate::{
     compose::{Author, File, Item, Mail, Parties},
@@ -18,7 +19,7 @@ use crate::{
     digest::{self, Pace},
     levels::Rule,
     maintain::Trial,
-    recipient::Found,
+    recipient::{Found, Recipient},
     settings::{self, Nobody, Settings},
     smtp::Failure,
     template::About,
@@ -113,9 +114,11 @@ impl Writer {
             to: to.mailboxes,
             cc: cc.mailboxes,
             bcc: bcc.mailboxes,
+            fixed: fixed(rule),
         };
         if parties.is_nobody() {
             parties.to.clone_from(&self.settings.fallback_to);
+            parties.fixed = parties.to.iter().map(|it| (it.email.clone(), "fallback_to")).collect();
         }
         let why = format!("nobody to write to: {}", refused.join("; "));
         if parties.is_nobody() {
@@ -147,6 +150,18 @@ impl Writer {
     }
 }
 
+/// The addresses that a rule names, each with the setting that it stands in.
+fn fixed(rule: &Rule) -> Vec<(Address, &'static str)> {
+    [("to", &rule.to), ("cc", &rule.cc), ("bcc", &rule.bcc)]
+        .into_iter()
+        .flat_map(|(setting, it)| it.iter().map(move |it| (setting, it)))
+        .filter_map(|(setting, it)| match it {
+            Recipient::Fixed(mailbox) => Some((mailbox.email.clone(), setting)),
+            Recipient::Requester | Recipient::Property(_) => None,
+        })
+        .collect()
+}
+
 impl State {
     fn notify(&mut self, events: &[Event]) -> Vec<Outcome> {
         let start = Instant::now();
@@ -165,29 +180,16 @@ impl State {
             }
             _ => (0..good.len()).map(|it| vec![it]).collect(),
         };
-        // 3. The mails.
+        // 3. The mails to the server, whose word each outcome is.
         let mut outcomes: Vec<Option<Outcome>> = vec![None; good.len()];
-        let mut mails = Vec::new();
-        let mut members = Vec::new();
-        for group in groups {
-            let drafts: Vec<&Draft> = group.iter().map(|it| good[*it]).collect();
-            match self.writer.mail(&drafts) {
-                Ok(mail) => {
-                    mails.push(mail);
-                    members.push(group);
-                }
-                Err(why) => group.into_iter().for_each(|it| outcomes[it] = Some(park(&why))),
-            }
-        }
-        // 4. To the server, whose word each outcome is.
         let sending = Instant::now();
-        let sent = self.courier.deliver(&mails, until);
+        let refused = self.send(&good, groups, until, &mut outcomes);
         self.adapt(sending.elapsed());
-        for (group, sent) in members.into_iter().zip(&sent) {
-            for index in group {
-                outcomes[index] = Some(outcome(sent, &good[index].item.id));
-            }
-        }
+        // 4. A digest that is refused may be so for the words of one requester, or because it is too
+        //    big: each of its events has a mail of its own then, and only the guilty one is parked.
+        let alone: Vec<Vec<usize>> =
+            refused.into_iter().filter(|it| 1 < it.len()).flatten().map(|it| vec![it]).collect();
+        self.send(&good, alone, until, &mut outcomes);
         let mut outcomes = outcomes.into_iter().flatten();
         drafts
             .iter()
@@ -196,6 +198,45 @@ impl State {
                 Ok(_) => outcomes.next().unwrap_or_else(|| retry("nothing was done")),
             })
             .collect()
+    }
+
+    /// Sends a mail for each group of drafts, and notes what became of it. Gives the groups whose mail
+    /// is refused for what is in it.
+    fn send(
+        &mut self,
+        drafts: &[&Draft],
+        groups: Vec<Vec<usize>>,
+        until: Instant,
+        outcomes: &mut [Option<Outcome>],
+    ) -> Vec<Vec<usize>> {
+        let mut refused = Vec::new();
+        let mut mails = Vec::new();
+        let mut members = Vec::new();
+        for group in groups {
+            let drafts: Vec<&Draft> = group.iter().map(|it| drafts[*it]).collect();
+            match self.writer.mail(&drafts) {
+                Ok(mail) => {
+                    mails.push(mail);
+                    members.push(group);
+                }
+                Err(why) => {
+                    for it in &group {
+                        outcomes[*it] = Some(park(&why));
+                    }
+                    refused.push(group);
+                }
+            }
+        }
+        let sent = self.courier.deliver(&mails, until);
+        for (group, sent) in members.into_iter().zip(&sent) {
+            for index in &group {
+                outcomes[*index] = Some(outcome(sent, &drafts[*index].item.id));
+            }
+            if matches!(sent, Err(Failure::Refused(_))) {
+                refused.push(group);
+            }
+        }
+        refused
     }
 
     /// Batches grow while they are quick, and are small where a server takes its time: the answer to
@@ -218,7 +259,7 @@ fn outcome(sent: &Sent, id: &str) -> Outcome {
             Outcome::Accept
         }
         Err(Failure::Server(why) | Failure::Stale(why) | Failure::Later(why)) => retry(why),
-        Err(Failure::Refused(why)) => park(why),
+        Err(Failure::Nobody(why) | Failure::Refused(why)) => park(why),
     }
 }
 

@@ -112,6 +112,7 @@ fn try_addresses(
         let mail = Mail {
             sender: sender.clone(),
             recipients: recipients.iter().cloned().collect(),
+            fixed: Vec::new(),
             text: String::new(),
         };
         let begun = connection.begin(&mail, until);
@@ -146,6 +147,7 @@ fn check(what: String, result: Result<(), Failure>) -> Check {
             Failure::Server(why)
             | Failure::Stale(why)
             | Failure::Later(why)
+            | Failure::Nobody(why)
             | Failure::Refused(why),
         ) => Check::failed(what, why),
     }

@@ -8,6 +8,7 @@
 use std::{
     error::Error as _,
     fmt,
+    net::{SocketAddr, ToSocketAddrs as _},
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ use lettre::{
         Error,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{Certificate, CertificateStore, SmtpConnection, TlsParameters},
-        commands::{Data, Mail, Rcpt, Rset},
+        commands::{Data, Ehlo, Mail, Rcpt, Rset},
         extension::{ClientId, Extension, MailBodyParameter, MailParameter},
         response::Response,
     },
@@ -37,6 +38,13 @@ use crate::{
 /// some minutes (RFC 5321, section 4.5.3.2.7: at least five).
 const IDLE_MAX: Duration = Duration::from_mins(1);
 
+/// What is waited for until a server can be spoken with: the connection, its greeting, and its answer to
+/// ours.
+const CONNECT_WAITS: u32 = 3;
+
+/// Shortest of these waits: the system takes no time of zero.
+const CONNECT_WAIT_MIN: Duration = Duration::from_millis(1);
+
 /// Why a mail was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -46,7 +54,9 @@ pub enum Failure {
     Stale(String),
     /// Not now, and another mail may well be taken.
     Later(String),
-    /// Never, as long as nobody changes something.
+    /// Never to these people, whatever the mail is.
+    Nobody(String),
+    /// This mail never, as long as nobody changes something.
     Refused(String),
 }
 
@@ -54,6 +64,8 @@ pub enum Failure {
 pub struct Connection {
     smtp: SmtpConnection,
     timeout: Duration,
+    /// Largest mail that the server takes, in octets; `None` where it does not say.
+    size_max: Option<usize>,
     last_used: Instant,
     /// Whether a mail was sent over it before.
     used: bool,
@@ -87,16 +99,18 @@ impl Connection {
         let connecting = |why: String| (Stage::Connect, format!("{place}: {why}"));
         let securing = |why: String| (Stage::Secure, format!("{place}: {why}"));
         let hello = client_id(server.hello.as_deref());
-        let timeout = left(server.timeout, until).map_err(connecting)?;
         let parameters = match server.security {
             Security::Nothing => None,
             Security::StartTls | Security::Tls => Some(tls_parameters(server).map_err(securing)?),
         };
         let from_the_start = parameters.as_ref().filter(|_| server.security == Security::Tls);
-        let address = (server.host.as_str(), server.port);
-        let mut smtp =
-            SmtpConnection::connect(address, Some(timeout), &hello, from_the_start, None)
-                .map_err(|err| connecting(said(&err)))?;
+        // The system bounds how long it looks a name up.
+        let addresses: Vec<SocketAddr> = (server.host.as_str(), server.port)
+            .to_socket_addrs()
+            .map_err(|err| connecting(err.to_string()))?
+            .collect();
+        let mut smtp = connect(&addresses, server.timeout, until, &hello, from_the_start)
+            .map_err(connecting)?;
         if server.security == Security::StartTls
             && let Some(parameters) = &parameters
         {
@@ -114,10 +128,25 @@ impl Connection {
                 return Err(securing(why.to_owned()));
             }
         }
-        let mut connection =
-            Self { smtp, timeout: server.timeout, last_used: Instant::now(), used: false };
+        let mut connection = Self {
+            smtp,
+            timeout: server.timeout,
+            size_max: None,
+            last_used: Instant::now(),
+            used: false,
+        };
+        connection.ask_size(&hello, until).map_err(securing)?;
         connection.authenticate(server, until).map_err(|why| (Stage::Authenticate, why))?;
         Ok(connection)
+    }
+
+    /// Asks once more what the server can do: the library does not keep the limit that it names.
+    fn ask_size(&mut self, hello: &ClientId, until: Instant) -> Result<(), String> {
+        self.limit(until)?;
+        let answer = self.smtp.command(Ehlo::new(hello.clone())).map_err(|err| said(&err))?;
+        has_code(&answer, 250)?;
+        self.size_max = size_max(&answer);
+        Ok(())
     }
 
     fn authenticate(&mut self, server: &Server, until: Instant) -> Result<(), String> {
@@ -155,7 +184,7 @@ impl Connection {
         self.last_used = Instant::now();
         self.used = true;
         match &sent {
-            Err(Failure::Later(_) | Failure::Refused(_)) => {
+            Err(Failure::Later(_) | Failure::Nobody(_) | Failure::Refused(_)) => {
                 if self.reset(until).is_err() {
                     self.smtp.abort();
                 }
@@ -179,16 +208,24 @@ impl Connection {
         }
         // 2. Every recipient.
         let mut left_out = Vec::new();
+        // Whether one of them is the operator's to mend; then all goes on by itself.
+        let mut can_be_mended = false;
         for recipient in &letter.recipients {
-            if let Err(why) = self.recipient(recipient, until)? {
-                if policy == RefusedRecipient::Park {
-                    return Err(Failure::Refused(why));
+            if let Err(mut why) = self.recipient(recipient, until)? {
+                if let Some((_, setting)) = letter.fixed.iter().find(|(it, _)| it == recipient) {
+                    can_be_mended = true;
+                    why = format!("{why} (it stands in the setting {setting:?})");
                 }
                 left_out.push(why);
+                if policy == RefusedRecipient::Park {
+                    break;
+                }
             }
         }
-        if left_out.len() == letter.recipients.len() {
-            return Err(Failure::Refused(left_out.join("; ")));
+        let is_refused = policy == RefusedRecipient::Park && !left_out.is_empty();
+        if is_refused || left_out.len() == letter.recipients.len() {
+            let why = left_out.join("; ");
+            return Err(if can_be_mended { Failure::Later(why) } else { Failure::Nobody(why) });
         }
         // 3. The mail. What the server says at its end is what counts.
         self.limit(until).map_err(Failure::Server)?;
@@ -212,13 +249,19 @@ impl Connection {
     ///
     /// As [`Connection::send`].
     pub fn begin(&mut self, letter: &Letter, until: Instant) -> Result<(), Failure> {
+        let size = letter.text.len();
+        if let Some(size_max) = self.size_max.filter(|it| *it < size) {
+            return Err(Failure::Refused(format!(
+                "the mail has {size} octets, and the server takes {size_max} at most"
+            )));
+        }
         let mut parameters = Vec::new();
         let supports = |extension| self.smtp.server_info().supports_feature(extension);
         let all = letter.recipients.iter().chain([&letter.sender]);
         if all.into_iter().any(|it| !it.to_string().is_ascii()) {
             if !supports(Extension::SmtpUtfEight) {
                 let why = "an address is not of ASCII, and the server does not take SMTPUTF8";
-                return Err(Failure::Refused(why.to_owned()));
+                return Err(Failure::Nobody(why.to_owned()));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
@@ -358,11 +401,50 @@ fn failure(what: &str, err: &Error) -> Failure {
     match u16::from(code) {
         // It closes the connection.
         421 => Failure::Server(why),
+        // Too big for ever, and not full for now.
+        552 if is_too_big(err) => Failure::Refused(why),
         // Full, in the permanent form too (552); and who we are is not enough (530 to 538).
         552 | 530 | 534 | 535 | 538 => Failure::Later(why),
         500..=599 => Failure::Refused(why),
         _ => Failure::Later(why),
     }
+}
+
+/// Whether the server says of its refusal that the mail is too big, for a mailbox or for itself
+/// (RFC 3463, sections 3.3 and 3.4).
+fn is_too_big(err: &Error) -> bool {
+    let words = err.source().map(ToString::to_string).unwrap_or_default();
+    words.split_whitespace().next().is_some_and(|it| matches!(it, "5.2.3" | "5.3.4"))
+}
+
+/// The limit in an answer to EHLO. None and zero are none (RFC 1870, section 4).
+fn size_max(answer: &Response) -> Option<usize> {
+    answer
+        .message()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(word, _)| word.eq_ignore_ascii_case("SIZE"))
+        .find_map(|(_, octets)| octets.trim().parse().ok().filter(|it| *it != 0))
+}
+
+/// Connects to the first of the addresses that greets us. They share the time that is left, so that one
+/// that is silent leaves some to those behind it.
+fn connect(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+    until: Instant,
+    hello: &ClientId,
+    tls: Option<&TlsParameters>,
+) -> Result<SmtpConnection, String> {
+    let mut failed = "the name has no address".to_owned();
+    for (address, count) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let share = left(Duration::MAX, until)? / u32::try_from(count).unwrap_or(u32::MAX);
+        let timeout = timeout.min(share / CONNECT_WAITS).max(CONNECT_WAIT_MIN);
+        match SmtpConnection::connect(address, Some(timeout), hello, tls, None) {
+            Ok(smtp) => return Ok(smtp),
+            Err(err) => failed = format!("{address}: {}", said(&err)),
+        }
+    }
+    Err(failed)
 }
 
 /// The server's words, or what went wrong, in one line.
@@ -377,6 +459,55 @@ fn said(err: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
+
+    use exeunt_testbed::smtp::{Security as In, Setup, Smtp};
+
+    fn silent() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[test]
+    fn many_silent_addresses_take_no_more_than_the_time_that_is_left() {
+        // The system takes the connections, and nobody says a word.
+        let servers: Vec<_> = (0..8).map(|_| silent()).collect();
+        let addresses: Vec<SocketAddr> = servers.iter().map(|it| it.1).collect();
+        let start = Instant::now();
+        let until = start + Duration::from_secs(2);
+        let hello = ClientId::default();
+        assert!(connect(&addresses, Duration::from_mins(1), until, &hello, None).is_err());
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_silent_address_does_not_hide_the_one_behind_it() {
+        let setup = Setup { security: In::None, authentication: false, ..Setup::default() };
+        let server = Smtp::start(&setup);
+        let addresses = [silent().1, SocketAddr::from(([127, 0, 0, 1], server.port()))];
+        let (_listener, first) = silent();
+        let until = Instant::now() + Duration::from_secs(20);
+        let (hello, timeout) = (ClientId::default(), Duration::from_secs(1));
+        assert!(connect(&[first, addresses[1]], timeout, until, &hello, None).is_ok());
+        // The first of these has hung up: its listener is gone.
+        assert!(connect(&addresses, timeout, until, &hello, None).is_ok());
+    }
+
+    #[test]
+    fn the_largest_mail_is_what_the_server_says_and_zero_is_no_limit() {
+        for (line, expected) in [
+            ("SIZE 1000", Some(1000)),
+            ("size 1000", Some(1000)),
+            ("SIZE 0", None),
+            ("SIZE", None),
+            ("SIZE x", None),
+            ("8BITMIME", None),
+        ] {
+            let answer: Response = format!("250-mail\r\n250 {line}\r\n").parse().unwrap();
+            assert_eq!(size_max(&answer), expected, "{line}");
+        }
+    }
 
     #[test]
     fn a_mail_goes_over_the_line_with_its_dots_doubled_and_ends_with_one() {

@@ -2,7 +2,7 @@
 
 use crate::fixture::{LIMIT, Told, issued, judged, password_file, settings};
 use exeunt_exit_mail::MailExit;
-use exeunt_module_kit::{Outcome, testing::Host};
+use exeunt_module_kit::{Outcome, Value, testing::Host};
 use exeunt_testbed::{
     authority::Flaw,
     smtp::{Behaviour, Security, Setup, Smtp, USER},
@@ -63,6 +63,10 @@ fn what_may_pass_is_tried_again_and_what_may_not_is_parked() {
         (Behaviour::answer("DATA", "451 4.3.0 try later"), "451 4.3.0 try later"),
         (Behaviour::answer("RCPT", "450 4.2.1 busy"), "the recipient ops@example.test: 450"),
         (Behaviour::answer("MAIL", "553 5.1.8 who are you"), "the sender ca@example.test: 553"),
+        (
+            Behaviour::answer("RCPT", "550 5.1.1 no such user"),
+            "the recipient ops@example.test: 550 5.1.1 no such user (it stands in the setting \"to\")",
+        ),
         (Behaviour::answer("RCPT", "530 5.7.0 log in first"), "530 5.7.0 log in first"),
         (Behaviour::answer("MAIL", "421 4.3.2 going down"), "421 4.3.2 going down"),
     ] {
@@ -71,10 +75,8 @@ fn what_may_pass_is_tried_again_and_what_may_not_is_parked() {
     }
     for (behaviour, words) in [
         (Behaviour::answer("DATA", "554 5.7.1 looks like spam"), "554 5.7.1 looks like spam"),
-        (
-            Behaviour::answer("RCPT", "550 5.1.1 no such user"),
-            "the recipient ops@example.test: 550",
-        ),
+        (Behaviour::answer("DATA", "552 5.3.4 too big for us"), "552 5.3.4 too big for us"),
+        (Behaviour::answer("DATA", "552 5.2.3 too big for her"), "552 5.2.3 too big for her"),
     ] {
         server.behave(&behaviour);
         parked(&told.tell(event), words);
@@ -102,7 +104,7 @@ fn all_recipients_get_a_mail_or_none_does_unless_the_operator_leaves_some_out() 
     server.behave(&Behaviour { refused, ..Behaviour::default() });
     let people = json!(["ops@example.test", "gone@example.test", "late@example.test"]);
     let mut told = Told::with(&server, server.port(), &json!({"to": people}));
-    parked(&told.tell(&issued(1)[0]), "gone@example.test: 550 5.1.1 no such user here");
+    retried(&told.tell(&issued(1)[0]), "gone@example.test: 550 5.1.1 no such user here");
     assert_eq!(server.inbox(), []);
 
     let more = json!({"to": people, "refused_recipients": "leave-out"});
@@ -113,7 +115,50 @@ fn all_recipients_get_a_mail_or_none_does_unless_the_operator_leaves_some_out() 
 
     let more = json!({"to": "gone@example.test", "refused_recipients": "leave-out"});
     let mut told = Told::with(&server, server.port(), &more);
-    parked(&told.tell(&issued(1)[0]), "550");
+    retried(&told.tell(&issued(1)[0]), "550");
+}
+
+#[test]
+fn a_recipient_that_a_setting_names_is_mended_there_and_one_of_a_requester_parks_its_event() {
+    let mut server = Smtp::start(&Setup::default());
+    let refused = vec!["gone@example.test".to_owned()];
+    server.behave(&Behaviour { refused, ..Behaviour::default() });
+    let mut event = issued(1).remove(0);
+    event.certificate.push("EMail", Value::String("gone@example.test".to_owned()));
+    let requester = json!({"to": "{requester}", "requester_domains": ["example.test"]});
+    for policy in ["park", "leave-out"] {
+        let more = |more: Json| {
+            let mut all = requester.clone();
+            all["refused_recipients"] = policy.into();
+            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            all
+        };
+        let mut told = Told::with(&server, server.port(), &more(json!({})));
+        parked(&told.tell(&event), "the recipient gone@example.test: 550 5.1.1 no such user here");
+        for (setting, settings) in [
+            ("to", json!({"to": "gone@example.test"})),
+            ("cc", json!({"cc": "gone@example.test"})),
+            ("bcc", json!({"bcc": ["gone@example.test"]})),
+            ("fallback_to", json!({"to": "{UPN}", "fallback_to": ["gone@example.test"]})),
+        ] {
+            let mut told = Told::with(&server, server.port(), &more(settings));
+            let words = format!("(it stands in the setting {setting:?})");
+            retried(&told.tell(&event), &words);
+        }
+    }
+    assert_eq!(server.inbox(), []);
+}
+
+#[test]
+fn a_mail_that_is_too_big_for_the_server_is_parked_and_others_are_not() {
+    let server = Smtp::start(&Setup { size_max: 4000, ..Setup::default() });
+    let more = json!({"text": "{{ certificate.Organization }}"});
+    let mut told = Told::with(&server, server.port(), &more);
+    let mut events = issued(2);
+    events[0].certificate.push("Organization", Value::String("long ".repeat(1000)));
+    parked(&told.tell(&events[0]), "octets, and the server takes 4000 at most");
+    assert_eq!(told.tell(&events[1]), Outcome::Accept);
+    assert_eq!(server.inbox().len(), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::fixture::{LIMIT, Told, issued, judged};
-use exeunt_module_kit::{Outcome, Value, exit_event};
+use exeunt_module_kit::{Event, Outcome, Value, exit_event};
 use exeunt_testbed::smtp::{Behaviour, Setup, Smtp};
 use serde_json::{Value as Json, json};
 
@@ -65,4 +65,70 @@ fn a_digest_that_was_not_taken_is_no_event_s_acceptance_and_comes_again_under_it
     assert_eq!(told.tell_all(&events[..1]), [Outcome::Accept]);
     let read = judged(&server.wait_for(2, LIMIT));
     assert_eq!(read[0]["id"], read[1]["id"]);
+}
+
+/// Ten events, of which the seventh is about this name.
+fn with_one_guilty(name: &str) -> Vec<Event> {
+    let mut events = issued(10);
+    for (index, event) in events.iter_mut().enumerate() {
+        let name = if index == 6 { name } else { "harmless" };
+        event.certificate.push("Organization", Value::String(name.to_owned()));
+    }
+    events
+}
+
+/// All events but the guilty one have a mail, and that one is parked for its reason.
+#[track_caller]
+fn check_only_one_is_parked(server: &Smtp, outcomes: &[Outcome], words: &str) {
+    for (index, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Outcome::Park { reason } if index == 6 => assert!(reason.contains(words), "{reason}"),
+            other => assert!(index != 6 && *other == Outcome::Accept, "{index}: {other:?}"),
+        }
+    }
+    let read = judged(&server.inbox());
+    for (index, event) in issued(10).iter().enumerate() {
+        let holds = |it: &&Json| text(it).contains(&format!("event {}.", event.id));
+        assert_eq!(read.iter().filter(holds).count(), usize::from(index != 6), "{index}");
+    }
+}
+
+const TEXT: &str = "event {{ event.id }}. {{ certificate.Organization }}";
+
+#[test]
+fn a_digest_that_is_refused_for_the_words_of_one_requester_parks_that_event_alone() {
+    let mut server = Smtp::start(&Setup::default());
+    let spam = vec!["cheap pills".to_owned()];
+    server.behave(&Behaviour { spam, ..Behaviour::default() });
+    let mut told =
+        Told::with(&server, server.port(), &json!({"digest_s": 0, "text": TEXT, "subject": "s"}));
+    let outcomes = told.tell_all(&with_one_guilty("cheap pills"));
+    check_only_one_is_parked(&server, &outcomes, "554 5.7.1 looks like spam");
+}
+
+#[test]
+fn a_digest_that_is_too_big_is_sent_event_by_event() {
+    let server = Smtp::start(&Setup { size_max: 4000, ..Setup::default() });
+    let mut told =
+        Told::with(&server, server.port(), &json!({"digest_s": 0, "text": TEXT, "subject": "s"}));
+    let outcomes = told.tell_all(&with_one_guilty(&"long ".repeat(1000)));
+    check_only_one_is_parked(&server, &outcomes, "the server takes 4000 at most");
+}
+
+#[test]
+fn a_digest_whose_requester_s_address_is_refused_parks_its_events() {
+    let mut server = Smtp::start(&Setup::default());
+    let refused = vec!["gone@example.test".to_owned()];
+    server.behave(&Behaviour { refused, ..Behaviour::default() });
+    let more = json!({
+        "digest_s": 0, "to": "{requester}", "requester_domains": ["example.test"],
+    });
+    let mut told = Told::with(&server, server.port(), &more);
+    let mut events = issued(5);
+    for event in &mut events {
+        event.certificate.push("EMail", Value::String("gone@example.test".to_owned()));
+    }
+    for outcome in told.tell_all(&events) {
+        assert!(matches!(outcome, Outcome::Park { .. }), "{outcome:?}");
+    }
 }
