@@ -155,7 +155,7 @@ impl Settings {
             .seconds("timeout_s", 1..=TIMEOUT_MAX_S)?
             .unwrap_or(Duration::from_secs(TIMEOUT_DEFAULT_S));
         let duplicate_window = reader
-            .seconds("duplicate_window_seconds", 1..=DUPLICATE_WINDOW_MAX_S)?
+            .seconds("duplicate_window_s", 1..=DUPLICATE_WINDOW_MAX_S)?
             .unwrap_or(Duration::from_secs(DUPLICATE_WINDOW_DEFAULT_S));
         let replicas = reader.number("replicas", 1..=REPLICAS_MAX)?.unwrap_or(1);
         let replicas = usize::try_from(replicas).unwrap_or(1);
@@ -257,7 +257,7 @@ pub fn known() -> Vec<SettingInfo> {
         text("inbox_prefix", "start of the subjects on which the server answers", None),
         number("timeout_s", "how long a batch may take", TIMEOUT_DEFAULT_S),
         number(
-            "duplicate_window_seconds",
+            "duplicate_window_s",
             "for a stream that is made: how long it recognises an event that comes again",
             DUPLICATE_WINDOW_DEFAULT_S,
         ),

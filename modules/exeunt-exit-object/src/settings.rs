@@ -128,7 +128,7 @@ impl Settings {
             return Err("list_cache_control has to be one line of ASCII".to_owned());
         }
         let timeout = reader
-            .seconds("timeout_seconds", 1..=TIMEOUT_MAX_S)?
+            .seconds("timeout_s", 1..=TIMEOUT_MAX_S)?
             .unwrap_or(Duration::from_secs(TIMEOUT_DEFAULT_S));
         reader.finish()?;
         Ok(Self {
@@ -230,7 +230,7 @@ pub fn known() -> Vec<SettingInfo> {
         text("list_folder", "where these are", Some(LIST_FOLDER_DEFAULT)),
         text("list_cache_control", "their Cache-Control", Some(LIST_CACHE_CONTROL_DEFAULT)),
         info(
-            "timeout_seconds",
+            "timeout_s",
             SettingType::Long,
             "how long a batch may take",
             Some(TIMEOUT_DEFAULT_S.into()),

@@ -78,7 +78,9 @@ pub fn run(command: ConfigCommand) -> Result<u8, Failure> {
         }
         output::line("The configuration is good.")?;
         if has_modules {
-            output::line("The modules were not asked: exeunt exit test NAME does, once the server runs")?;
+            output::line(
+                "The modules were not asked: exeunt exit test NAME does, once the server runs",
+            )?;
         }
     }
     Ok(0)

@@ -64,7 +64,7 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     let mut it = Fixture::new();
     let mut proxy = Proxy::to_port(it.server.port());
     let endpoint = format!("https://localhost:{}", proxy.port());
-    let settings = json!({"endpoint": endpoint, "timeout_seconds": 2});
+    let settings = json!({"endpoint": endpoint, "timeout_s": 2});
     let mut host = start(&with(&it.settings, &settings));
     it.server.behave(&Behaviour { delay: Duration::from_millis(300), ..Behaviour::default() });
     let events = it.issued(1..21, &it.leaf());
