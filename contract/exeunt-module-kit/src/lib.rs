@@ -30,6 +30,7 @@
 //! ```
 
 mod call_back;
+mod facts;
 mod maintained;
 mod policy;
 mod serve;
@@ -43,6 +44,7 @@ pub use exeunt_module::{
     exit_event, maintain, manage,
     policy::{DefaultRuling, Disposition, LogLevel, PolicyError, ServerPolicy, VerifyRequest},
 };
+pub use facts::Facts;
 pub use maintained::MaintainExitModule;
 pub use policy::{PolicyFailure, PolicyModule, Verdict, serve_policy, serve_policy_on};
 pub use serve::{serve, serve_on};

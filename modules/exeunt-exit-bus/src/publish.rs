@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule, Outcome, Value,
-    exit_event,
+    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
+    Value, exit_event,
     maintain::{InstallReport, TestReport},
     manage::ManageModule,
 };
@@ -20,6 +20,10 @@ use crate::{
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "tells a message bus of events";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "bus", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// The part of the host's deadline that a batch may take, as a fraction: the rest is for the way of
 /// the answers.
@@ -174,13 +178,7 @@ impl ManageExitModule for BusExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let text = match name.to_ascii_lowercase().as_str() {
-            "name" => "bus",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(text.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The module itself: an event becomes a run of the program, and its end an outcome.
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Initialize, ManageExitModule, Outcome, Value, manage,
+    Event, EventMask, ExitModule, Facts, Initialize, ManageExitModule, Outcome, Value, manage,
 };
 use serde_json::{Map, Value as Json};
 
@@ -16,6 +16,10 @@ pub const STATUS_PARK: i32 = 65;
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "runs a program for each event";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "command", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
@@ -67,13 +71,7 @@ impl ManageExitModule for CommandExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let fact = match name.to_ascii_lowercase().as_str() {
-            "name" => "command",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(fact.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &Json) -> Result<(), String> {

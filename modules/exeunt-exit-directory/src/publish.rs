@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use exeunt_module_kit::{
-    CallBacks, Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule,
-    Outcome, Properties, Value, exit_event, manage::ManageModule,
+    CallBacks, Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule,
+    ManageExitModule, Outcome, Properties, Value, exit_event, manage::ManageModule,
 };
 use exeunt_publication::outcome;
 use serde_json::{Map, Value as Json};
@@ -19,6 +19,10 @@ use crate::{
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "publishes certificates and revocation lists in an LDAP directory";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "directory", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// The part of an event's deadline that a batch may take, in percent. The rest is for the answers.
 const DEADLINE_PERCENT: u64 = 75;
@@ -114,13 +118,7 @@ impl ManageExitModule for DirectoryExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let text = match name.to_ascii_lowercase().as_str() {
-            "name" => "directory",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(text.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &Json) -> Result<(), String> {

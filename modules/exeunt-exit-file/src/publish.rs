@@ -8,8 +8,8 @@ use std::{
 };
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule, Outcome, Value,
-    exit_event, manage::ManageModule,
+    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
+    Value, exit_event, manage::ManageModule,
 };
 use exeunt_publication::{
     outcome::{park, retry},
@@ -30,6 +30,10 @@ const STAGED_FILES_MAX: usize = 128;
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "publishes certificates and revocation lists into a folder";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "file", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// End of a temporary name.
 const TEMPORARY_END: &str = ".tmp";
@@ -108,13 +112,7 @@ impl ManageExitModule for FileExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let text = match name.to_ascii_lowercase().as_str() {
-            "name" => "file",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(text.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {

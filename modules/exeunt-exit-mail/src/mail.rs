@@ -7,8 +7,8 @@ use std::{
 };
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule, Outcome, Value,
-    exit_event, manage::ManageModule,
+    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
+    Value, exit_event, manage::ManageModule,
 };
 use exeunt_publication::outcome::{park, retry};
 use lettre::Address;
@@ -27,6 +27,10 @@ use crate::{
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "sends mail about events";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "mail", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// Most mails of one connection in a batch; fewer where the server is slow.
 const SHARE_MAX: usize = 32;
@@ -322,13 +326,7 @@ impl ManageExitModule for MailExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let text = match name.to_ascii_lowercase().as_str() {
-            "name" => "mail",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(text.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {

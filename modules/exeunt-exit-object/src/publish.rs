@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule, Outcome, Value,
-    exit_event, manage::ManageModule,
+    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
+    Value, exit_event, manage::ManageModule,
 };
 use exeunt_publication::outcome;
 use futures_util::{StreamExt as _, stream};
@@ -19,6 +19,10 @@ use crate::{
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "publishes into an S3-compatible bucket";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "object", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// How many objects are written at the same time.
 pub const PARALLEL_MAX: usize = 16;
@@ -210,13 +214,7 @@ impl ManageExitModule for ObjectExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let text = match name.to_ascii_lowercase().as_str() {
-            "name" => "object",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(text.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {

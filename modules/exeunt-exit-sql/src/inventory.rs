@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule, Outcome, Value,
-    manage::ManageModule,
+    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
+    Value, manage::ManageModule,
 };
 use exeunt_publication::outcome::{self, park, retry};
 use tokio::{runtime::Runtime, time::timeout};
@@ -27,6 +27,10 @@ const SHARE_OF_DEADLINE: (u32, u32) = (3, 4);
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "keeps an inventory in PostgreSQL current";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "sql", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
@@ -123,13 +127,7 @@ impl ManageExitModule for SqlExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let text = match name.to_ascii_lowercase().as_str() {
-            "name" => "sql",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(text.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {

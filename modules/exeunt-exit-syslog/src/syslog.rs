@@ -8,8 +8,8 @@ use std::{
 };
 
 use exeunt_module_kit::{
-    CallBacks, Event, EventMask, ExitModule, Initialize, MaintainExitModule, ManageExitModule,
-    Outcome, Value, exit_event,
+    CallBacks, Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule,
+    ManageExitModule, Outcome, Value, exit_event,
     maintain::{Check, TestReport},
     manage::ManageModule,
 };
@@ -23,6 +23,10 @@ use crate::{
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "writes events to syslog";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "syslog", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// Most events of one batch: what is written before the server is asked whether it has read it.
 const BATCH_MAX: usize = 256;
@@ -128,13 +132,7 @@ impl ManageExitModule for SyslogExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let text = match name.to_ascii_lowercase().as_str() {
-            "name" => "syslog",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(text.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {

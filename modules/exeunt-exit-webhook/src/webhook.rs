@@ -8,7 +8,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use exeunt_module_kit::{
-    CallBackError, CallBacks, Event, EventMask, ExitModule, Initialize, MaintainExitModule,
+    CallBackError, CallBacks, Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule,
     ManageExitModule, Outcome, Refusal, Value, exit_event,
     maintain::{Check, TestReport},
     manage::ManageModule,
@@ -26,6 +26,10 @@ use crate::{
 
 /// What the module is, in one line.
 const DESCRIPTION: &str = "tells a web server of events";
+
+/// What the console shows of it.
+const FACTS: Facts =
+    Facts { name: "webhook", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
 /// Most octets of one call in the batched mode. A single event that is larger goes alone.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -138,13 +142,7 @@ impl ManageExitModule for WebhookExit {
     }
 
     fn property(&mut self, name: &str, _flags: u32) -> Result<Option<Value>, String> {
-        let text = match name.to_ascii_lowercase().as_str() {
-            "name" => "webhook",
-            "description" => DESCRIPTION,
-            "file version" | "product version" => env!("CARGO_PKG_VERSION"),
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::String(text.to_owned())))
+        Ok(FACTS.property(name))
     }
 
     fn set_property(&mut self, name: &str, value: &serde_json::Value) -> Result<(), String> {
