@@ -215,10 +215,15 @@ class Skip(Outcome):
 class Retry(Outcome):
     """Not now. ``after`` is the shortest pause, in seconds or as a ``timedelta``; left out, the
     server's schedule decides alone. ``reason`` is one line for the operator; a text alone is one:
-    ``Retry("no connection")``."""
+    ``Retry("busy")``. ``target`` says that it is not for this event's sake: the target can be neither
+    reached nor used by anybody. However often that is said of an event, it is not parked for it."""
 
     def __init__(
-        self, after: Union[float, datetime.timedelta, str, None] = None, reason: str = ""
+        self,
+        after: Union[float, datetime.timedelta, str, None] = None,
+        reason: str = "",
+        *,
+        target: bool = False,
     ) -> None:
         if isinstance(after, str):
             if reason:
@@ -231,9 +236,12 @@ class Retry(Outcome):
             raise ValueError("after is a number of seconds, 0 or more")
         self.after_ms: Optional[int] = None if after is None else round(after * 1000)
         self.reason = reason
+        self.target = bool(target)
 
     def _members(self) -> Dict[str, Any]:
         members: Dict[str, Any] = {"outcome": "retry"}
+        if self.target:
+            members["target"] = True
         if self.after_ms is not None:
             members["after_ms"] = self.after_ms
         if self.reason:

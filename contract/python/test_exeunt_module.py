@@ -197,6 +197,10 @@ class Values(unittest.TestCase):
         )
         self.assertEqual(Park("no use")._members(), {"outcome": "park", "reason": "no use"})
         self.assertEqual(Retry("later")._members(), {"outcome": "retry", "reason": "later"})
+        self.assertEqual(
+            Retry("no connection", target=True)._members(),
+            {"outcome": "retry", "target": True, "reason": "no connection"},
+        )
         with self.assertRaises(ValueError):
             Retry(after=-1)
         with self.assertRaises(TypeError):
@@ -468,7 +472,8 @@ class Conversations(unittest.TestCase):
                     if answer["outcome"] == "retry":
                         after = answer.get("after_ms")
                         after = None if after is None else after / 1000
-                        return Retry(after, answer.get("reason", ""))
+                        target = answer.get("target", False)
+                        return Retry(after, answer.get("reason", ""), target=target)
                     if answer["outcome"] == "park": return Park(answer.get("reason", ""))
                     if answer["outcome"] == "skip": return Skip()
                     if answer["outcome"] != "accept": raise IndexError("out of bounds")
@@ -483,7 +488,7 @@ class Conversations(unittest.TestCase):
         # Where the module that spoke knew settings, or asked questions, of its own.
         apart = {"call-backs.jsonl", "manage.jsonl", "policy.jsonl"}
         paths = [it for it in sorted(CONVERSATIONS.glob("*.jsonl")) if it.name not in apart]
-        self.assertEqual(len(paths), 4)
+        self.assertEqual(len(paths), 5)
         for path in paths:
             lines = [json.loads(it) for it in path.read_text(encoding="utf-8").split("\n") if it]
             recorded = {it["module"]["id"]: it["module"] for it in lines if "module" in it}

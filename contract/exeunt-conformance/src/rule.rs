@@ -171,7 +171,7 @@ pub(crate) const RULES: [(Rule, &str, &str); 40] = [
     (
         Rule::ManageSetProperty,
         "manage-set-property",
-        "SetProperty takes each given setting with null and refuses with -32000",
+        "SetProperty takes a given setting with null, or refuses what cannot be alone with -32000 and a reason",
     ),
     (
         Rule::ManageConfigure,

@@ -58,6 +58,9 @@ impl Reply {
             Self::Outcome(Outcome::Accept) => "accept".to_owned(),
             Self::Outcome(Outcome::Skip) => "skip".to_owned(),
             Self::Outcome(Outcome::Retry { reason, .. }) => format!("retry: {reason}"),
+            Self::Outcome(Outcome::TargetDown { reason, .. }) => {
+                format!("retry, the target is down: {reason}")
+            }
             Self::Outcome(Outcome::Park { reason }) => format!("park: {reason}"),
             Self::Outcome(other) => format!("an unknown outcome {other:?}"),
             Self::Error(error) => format!("error {}: {}", error.code, error.message),
@@ -72,7 +75,7 @@ impl Reply {
         match self {
             Self::Outcome(Outcome::Accept) => "accept",
             Self::Outcome(Outcome::Skip) => "skip",
-            Self::Outcome(Outcome::Retry { .. }) => "retry",
+            Self::Outcome(Outcome::Retry { .. } | Outcome::TargetDown { .. }) => "retry",
             Self::Outcome(Outcome::Park { .. }) => "park",
             Self::Outcome(_) => "unknown",
             Self::Error(_) => "error",

@@ -31,6 +31,7 @@
 
 mod call_back;
 mod facts;
+mod greeted;
 mod maintained;
 mod policy;
 mod serve;
@@ -45,6 +46,7 @@ pub use exeunt_module::{
     policy::{DefaultRuling, Disposition, LogLevel, PolicyError, ServerPolicy, VerifyRequest},
 };
 pub use facts::Facts;
+pub use greeted::{Greeted, notify_as_batch};
 pub use maintained::MaintainExitModule;
 pub use policy::{PolicyFailure, PolicyModule, Verdict, serve_policy, serve_policy_on};
 pub use serve::{serve, serve_on};

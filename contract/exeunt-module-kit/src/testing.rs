@@ -234,6 +234,7 @@ impl Host {
             settings,
             window,
             deadline_ms: 30_000,
+            partial: false,
         })
     }
 

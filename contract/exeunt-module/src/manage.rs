@@ -39,6 +39,26 @@ pub struct SettingInfo {
     pub required: bool,
 }
 
+impl SettingInfo {
+    /// A setting that may be left out; `default` is what counts then, where that can be said.
+    #[must_use]
+    pub fn new(
+        name: &str,
+        kind: SettingType,
+        description: &str,
+        default: Option<serde_json::Value>,
+    ) -> Self {
+        let (name, description) = (name.to_owned(), description.to_owned());
+        Self { name, kind, description, default, required: false }
+    }
+
+    /// The same, without which the module refuses to start.
+    #[must_use]
+    pub fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+}
+
 /// What a setting holds, in JSON's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

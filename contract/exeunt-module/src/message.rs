@@ -1,6 +1,6 @@
 //! The calls of the conversation and their answers.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     Event,
@@ -107,6 +107,11 @@ pub struct Initialize {
     pub window: u32,
     /// How long the host waits for the answer to one `Notify` or `VerifyRequest`, in milliseconds.
     pub deadline_ms: u64,
+    /// With [`maintain::ROLE`](crate::maintain::ROLE): the module is told of a part only, because its
+    /// exit has a filter or a list of events. What is in the target and in no `Reconcile` may be
+    /// what another module was told of, and is nothing to be taken out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// The module's answer to the greeting.
@@ -126,9 +131,9 @@ pub struct Initialized {
 
 /// What became of one attempt to deliver an event.
 ///
-/// In JSON an object whose member `outcome` names the variant in lower case, beside its fields.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "outcome", rename_all = "lowercase")]
+/// In JSON an object whose member `outcome` names the variant in lower case, beside its fields;
+/// [`Outcome::TargetDown`] is a `retry` with the member `target`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// Done. The host does not deliver this event again.
@@ -139,22 +144,53 @@ pub enum Outcome {
     Retry {
         /// Earliest moment that makes sense, in milliseconds from now; `None` leaves it to the
         /// host, who never waits less than its own schedule says.
-        #[serde(skip_serializing_if = "Option::is_none")]
         after_ms: Option<u64>,
         /// Why, in one line for the operator.
-        #[serde(skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// Not now, and it is not for this event's sake: the target can be neither reached nor used by
+    /// anybody. Such an attempt does not bring the event nearer to being parked. A host that does not
+    /// know of it reads a [`Outcome::Retry`].
+    TargetDown {
+        /// As in [`Outcome::Retry`].
+        after_ms: Option<u64>,
+        /// Why, in one line for the operator.
         reason: String,
     },
     /// Trying again is of no use until an operator has looked at it.
     Park {
         /// Why, in one line for the operator.
-        #[serde(skip_serializing_if = "String::is_empty")]
         reason: String,
     },
     /// An answer that this version does not understand, kept as it came. The host treats it as
     /// [`Outcome::Retry`]; a module never sends it.
-    #[serde(untagged)]
     Unknown(serde_json::Map<String, serde_json::Value>),
+}
+
+impl Serialize for Outcome {
+    /// By hand, because two variants have one name on the wire.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (name, target, after_ms, reason) = match self {
+            Self::Accept => ("accept", false, None, ""),
+            Self::Skip => ("skip", false, None, ""),
+            Self::Retry { after_ms, reason } => ("retry", false, *after_ms, reason.as_str()),
+            Self::TargetDown { after_ms, reason } => ("retry", true, *after_ms, reason.as_str()),
+            Self::Park { reason } => ("park", false, None, reason.as_str()),
+            Self::Unknown(members) => return members.serialize(serializer),
+        };
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("outcome", name)?;
+        if target {
+            members.serialize_entry("target", &true)?;
+        }
+        if let Some(after_ms) = after_ms {
+            members.serialize_entry("after_ms", &after_ms)?;
+        }
+        if !reason.is_empty() {
+            members.serialize_entry("reason", reason)?;
+        }
+        members.end()
+    }
 }
 
 impl<'de> Deserialize<'de> for Outcome {
@@ -167,6 +203,12 @@ impl<'de> Deserialize<'de> for Outcome {
 }
 
 impl Outcome {
+    /// Whether the event is to come again, whoever is to blame.
+    #[must_use]
+    pub fn is_retry(&self) -> bool {
+        matches!(self, Self::Retry { .. } | Self::TargetDown { .. })
+    }
+
     /// The outcome that these members mean, if they mean one.
     fn known(members: &serde_json::Map<String, serde_json::Value>) -> Option<Self> {
         // What is null counts as left out: languages differ in how they write nothing.
@@ -183,7 +225,12 @@ impl Outcome {
                     None => None,
                     Some(after_ms) => Some(after_ms.as_u64()?),
                 };
-                Some(Self::Retry { after_ms, reason: reason()? })
+                let reason = reason()?;
+                Some(match member("target").and_then(serde_json::Value::as_bool) {
+                    Some(true) => Self::TargetDown { after_ms, reason },
+                    // Also where a later version says more: it is a retry in any case.
+                    _ => Self::Retry { after_ms, reason },
+                })
             }
             "park" => Some(Self::Park { reason: reason()? }),
             _ => None,

@@ -284,6 +284,10 @@ impl JsonSchema for Outcome {
                     "type": ["integer", "null"],
                     "minimum": 0,
                 },
+                "target": {
+                    "description": "With retry: true where the target is down for every event",
+                    "type": ["boolean", "null"],
+                },
                 "reason": {
                     "description": "With retry and park: why, in one line for the operator",
                     "type": ["string", "null"],

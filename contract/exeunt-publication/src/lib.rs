@@ -1,4 +1,5 @@
-//! What exit modules that publish have in common: settings, secrets, trust, names, revocation lists.
+//! What exit modules that publish have in common: settings, secrets, trust, addresses, time, names,
+//! revocation lists.
 //!
 //! The shipped modules are built on it, and anybody's can be. It depends on the contract alone.
 
@@ -8,8 +9,10 @@ pub mod cloudevent;
 pub mod list;
 pub mod outcome;
 pub mod pattern;
+pub mod resolver;
 pub mod secret;
 pub mod settings;
 mod signed;
+pub mod time;
 pub mod tls;
 pub mod url;

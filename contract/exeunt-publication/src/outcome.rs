@@ -21,6 +21,21 @@ pub fn retry_after(after: Duration, reason: impl AsRef<str>) -> Outcome {
     Outcome::Retry { after_ms: Some(after_ms), reason: line(reason.as_ref()) }
 }
 
+/// Not now, because the target can be neither reached nor used by anybody: no connection, no trust, no
+/// login, no room, shutting down. However often that is said of an event, it is not parked for it. What
+/// the target says of this one event is a [`retry`].
+#[must_use]
+pub fn target_retry(reason: impl AsRef<str>) -> Outcome {
+    Outcome::TargetDown { after_ms: None, reason: line(reason.as_ref()) }
+}
+
+/// As [`target_retry`], and not before `after`.
+#[must_use]
+pub fn target_retry_after(after: Duration, reason: impl AsRef<str>) -> Outcome {
+    let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    Outcome::TargetDown { after_ms: Some(after_ms), reason: line(reason.as_ref()) }
+}
+
 /// Of no use until somebody has looked at it.
 #[must_use]
 pub fn park(reason: impl AsRef<str>) -> Outcome {

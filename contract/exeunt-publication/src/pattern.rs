@@ -178,6 +178,13 @@ impl Pattern {
         !self.pieces.iter().any(own)
     }
 
+    /// Whether a certificate gets another name by each event that tells of it, so that nobody who has
+    /// the certificate alone finds it by its name.
+    #[must_use]
+    pub fn is_named_by_event(&self) -> bool {
+        self.pieces.contains(&Piece::Field(Field::EventId))
+    }
+
     /// The name of an event, or of its certificate.
     ///
     /// # Errors

@@ -42,13 +42,8 @@ pub struct Tls {
 /// The settings, for [`ManageModule`](exeunt_module_kit::manage::ManageModule).
 #[must_use]
 pub fn known() -> Vec<SettingInfo> {
-    let info = |name: &str, kind, description: &str| SettingInfo {
-        name: name.to_owned(),
-        kind,
-        description: description.to_owned(),
-        default: None,
-        required: false,
-    };
+    let info =
+        |name: &str, kind, description: &str| SettingInfo::new(name, kind, description, None);
     let text = SettingType::String;
     vec![
         info("ca_file", text, "CA certificates (PEM) to trust instead of the system's"),

@@ -493,6 +493,37 @@ impl Template {
         bounded(address)
     }
 
+    /// The template as it was written, with `%1` and `%2` filled in: of a server that has gone, and
+    /// whose name stays in addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError::Target`] where the name has other characters than host names have.
+    pub fn with_server(&self, names: &Names) -> Result<String, UrlError> {
+        let mut text = String::with_capacity(self.text.len());
+        let mut rest = self.text.as_str();
+        while let Some(first) = rest.chars().next() {
+            let (length, token) = match first {
+                '%' => percent(rest, self.kind).map_err(|why| target(&self.text, why))?,
+                '<' => named(rest),
+                _ => (first.len_utf8(), None),
+            };
+            let (piece, after) = rest.split_at(length);
+            rest = after;
+            match token {
+                Some(token @ (Token::MachineDnsName | Token::MachineShortName)) => {
+                    let name = token.value(names)?;
+                    if !name.bytes().all(is_of_a_host) {
+                        return Err(target(&name, "it is no name of a host"));
+                    }
+                    text.push_str(&name);
+                }
+                _ => text.push_str(piece),
+            }
+        }
+        bounded(text)
+    }
+
     fn file(&self, names: &Names) -> Result<Target, UrlError> {
         let mut path = String::new();
         for piece in &self.pieces {

@@ -40,10 +40,13 @@ impl Check<'_> {
         let good = |answer: &Result<Json, CallError>| {
             matches!(answer, Ok(Json::Null)) || is_no_method(answer)
         };
+        // A setting may need another one beside it: only all of them together have to be taken.
+        let good_alone = |answer: &Result<Json, CallError>| good(answer) || has_reason(answer);
         let settings = self.module.settings.clone();
         for (name, value) in &settings {
             let params = json!({"name": name, "value": value});
-            if !self.manage_call(&mut talk, Rule::ManageSetProperty, "SetProperty", &params, good) {
+            let rule = Rule::ManageSetProperty;
+            if !self.manage_call(&mut talk, rule, "SetProperty", &params, good_alone) {
                 return;
             }
         }
@@ -166,4 +169,9 @@ impl Check<'_> {
         }
         true
     }
+}
+
+/// Whether that is a refusal that says why.
+fn has_reason(answer: &Result<Json, CallError>) -> bool {
+    matches!(answer, Err(error) if error.code == CallError::REFUSED && !error.message.trim().is_empty())
 }

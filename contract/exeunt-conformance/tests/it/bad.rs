@@ -526,6 +526,12 @@ fn a_setting_alone_that_nobody_minds() {
     def on_SetProperty(self, call, asked):
         self.result(call, None)",
     );
+    breaks(
+        "manage-set-property",
+        "class Bad(Module):
+    def on_SetProperty(self, call, asked):
+        self.refuse(call, -32000, '')",
+    );
 }
 
 #[test]

@@ -47,6 +47,17 @@ fn a_module_may_ask_about_the_ca_before_it_answers_the_greeting() {
 }
 
 #[test]
+fn a_setting_that_needs_another_may_be_refused_alone_with_a_reason() {
+    let report = check_it(&python(
+        "class Bad(Module):
+    def on_SetProperty(self, call, asked):
+        self.refuse(call, -32000, asked['name'] + ' needs a size beside it')",
+    ));
+    assert!(report.passed(), "{report}");
+    assert_eq!(verdict(&report, "manage-set-property"), Verdict::Pass, "{report}");
+}
+
+#[test]
 fn the_example_of_the_kit_passes() {
     // Built with the whole workspace's tests; alone, by this command.
     let status = std::process::Command::new(env!("CARGO"))

@@ -401,6 +401,7 @@ fn a_full_window_does_not_stop_the_answers_to_call_backs() {
         config: "Test CA".to_owned(),
         window: 4096,
         deadline_ms: 30_000,
+        partial: false,
         ..Initialize::default()
     };
     let initialized = host.initialize_with(hello).unwrap();

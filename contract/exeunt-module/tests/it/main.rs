@@ -178,7 +178,7 @@ fn every_recorded_conversation_still_replays() {
         assert!(0 < messages, "{} is empty", path.display());
         files += 1;
     }
-    assert_eq!(files, 7);
+    assert_eq!(files, 8);
 }
 
 #[test]

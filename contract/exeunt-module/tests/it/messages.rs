@@ -106,6 +106,26 @@ fn what_may_be_left_out_of_an_outcome_can_be_left_out() {
 }
 
 #[test]
+fn a_retry_may_speak_of_the_target_and_is_a_retry_to_who_does_not_know_it() {
+    let down = Outcome::TargetDown { after_ms: Some(5), reason: "no connection".to_owned() };
+    let wire = json!({
+        "outcome": "retry", "target": true, "after_ms": 5, "reason": "no connection"
+    });
+    assert_eq!(serde_json::to_value(&down).unwrap(), wire);
+    assert_eq!(outcome(wire), Ok(down));
+    // Of the event, and what a later version may say there.
+    let retry = Outcome::Retry { after_ms: None, reason: String::new() };
+    for target in [json!(false), json!(null), json!("ldap://a"), json!({"name": "a"})] {
+        assert_eq!(outcome(json!({"outcome": "retry", "target": target})), Ok(retry.clone()));
+    }
+    assert_eq!(
+        outcome(json!({"outcome": "accept", "target": true})),
+        Ok(Outcome::Accept),
+        "it belongs to a retry"
+    );
+}
+
+#[test]
 fn members_of_later_versions_are_passed_over() {
     let line =
         br#"{"jsonrpc":"2.0","trace":"x","id":1,"method":"Initialize","params":{"protocol":2,

@@ -213,6 +213,63 @@ fn what_is_no_template_or_target_is_refused() {
 }
 
 #[test]
+fn each_number_stands_for_what_the_original_says() {
+    let names = Names {
+        machine_dns_name: "one.two".to_owned(),
+        machine_short_name: "second".to_owned(),
+        sanitized_ca_name: "third".to_owned(),
+        cert_suffix: "(4)".to_owned(),
+        domain_dn: "DC=five".to_owned(),
+        configuration_dn: "CN=six".to_owned(),
+        sanitized_short_name: "seventh".to_owned(),
+        crl_suffix: "(8)".to_owned(),
+        ..Names::default()
+    };
+    let delta = Names { delta: true, ..names.clone() };
+    // %9 and %10 differ between base lists and deltas.
+    let plain: [(u8, &Names, &str); 10] = [
+        (1, &names, "one.two"),
+        (2, &names, "second"),
+        (3, &names, "third"),
+        (4, &names, "(4)"),
+        (5, &names, "DC=five"),
+        (6, &names, "CN=six"),
+        (7, &names, "seventh"),
+        (8, &names, "(8)"),
+        (9, &names, ""),
+        (9, &delta, "+"),
+    ];
+    for (number, names, wanted) in plain {
+        let target = Template::parse(&format!("/srv/x%{number}y")).unwrap().expand(names);
+        assert_eq!(target, Ok(Target::File(format!("/srv/x{wanted}y"))), "%{number}");
+    }
+    let searches: [(u8, &Names, &str, Scope, &str); 6] = [
+        (10, &names, "certificateRevocationList", Scope::Base, "objectclass=cRLDistributionPoint"),
+        (10, &delta, "deltaRevocationList", Scope::Base, "objectclass=cRLDistributionPoint"),
+        (11, &names, "cACertificate", Scope::Base, "objectclass=certificationAuthority"),
+        (12, &names, "userCertificate", Scope::Base, "objectClass=*"),
+        (13, &names, "userCertificate", Scope::One, "objectClass=msPKI-PrivateKeyRecoveryAgent"),
+        (14, &names, "crossCertificatePair", Scope::One, "objectClass=certificationAuthority"),
+    ];
+    for (number, names, attribute, scope, filter) in searches {
+        let target = Template::parse(&format!("ldap:///CN=x,%6%{number}")).unwrap().expand(names);
+        let wanted = LdapTarget {
+            tls: false,
+            host: None,
+            dn: "CN=x,CN=six".to_owned(),
+            attributes: vec![attribute.to_owned()],
+            scope,
+            filter: Some(filter.to_owned()),
+        };
+        assert_eq!(target, Ok(Target::Ldap(wanted)), "%{number}");
+    }
+    assert!(
+        Template::parse("/srv/%15")
+            .is_ok_and(|it| it.expand(&names) == Ok(Target::File("/srv/one.two5".to_owned())))
+    );
+}
+
+#[test]
 fn flags_stand_before_the_template() {
     let it = Location::parse("79:ldap:///CN=%7,%6%10").unwrap();
     assert!(it.has(SERVER_PUBLISH | SERVER_PUBLISH_DELTA) && !it.has(ADD_TO_IDP));
@@ -240,4 +297,20 @@ fn an_address_for_a_configuration_keeps_the_tokens_that_differ() {
     );
     let octet = Template::parse("http://h/<CRLNameSuffix>ab.crl").unwrap();
     assert!(octet.address_with_tokens(&names()).is_err());
+}
+
+#[test]
+fn the_name_of_a_server_that_has_gone_is_filled_in_and_nothing_else() {
+    let filled = |template: &str| Template::parse(template).unwrap().with_server(&names());
+    for (template, text) in [
+        (r"C:\CertEnroll\%1_%3%4.crt", r"C:\CertEnroll\ca1.corp.example_%3%4.crt"),
+        ("<ServerDNSName>_<CaName>%%1.crt", "ca1.corp.example_<CaName>%%1.crt"),
+        ("ldap:///CN=%7%8,CN=%2,CN=CDP,%6%10", "ldap:///CN=%7%8,CN=ca1,CN=CDP,%6%10"),
+    ] {
+        assert_eq!(filled(template).unwrap(), text);
+    }
+    let other = Names { machine_dns_name: "ca1/%3".to_owned(), ..Names::default() };
+    assert!(Template::parse("%1.crl").unwrap().with_server(&other).is_err());
+    let unknown = Template::parse("%1.crl").unwrap().with_server(&Names::default());
+    assert!(matches!(unknown, Err(UrlError::Missing { .. })));
 }
