@@ -87,6 +87,10 @@ pub struct ExitStatus {
     pub head: u64,
     /// Events after the cursor.
     pub lag: u64,
+    /// Events that are neither settled nor parked: those after the cursor, those that are tried again,
+    /// and those that wait behind another one.
+    #[serde(default)]
+    pub undelivered: u64,
     /// Age of the oldest event that is neither accepted nor parked, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_unsettled_s: Option<u64>,
@@ -121,6 +125,9 @@ pub struct ExitStatus {
     /// Moment of the last failure, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error_at: Option<String>,
+    /// When it accepted an event for the first time after that, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mended_at: Option<String>,
     /// The newest comparison of its target with the CA since the server's start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciled: Option<MaintenanceStatus>,
@@ -200,7 +207,8 @@ pub struct HeldEvent {
     pub subject: String,
     /// Why it is here.
     pub state: HeldState,
-    /// Deliveries that were tried.
+    /// Deliveries that were tried, without those at which the module said that its target is down: these
+    /// do not bring the event nearer to being parked.
     pub attempts: u32,
     /// Moment of the next attempt, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -273,6 +281,7 @@ mod tests {
             cursor: 4,
             head: 9,
             lag: 5,
+            undelivered: 5,
             oldest_unsettled_s: None,
             replay: Some(Replay { to: 3, resume_at: 4 }),
             held_retry: 0,
@@ -286,6 +295,7 @@ mod tests {
             starts: 1,
             last_error: None,
             last_error_at: None,
+            mended_at: None,
             reconciled: None,
         };
         let text = serde_json::to_string(&ExitDetail { status: status.clone(), held: Vec::new() });

@@ -1,14 +1,15 @@
 //! The circuit breaker: tells a dead target from a poisoned event.
 //!
 //! One event that fails is the event's fault and goes on the shelf. Many in a row are the target's
-//! fault: then the cursor stands still and one event at a time is tried, so that an outage moves
-//! dozens of events to the shelf and not a million, and poison is still passed, slowly.
+//! fault, and so is a single one of which the module says that. Then one event at a time is tried, so
+//! that an outage moves dozens of events to the shelf and not a million. Poison is still passed,
+//! slowly.
 
 use std::time::Duration;
 
 use exeunt_types::UnixMillis;
 
-use crate::settings::RetrySchedule;
+use crate::{place::Verdict, settings::RetrySchedule};
 
 /// Failures in a row, without an accepted event between them, that open the breaker.
 ///
@@ -58,16 +59,33 @@ impl Breaker {
         }
     }
 
+    /// What became of an event says something of the target, or nothing.
+    pub(crate) fn learn(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Accept => self.accepted(),
+            Verdict::TargetDown { .. } => self.target_down(),
+            Verdict::Fail { .. } | Verdict::GiveUp(_) => self.failed(),
+            // What the module parks it has looked at: the target is not dead.
+            Verdict::Skip | Verdict::Park(_) | Verdict::Again => (),
+        }
+    }
+
     /// An event was accepted: the target lives.
-    pub(crate) fn accepted(&mut self) {
+    fn accepted(&mut self) {
         *self = Self::default();
     }
 
     /// An event failed, by its answer or by the end of the process that had it alone.
     ///
     /// An event that is skipped is not counted either way: it says nothing of the target.
-    pub(crate) fn failed(&mut self) {
+    fn failed(&mut self) {
         self.failures = self.failures.saturating_add(1);
+        self.failed_in_batch = true;
+    }
+
+    /// The module says that the target is down: it need not be found out.
+    fn target_down(&mut self) {
+        self.failures = self.failures.saturating_add(1).max(BREAKER_FAILURES);
         self.failed_in_batch = true;
     }
 
@@ -123,6 +141,17 @@ mod tests {
         breaker.batch_ends(UnixMillis(0), 0);
         assert_eq!(breaker.allows(UnixMillis(0)), Allowance::Window);
         fail(&mut breaker, 19, UnixMillis(0));
+        assert_eq!(breaker.allows(UnixMillis(0)), Allowance::Window);
+    }
+
+    #[test]
+    fn a_target_that_is_said_to_be_down_opens_it_at_once() {
+        let mut breaker = Breaker::default();
+        breaker.target_down();
+        breaker.batch_ends(UnixMillis(0), 0);
+        assert_eq!(breaker.allows(UnixMillis(0)), Allowance::Nothing { until: UnixMillis(500) });
+        assert_eq!(breaker.allows(UnixMillis(500)), Allowance::Probe);
+        breaker.accepted();
         assert_eq!(breaker.allows(UnixMillis(0)), Allowance::Window);
     }
 

@@ -121,8 +121,12 @@ pub(crate) fn explain(
             (SETTLED, Answer::No, format!("it is parked after {after}: {}", it.last_error))
         }
         Some((HeldState::Retry { .. }, it)) => {
-            let failed = attempts(it.attempts);
-            let because = format!("{failed} failed, it is told again: {}", it.last_error);
+            // One that failed because the target is away is no attempt.
+            let failed = match it.attempts {
+                0 => String::new(),
+                some => format!("{} failed, ", attempts(some)),
+            };
+            let because = format!("{failed}it is told again: {}", it.last_error);
             (SETTLED, Answer::NotYet, because)
         }
         Some((HeldState::Wait, _)) => {

@@ -209,7 +209,7 @@ impl Maintainer {
     }
 
     fn hello(&self) -> Initialize {
-        let ExitSettings { name, settings, limits, .. } = &*self.settings;
+        let ExitSettings { name, settings, limits, events, filter, .. } = &*self.settings;
         Initialize {
             protocol: PROTOCOL_VERSION,
             features: exeunt_host::FEATURES.iter().map(|it| (*it).to_owned()).collect(),
@@ -219,6 +219,7 @@ impl Maintainer {
             settings: settings.clone(),
             window: 1,
             deadline_ms: u64::try_from(limits.event.as_millis()).unwrap_or(u64::MAX),
+            partial: events.is_some() || filter.is_some(),
         }
     }
 

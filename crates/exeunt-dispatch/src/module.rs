@@ -5,8 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use exeunt_host::{Fault, ModuleProcess};
-use exeunt_module::{Initialize, PROTOCOL_VERSION};
+use exeunt_host::{BatchReport, Delivery, Fault, ModuleProcess};
+use exeunt_module::{Initialize, Outcome, PROTOCOL_VERSION};
 use exeunt_store::Store;
 use exeunt_types::UnixMillis;
 
@@ -26,6 +26,10 @@ const STARTS: RetrySchedule = RetrySchedule {
 
 /// Shortest time between two looks at the executable on disk.
 const REPLACED_CHECK: Duration = Duration::from_secs(1);
+
+/// Shortest time between two looks at the folders that were opened to the process. What fails
+/// meanwhile is not taken back.
+const FOLDERS_CHECK: Duration = Duration::from_secs(2);
 
 /// There is no process now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +52,29 @@ pub(crate) struct Module {
     down: Option<Down>,
     failures: u32,
     next_check: UnixMillis,
+    looks: Looks,
     starts: u64,
+}
+
+/// When the folders that were opened to the process are looked at.
+#[derive(Debug, Default)]
+struct Looks {
+    next: UnixMillis,
+    /// What failed before was taken back.
+    was_taken_back: bool,
+}
+
+impl Looks {
+    /// Whether to look now, because the module has failed. After what was taken back, the next
+    /// failure counts: where folders are others at every look, the process would be started anew for
+    /// ever, and neither the event nor the target be found out.
+    fn is_time(&mut self, now: UnixMillis) -> bool {
+        if std::mem::take(&mut self.was_taken_back) || now < self.next {
+            return false;
+        }
+        self.next = now.plus(FOLDERS_CHECK);
+        true
+    }
 }
 
 impl Module {
@@ -70,6 +96,7 @@ impl Module {
             settings: settings.settings.clone(),
             window: settings.limits.window_max,
             deadline_ms: u64::try_from(settings.limits.event.as_millis()).unwrap_or(u64::MAX),
+            partial: false,
         };
         Self {
             settings,
@@ -80,6 +107,7 @@ impl Module {
             down: None,
             failures: 0,
             next_check: UnixMillis::default(),
+            looks: Looks::default(),
             starts,
         }
     }
@@ -181,6 +209,28 @@ impl Module {
         tracing::warn!(module = %self.settings.name, code = fault.code(), %fault, "module process ended");
     }
 
+    /// Where the module could not do what it was told, and a folder that its rules open to it is
+    /// another one than at its start: takes that from the report, as if it had not been told, and
+    /// stops the process. The next one is given the folder as it is now.
+    pub(crate) fn take_back(&mut self, report: &mut BatchReport, now: UnixMillis) {
+        let Some(process) = &self.process else { return };
+        let failed = |it: &Delivery| match it {
+            Delivery::Answered(Outcome::Accept | Outcome::Skip) | Delivery::Unanswered => false,
+            Delivery::Answered(_) | Delivery::Failed(_) => true,
+        };
+        if !report.outcomes.iter().any(failed) || !self.looks.is_time(now) {
+            return;
+        }
+        let Some(folder) = process.moved_folder() else { return };
+        let (module, folder) = (&self.settings.name, folder.display());
+        tracing::info!(%module, %folder, "another folder is there now, starting the module anew");
+        for outcome in report.outcomes.iter_mut().filter(|it| failed(it)) {
+            *outcome = Delivery::Unanswered;
+        }
+        self.looks.was_taken_back = true;
+        self.stop();
+    }
+
     /// The module answered: it is up, whatever it said.
     pub(crate) fn answered(&mut self) {
         self.failures = 0;
@@ -202,5 +252,31 @@ impl Module {
     /// Times a start was tried.
     pub(crate) fn starts(&self) -> u64 {
         self.starts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_failures_in_a_row_one_counts_however_often_a_folder_is_another_one() {
+        let mut looks = Looks::default();
+        let taken_back: Vec<bool> = (1..=6)
+            .map(|hour| {
+                let is_time = looks.is_time(UnixMillis(hour * 3_600_000));
+                // Another folder at every look.
+                looks.was_taken_back = is_time;
+                is_time
+            })
+            .collect();
+        assert_eq!(taken_back, [true, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn folders_that_stay_are_looked_at_every_two_seconds_at_the_most() {
+        let mut looks = Looks::default();
+        let looked = [0, 1, 1_999, 2_000, 3_999, 4_000].map(|it| looks.is_time(UnixMillis(it)));
+        assert_eq!(looked, [true, false, false, true, false, true]);
     }
 }

@@ -48,10 +48,16 @@ pub(crate) struct Place {
     ahead: BTreeSet<EventSeq>,
     /// Times an event was told without an answer that it could be blamed for.
     retold: HashMap<EventSeq, u32>,
-    /// Held events that ended the process when they were told alone. They are never told in
-    /// company again.
-    deadly: HashSet<EventSeq>,
+    /// Held events that ended the process when they were told alone, and those that found the target
+    /// down while it served others. They are never told in company again: one might be the cause
+    /// of what the others seem to suffer from.
+    suspects: HashSet<EventSeq>,
+    /// How many events the module has accepted here.
+    accepted: u64,
+    /// Held events whose last attempt found the target down, with [`Self::accepted`] after it.
+    found_down: HashMap<EventSeq, u64>,
     held_was_last: bool,
+    suspect_was_last: bool,
 }
 
 /// What is to be told at once, and what was found beside it.
@@ -115,6 +121,15 @@ pub(crate) struct Rules<'a> {
     pub(crate) random: &'a dyn Fn() -> u64,
 }
 
+impl Rules<'_> {
+    /// When an event that has failed so often is told again. The module's wish lengthens the pause
+    /// and never shortens it, as the contract says.
+    fn after(&self, failures: u32, wish: Duration) -> UnixMillis {
+        let pause = self.schedule.pause(failures, (self.random)());
+        self.now.plus(pause.max(wish.min(self.schedule.longest)))
+    }
+}
+
 /// What became of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -124,6 +139,8 @@ pub(crate) enum Verdict {
     Skip,
     /// On the shelf, with the reason and the moment of the next attempt.
     Fail { why: String, again: UnixMillis },
+    /// The same, but it is not the event's fault, as the module says and nothing contradicts.
+    TargetDown { why: String, again: UnixMillis },
     /// It failed for the last time: on the shelf for an operator, with the reason.
     GiveUp(String),
     /// On the shelf for an operator, by the module's own wish, with the reason.
@@ -142,8 +159,11 @@ pub(crate) struct Judgement {
     /// Whether the process ended with events that had no answer.
     pub(crate) interrupted: bool,
     cursor: EventSeq,
-    deadly: Option<EventSeq>,
+    suspects: Vec<EventSeq>,
+    /// Events of which the module said that the target is down.
+    found_down: Vec<EventSeq>,
     held_was_last: bool,
+    suspect_was_last: bool,
 }
 
 impl Judgement {
@@ -201,18 +221,21 @@ impl Place {
     /// Which held events to tell with the next batch of at most `limit`.
     ///
     /// They get half of a window while there are new events, or every second turn where one event
-    /// is told at a time, so that neither starves the other.
+    /// is told at a time, so that neither starves the other. Suspects get every second turn in any
+    /// case, because each of them takes a whole one.
     pub(crate) fn due(&self, now: UnixMillis, limit: usize) -> Vec<EventSeq> {
+        // A full shelf takes no new event, so there is nothing to share with.
+        let is_shared = !self.log.is_empty() && !self.shelf.is_full();
         let share = match limit {
-            // A full shelf takes no new event, so there is nothing to share with.
-            _ if self.log.is_empty() || self.shelf.is_full() => limit,
+            _ if !is_shared => limit,
             1 => usize::from(!self.held_was_last),
             _ => limit / 2,
         };
         let mut due = self.shelf.due(now, share);
+        let is_others_turn = is_shared && self.suspect_was_last;
         match due.first() {
-            Some(first) if self.deadly.contains(first) => due.truncate(1),
-            _ => due.retain(|it| !self.deadly.contains(it)),
+            Some(first) if !is_others_turn && self.suspects.contains(first) => due.truncate(1),
+            _ => due.retain(|it| !self.suspects.contains(it)),
         }
         due
     }
@@ -255,7 +278,7 @@ impl Place {
         for (seq, row) in due {
             match row {
                 Ok(logged) if tell(&mut batch, &logged, true) => {
-                    is_alone |= self.deadly.contains(&seq);
+                    is_alone |= self.suspects.contains(&seq);
                 }
                 Ok(_) => batch.release.push(seq),
                 Err(why) => {
@@ -303,7 +326,7 @@ impl Place {
         let mut hold = Vec::new();
         let mut release = batch.release;
         let mut verdicts = Vec::with_capacity(batch.told.len());
-        let mut deadly = None;
+        let (mut suspects, mut found_down) = (Vec::new(), Vec::new());
         let mut cursor = batch.passes_to;
         let mut interrupted = false;
 
@@ -321,6 +344,19 @@ impl Place {
                     let wish = after_ms.map_or(Duration::ZERO, Duration::from_millis);
                     self.retry(*told, wish, reason, rules, &mut hold)
                 }
+                (Delivery::Answered(Outcome::TargetDown { after_ms, reason }), _) => {
+                    let wish = after_ms.map_or(Duration::ZERO, Duration::from_millis);
+                    found_down.push(told.seq);
+                    let serves_others = self.serves_others(told.seq);
+                    if serves_others {
+                        suspects.push(told.seq);
+                    }
+                    if serves_others && is_alone {
+                        self.retry(*told, wish, reason, rules, &mut hold)
+                    } else {
+                        self.postpone(*told, wish, reason, rules, &mut hold)
+                    }
+                }
                 (Delivery::Answered(_), _) => {
                     let why = "answer not understood";
                     self.retry(*told, Duration::ZERO, why, rules, &mut hold)
@@ -331,7 +367,7 @@ impl Place {
                 // It was alone when the process ended: it is the culprit, as far as can be known.
                 (Delivery::Unanswered, Some(fault)) if is_alone => {
                     interrupted = true;
-                    deadly = Some(told.seq);
+                    suspects.push(told.seq);
                     self.retry(*told, Duration::ZERO, &fault.to_string(), rules, &mut hold)
                 }
                 (Delivery::Unanswered, fault) => {
@@ -359,36 +395,70 @@ impl Place {
             ..Settlement::default()
         };
         let held_was_last = batch.told.iter().any(|it| it.on_shelf);
-        Judgement { settlement, verdicts, interrupted, cursor, deadly, held_was_last }
+        let suspect_was_last = batch.told.iter().any(|it| self.suspects.contains(&it.seq));
+        Judgement {
+            settlement,
+            verdicts,
+            interrupted,
+            cursor,
+            suspects,
+            found_down,
+            held_was_last,
+            suspect_was_last,
+        }
     }
 
     /// Step 8, second half: the settlement is durable.
     pub(crate) fn apply(&mut self, judgement: Judgement) {
-        let Judgement { settlement, verdicts, cursor, deadly, held_was_last, .. } = judgement;
+        let Judgement {
+            settlement,
+            verdicts,
+            interrupted: _,
+            cursor,
+            suspects,
+            found_down,
+            held_was_last,
+            suspect_was_last,
+        } = judgement;
         let Settlement { cursor: stored, hold, release, announce: _ } = settlement;
-        for seq in release {
-            self.shelf.take(seq);
-        }
+        self.take_off(release);
         for held in hold {
             self.shelf.put(held);
         }
-        self.deadly.extend(deadly);
+        self.suspects.extend(suspects);
+        let accepts = verdicts.iter().filter(|(_, it)| *it == Verdict::Accept).count();
+        self.accepted += u64::try_from(accepts).unwrap_or(0);
         for (seq, verdict) in verdicts {
+            self.found_down.remove(&seq);
             match verdict {
                 Verdict::Accept | Verdict::Skip => {
                     self.retold.remove(&seq);
-                    self.deadly.remove(&seq);
+                    self.suspects.remove(&seq);
                     self.ahead.insert(seq);
                 }
-                Verdict::Again => *self.retold.entry(seq).or_default() += 1,
+                Verdict::Again | Verdict::TargetDown { .. } => {
+                    *self.retold.entry(seq).or_default() += 1;
+                }
                 Verdict::Fail { .. } | Verdict::GiveUp(_) | Verdict::Park(_) => (),
             }
         }
+        self.found_down.extend(found_down.into_iter().map(|it| (it, self.accepted)));
         self.held_was_last = held_was_last;
+        self.suspect_was_last = suspect_was_last;
         self.move_to(cursor);
         if let Some(stored) = stored {
             self.stored = stored;
             self.unsaved_since = None;
+        }
+    }
+
+    /// Events are off the shelf, in the store: nothing more is known of them.
+    pub(crate) fn take_off(&mut self, events: Vec<EventSeq>) {
+        for seq in events {
+            self.shelf.take(seq);
+            self.retold.remove(&seq);
+            self.suspects.remove(&seq);
+            self.found_down.remove(&seq);
         }
     }
 
@@ -431,7 +501,7 @@ impl Place {
         self.retold.get(&seq).copied().unwrap_or(0)
     }
 
-    /// The module's wish lengthens the pause and never shortens it, as the contract says.
+    /// It failed by itself: later, or for the last time.
     fn retry(
         &self,
         told: Told,
@@ -445,10 +515,31 @@ impl Place {
             hold.push(self.failed(told, HeldState::Parked, why, rules));
             return Verdict::GiveUp(why.to_owned());
         }
-        let pause = rules.schedule.pause(failures, (rules.random)());
-        let again = rules.now.plus(pause.max(wish.min(rules.schedule.longest)));
+        let again = rules.after(failures, wish);
         hold.push(self.failed(told, HeldState::Retry { at: again }, why, rules));
         Verdict::Fail { why: why.to_owned(), again }
+    }
+
+    /// The target is down: later, and it counts for nothing. Others are tried meanwhile, because this
+    /// one goes to the end of those that are due.
+    fn postpone(
+        &self,
+        told: Told,
+        wish: Duration,
+        why: &str,
+        rules: &Rules<'_>,
+        hold: &mut Vec<Held>,
+    ) -> Verdict {
+        let attempts = self.attempts(told.seq);
+        let again = rules.after(attempts.max(1), wish);
+        let failed = self.failed(told, HeldState::Retry { at: again }, why, rules);
+        hold.push(Held { attempts, ..failed });
+        Verdict::TargetDown { why: why.to_owned(), again }
+    }
+
+    /// Whether the module has accepted an event since this one found the target down.
+    fn serves_others(&self, seq: EventSeq) -> bool {
+        self.found_down.get(&seq).is_some_and(|it| *it < self.accepted)
     }
 
     fn failed(&self, told: Told, state: HeldState, why: &str, rules: &Rules<'_>) -> Held {
@@ -481,6 +572,9 @@ fn text(mut why: String) -> String {
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 mod tests {
     use exeunt_store::{Held, HeldState};
     use exeunt_types::{EventKind, RequestId, SubjectKey};
@@ -499,12 +593,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_full_shelf_is_told_on_although_new_events_wait() {
-        let full = u64::try_from(SHELF_EVENTS_MAX).unwrap();
-        let mut place = Place::new(EventSeq(full), None, Shelf::new((1..=full).map(held)));
-        place.take_up(vec![LoggedEvent {
-            seq: EventSeq(full + 1),
+    fn logged(seq: u64) -> LoggedEvent {
+        LoggedEvent {
+            seq: EventSeq(seq),
             kind: EventKind::CERT_ISSUED,
             subject: SubjectKey::Server,
             at: UnixMillis(0),
@@ -513,7 +604,40 @@ mod tests {
             certificate: None,
             detail: Vec::new(),
             corrupt: None,
-        }]);
+        }
+    }
+
+    #[test]
+    fn suspects_that_are_all_due_leave_every_second_turn_to_the_others() {
+        let mut place = Place::new(EventSeq(9), None, Shelf::new((1..=9).map(held)));
+        place.suspects = (1..=8).map(EventSeq).collect();
+        let now = UnixMillis(1);
+        assert_eq!(place.due(now, 100), [EventSeq(1)]);
+        place.take_up(vec![logged(10)]);
+        assert_eq!(place.due(now, 100), [EventSeq(1)]);
+        place.suspect_was_last = true;
+        assert_eq!(place.due(now, 100), [EventSeq(9)]);
+        // Nobody else is there.
+        place.log.clear();
+        assert_eq!(place.due(now, 100), [EventSeq(1)]);
+    }
+
+    #[test]
+    fn of_an_event_that_is_off_the_shelf_nothing_is_kept() {
+        let mut place = Place::new(EventSeq(1), None, Shelf::new([held(1)]));
+        place.suspects.insert(EventSeq(1));
+        place.retold.insert(EventSeq(1), 3);
+        place.found_down.insert(EventSeq(1), 0);
+        place.take_off(vec![EventSeq(1)]);
+        assert!(place.shelf.held(EventSeq(1)).is_none() && place.suspects.is_empty());
+        assert!(place.retold.is_empty() && place.found_down.is_empty());
+    }
+
+    #[test]
+    fn a_full_shelf_is_told_on_although_new_events_wait() {
+        let full = u64::try_from(SHELF_EVENTS_MAX).unwrap();
+        let mut place = Place::new(EventSeq(full), None, Shelf::new((1..=full).map(held)));
+        place.take_up(vec![logged(full + 1)]);
         // One at a time, and the last one told was a held one: the turn of the new event, which a
         // full shelf does not let in.
         place.held_was_last = true;

@@ -202,6 +202,7 @@ impl Seat {
             starts: old.starts,
             last_error: old.last_error,
             last_error_at: old.last_error_at,
+            mended_at: old.mended_at,
             ..status.clone()
         };
         self

@@ -3,6 +3,10 @@
 //!
 //! Per subject the oldest held event is the *front*: only it can be told. The others wait behind it,
 //! in order. A front that was never tried (what was before it is settled) is due at once.
+//!
+//! What is parked holds its subject back, with one exception: events of the server are told past one
+//! that is parked. They build on nothing that is before them, and one of them is what tells the
+//! operator that something was parked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -50,7 +54,9 @@ impl Shelf {
             HeldState::Wait => (),
         }
         let subject = held.subject;
-        self.queues.entry(subject).or_default().events.insert(held.seq);
+        if subject != SubjectKey::Server || held.state != HeldState::Parked {
+            self.queues.entry(subject).or_default().events.insert(held.seq);
+        }
         self.rows.insert(held.seq, held);
         self.find_front(subject);
     }
@@ -199,6 +205,26 @@ mod tests {
         assert_eq!(shelf.next_due(), Some(UnixMillis(5_000)));
         shelf.take(EventSeq(1));
         check_due(&shelf, &[2]);
+    }
+
+    #[test]
+    fn an_event_of_the_server_waits_for_one_that_is_tried_again_and_for_none_that_is_parked() {
+        let server = |it: Held| Held { subject: SubjectKey::Server, ..it };
+        let mut shelf = Shelf::new([
+            server(held(1, 0, HeldState::Parked)),
+            server(retry(2, 0, 5_000)),
+            server(held(3, 0, HeldState::Wait)),
+        ]);
+        check_due(&shelf, &[]);
+        shelf.put(server(held(2, 0, HeldState::Parked)));
+        check_due(&shelf, &[3]);
+        shelf.take(EventSeq(3));
+        assert!(!shelf.holds(SubjectKey::Server));
+        assert_eq!((shelf.retries(), shelf.parked(), shelf.behind()), (0, 2, 0));
+        // What an operator has told again keeps its place before later ones.
+        shelf.put(server(retry(1, 0, 900)));
+        assert!(shelf.holds(SubjectKey::Server));
+        check_due(&shelf, &[1]);
     }
 
     #[test]

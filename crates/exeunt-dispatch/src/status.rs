@@ -93,9 +93,26 @@ pub struct ExitStatus {
     pub last_error: Option<String>,
     /// Moment of the last failure.
     pub last_error_at: Option<UnixMillis>,
+    /// When the module accepted an event for the first time after that; `None` until then.
+    pub mended_at: Option<UnixMillis>,
 }
 
 impl ExitStatus {
+    /// Something failed.
+    pub(crate) fn fails(&mut self, why: String, at: UnixMillis) {
+        self.last_error = Some(why);
+        self.last_error_at = Some(at);
+        self.mended_at = None;
+    }
+
+    /// An event was accepted.
+    pub(crate) fn accepts(&mut self, at: UnixMillis) {
+        self.accepted += 1;
+        if self.last_error.is_some() {
+            self.mended_at.get_or_insert(at);
+        }
+    }
+
     pub(crate) fn new(name: ExitName, cursor: EventSeq) -> Self {
         Self {
             name,
@@ -119,6 +136,7 @@ impl ExitStatus {
             starts: 0,
             last_error: None,
             last_error_at: None,
+            mended_at: None,
         }
     }
 }

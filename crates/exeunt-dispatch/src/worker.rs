@@ -192,7 +192,7 @@ impl Worker {
         let wanted = Wanted { mask, filter: settings.filter.as_ref(), lean };
         let batch = self.read(&wanted, limit, now)?;
         if batch.is_silent() {
-            return self.idle(&batch, now);
+            return self.idle(&batch, is_probe, now);
         }
 
         // 7. Deliver. Foreign code; no transaction is open.
@@ -284,6 +284,7 @@ impl Worker {
                 BatchReport { outcomes: Vec::new(), alive, fault: None }
             }
         };
+        self.module.take_back(&mut report, (self.clock)());
         if let Some(fault) = &report.fault {
             self.module.ended(fault);
             // Until it has said hello again it is not running, however long that takes.
@@ -307,9 +308,7 @@ impl Worker {
         if let Some(why) = &batch.unfiltered {
             let text = format!("the expression in `where` failed, so the event was told: {why}");
             tracing::warn!(module = %self.name(), why, "expression failed, event is told");
-            let mut numbers = self.seat.numbers();
-            numbers.status.last_error = Some(text);
-            numbers.status.last_error_at = Some(now);
+            self.seat.numbers().status.fails(text, now);
         }
         for held in batch.unreadable() {
             tracing::error!(
@@ -345,32 +344,29 @@ impl Worker {
             status.attempts += u64::try_from(told).unwrap_or(u64::MAX);
             status.faults += u64::from(report.fault.is_some());
             if let Some(fault) = &report.fault {
-                status.last_error = Some(fault.to_string());
-                status.last_error_at = Some(now);
+                status.fails(fault.to_string(), now);
             }
             for (seq, verdict) in &judgement.verdicts {
+                self.breaker.learn(verdict);
                 match verdict {
-                    Verdict::Accept => {
-                        self.breaker.accepted();
-                        status.accepted += 1;
-                    }
+                    Verdict::Accept => status.accepts(now),
                     Verdict::Skip => status.skipped += 1,
                     Verdict::Again => (),
-                    Verdict::Fail { why, .. } | Verdict::GiveUp(why) | Verdict::Park(why) => {
-                        // A module that parks an event has looked at it: its target is not dead.
-                        if !matches!(verdict, Verdict::Park(_)) {
-                            self.breaker.failed();
-                        }
+                    Verdict::Fail { why, .. }
+                    | Verdict::TargetDown { why, .. }
+                    | Verdict::GiveUp(why)
+                    | Verdict::Park(why) => {
                         let module = &self.settings.name;
-                        if let Verdict::Fail { again, .. } = verdict {
+                        if let Verdict::Fail { again, .. } | Verdict::TargetDown { again, .. } =
+                            verdict
+                        {
                             let retry_in_ms = again.0.saturating_sub(now.0);
                             tracing::warn!(%module, event = %seq, retry_in_ms, why, "event failed");
                         } else {
                             tracing::warn!(%module, event = %seq, why, "event parked");
                         }
                         status.retried += 1;
-                        status.last_error = Some(why.clone());
-                        status.last_error_at = Some(now);
+                        status.fails(why.clone(), now);
                     }
                 }
             }
@@ -418,7 +414,9 @@ impl Worker {
             let (outcome, reason, again) = match verdict {
                 Verdict::Accept => ("accepted", String::new(), None),
                 Verdict::Skip => ("skipped", String::new(), None),
-                Verdict::Fail { why, again } => ("failed", why.clone(), Some(between(at, *again))),
+                Verdict::Fail { why, again } | Verdict::TargetDown { why, again } => {
+                    ("failed", why.clone(), Some(between(at, *again)))
+                }
                 Verdict::GiveUp(why) | Verdict::Park(why) => ("parked", why.clone(), None),
                 Verdict::Again => ("unanswered", String::new(), None),
             };
@@ -478,7 +476,7 @@ impl Worker {
 
     /// Nothing to tell: passes what is not the module's business, then sleeps until something
     /// happens.
-    fn idle(&mut self, batch: &Batch, now: UnixMillis) -> Result<(), StoreError> {
+    fn idle(&mut self, batch: &Batch, is_probe: bool, now: UnixMillis) -> Result<(), StoreError> {
         self.module.attend(now);
         let place = self.place.as_mut().expect("BUG: the turn took the place");
         let before = place.cursor();
@@ -494,6 +492,10 @@ impl Worker {
             let until = now.plus(IDLE_MAX);
             let why = "the shelf is full".to_owned();
             self.report_trouble(ExitState::Waiting { until, why: why.clone() }, why, now);
+        } else if let (true, Some(until)) = (is_probe, next_due) {
+            // The target is down, and what would be tried next is not due yet.
+            let why = self.seat.numbers().status.last_error.clone().unwrap_or_default();
+            self.publish_state(ExitState::Waiting { until, why });
         } else if self.module.process().is_none() {
             // It ended while it had nothing to do.
             self.publish_state(ExitState::Starting);
@@ -605,8 +607,7 @@ impl Worker {
         let mut numbers = self.seat.numbers();
         let status = &mut numbers.status;
         if status.state != state {
-            status.last_error = Some(why);
-            status.last_error_at = Some(now);
+            status.fails(why, now);
             status.state = state;
         }
         status.pid = self.module.process().map(exeunt_host::ModuleProcess::pid);

@@ -7,6 +7,7 @@
 
 mod enter;
 mod grants;
+mod ground;
 mod syscalls;
 
 use std::{
@@ -19,6 +20,7 @@ use landlock::{LandlockStatus, RestrictSelf};
 
 pub(crate) use enter::{EXECUTE_STATUS, REPORT_PREFIX};
 pub use enter::{EnterError, enter};
+pub(crate) use ground::Ground;
 
 /// Memory of one process of a module, in octets, where nothing else is configured: 1 GiB.
 pub const MEMORY_BYTES: u64 = 1 << 30;
@@ -46,6 +48,9 @@ pub struct Confinement {
     /// Folders that the module may use although they are beside or within what is forbidden. They
     /// must exist. The working directory is always one of them.
     pub writable: Vec<PathBuf>,
+    /// As [`Self::writable`], but what is no folder when the module starts is passed over: one that
+    /// comes later is open to the module's next process.
+    pub writable_if_there: Vec<PathBuf>,
     /// Files within what is forbidden that the module may read and execute, and nothing else: its
     /// program and what that is made of. What is no file when the module starts is passed over.
     pub readable: Vec<PathBuf>,
@@ -55,7 +60,7 @@ pub struct Confinement {
     /// Files and folders that the module can neither read nor write, whether they exist or not.
     /// What may appear beside a forbidden file, such as a journal, is to be named as well; to
     /// forbid the folder is simpler. What is forbidden within something forbidden stays so: nothing
-    /// in it can be granted.
+    /// in it can be granted. The first one is named to the operator where the system refuses something.
     pub forbidden: Vec<PathBuf>,
     /// Whether more than the numbers counts: the files, refused system calls, no new privileges.
     pub sandbox: bool,
@@ -69,6 +74,7 @@ impl Default for Confinement {
             cpu_s: CPU_S,
             processes: None,
             writable: Vec::new(),
+            writable_if_there: Vec::new(),
             readable: Vec::new(),
             readable_folders: Vec::new(),
             forbidden: Vec::new(),
@@ -93,6 +99,7 @@ const OPEN_FILES_ARG: &str = "--open-files";
 const CPU_S_ARG: &str = "--cpu-s";
 const PROCESSES_ARG: &str = "--processes";
 const WRITABLE_ARG: &str = "--writable";
+const WRITABLE_IF_THERE_ARG: &str = "--writable-if-there";
 const READABLE_ARG: &str = "--readable";
 const READABLE_FOLDER_ARG: &str = "--readable-folder";
 const FORBIDDEN_ARG: &str = "--forbidden";
@@ -109,6 +116,7 @@ impl Confinement {
             cpu_s,
             processes,
             writable,
+            writable_if_there,
             readable,
             readable_folders,
             forbidden,
@@ -125,9 +133,11 @@ impl Confinement {
             number(PROCESSES_ARG, *processes);
         }
         let writable = writable.iter().map(|it| (WRITABLE_ARG, it));
+        let if_there = writable_if_there.iter().map(|it| (WRITABLE_IF_THERE_ARG, it));
         let readable = readable.iter().map(|it| (READABLE_ARG, it));
         let folders = readable_folders.iter().map(|it| (READABLE_FOLDER_ARG, it));
         let forbidden = forbidden.iter().map(|it| (FORBIDDEN_ARG, it));
+        let writable = writable.chain(if_there);
         for (name, path) in writable.chain(readable).chain(folders).chain(forbidden) {
             args.extend([name.into(), path.into()]);
         }
@@ -157,6 +167,7 @@ impl Confinement {
                 Some(CPU_S_ARG) => rules.cpu_s = number(value()?)?,
                 Some(PROCESSES_ARG) => rules.processes = Some(number(value()?)?),
                 Some(WRITABLE_ARG) => rules.writable.push(value()?.into()),
+                Some(WRITABLE_IF_THERE_ARG) => rules.writable_if_there.push(value()?.into()),
                 Some(READABLE_ARG) => rules.readable.push(value()?.into()),
                 Some(READABLE_FOLDER_ARG) => rules.readable_folders.push(value()?.into()),
                 Some(FORBIDDEN_ARG) => rules.forbidden.push(value()?.into()),
@@ -226,6 +237,7 @@ mod tests {
             cpu_s: 1,
             processes: Some(7),
             writable: vec![odd.clone(), "/w".into()],
+            writable_if_there: vec!["/t".into(), odd.clone()],
             readable: vec!["/r".into(), odd.clone()],
             readable_folders: vec![odd.clone(), "/f".into()],
             forbidden: vec!["/f".into(), odd],

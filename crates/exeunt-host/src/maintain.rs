@@ -138,7 +138,7 @@ impl ModuleProcess {
             self.maintain(call, &seqs, how, serde_json::from_value)?;
         few(would_write.len(), CHECKS_MAX, "things that would be written")?;
         let would_write = would_write.iter().map(|it| short(it)).collect();
-        Ok(TestReport { checks: short_checks(checks)?, would_write })
+        Ok(TestReport { checks: self.shown(checks)?, would_write })
     }
 
     /// `Install`: at most [`CHECKS_MAX`] steps, and a script of [`SCRIPT_BYTES_MAX`].
@@ -160,7 +160,13 @@ impl ModuleProcess {
         // It is shown on a terminal, and its lines have a meaning.
         let shown = |it: char| if it == '\n' { it } else { printable(it) };
         let script = script.map(|it| it.replace("\r\n", "\n").chars().map(shown).collect());
-        Ok(InstallReport { steps: short_checks(steps)?, script })
+        Ok(InstallReport { steps: self.shown(steps)?, script })
+    }
+
+    /// Checks as they are shown, with the module's rules where these may have refused it something.
+    fn shown(&self, checks: Vec<Check>) -> Result<Vec<Check>, MaintainError> {
+        let explained = |it: Check| Check { text: self.explain(it.text), ..it };
+        Ok(short_checks(checks)?.into_iter().map(explained).collect())
     }
 
     /// `Reconcile`: at most [`FINDINGS_MAX`] findings. The events have numbers of their own, by which

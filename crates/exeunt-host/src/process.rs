@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    path::Path,
     process::ExitStatus,
     time::{Duration, Instant},
 };
@@ -19,7 +20,7 @@ use crate::{
     CallBacks, Fault, HostLimits, ModuleCommand, NoCallBacks, StartError,
     call_backs::{Asking, CALL_BACKS_PER_ATTEND_MAX},
     command::Fingerprint,
-    confine::{EXECUTE_STATUS, REPORT_PREFIX},
+    confine::{EXECUTE_STATUS, Ground, REPORT_PREFIX},
     error::{excerpt, one_line},
     group::Group,
     pipes::{Pipes, Step},
@@ -78,6 +79,7 @@ pub struct ModuleProcess {
     program: String,
     limits: HostLimits,
     fingerprints: Vec<Fingerprint>,
+    ground: Ground,
     next_id: u64,
     initialized: Initialized,
     description: String,
@@ -137,6 +139,7 @@ impl ModuleProcess {
         // Before the start: a file that is replaced right now then counts as replaced, which costs
         // one restart too many instead of one too few.
         let fingerprints = command.fingerprints();
+        let ground = Ground::of(command);
         let mut child = command.spawn()?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = Group::new(child);
@@ -159,6 +162,7 @@ impl ModuleProcess {
             program: command.program.display().to_string(),
             limits: limits.clone(),
             fingerprints,
+            ground,
             next_id: 1,
             initialized: Initialized {
                 protocol: PROTOCOL_VERSION,
@@ -235,6 +239,20 @@ impl ModuleProcess {
     /// is gone does not count.
     pub fn is_replaced(&self) -> bool {
         self.fingerprints.iter().any(Fingerprint::is_replaced)
+    }
+
+    /// A folder that the module's rules name and that is another one than at the process's start: made
+    /// anew, mounted over, or not there then. It is closed to this process and open to the next one.
+    ///
+    /// To be asked of a module that has just answered: a folder whose server hangs holds up whoever
+    /// looks at it.
+    pub fn moved_folder(&self) -> Option<&Path> {
+        self.ground.moved()
+    }
+
+    /// What a module says, with the rules that it is under where they may be what refused it something.
+    pub(crate) fn explain(&self, words: String) -> String {
+        self.ground.explain(words)
     }
 
     /// Why the process is no more, if it is: noticed without a batch. It is reaped then.
@@ -328,7 +346,7 @@ impl ModuleProcess {
     ) -> Result<Initialized, StartError> {
         let response = self.ask(Call::Initialize(hello.clone()), wait, call_backs)?;
         let result = response.answer.map_err(|err| StartError::Refused {
-            message: one_line(&err.message, TEXT_CHARS_MAX),
+            message: self.explain(one_line(&err.message, TEXT_CHARS_MAX)),
         })?;
         // The version first: the rest may have another shape in another version.
         let theirs = result.get("protocol").and_then(serde_json::Value::as_u64);
@@ -464,7 +482,17 @@ impl ModuleProcess {
                     });
                     continue;
                 }
-                Message::Answer(response) => (response.id, delivery(response)),
+                Message::Answer(response) => {
+                    let id = response.id;
+                    let delivery = match delivery(response) {
+                        Delivery::Answered(it) => {
+                            Delivery::Answered(self.ground.explain_outcome(it))
+                        }
+                        Delivery::Failed(why) => Delivery::Failed(self.explain(why)),
+                        Delivery::Unanswered => Delivery::Unanswered,
+                    };
+                    (id, delivery)
+                }
                 Message::Malformed { id, excerpt } => {
                     (id, Delivery::Failed(format!("answer not understood: {excerpt}")))
                 }
@@ -709,6 +737,9 @@ fn delivery(response: Response) -> Delivery {
     match response.into_outcome() {
         Ok(Outcome::Retry { after_ms, reason }) => {
             Delivery::Answered(Outcome::Retry { after_ms, reason: short(reason) })
+        }
+        Ok(Outcome::TargetDown { after_ms, reason }) => {
+            Delivery::Answered(Outcome::TargetDown { after_ms, reason: short(reason) })
         }
         Ok(Outcome::Park { reason }) => Delivery::Answered(Outcome::Park { reason: short(reason) }),
         Ok(Outcome::Unknown(members)) => {

@@ -93,12 +93,17 @@ class Bucket:
         if now.get("delay_ms"):
             time.sleep(now["delay_ms"] / 1000)
         writes = environ["REQUEST_METHOD"] not in ("GET", "HEAD")
-        refused = refusal(environ, body) or (now.get("refuse") if writes else None)
+        refused = refusal(environ, body) or (now.get("refuse") if writes or now.get("refuse_reads") else None)
         if refused:
             content = f"<?xml version='1.0'?><Error><Code>{refused}</Code><Message>no</Message></Error>".encode()
             headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))]
             start_response(f"{STATUS.get(refused, 403)} refused", headers)
             return [content]
+        if writes and now.get("forgets"):
+            # What a write is answered with, and nothing is there.
+            etag = '"' + hashlib.md5(body).hexdigest() + '"'
+            start_response("200 OK", [("ETag", etag), ("Content-Length", "0")])
+            return [b""]
         environ["wsgi.input"] = io.BytesIO(body)
         if now.get("lists_anew"):
             for name in ("QUERY_STRING", "RAW_URI", "REQUEST_URI"):

@@ -37,6 +37,18 @@ pub enum Flaw {
 /// Subject of the authority.
 const SUBJECT: &str = "/O=Exeunt tests/CN=Testbed CA";
 
+/// SHA-256 of a certificate in a PEM file, as `openssl` says it.
+///
+/// # Panics
+///
+/// When `openssl` fails.
+pub fn fingerprint(certificate: &Path) -> String {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]);
+    let said = String::from_utf8(run(openssl.arg(certificate))).expect("text");
+    said.trim().rsplit_once('=').expect("a fingerprint").1.to_owned()
+}
+
 impl Authority {
     /// Makes the authority in a folder, which is made as well.
     ///

@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 mod python;
+pub mod rabbitmq;
 pub mod receiver;
 pub mod s3;
 pub mod samba;

@@ -5,13 +5,12 @@
 //! our own opinion.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::authority::{Authority, Flaw, Identity};
-use crate::process::{Process, free_port, listens, run};
+use crate::process::{Process, feed, free_port, listens, run};
 
 /// Root of the directory.
 pub const SUFFIX: &str = "dc=example,dc=test";
@@ -21,6 +20,10 @@ pub const PEOPLE: &str = "ou=people,dc=example,dc=test";
 
 /// Where the objects of a CA are to be; empty at first.
 pub const PKI: &str = "ou=pki,dc=example,dc=test";
+
+/// Where every write is confirmed and none is kept; each object that is asked for by name is there,
+/// with nothing on it (`back_null`).
+pub const LIAR: &str = "dc=liar,dc=test";
 
 /// May do everything.
 pub const ADMIN: &str = "cn=admin,dc=example,dc=test";
@@ -57,11 +60,13 @@ pub struct Settings {
     pub flaw: Flaw,
     /// Whether it refuses a password on a connection without TLS.
     pub require_tls: bool,
+    /// Whether there is [`LIAR`] as well.
+    pub liar: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { size_bytes_max: SIZE_BYTES_MAX, flaw: Flaw::Nothing, require_tls: true }
+        Self { size_bytes_max: SIZE_BYTES_MAX, flaw: Flaw::Nothing, require_tls: true, liar: false }
     }
 }
 
@@ -214,16 +219,7 @@ impl OpenLdap {
     ///
     /// What the tool says, when the server refuses.
     pub fn try_ldif(&self, account: &str, ldif: &str) -> Result<(), String> {
-        let mut command = self.tool("ldapmodify", account);
-        command.arg("-a").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("ldapmodify starts");
-        let mut input = child.stdin.take().expect("BUG: piped above");
-        // The tool may refuse before it has read everything.
-        let _ = input.write_all(ldif.as_bytes());
-        drop(input);
-        let output = child.wait_with_output().expect("ldapmodify ends");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() { Ok(()) } else { Err(said) }
+        feed(self.tool("ldapmodify", account).arg("-a"), ldif)
     }
 
     /// Adds a person `uid=NAME` below [`PEOPLE`], with the address `NAME@example.test`; its DN.
@@ -305,8 +301,16 @@ impl OpenLdap {
     }
 
     fn settings_text(&self) -> String {
-        let Settings { size_bytes_max, flaw, require_tls } = self.settings;
+        let Settings { size_bytes_max, flaw, require_tls, liar } = self.settings;
         let identity = self.authority.server(flaw);
+        let (load_liar, liar) = if liar {
+            let text = format!(
+                "database null\nsuffix \"{LIAR}\"\nbind off\ndosearch on\naccess to * by * write\n"
+            );
+            ("moduleload back_null\n", text)
+        } else {
+            ("", String::new())
+        };
         let security = if require_tls { "security simple_bind=128\n" } else { "" };
         format!(
             "include /etc/ldap/schema/core.schema\n\
@@ -314,6 +318,7 @@ impl OpenLdap {
              include /etc/ldap/schema/inetorgperson.schema\n\
              modulepath /usr/lib/ldap\n\
              moduleload back_mdb\n\
+             {load_liar}\
              {security}\
              sockbuf_max_incoming_auth 67108863\n\
              TLSCACertificateFile {}\n\
@@ -332,7 +337,8 @@ impl OpenLdap {
              access to dn.subtree=\"{PEOPLE}\" attrs=userCertificate\n  \
              by dn.exact=\"{PUBLISHER}\" write by * read\n\
              access to dn.subtree=\"{PKI}\" by dn.exact=\"{PUBLISHER}\" write by * read\n\
-             access to * by * read\n",
+             access to * by * read\n\
+             {liar}",
             self.authority.certificate().display(),
             identity.certificate.display(),
             identity.key.display(),

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use crate::authority::{Authority, Flaw};
+use crate::authority::{Authority, Flaw, fingerprint};
 use crate::process::{POLL, Process, START_LIMIT, STOP_LIMIT, free_port, listens, run, wait_for};
 
 /// The user that modules log in as: it owns [`DATABASE`] and is nothing else.
@@ -112,6 +112,15 @@ impl Postgres {
     /// Certificate to trust, PEM.
     pub fn ca_file(&self) -> PathBuf {
         self.authority.certificate()
+    }
+
+    /// SHA-256 of the certificate that it shows, as `openssl` says it.
+    ///
+    /// # Panics
+    ///
+    /// When `openssl` fails.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.home().join("server.pem"))
     }
 
     /// Runs statements in [`DATABASE`] as superuser, by `psql`, and gives what it prints: a line for

@@ -1,6 +1,7 @@
 //! A server as a child process in a process group of its own, which ends with its handle.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ pub const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long a server may take to end when it is asked to.
 pub const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a port is waited for.
+const BIND_LIMIT: Duration = Duration::from_secs(20);
 
 /// How often a state that is awaited is looked at.
 pub const POLL: Duration = Duration::from_millis(10);
@@ -118,8 +122,23 @@ impl Process {
     }
 
     /// Stops the group's clock: connections are accepted by the system and nothing answers.
+    ///
+    /// # Panics
+    ///
+    /// When the first process of the group goes on regardless.
     pub fn suspend(&self) {
         self.signal(Signal::STOP);
+        wait_for("a suspended server", STOP_LIMIT, || self.is_suspended());
+    }
+
+    /// Whether no thread of the first process runs; the signal takes a moment to reach them all.
+    fn is_suspended(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        threads.into_iter().flatten().flatten().all(|it| {
+            let state = fs::read_to_string(it.path().join("stat")).unwrap_or_default();
+            // The name stands in brackets, and may have some of its own (proc(5)).
+            state.rsplit_once(") ").is_none_or(|(_, it)| it.starts_with('T'))
+        })
     }
 
     /// Lets a suspended group go on.
@@ -181,6 +200,23 @@ pub fn free_port() -> u16 {
     panic!("no port is free");
 }
 
+/// Listens at a port of the loopback address. It may be in use for a moment: a program that another
+/// thread is about to start has a copy of whatever was open, until it runs.
+///
+/// # Panics
+///
+/// When it is in use for longer.
+pub(crate) fn listen(port: u16) -> TcpListener {
+    let deadline = Instant::now() + BIND_LIMIT;
+    loop {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => return listener,
+            Err(err) => assert!(Instant::now() < deadline, "port {port}: {err}"),
+        }
+        thread::sleep(POLL);
+    }
+}
+
 /// Runs a tool to its end and gives what it wrote to its standard output.
 ///
 /// # Panics
@@ -193,6 +229,29 @@ pub fn run(command: &mut Command) -> Vec<u8> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} failed with {}: {said}", output.status);
     output.stdout
+}
+
+/// Runs a tool to its end with `input` as its standard input; what it writes is dropped, so that none
+/// waits for somebody to read it.
+///
+/// # Errors
+///
+/// What the tool says, when it fails.
+///
+/// # Panics
+///
+/// When it cannot be started.
+pub(crate) fn feed(command: &mut Command, input: &str) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|err| panic!("{name} does not start: {err}"));
+    let mut pipe = child.stdin.take().expect("BUG: piped above");
+    // The tool may refuse before it has read everything.
+    let _ = pipe.write_all(input.as_bytes());
+    drop(pipe);
+    let output = child.wait_with_output().unwrap_or_else(|err| panic!("waiting for {name}: {err}"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(said) }
 }
 
 /// Waits until something is true.

@@ -8,13 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::process::free_port;
+use crate::process::{free_port, listen};
 
 /// Bytes that are passed on at once; each such chunk is delayed by [`Fault::Delay`].
 pub const CHUNK_BYTES: usize = 16 * 1024;
-
-/// How long the proxy tries to have its port again.
-const BIND_LIMIT: Duration = Duration::from_secs(20);
 
 /// What happens to connections, those that are open included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +51,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     connections: AtomicU64,
+    cuts: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -87,6 +85,7 @@ impl Proxy {
             state: Mutex::new(state),
             changed: Condvar::new(),
             connections: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
         };
         let mut proxy = Self { port: free_port(), shared: Arc::new(shared), acceptor: None };
         proxy.listen();
@@ -101,6 +100,12 @@ impl Proxy {
     /// Connections that clients have made so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were closed in the middle of something by [`Fault::CutToServer`] or
+    /// [`Fault::CutToClient`] so far: the proof that such a fault has happened.
+    pub fn cuts(&self) -> u64 {
+        self.shared.cuts.load(Ordering::Relaxed)
     }
 
     /// From now on this happens, to open connections too.
@@ -132,14 +137,7 @@ impl Proxy {
     }
 
     fn listen(&mut self) {
-        let deadline = Instant::now() + BIND_LIMIT;
-        let listener = loop {
-            match TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)) {
-                Ok(listener) => break listener,
-                Err(err) => assert!(Instant::now() < deadline, "the proxy's port: {err}"),
-            }
-            thread::sleep(crate::process::POLL);
-        };
+        let listener = listen(self.port);
         let (shared, ends) = (self.shared.clone(), Arc::new(AtomicBool::new(false)));
         let told = ends.clone();
         let thread = thread::spawn(move || accept(&listener, &shared, &told));
@@ -223,6 +221,9 @@ fn pump(
             return;
         };
         let sent = to.write_all(&chunk[..now]);
+        if now < count {
+            shared.cuts.fetch_add(1, Ordering::Relaxed);
+        }
         if now < count || sent.is_err() {
             let _ = from.shutdown(Shutdown::Both);
             let _ = to.shutdown(Shutdown::Both);
@@ -367,7 +368,7 @@ mod tests {
         let mut rest = Vec::new();
         // The rest may end in order or with a reset; what came before is what counts.
         let _ = (&stream).read_to_end(&mut rest);
-        assert_eq!(rest, b"hel");
+        assert_eq!((&rest[..], proxy.cuts()), (&b"hel"[..], 1));
         proxy.set(Fault::CutToServer(2));
         let stream = client(&proxy);
         let _ = (&stream).write_all(b"hello");

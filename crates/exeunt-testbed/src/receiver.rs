@@ -1,12 +1,12 @@
 //! A web server in another language that takes what is posted to it, checks signatures by itself and
 //! answers as the test says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::authority::{Authority, Flaw, Identity};
+use crate::authority::{Authority, Flaw, Identity, fingerprint};
 use crate::process::{Process, free_port, wait_for};
 use crate::python::{self, base64, lines, octets, replace, text};
 
@@ -149,6 +149,16 @@ impl Receiver {
     /// Certificate to trust, PEM.
     pub fn ca_file(&self) -> PathBuf {
         self.authority.certificate()
+    }
+
+    /// SHA-256 of the certificate that it shows.
+    ///
+    /// # Panics
+    ///
+    /// When it shows none.
+    pub fn fingerprint(&self) -> String {
+        let certificate = self.told["certificate"].as_str().expect("a server with TLS");
+        fingerprint(Path::new(certificate))
     }
 
     /// A certificate that it takes from a client.

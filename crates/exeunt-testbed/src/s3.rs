@@ -2,12 +2,12 @@
 //! Amazon's Python library to look into it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::authority::{Authority, Flaw};
+use crate::authority::{Authority, Flaw, fingerprint};
 use crate::process::{Process, free_port};
 use crate::python::{self, ask, base64, octets, replace, text};
 
@@ -43,6 +43,10 @@ pub struct Behaviour {
     /// Code with which every write is refused: `SlowDown` (503), `InternalError` (500),
     /// `QuotaExceeded` (507), others with 403.
     pub refuse: Option<String>,
+    /// Whether reading is refused with that code as well.
+    pub refuse_reads: bool,
+    /// Whether a write is confirmed and nothing is kept.
+    pub forgets: bool,
     /// How long everything takes.
     pub delay: Duration,
     /// Whether every listing begins anew, wherever it was to go on.
@@ -117,11 +121,22 @@ impl S3 {
         self.authority.certificate()
     }
 
+    /// SHA-256 of the certificate that it shows.
+    ///
+    /// # Panics
+    ///
+    /// When it shows none.
+    pub fn fingerprint(&self) -> String {
+        let certificate = self.told["certificate"].as_str().expect("a server with TLS");
+        fingerprint(Path::new(certificate))
+    }
+
     /// From now on it behaves so.
     pub fn behave(&mut self, behaviour: &Behaviour) {
         let delay_ms = u64::try_from(behaviour.delay.as_millis()).unwrap_or(u64::MAX);
         let behaviour = json!({
-            "refuse": behaviour.refuse, "delay_ms": delay_ms, "lists_anew": behaviour.lists_anew,
+            "refuse": behaviour.refuse, "refuse_reads": behaviour.refuse_reads, "forgets": behaviour.forgets,
+            "delay_ms": delay_ms, "lists_anew": behaviour.lists_anew,
         });
         replace(&self.folder.path().join("behaviour"), &behaviour);
     }
@@ -144,6 +159,17 @@ impl S3 {
         let found = self.expect(&json!({"do": "list", "bucket": bucket}));
         let found = found.as_object().into_iter().flatten();
         found.map(|(key, etag)| (key.clone(), text(etag))).collect()
+    }
+
+    /// All objects in a bucket, by their keys.
+    ///
+    /// # Panics
+    ///
+    /// When they cannot be read.
+    pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+        let found = self.expect(&json!({"do": "read", "bucket": bucket}));
+        let found = found.as_object().into_iter().flatten();
+        found.map(|(key, body)| (key.clone(), octets(body))).collect()
     }
 
     /// An object; nothing where there is none.
@@ -185,6 +211,17 @@ impl S3 {
             told[name] = json!(value);
         }
         self.ask(&told).map(|it| text(&it))
+    }
+
+    /// Writes so many zeros as another writer.
+    ///
+    /// # Panics
+    ///
+    /// When they are not taken.
+    pub fn put_zeros(&self, bucket: &str, key: &str, count: usize) {
+        let zero = base64(&[0]);
+        let told = json!({"do": "put", "bucket": bucket, "key": key, "body": zero, "times": count});
+        self.expect(&told);
     }
 
     /// Deletes as another writer.

@@ -96,7 +96,10 @@ pub enum Command {
     --pkcs11-module /usr/lib/softhsm/libsofthsm2.so
   exeunt init --home ca --name 'Example Root' --key-type rsa-3072 --signature-scheme pss
   exeunt init --home ca --name 'Example Root' --directory ldaps://dc1.example.com \\
-    --directory-user ca@example.com --directory-password-file password")]
+    --directory-user ca@example.com --directory-password-file password
+  exeunt init --home ca --name 'Example Root' --directory ldaps://ldap.example.com \\
+    --directory-user cn=ca,dc=example,dc=com --directory-password-file password \\
+    --directory-container ou=pki,dc=example,dc=com")]
     Init(Init),
 
     /// Run the server

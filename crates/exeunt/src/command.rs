@@ -8,6 +8,7 @@ pub mod cert;
 mod cert_bulk;
 mod cert_import;
 pub mod config;
+mod confirm;
 pub mod crl;
 pub mod exit;
 mod import_settings;

@@ -81,10 +81,10 @@ impl Launcher {
                 (self.runner(), args.collect())
             }
         };
-        let mut writable = exit.writable.clone();
         // Where it cannot be, the module says why in words of its own.
-        let can_be = |it: &PathBuf| it.is_dir() && !self.home.path().starts_with(it);
-        writable.extend(exit.publishes.clone().filter(can_be).filter(|it| !writable.contains(it)));
+        let can_be =
+            |it: &PathBuf| !self.home.path().starts_with(it) && !exit.writable.contains(it);
+        let publishes = exit.publishes.clone().filter(can_be);
         let forbidden = self.forbidden(config);
         let files = std::iter::once(program.clone()).chain(args.iter().map(PathBuf::from));
         let files = files.chain(self.files_of_settings(exit));
@@ -93,7 +93,8 @@ impl Launcher {
             memory_bytes: exit.memory_bytes,
             open_files: exit.open_files,
             cpu_s: exit.cpu_s,
-            writable,
+            writable: exit.writable.clone(),
+            writable_if_there: publishes.into_iter().collect(),
             readable,
             // What `CRLFile` and `DeltaCRLFile` name.
             readable_folders: vec![self.home.crl_folder()],
@@ -319,11 +320,12 @@ mod tests {
     fn the_file_module_is_told_where_its_folder_is_and_may_write_there() {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path();
-        fs::create_dir(home.join("out")).unwrap();
         let table = "module = \"file\"\nworking_directory = \"modules/x\"\n\
                      [exit.settings]\ndirectory = \"out\"";
         let (command, launcher) = command(home, table);
-        assert_eq!(command.confine.unwrap().confinement.writable, [home.join("out")]);
+        // Also where it comes later.
+        let rules = command.confine.unwrap().confinement;
+        assert_eq!((rules.writable, rules.writable_if_there), (Vec::new(), vec![home.join("out")]));
         let minimal = include_str!("config/samples/good/minimal.toml");
         let text = format!("{minimal}\n[[exit]]\nname = \"hook\"\n{table}\n");
         let config = Config::from_toml(&text, home).unwrap();

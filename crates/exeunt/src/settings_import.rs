@@ -4,6 +4,7 @@
 //! `mail` the mail of its default exit module. Every value is either taken over or said to be not,
 //! with the reason; nothing is dropped in silence.
 
+mod compose;
 mod convert;
 mod exits;
 mod mail;
@@ -11,7 +12,7 @@ mod places;
 mod reasons;
 pub mod registry;
 
-pub use convert::{Note, convert};
+pub use convert::{ConvertError, Converted, by_reason, convert};
 
 #[cfg(test)]
 mod tests;

@@ -120,9 +120,7 @@ impl Worker {
         let lease = self.lease_in_hand()?;
         self.store.settle(self.name(), &lease, settlement.clone())?;
         let Some(place) = &mut self.place else { return Err(self.no_place()) };
-        for seq in settlement.release {
-            place.shelf.take(seq);
-        }
+        place.take_off(settlement.release);
         for held in settlement.hold {
             place.shelf.put(held);
         }

@@ -101,9 +101,9 @@ fn two_events_of_a_subject_are_never_in_one_window() {
 #[test]
 fn an_event_that_fails_too_often_is_parked_and_stays() {
     let stage = Stage::new();
-    stage.serve(1);
+    stage.miss_a_list(1);
     stage.deny(5);
-    stage.serve(2);
+    stage.miss_a_list(2);
     let own = "def notify(call):\n    accept(call) if seq(call) != 1 else retry(call)";
     let mut settings = stage.module("parker", own);
     settings.retry.attempts_max = 3;
@@ -247,4 +247,21 @@ def notify(call):
     let status = all_told(&dispatcher);
     assert_eq!((status.state, status.starts), (ExitState::Running, 2));
     assert!(status.pid.is_some());
+}
+
+#[test]
+fn an_alarm_that_is_parked_holds_back_no_later_alarm() {
+    let stage = Stage::new();
+    stage.serve(2);
+    let own = "def notify(call):\n    \
+                   if seq(call) == 1: answer(call, {'outcome': 'park', 'reason': 'no such list'})\n    \
+                   else: accept(call)";
+    let dispatcher = stage.start(vec![stage.module("bell", own)]);
+    let status = status_when(&dispatcher, |it| it.accepted == 1 && it.held_parked == 1);
+    assert_eq!((status.held_behind, status.held_retry), (0, 0));
+    stage.serve(1);
+    let status = status_when(&dispatcher, |it| it.accepted == 2 && it.lag == 0);
+    assert_eq!(status.held_behind, 0);
+    assert!(dispatcher.stop(PATIENCE));
+    assert_eq!(stage.heard_seqs("bell").iter().filter(|it| **it == 1).count(), 1);
 }

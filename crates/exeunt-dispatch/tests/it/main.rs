@@ -168,6 +168,13 @@ impl Stage {
         }
     }
 
+    /// Events of one and the same subject, behind each of which the next one waits however long.
+    fn miss_a_list(&self, count: u64) {
+        for _ in 0..count {
+            self.store.append_server_event(EventKind::CRL_PUBLICATION_FAILED, self.now()).unwrap();
+        }
+    }
+
     fn request(&self) -> NewRequest {
         NewRequest {
             raw: vec![0x30, 0x02, 0x05, 0x00],

@@ -49,7 +49,7 @@ def notify(call):
     else:
         accept(call)
 "#;
-    stage.serve(3);
+    stage.miss_a_list(3);
     let dispatcher = stage.start(vec![stage.module("clerk", own)]);
     status_when(&dispatcher, |it| it.held_parked == 1 && it.held_behind == 2);
     let dropped = dispatcher.order(&named("clerk"), Order::Drop(vec![EventSeq(1)])).unwrap();

@@ -30,12 +30,14 @@ pub(super) struct Grants {
 ///
 /// `here` is the working directory, which counts as writable unless something forbidden is in it.
 pub(super) fn find(here: &Path, rules: &Confinement) -> Result<Grants, EnterError> {
-    let Confinement { writable, readable, readable_folders, forbidden, .. } = rules;
+    let Confinement { writable, writable_if_there, readable, readable_folders, forbidden, .. } =
+        rules;
     let forbidden: Vec<Forbidden> =
         forbidden.iter().map(|it| Forbidden::new(here, it)).collect::<Result<_, _>>()?;
     let mut granted = Vec::new();
     open(Path::new("/"), &forbidden, &mut granted)?;
-    for path in writable {
+    let if_there = writable_if_there.iter().filter(|it| here.join(it).is_dir());
+    for path in writable.iter().chain(if_there) {
         let real = resolve(here, path, &forbidden)?;
         if is_closed(&real, &forbidden) {
             return Err(wrong(path, "is to be writable, but forbidden"));
@@ -294,6 +296,13 @@ mod tests {
         assert_eq!(grants.readable, [here.join("hook.py")]);
         // What is not there yet, and what is no file.
         assert!(find(&[], &["ca/none", "ca/mine"]).unwrap().readable.is_empty());
+        let rules = Confinement {
+            writable_if_there: house.paths(&["ca/none", "ca/mine/hook.py", "ca/mine"]),
+            forbidden: forbidden.clone(),
+            ..Confinement::default()
+        };
+        let whole = super::find(&house.root, &rules).map(|it| it.whole);
+        assert!(whole.is_ok_and(|it| it.last() == Some(&here)));
         assert!(grants.whole.contains(&here) && !grants.whole.contains(&house.root.join("ca")));
         for (writable, readable, text) in [
             (&["ca/secrets/deep"][..], &[][..], "is to be writable, but forbidden"),

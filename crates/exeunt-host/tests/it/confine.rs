@@ -337,6 +337,49 @@ fn what_is_made_later_above_a_forbidden_path_is_closed_until_the_next_start() {
 }
 
 #[test]
+fn a_folder_of_the_rules_that_comes_later_or_anew_is_open_to_the_next_process() {
+    if !has_landlock(2) {
+        return;
+    }
+    // In Python's words, as a module would hand them on.
+    let own = "TRIES = []\n\
+         def write():\n  \
+           try: open('../ca/late/file', 'w').close()\n  \
+           except OSError as err: return str(err)\n\
+         def notify(call):\n  \
+           why = write()\n  \
+           answer(call, {'outcome': 'retry', 'reason': why} if why else {'outcome': 'accept'})";
+    let house = House::new(own);
+    let late = house.stage.path("ca/late");
+    let house = house.with(|it| it.writable_if_there = vec![late.clone()]);
+    let mut process = house.stage.start();
+    let tell = |process: &mut exeunt_host::ModuleProcess| {
+        format!("{:?}", process.deliver(&events([1])).outcomes[0])
+    };
+    // It is not there, and that is all.
+    let missing = tell(&mut process);
+    assert!(missing.contains("No such file") && !missing.contains("confined"), "{missing}");
+    assert_eq!(process.moved_folder(), None);
+    for _ in 0..2 {
+        // It comes, or another one comes in its place.
+        fs::create_dir(&late).unwrap();
+        let closed = tell(&mut process);
+        for words in ["Permission denied", "this module is confined", "late", "`writable`"] {
+            assert!(closed.contains(words), "{closed}");
+        }
+        assert_eq!(process.moved_folder(), Some(late.as_path()));
+        process.stop();
+        process = house.stage.start();
+        assert_eq!(process.moved_folder(), None);
+        let open = tell(&mut process);
+        assert!(open.contains("Accept"), "{open}");
+        fs::remove_dir_all(&late).unwrap();
+        assert_eq!(process.moved_folder(), None);
+    }
+    process.stop();
+}
+
+#[test]
 fn memory_is_limited_and_only_the_hog_ends() {
     let own = "TRIES = []\n\
          def notify(call):\n  \

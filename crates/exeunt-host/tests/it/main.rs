@@ -100,6 +100,7 @@ impl Stage {
             role: None,
             window: 64,
             deadline_ms: 30_000,
+            partial: false,
             ..Initialize::default()
         };
         // The machine may be slow: only tests that wait for a limit make it short.

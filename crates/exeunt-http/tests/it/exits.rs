@@ -133,6 +133,7 @@ fn status(name: &str, held_parked: u64) -> ExitStatus {
         cursor: 5,
         head: 7,
         lag: 2,
+        undelivered: 2,
         oldest_unsettled_s: Some(3),
         replay: None,
         held_behind: 0,
@@ -146,6 +147,7 @@ fn status(name: &str, held_parked: u64) -> ExitStatus {
         starts: 1,
         last_error: None,
         last_error_at: None,
+        mended_at: None,
         reconciled: None,
     }
 }

@@ -91,6 +91,7 @@ impl Keeper {
             settings: settings.clone(),
             window: 1,
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+            partial: false,
         };
         Self {
             name: name.clone(),

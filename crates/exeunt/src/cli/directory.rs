@@ -24,4 +24,13 @@ pub struct DirectoryOptions {
     /// into the home
     #[arg(long, value_name = "FILE", requires = "directory")]
     pub directory_ca_file: Option<PathBuf>,
+
+    /// Container of the CA's objects there, a distinguished name. Active Directory has one of its own,
+    /// and no other server does
+    #[arg(long, value_name = "DN", requires = "directory")]
+    pub directory_container: Option<String>,
+
+    /// Turn to TLS before anything else is said, for `ldap://`
+    #[arg(long, requires = "directory")]
+    pub directory_start_tls: bool,
 }

@@ -48,12 +48,13 @@ pub enum Exit {
     /// Check whether an exit module keeps the contract; needs no server
     ///
     /// Starts the module some ten times and drives it through everything that the contract names.
-    /// It really does what it does: it is told of certificates that never existed. Exit status 1
-    /// says that it breaks a rule.
+    /// It really does what it does: it is told of certificates that never existed, and publishes them
+    /// where its settings lead. To try the target of a configured module use exit test. Exit status 1
+    /// says that the module breaks a rule.
     #[command(after_help = "Examples:
   exeunt exit check --command './census.py' --set directory=/tmp/census
   exeunt exit check --library ./libcensus.so --class Example.Census --json
-  exeunt exit check file --home ca")]
+  exeunt exit check file --yes --home ca")]
     Check(Check),
 
     /// Remove an exit module
@@ -320,10 +321,12 @@ pub enum Settings {
     /// Change settings; the module is asked first and goes on with them
     ///
     /// A value is TOML, or plain text where it is not valid TOML: 25 is a number, true is true, smtp is
-    /// a text, and so is '"25"'.
+    /// a text, and so is '"25"'. A key with dots is a setting in a table; the others of that table stay,
+    /// and so do the comments in exeunt.toml.
     #[command(after_help = "Examples:
   exeunt exit settings set mail port=2525 to=ca@example.test --home ca
   exeunt exit settings set file 'pattern={subject_cn}-{serial}.pem' --home ca
+  exeunt exit settings set directory objects.container=ou=pki,dc=example,dc=com --home ca
   exeunt exit settings set mail --unset port --home ca")]
     Set {
         /// Its name

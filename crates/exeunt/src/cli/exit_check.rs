@@ -8,7 +8,8 @@ use clap::{ArgGroup, Args};
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("checked").required(true).args(["name", "shipped", "command", "library"]))]
 pub struct Check {
-    /// A module of the configuration, with its settings, in a folder that is removed afterwards
+    /// A module of the configuration, with its settings, in a folder that is removed afterwards. It writes
+    /// what is made up into the target that its settings name, and asks before; `exit test` writes nothing
     #[arg(value_name = "NAME", requires = "home", conflicts_with = "settings")]
     pub name: Option<String>,
 
@@ -36,6 +37,10 @@ pub struct Check {
     /// How long one answer may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub deadline: u32,
+
+    /// Check a module of the configuration without asking
+    #[arg(long, requires = "name")]
+    pub yes: bool,
 
     /// Print JSON
     #[arg(long)]

@@ -74,7 +74,7 @@ fn list(json: bool, door: &Door) -> Result<(), Failure> {
     if json {
         return output::json(&list);
     }
-    let heading = ["NAME", "STATE", "LAG", "RETRY", "PARKED", "ACCEPTED", "LAST ERROR"];
+    let heading = ["NAME", "STATE", "TO GO", "OLDEST", "RETRY", "PARKED", "ACCEPTED", "LAST ERROR"];
     output::table(&heading, list.exits.iter().map(row).collect())
 }
 
@@ -82,12 +82,29 @@ fn row(it: &ExitStatus) -> Vec<String> {
     vec![
         it.name.clone(),
         it.state.word().to_owned(),
-        it.lag.to_string(),
+        it.undelivered.to_string(),
+        it.oldest_unsettled_s.map(age).unwrap_or_default(),
         it.held_retry.to_string(),
         it.held_parked.to_string(),
         it.accepted.to_string(),
-        cut(&it.last_error.clone().unwrap_or_default()),
+        // One that is over is of no interest among others.
+        cut(&it.last_error.clone().filter(|_| !is_over(it)).unwrap_or_default()),
     ]
+}
+
+/// Whether what failed last is over: events were accepted since, and none is left that failed.
+fn is_over(it: &ExitStatus) -> bool {
+    it.mended_at.is_some() && it.held_retry == 0
+}
+
+/// An age in its largest unit, so that it fits into a column.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 /// Longest error in a list, in characters; the status of the module has all of it.
@@ -105,7 +122,8 @@ fn cut(text: &str) -> String {
 fn show(detail: &ExitDetail) -> Result<(), Failure> {
     let it = &detail.status;
     let nonzero = |it: u64| if it == 0 { String::new() } else { it.to_string() };
-    let age = it.oldest_unsettled_s.map(|age| format!("{age} s")).unwrap_or_default();
+    let oldest = it.oldest_unsettled_s.map(|age| format!("{age} s")).unwrap_or_default();
+    let over = it.mended_at.clone().filter(|_| is_over(it)).unwrap_or_default();
     let replay =
         it.replay.map(|it| format!("up to event {}, then on after event {}", it.to, it.resume_at));
     let events =
@@ -120,7 +138,7 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
         ("Isolation", it.isolation.clone()),
         ("Is told of", events.unwrap_or_default()),
         ("Cursor", format!("{} of {} ({} to go)", it.cursor, it.head, it.lag)),
-        ("Oldest unsettled", age),
+        ("Oldest unsettled", oldest),
         ("Replay", replay.unwrap_or_default()),
         ("Accepted", it.accepted.to_string()),
         ("Skipped", nonzero(it.skipped)),
@@ -137,6 +155,7 @@ fn show(detail: &ExitDetail) -> Result<(), Failure> {
             it.last_error.clone().filter(|_| it.last_error != it.why).unwrap_or_default(),
         ),
         ("Last error at", it.last_error_at.clone().unwrap_or_default()),
+        ("Mended since", over),
         ("Target compared", it.reconciled.as_ref().map(maintain::in_a_line).unwrap_or_default()),
     ])?;
     if detail.held.is_empty() {

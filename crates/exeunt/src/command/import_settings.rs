@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 
 use crate::cli::ImportSettings;
-use crate::failure::Failure;
+use crate::failure::{Failure, plain};
 use crate::output;
-use crate::settings_import::{Note, convert, registry::EXPORT_BYTES_MAX};
+use crate::settings_import::{
+    ConvertError, Converted, by_reason, convert, registry::EXPORT_BYTES_MAX,
+};
 
 pub fn run(options: &ImportSettings) -> Result<u8, Failure> {
     let shown = options.file.display();
@@ -18,15 +20,18 @@ pub fn run(options: &ImportSettings) -> Result<u8, Failure> {
             Failure::new("settings-export-unreadable", format!("{shown} cannot be read: {err}"))
         })?;
     let converted = convert(&export, options.ca.as_deref()).map_err(|err| {
-        Failure::from_error(err.code(), &err).hint(
-            "export it with: reg export \
-             HKLM\\SYSTEM\\CurrentControlSet\\Services\\CertSvc\\Configuration settings.reg",
-        )
+        let hint = match err {
+            ConvertError::Unknown { .. } | ConvertError::Several(_) => {
+                "name one of them: --ca NAME"
+            }
+            _ => {
+                "export it with: reg export \
+                 HKLM\\SYSTEM\\CurrentControlSet\\Services\\CertSvc\\Configuration settings.reg"
+            }
+        };
+        Failure::from_error(err.code(), &err).hint(hint)
     })?;
-    for Note { place, value, reason } in &converted.notes {
-        let value = if value.is_empty() { String::new() } else { format!(" = {value}") };
-        output::warn(&format!("{place}{value}: {reason}"));
-    }
+    tell(&converted);
     let Some(out) = &options.out else {
         output::write_stdout(converted.toml.as_bytes())?;
         return Ok(0);
@@ -49,13 +54,34 @@ pub fn run(options: &ImportSettings) -> Result<u8, Failure> {
         }
     }
     output::line(&format!("The settings of {:?} are in {}.", converted.name, out.display()))?;
-    output::line(&format!(
-        "  {} things were not taken over as they were; the file says which, and why",
-        converted.notes.len()
-    ))?;
     output::line(
         "Make the CA (exeunt init), put the file in the place of its exeunt.toml, and check it:",
     )?;
     output::line("  exeunt config check --home DIR")?;
     Ok(0)
+}
+
+/// Says on standard error what a person has to do, and what is not taken over: each reason once, with
+/// the names of what it is about. The file has the values too.
+fn tell(converted: &Converted) {
+    if !converted.notes.is_empty() {
+        eprintln!(
+            "Not taken over, or not as it was; the configuration says so too, with the values:"
+        );
+        for (reason, notes) in by_reason(&converted.notes) {
+            eprintln!("  {}:", plain(reason));
+            let name = |place: &str| place.rsplit('\\').next().unwrap_or(place).to_owned();
+            let told: Vec<String> = notes
+                .iter()
+                .map(|it| if it.is_part { it.value.clone() } else { name(&it.place) })
+                .collect();
+            eprintln!("    {}", plain(&told.join(", ")));
+        }
+    }
+    if !converted.needs.is_empty() {
+        eprintln!("Still to be given by a person:");
+        for need in &converted.needs {
+            eprintln!("  {}", plain(need));
+        }
+    }
 }

@@ -74,6 +74,14 @@ pub fn run(options: &Init) -> Result<u8, Failure> {
             "It belongs to {directory}. Once it runs, make what it needs there:"
         ))?;
         output::line(&format!("  exeunt exit install directory --home {shown}"))?;
+        if options.directory.directory_container.is_none() {
+            output::line(
+                "Where it is no Active Directory, say before that where the CA's objects are to be:",
+            )?;
+            output::line(&format!(
+                "  exeunt exit settings set directory objects.container=DN objects.make=parents --home {shown}"
+            ))?;
+        }
     }
     Ok(0)
 }

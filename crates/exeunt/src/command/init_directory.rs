@@ -21,7 +21,7 @@ const TRUSTED: &str = "trusted.pem";
 
 /// What follows the settings in the configuration of a new CA.
 const OBJECTS: &str = r"
-# The CA's own objects below CN=Public Key Services, each kind with a switch. Make them with
+# The CA's own objects, in Active Directory below CN=Public Key Services, each kind with a switch. Make them with
 #   exeunt exit install directory        (or --print, for somebody else to apply)
 # and look with `exeunt exit test directory` whether the account may write them.
 [exit.settings.objects]
@@ -38,6 +38,8 @@ enrollment_services = false
 /// The files and the table that a directory needs, checked and not written yet.
 pub struct Joined {
     settings: Map<String, Json>,
+    /// Where the CA's objects are to be, where the directory does not say.
+    container: Option<String>,
     files: Vec<(PathBuf, zeroize::Zeroizing<Vec<u8>>)>,
 }
 
@@ -67,10 +69,27 @@ impl Joined {
             settings.insert("ca_file".to_owned(), json!(TRUSTED));
             files.push((folder.join(TRUSTED), content.into()));
         }
-        DirectoryExit::default().configure(&settings, 0).map_err(|why| {
-            Failure::usage("usage-directory", format!("the module directory refuses it: {why}"))
+        if options.directory_start_tls {
+            settings.insert("start_tls".to_owned(), json!(true));
+        }
+        let container = options.directory_container.clone();
+        let mut all = settings.clone();
+        if let Some(container) = &container {
+            all.insert("objects".to_owned(), json!({ "container": container }));
+        }
+        DirectoryExit::default().configure(&all, 0).map_err(|why| {
+            let message = format!("the module directory refuses it: {why}");
+            Failure::usage("usage-directory", message)
+                .hint(
+                    "of the module's settings init takes those that --directory… name, such as \
+                     --directory-start-tls",
+                )
+                .hint(
+                    "for all others make the CA without --directory, and then: exeunt exit add \
+                     directory --use directory --set KEY=VALUE",
+                )
         })?;
-        Ok(Some(Self { settings, files }))
+        Ok(Some(Self { settings, container, files }))
     }
 
     /// The files that [`Joined::write`] makes.
@@ -99,10 +118,19 @@ impl Joined {
     pub fn toml(&self) -> String {
         // Texts and lists of texts.
         let settings = toml::to_string(&self.settings).expect("BUG: TOML can hold the settings");
+        let container = self.container.as_ref().map(|it| {
+            let it = Json::from(it.as_str());
+            let it = toml::Value::try_from(it).expect("BUG: TOML can hold a text");
+            format!(
+                "container = {it}\n# The containers in it, CN=AIA and CN=CDP, are made as well.\n\
+                 make = \"parents\"\n"
+            )
+        });
+        let container = container.unwrap_or_default();
         format!(
             "\n# The directory that the CA belongs to: docs/manual/directory-module.md.\n\
              [[exit]]\nname = \"{NAME}\"\nmodule = \"{NAME}\"\nstart_at = \"first\"\n\n\
-             [exit.settings]\n{settings}{OBJECTS}"
+             [exit.settings]\n{settings}{OBJECTS}{container}"
         )
     }
 }

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value as Json, json};
 
 use super::exit::check::{from_home, load};
-use super::exit::settings::{check_apart, parse_all, shown};
+use super::exit::settings::{pairs, shown};
 use super::submit::{check_attributes, read_file};
 use super::trial;
 use crate::cli::{CheckPolicy, Failing, Policy, PolicySettings, SetPolicy};
@@ -112,7 +112,7 @@ fn set(options: SetPolicy) -> Result<u8, Failure> {
         }
     }
     if !settings.is_empty() {
-        order.settings = Some(parse_all(&settings)?);
+        order.settings = Some(pairs::all(&settings)?);
     }
     if order.keys.is_empty() && order.settings.is_none() {
         return Err(Failure::usage("usage-policy", "there is nothing to set")
@@ -129,19 +129,21 @@ fn set(options: SetPolicy) -> Result<u8, Failure> {
 
 fn settings(options: &PolicySettings) -> Result<u8, Failure> {
     let PolicySettings { settings, unset, json, door } = options;
-    let new = parse_all(settings)?;
-    check_apart(&new, unset)?;
+    let new = pairs::parse(settings)?;
+    pairs::check_apart(&new, unset)?;
     let client = ApiClient::open(door)?;
     let path = format!("{POLICY_PATH}/settings");
     let Answer { settings: mut all } = client.get(&path, &[])?;
     if !new.is_empty() || !unset.is_empty() {
         for key in unset {
-            all.remove(key).ok_or_else(|| {
+            pairs::take_out(&mut all, key).ok_or_else(|| {
                 Failure::new("setting-not-set", format!("the policy has no setting {key:?}"))
                     .hint("see what it is set to: exeunt policy settings")
             })?;
         }
-        all.extend(new);
+        for it in new {
+            it.put(&mut all)?;
+        }
         let order = PolicyOrder { keys: SettingsMap::new(), settings: Some(all.clone()) };
         let status: PolicyStatus = client.change(Method::PUT, POLICY_PATH, &[], Some(&order))?;
         if let Some(why) = &status.down {
@@ -203,7 +205,7 @@ fn show(status: &PolicyStatus) -> Result<(), Failure> {
 
 fn check(options: CheckPolicy) -> Result<u8, Failure> {
     let CheckPolicy { command, library, class, settings, json, home } = options;
-    let mut settings = parse_all(&settings)?;
+    let mut settings = pairs::all(&settings)?;
     let (program, args) = if let Some(words) = command {
         let mut words = words_of(&words)?.into_iter().map(OsString::from);
         let program = words.next().unwrap_or_default();

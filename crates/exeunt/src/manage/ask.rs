@@ -25,7 +25,8 @@ impl Manager {
                 Ok(KnownSettings { settings: settings.into_iter().map(known).collect() })
             }
             ManageAnswer::Refuses(why) => {
-                Err(ManageError::SettingsRefused { why, known: Vec::new() })
+                let shipped = shipped(&exit);
+                Err(ManageError::SettingsRefused { why, known: Vec::new(), shipped })
             }
             _ => Err(ManageError::SettingsUnknown),
         }
@@ -51,15 +52,62 @@ impl Manager {
             Ok(ManageAnswer::Refuses(why)) => {
                 // In a process of its own: one that cannot say it has answered all the same.
                 let known = match ask(&command, exit, ManageCall::GetManageModule) {
-                    Ok(ManageAnswer::Settings(settings)) => settings.iter().map(marked).collect(),
+                    Ok(ManageAnswer::Settings(settings)) => of_use(&settings, exit.settings.keys()),
                     _ => Vec::new(),
                 };
-                Err(ManageError::SettingsRefused { why, known })
+                let known = unless_said(known, &why);
+                let shipped = shipped(exit);
+                Err(ManageError::SettingsRefused { why, known, shipped })
             }
             Ok(_) => Ok(None),
             Err(err) => Ok(Some(chain(&err))),
         }
     }
+}
+
+/// Most names that are told where all those that were given are known.
+const KNOWN_TOLD_MAX: usize = 8;
+
+/// The names that may help who wrote these: all of them where one of these is none, those like it first;
+/// otherwise those that are few, or needed and missing.
+fn of_use<'a>(known: &[SettingInfo], given: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let given: Vec<&String> = given.collect();
+    let mut known: Vec<&SettingInfo> = known.iter().collect();
+    let is_known = |name: &str| known.iter().any(|it| it.name == name);
+    if let Some(unknown) = given.iter().find(|it| !is_known(it)) {
+        known.sort_by_key(|it| std::cmp::Reverse(likeness(&it.name, unknown)));
+    } else if KNOWN_TOLD_MAX < known.len() {
+        known.retain(|it| it.required && !given.contains(&&it.name));
+    }
+    known.into_iter().map(marked).collect()
+}
+
+/// Most names that are told where the module has told all of them itself.
+const SAID_TOLD_MAX: usize = 3;
+
+/// The first of the names, where the module's own words hold all of them.
+fn unless_said(mut known: Vec<String>, why: &str) -> Vec<String> {
+    let said = |it: &String| it.split(' ').next().is_some_and(|name| why.contains(name));
+    if SAID_TOLD_MAX < known.len() && known.iter().all(said) {
+        known.truncate(SAID_TOLD_MAX);
+        known.push("…".to_owned());
+    }
+    known
+}
+
+/// The name of a module that is inside this program.
+fn shipped(exit: &ExitConfig) -> Option<String> {
+    match &exit.module {
+        ModuleConfig::Shipped(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// How many characters two names have in common at their start and at their end.
+fn likeness(one: &str, other: &str) -> usize {
+    let same = |pair: &(char, char)| pair.0 == pair.1;
+    let start = one.chars().zip(other.chars()).take_while(same).count();
+    start + one.chars().rev().zip(other.chars().rev()).take_while(same).count()
 }
 
 /// The name of a setting, and whether the module needs it.
@@ -79,4 +127,43 @@ fn ask(
 fn known(it: SettingInfo) -> KnownSetting {
     let SettingInfo { name, kind, description, default, required } = it;
     KnownSetting { name, kind: kind.word().to_owned(), description, default, required }
+}
+
+#[cfg(test)]
+mod tests {
+    use exeunt_module::manage::SettingType;
+
+    use super::*;
+
+    #[test]
+    fn names_are_told_where_one_is_unknown_and_those_like_it_first() {
+        let names = [
+            "server",
+            "port",
+            "security",
+            "ca_file",
+            "user",
+            "from",
+            "to",
+            "cc",
+            "bcc",
+            "timeout_s",
+        ];
+        let info = |name: &&str| SettingInfo {
+            name: (*name).to_owned(),
+            kind: SettingType::String,
+            description: String::new(),
+            default: None,
+            required: *name == "from",
+        };
+        let known: Vec<SettingInfo> = names.iter().map(info).collect();
+        let told = |given: &[&str]| {
+            let given: Vec<String> = given.iter().map(|it| (*it).to_owned()).collect();
+            of_use(&known, given.iter())
+        };
+        let unknown = told(&["server", "tiemout_s"]);
+        assert_eq!((unknown.len(), unknown[0].as_str()), (names.len(), "timeout_s"));
+        assert_eq!(told(&["server", "port"]), ["from (required)"]);
+        assert_eq!(told(&["server", "from"]), [""; 0]);
+    }
 }

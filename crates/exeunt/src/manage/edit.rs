@@ -287,11 +287,26 @@ fn put_settings(
     }
     let of_module =
         table.get_mut("settings").and_then(Item::as_table_like_mut).ok_or(EditError::Form)?;
+    put_differing(of_module, old, new)
+}
+
+/// The keys that differ. A table that is there stays, with its comments, and what is in it is compared.
+fn put_differing(
+    table: &mut dyn TableLike,
+    old: &SettingsMap,
+    new: &SettingsMap,
+) -> Result<(), EditError> {
     for key in old.keys().filter(|it| !new.contains_key(*it)) {
-        of_module.remove(key);
+        table.remove(key);
     }
     for (key, json) in new.iter().filter(|(key, json)| old.get(*key) != Some(json)) {
-        set(of_module, key, value(key, json)?);
+        let inner = table.get_mut(key).and_then(Item::as_table_like_mut);
+        match (inner, old.get(key), json) {
+            (Some(inner), Some(Json::Object(old)), Json::Object(new)) => {
+                put_differing(inner, old, new)?;
+            }
+            _ => set(table, key, value(key, json)?),
+        }
     }
     Ok(())
 }

@@ -82,8 +82,11 @@ pub enum ManageError {
     SettingsRefused {
         /// The module's own words.
         why: String,
-        /// The settings that it knows, those that it needs marked; empty where it does not say.
+        /// Those of the settings that it knows whose names may help, those that it needs marked; empty where
+        /// it does not say.
         known: Vec<String>,
+        /// Its name among the modules inside this program, where it is one.
+        shipped: Option<String>,
     },
     /// The module does not start with settings that it had nothing against when it was asked.
     #[error("the module does not start with the settings, and the old ones are put back: {0}")]
@@ -199,12 +202,16 @@ impl ManageError {
             Self::ChangedMeanwhile(_) => "run it again",
             Self::RunnerMissing(_) => "install exeunt-runner beside exeunt",
             Self::Order { hint, .. } => hint,
-            Self::SettingsRefused { known, .. } if !known.is_empty() => {
-                return format!("it knows: {}", known.join(", "));
+            Self::SettingsRefused { known, shipped, .. } => {
+                let knows = format!("it knows: {}", known.join(", "));
+                return match (known.is_empty(), shipped) {
+                    (true, None) => "look into the module's own manual".to_owned(),
+                    (true, Some(it)) => format!("its settings: docs/manual/{it}-module.md"),
+                    (false, None) => knows,
+                    (false, Some(it)) => format!("{knows}; see docs/manual/{it}-module.md"),
+                };
             }
-            Self::SettingsRefused { .. } | Self::SettingsUnknown => {
-                "look into the module's own manual"
-            }
+            Self::SettingsUnknown => "look into the module's own manual",
             Self::SettingsNotStarted(_) => {
                 return format!("see what it is set to: exeunt exit settings get {module}");
             }

@@ -168,11 +168,14 @@ impl Manager {
         }
     }
 
-    /// The numbers of the newest comparison.
+    /// The numbers of the newest comparison; none where the module knows of no such thing, which who
+    /// ordered it was told.
     pub(super) fn reconciled(&self, name: &ExitName) -> Option<MaintenanceStatus> {
         let runs = self.runs.locked();
         let run = runs.get(name)?.reconciled.as_ref()?;
-        Some(run.so_far().status.clone())
+        let status = run.so_far().status.clone();
+        let is_known = |it: &MaintenanceFault| it.code != MaintainError::NotMaintained.code();
+        status.error.as_ref().is_none_or(is_known).then_some(status)
     }
 
     /// Ends what is under way about a module that is gone or has changed.

@@ -40,6 +40,7 @@ pub fn status(it: exeunt_dispatch::ExitStatus, exit: Option<&ExitConfig>) -> Exi
         starts,
         last_error,
         last_error_at,
+        mended_at,
     } = it;
     let enabled = !matches!(state, exeunt_dispatch::ExitState::Disabled);
     let (state, pause) = match state {
@@ -71,6 +72,7 @@ pub fn status(it: exeunt_dispatch::ExitStatus, exit: Option<&ExitConfig>) -> Exi
         cursor: cursor.0,
         head: head.0,
         lag,
+        undelivered: lag + count(held_retry) + count(held_behind),
         oldest_unsettled_s: oldest_unsettled_age.map(|age| age.as_secs()),
         replay: replay.map(|(to, resume_at)| Replay { to: to.0, resume_at: resume_at.0 }),
         held_retry: count(held_retry),
@@ -84,6 +86,7 @@ pub fn status(it: exeunt_dispatch::ExitStatus, exit: Option<&ExitConfig>) -> Exi
         starts,
         last_error,
         last_error_at: last_error_at.map(rfc3339),
+        mended_at: mended_at.map(rfc3339),
         reconciled: None,
     }
 }

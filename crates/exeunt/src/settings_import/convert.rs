@@ -1,10 +1,10 @@
 //! From an export to a configuration, value by value.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
+use super::compose::{Heading, compose};
 use super::exits::exits;
-use super::places::{Places, places};
+use super::places::places;
 use super::reasons::reason;
 use super::registry::{Key, Registry, RegistryError, Value};
 
@@ -28,8 +28,13 @@ pub enum ConvertError {
     #[error("the export holds several CAs ({0}); say which one")]
     Several(String),
     /// The CA that was asked for is not there.
-    #[error("the export holds no CA {0:?}")]
-    Unknown(String),
+    #[error("the export holds no CA {asked:?}; it holds {there}")]
+    Unknown {
+        /// Its name, as it was given.
+        asked: String,
+        /// The names that there are.
+        there: String,
+    },
 }
 
 impl ConvertError {
@@ -39,7 +44,7 @@ impl ConvertError {
             Self::Registry(_) => "settings-export-malformed",
             Self::NoCa => "settings-export-no-ca",
             Self::Several(_) => "settings-export-several",
-            Self::Unknown(_) => "settings-export-unknown-ca",
+            Self::Unknown { .. } => "settings-export-unknown-ca",
         }
     }
 }
@@ -51,18 +56,29 @@ pub struct Note {
     pub place: String,
     /// The value, in short.
     pub value: String,
+    /// Whether it is about a part of a value, an entry of a list.
+    pub is_part: bool,
     /// Why, or what became of it.
     pub reason: String,
 }
 
 impl std::fmt::Display for Note {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { place, value, reason } = self;
-        if value.is_empty() {
-            return write!(out, "{place}: {reason}");
-        }
-        write!(out, "{place} = {value}: {reason}")
+        let Self { place, value, .. } = self;
+        if value.is_empty() { out.write_str(place) } else { write!(out, "{place} = {value}") }
     }
+}
+
+/// Notes by their reason, each reason once, in the order in which they came.
+pub fn by_reason(notes: &[Note]) -> Vec<(&str, Vec<&Note>)> {
+    let mut groups: Vec<(&str, Vec<&Note>)> = Vec::new();
+    for note in notes {
+        match groups.iter_mut().find(|(reason, _)| *reason == note.reason) {
+            Some((_, group)) => group.push(note),
+            None => groups.push((&note.reason, vec![note])),
+        }
+    }
+    groups
 }
 
 /// What became of an export.
@@ -72,6 +88,8 @@ pub struct Converted {
     pub name: String,
     /// The configuration.
     pub toml: String,
+    /// What a person still has to give, and to which module.
+    pub needs: Vec<String>,
     /// What was not taken over as it was.
     pub notes: Vec<Note>,
 }
@@ -159,6 +177,9 @@ impl<'a> Settings<'a> {
     pub fn note(&mut self, below: &str, name: &str, reason: impl Into<String>) {
         let value = self.key(below).and_then(|it| it.value(name)).map(Value::to_string);
         self.note_of(below, name, value.unwrap_or_default(), reason);
+        if let Some(note) = self.notes.last_mut() {
+            note.is_part = false;
+        }
     }
 
     /// Says what became of a part of a value.
@@ -173,7 +194,7 @@ impl<'a> Settings<'a> {
         let path = self.registry.0.get(&path).map_or(path, |it| it.path.clone());
         let place = format!("{}\\{name}", self.below_root(&path));
         let (place, reason) = (short(&place), short(&reason.into()));
-        self.notes.push(Note { place, value: short(&value.into()), reason });
+        self.notes.push(Note { place, value: short(&value.into()), is_part: true, reason });
     }
 
     fn below_root(&self, path: &str) -> String {
@@ -199,6 +220,7 @@ impl<'a> Settings<'a> {
                 rest.push(Note {
                     place: short(&key.path),
                     value: format!("{} values", key.values.len()),
+                    is_part: false,
                     reason: reason.to_owned(),
                 });
                 continue;
@@ -210,6 +232,7 @@ impl<'a> Settings<'a> {
                 rest.push(Note {
                     place: short(&format!("{}\\{written}", self.below_root(&key.path))),
                     value: short(&value.to_string()),
+                    is_part: false,
                     reason: reason(&key.path, written),
                 });
             }
@@ -243,10 +266,12 @@ pub fn convert(export: &[u8], ca: Option<&str>) -> Result<Converted, ConvertErro
     let crl = crl(&mut settings);
     let template = template(&mut settings);
     let audit = audit(&mut settings);
-    let exits = exits(&mut settings, &places);
+    let (exits, needs) = exits(&mut settings, &places);
     settings.note_rest();
-    let toml = compose(&name, &places, &crl, &template, audit.as_deref(), &exits, &settings.notes);
-    Ok(Converted { name, toml, notes: settings.notes })
+    let (audit, notes) = (audit.as_deref(), settings.notes);
+    let heading = Heading { needs: &needs, notes: &notes };
+    let toml = compose(&name, heading, &places, &crl, &template, audit, &exits);
+    Ok(Converted { name, toml, needs, notes })
 }
 
 /// The path of the configuration, in lower case.
@@ -281,10 +306,13 @@ fn ca_of(registry: &Registry, root: &str, asked: Option<&str>) -> Result<String,
     };
     let find = |name: &str| cas.iter().find(|it| it.eq_ignore_ascii_case(name)).cloned();
     match (asked, active.and_then(find), &cas[..]) {
-        (Some(asked), ..) => find(asked).ok_or_else(|| ConvertError::Unknown(asked.to_owned())),
+        (_, None, []) => Err(ConvertError::NoCa),
+        (Some(asked), ..) => find(asked).ok_or_else(|| ConvertError::Unknown {
+            asked: asked.to_owned(),
+            there: cas.join(", "),
+        }),
         (None, Some(active), _) => Ok(active),
         (None, None, [one]) => Ok(one.clone()),
-        (None, None, []) => Err(ConvertError::NoCa),
         (None, None, many) => Err(ConvertError::Several(many.join(", "))),
     }
 }
@@ -372,10 +400,13 @@ fn crl(settings: &mut Settings<'_>) -> Vec<String> {
 }
 
 /// What the template of the configuration takes over.
-struct TemplateSettings {
-    validity_days: u64,
-    backdate_s: u64,
-    hold: bool,
+pub struct TemplateSettings {
+    /// How long certificates last.
+    pub validity_days: u64,
+    /// How long before now they begin.
+    pub backdate_s: u64,
+    /// Whether requests wait for an officer.
+    pub hold: bool,
 }
 
 fn template(settings: &mut Settings<'_>) -> TemplateSettings {
@@ -446,86 +477,4 @@ fn short(value: &str) -> String {
 /// A text as TOML writes it.
 pub fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
-}
-
-fn list(texts: &[String]) -> String {
-    let texts: Vec<String> = texts.iter().map(|it| quoted(it)).collect();
-    format!("[{}]", texts.join(", "))
-}
-
-fn compose(
-    name: &str,
-    places: &Places,
-    crl: &[String],
-    template: &TemplateSettings,
-    audit: Option<&str>,
-    exits: &str,
-    notes: &[Note],
-) -> String {
-    let mut out = String::new();
-    let mut line = |text: &str| {
-        writeln!(out, "{text}").expect("BUG: writing to a String cannot fail");
-    };
-    line("# Configuration of this certificate authority, made from the settings of a Windows CA.");
-    line("# Check it with: exeunt config check --home HOME");
-    line("# Every key is explained in docs/manual/configuration.md.");
-    if !notes.is_empty() {
-        line("#");
-        line("# What the export holds and this file does not, or not in the same way:");
-        for note in notes {
-            line(&format!("#   {note}"));
-        }
-    }
-    line("");
-    line("[ca]");
-    line(&format!("name = {}", quoted(name)));
-    line("certificate = \"ca.cert.pem\"");
-    line("");
-    line("[key]");
-    line("file = \"secrets/ca.key.pem\"");
-    line("passphrase_file = \"secrets/passphrase\"");
-    line("");
-    line("[server]");
-    line("listen = \"127.0.0.1:8780\"");
-    line("token_files = { admin = \"secrets/admin.token\" }");
-    line("");
-    line("[publication]");
-    line(&format!("crl_distribution_points = {}", list(&places.crl_distribution_points)));
-    line(&format!("ca_issuers = {}", list(&places.ca_issuers)));
-    line(&format!("ocsp = {}", list(&places.ocsp)));
-    line("");
-    line("[crl]");
-    for it in crl {
-        line(it);
-    }
-    if !places.freshest.is_empty() {
-        line(&format!("freshest = {}", list(&places.freshest)));
-    }
-    if !places.issuing_distribution_point.is_empty() {
-        let points = list(&places.issuing_distribution_point);
-        line(&format!("issuing_distribution_point = {points}"));
-    }
-    if let Some(filter) = audit {
-        line("");
-        line("[audit]");
-        line(filter);
-    }
-    line("");
-    line("[policy]");
-    line("default_template = \"tls-server\"");
-    line("");
-    line("# Templates are not in the export; this one has the CA's validity and disposition.");
-    line("[[template]]");
-    line("name = \"tls-server\"");
-    line(&format!("validity_days = {}", template.validity_days));
-    line(&format!("backdate_s = {}", template.backdate_s));
-    line("key_usage = [\"digitalSignature\", \"keyEncipherment\"]");
-    line("extended_key_usage = [\"serverAuth\"]");
-    line("subject_from_request = [\"CN\", \"O\", \"OU\", \"L\", \"ST\", \"C\"]");
-    line("san_from_request = [\"dns\", \"ip\"]");
-    line("dns_from_common_name = true");
-    line(&format!("issue = \"{}\"", if template.hold { "hold" } else { "at-once" }));
-    line("callers = \"local\"");
-    out.push_str(exits);
-    out
 }

@@ -30,14 +30,16 @@ pub struct Exit {
     pub enabled: bool,
     /// Comment lines above it.
     pub comments: Vec<String>,
+    /// What a person has to give before it can be switched on.
+    pub needs: Vec<String>,
     /// Folders of the home that it may write to.
     pub writable: Vec<String>,
     /// Its settings.
     pub settings: Map<String, Json>,
 }
 
-/// The tables of all exit modules.
-pub fn exits(settings: &mut Settings<'_>, places: &Places) -> String {
+/// The tables of all exit modules, and what a person has to give to them.
+pub fn exits(settings: &mut Settings<'_>, places: &Places) -> (String, Vec<String>) {
     let active: Vec<&str> = match settings.key("ExitModules") {
         Some(key) if key.value("Active").is_some() => settings.texts("ExitModules", "Active"),
         _ => Vec::new(),
@@ -62,11 +64,13 @@ pub fn exits(settings: &mut Settings<'_>, places: &Places) -> String {
     all.extend(directory(settings, places, flags));
     all.extend(mail(settings, &below, is_active));
     let mut out = String::new();
+    let mut needs = Vec::new();
     for exit in &mut all {
         check(settings, exit);
+        needs.extend(exit.needs.iter().map(|it| format!("{}: {it}", exit.name)));
         out.push_str(&exit.toml());
     }
-    out
+    (out, needs)
 }
 
 /// A module for each folder, the first one with the certificates.
@@ -103,6 +107,7 @@ fn files(places: &Places, certificates: bool) -> Vec<Exit> {
             module: "file",
             enabled: true,
             comments,
+            needs: Vec::new(),
             writable: vec![directory],
             settings,
         });
@@ -134,12 +139,12 @@ fn directory(settings: &mut Settings<'_>, places: &Places, flags: u64) -> Option
         })
         .collect();
     let host = if host.is_empty() { "dc1.example.com".to_owned() } else { host.join(".") };
-    let mut comments = vec![
-        "It is off until it can log in: the original does so as the machine, which is not spoken here."
+    let needs = vec![
+        "bind_dn and password_file, an account of its own: the original logs in as the machine, by \
+         Kerberos, which is not spoken here"
             .to_owned(),
-        "Make an account, write its name and a file with its password here, try it with".to_owned(),
-        "`exeunt exit test directory`, and switch it on: docs/manual/directory-module.md".to_owned(),
     ];
+    let mut comments = vec!["How to: docs/manual/directory-module.md".to_owned()];
     if ldap.is_some_and(|it| it & 1 == 0) {
         comments.push("The original speaks without TLS and signs; here it is TLS.".to_owned());
     }
@@ -148,9 +153,14 @@ fn directory(settings: &mut Settings<'_>, places: &Places, flags: u64) -> Option
         ("crl".to_owned(), json!(!places.directory_lists.is_empty())),
         ("delta_crl".to_owned(), json!(!places.directory_lists.is_empty())),
     ]);
-    for (name, dn) in [("configuration", &places.configuration_dn), ("domain", domain)] {
-        if !dn.is_empty() {
-            objects.insert(name.to_owned(), json!(dn));
+    for (name, text) in [
+        ("configuration", &places.configuration_dn),
+        ("domain", domain),
+        // Lists stay where the addresses in certificates say, whatever this machine is called.
+        ("machine_short_name", &places.machine_short_name),
+    ] {
+        if !text.is_empty() {
+            objects.insert(name.to_owned(), json!(text));
         }
     }
     for (name, urls) in [
@@ -180,13 +190,26 @@ fn directory(settings: &mut Settings<'_>, places: &Places, flags: u64) -> Option
         module: "directory",
         enabled: false,
         comments,
+        needs,
         writable: Vec::new(),
         settings,
     })
 }
 
-/// A module that refuses its settings is off, and the reason is said.
+/// A module that waits for a person or refuses its settings is off, and the reason is said.
 fn check(settings: &mut Settings<'_>, exit: &mut Exit) {
+    if !exit.needs.is_empty() {
+        exit.enabled = false;
+        let mut comments = vec!["It is off until a person has given".to_owned()];
+        comments.extend(exit.needs.iter().map(|it| format!("- {it}")));
+        comments.push(format!(
+            "Then take out `enabled = false`, and try it: exeunt exit test {}",
+            exit.name
+        ));
+        comments.append(&mut exit.comments);
+        exit.comments = comments;
+        return;
+    }
     let module: &mut dyn ManageExitModule = match exit.module {
         "file" => &mut FileExit::default(),
         "directory" => &mut DirectoryExit::default(),

@@ -1,5 +1,7 @@
 //! The mail of the original's default exit module. The module mail understands its settings.
 
+use exeunt_exit_mail::MailExit;
+use exeunt_module_kit::ManageExitModule as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::convert::Settings;
@@ -51,6 +53,7 @@ pub fn mail(settings: &mut Settings<'_>, exit: &str, is_active: bool) -> Option<
         return None;
     };
     let mut comments = Vec::new();
+    let mut needs = Vec::new();
     let mut enabled = true;
     written.insert("server".to_owned(), json!(server));
     match settings.number(&below, "SMTPAuthenticate").unwrap_or(0) {
@@ -60,13 +63,11 @@ pub fn mail(settings: &mut Settings<'_>, exit: &str, is_active: bool) -> Option<
             comments.push("In the clear, as the original does; \"starttls\" is better.".to_owned());
         }
         how => {
-            enabled = false;
             written.insert("user".to_owned(), json!("user"));
             written.insert("password_file".to_owned(), json!("password"));
-            comments.push(
-                "It is off until user and password_file are right: they are not in the export."
-                    .to_owned(),
-            );
+            needs.push(format!(
+                "user and password_file, to log in at {server}: they are not in the export"
+            ));
             if how == 2 {
                 let why = "NTLM is not spoken: a user and a password over TLS take its place";
                 settings.note(&below, "SMTPAuthenticate", why);
@@ -87,21 +88,56 @@ pub fn mail(settings: &mut Settings<'_>, exit: &str, is_active: bool) -> Option<
     } else {
         written.insert("EventFilter".to_owned(), json!(bits));
     }
-    let asks_requester = |it: &Json| it.get("To").is_some_and(|it| it == "");
-    if written.values().any(asks_requester) {
-        comments.push(
-            "An empty To is the requester: say in requester_domains whom may be written to."
-                .to_owned(),
-        );
-    }
+    needs.extend(missing(&written).into_iter().map(|(name, why)| format!("{name}: {why}")));
     Some(Exit {
         name: "mail".to_owned(),
         module: "mail",
         enabled,
         comments,
+        needs,
         writable: Vec::new(),
         settings: written,
     })
+}
+
+/// Settings that the original has no word for, and why each may be needed.
+const ASKED: [(&str, &str, &[&str]); 3] = [
+    ("from", "the sender where an event names none", &["ca@example.com"]),
+    ("to", "who gets the mails of events that name nobody", &["pki@example.com"]),
+    (
+        "requester_domains",
+        "domains in which requesters may be written to; an empty To is the requester",
+        &["example.com"],
+    ),
+];
+
+/// Those of [`ASKED`] that the module does not take these settings without, all of them at once.
+fn missing(written: &Map<String, Json>) -> Vec<(&'static str, &'static str)> {
+    let takes = |left_out: &[&str]| {
+        let mut settings = written.clone();
+        for (name, _, values) in ASKED {
+            if left_out.contains(&name) || settings.contains_key(name) {
+                continue;
+            }
+            let value = if name == "from" { json!(values[0]) } else { json!(values) };
+            settings.insert(name.to_owned(), value);
+        }
+        MailExit::default().configure(&settings, 0).is_ok()
+    };
+    // What it does not take even with all of them has another fault, which it says itself.
+    if !takes(&[]) {
+        return Vec::new();
+    }
+    let mut left_out = Vec::new();
+    let mut missing = Vec::new();
+    for (name, why, _) in ASKED {
+        left_out.push(name);
+        if !takes(&left_out) {
+            left_out.pop();
+            missing.push((name, why));
+        }
+    }
+    missing
 }
 
 fn event_table(settings: &mut Settings<'_>, below: &str) -> Option<Map<String, Json>> {

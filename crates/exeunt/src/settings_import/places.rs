@@ -2,7 +2,7 @@
 
 use exeunt_publication::url::{
     ADD_TO_CERT_CDP, ADD_TO_CERT_OCSP, ADD_TO_CRL_CDP, ADD_TO_FRESHEST_CRL, ADD_TO_IDP, Location,
-    Names, SERVER_PUBLISH, SERVER_PUBLISH_DELTA, flag_names,
+    Names, SERVER_PUBLISH, SERVER_PUBLISH_DELTA, UrlError, flag_names,
 };
 
 use super::convert::Settings;
@@ -46,6 +46,8 @@ pub struct Places {
     pub configuration_dn: String,
     /// Domain, where the directory is used.
     pub domain_dn: String,
+    /// Short name of the machine that the CA was on, which stays in its addresses; may be empty.
+    pub machine_short_name: String,
     /// Whether the CA publishes in a directory at all.
     pub uses_directory: bool,
 }
@@ -65,13 +67,7 @@ pub fn places(settings: &mut Settings<'_>, sanitized: &str) -> Places {
         settings.text("", "DSDomainDN").unwrap_or_default().clone_into(&mut places.domain_dn);
     }
     let server = settings.text("", "CAServerName").unwrap_or_default().to_owned();
-    if !server.is_empty() {
-        settings.note(
-            "",
-            "CAServerName",
-            "it is in the addresses; %1 of the modules is the name of the machine that this runs on",
-        );
-    }
+    server.split('.').next().unwrap_or_default().clone_into(&mut places.machine_short_name);
     let names = Names {
         machine_dns_name: server,
         sanitized_ca_name: sanitized.to_owned(),
@@ -154,22 +150,32 @@ fn take(
         let names = flag_names(location.flags & !known).join(", ");
         settings.note_of("", name, entry, format!("{names}: it means nothing here"));
     }
-    // 2. What is written.
+    // 2. What is written: under the name of the server that is in the addresses, wherever this runs.
     let is_written = has(SERVER_PUBLISH) || (of_lists && has(SERVER_PUBLISH_DELTA));
     if !is_written {
         return;
     }
+    let text = match template.with_server(names) {
+        Ok(text) => text,
+        Err(UrlError::Missing { .. }) => {
+            let why =
+                "CAServerName is missing; %1 and %2 are the name of the machine that this runs on";
+            settings.note_of("", name, entry, why);
+            template.text().to_owned()
+        }
+        Err(err) => return settings.note_of("", name, entry, crate::failure::chain(&err)),
+    };
     if template.is_file() {
-        write_file(settings, places, name, entry, location, of_lists);
+        write_file(settings, places, name, entry, &text, location, of_lists);
     } else if template.is_ldap() && !places.uses_directory {
         settings.note_of("", name, entry, "UseDS is off, so that nothing is written there");
     } else if template.is_ldap() && !template.text().to_ascii_lowercase().starts_with("ldap:///") {
         let why = "it names a server; the module directory has servers of its own";
         settings.note_of("", name, entry, why);
     } else if template.is_ldap() && of_lists {
-        places.directory_lists.push(entry.to_owned());
+        places.directory_lists.push(format!("{}:{text}", location.flags));
     } else if template.is_ldap() {
-        places.directory_certificates.push(entry.to_owned());
+        places.directory_certificates.push(format!("{}:{text}", location.flags));
     } else {
         settings.note_of("", name, entry, "nothing can be written there, in the original either");
     }
@@ -181,10 +187,10 @@ fn write_file(
     places: &mut Places,
     name: &str,
     entry: &str,
+    text: &str,
     location: &Location,
     of_lists: bool,
 ) {
-    let text = location.template.text();
     let cut = text.rfind(['\\', '/']).map_or(0, |at| at + 1);
     let (path, file) = text.split_at(cut);
     if file.is_empty() {

@@ -20,7 +20,10 @@ pub enum RegistryError {
     #[error("the export is too large")]
     TooLarge,
     /// It does not begin as an export does.
-    #[error("the file is no export of a registry: it begins with neither of the two headings")]
+    #[error(
+        "the file is no export of a registry: it begins with neither \"Windows Registry Editor \
+         Version 5.00\" nor \"REGEDIT4\""
+    )]
     NoHeading,
     /// A line that is none of an export.
     #[error("line {line} of the export is malformed: {why}")]

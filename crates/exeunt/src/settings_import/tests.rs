@@ -21,7 +21,8 @@ fn an_export_becomes_a_configuration_that_is_read() {
         assert!(!config.exits.is_empty());
         // What is said on standard error stands in the file too.
         for note in &converted.notes {
-            assert!(converted.toml.contains(&format!("#   {note}\n")), "{note}");
+            assert!(converted.toml.contains(&format!("#     {note}\n")), "{note}");
+            assert!(converted.toml.contains(&format!("#   {}:\n", note.reason)), "{note}");
         }
     }
 }
@@ -36,6 +37,7 @@ fn nothing_is_dropped_in_silence() {
     let taken = [
         "active",
         "commonname",
+        "caservername",
         "useds",
         "dsconfigdn",
         "dsdomaindn",

@@ -1,14 +1,16 @@
 //! `exeunt exit check`: whether a module keeps the contract. Needs no server.
 
+mod configured;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use exeunt_conformance::{ModuleUnderTest, Options, Unchecked};
 
-use super::settings::parse_all;
+use super::settings::pairs;
 use crate::cli::Check;
-use crate::config::{ModuleConfig, file_of_word};
+use crate::config::file_of_word;
 use crate::failure::{Failure, STATUS_FAILED, plain};
 use crate::home::Home;
 use crate::manage::ManageError;
@@ -33,7 +35,10 @@ pub fn run(options: Check) -> Result<u8, Failure> {
     }
     if let Some(Unchecked::RefusesSettings(_)) = report.unchecked {
         let hint = match configured {
-            Some(name) => format!("change them: exeunt exit settings set {name} KEY=VALUE"),
+            Some(name) => format!(
+                "change them in exeunt.toml, or while the server runs: exeunt exit settings set {name} \
+                 KEY=VALUE"
+            ),
             None => "give them with --set KEY=VALUE".to_owned(),
         };
         eprintln!("exeunt: hint: {hint}");
@@ -42,11 +47,11 @@ pub fn run(options: Check) -> Result<u8, Failure> {
 }
 
 fn module(options: Check) -> Result<(ModuleUnderTest, Option<tempfile::TempDir>), Failure> {
-    let Check { name, shipped, command, library, class, settings, home, deadline: _, json: _ } =
-        options;
+    let Check { name, shipped, command, library, class, settings, home, yes, .. } = options;
     if let Some(name) = name {
         let home = home.ok_or_else(|| Failure::usage("usage-home", "NAME needs --home"))?;
-        return configured(&Home::at(&home)?, &name);
+        let (module, scratch) = configured::prepare(&Home::at(&home)?, &name, yes)?;
+        return Ok((module, Some(scratch)));
     }
     let (program, args) = match (shipped, command, library, class) {
         (Some(name), ..) => run_module(&name)?,
@@ -62,7 +67,7 @@ fn module(options: Check) -> Result<(ModuleUnderTest, Option<tempfile::TempDir>)
         (_, _, Some(path), Some(class)) => load(&path, &class)?,
         _ => return Err(Failure::usage("usage-exit-check", "there is nothing to check")),
     };
-    let settings = parse_all(&settings)?.into_iter().collect();
+    let settings = pairs::all(&settings)?;
     Ok((ModuleUnderTest { program, args, settings, directory: None }, None))
 }
 
@@ -96,36 +101,6 @@ pub fn load(path: &Path, class: &str) -> Result<(OsString, Vec<OsString>), Failu
     let path = std::path::absolute(path).unwrap_or_else(|_no_folder| path.to_owned());
     let args = ["--library".into(), path.into(), "--class".into(), class.into()];
     Ok((runner.into(), args.into()))
-}
-
-/// A module of the configuration, in a folder of its own: what its settings name by a relative path
-/// is made there.
-fn configured(
-    home: &Home,
-    name: &str,
-) -> Result<(ModuleUnderTest, Option<tempfile::TempDir>), Failure> {
-    let config = home.config()?;
-    let exit = config.exits.iter().find(|it| it.name.as_str() == name).ok_or_else(|| {
-        let names: Vec<&str> = config.exits.iter().map(|it| it.name.as_str()).collect();
-        Failure::new("exit-not-in-file", format!("there is no exit module {name:?}"))
-            .hint(format!("exeunt.toml has: {}", names.join(", ")))
-    })?;
-    let (program, args) = match &exit.module {
-        ModuleConfig::Shipped(name) => run_module(name)?,
-        ModuleConfig::Library { path, class } => load(path, class)?,
-        ModuleConfig::Command(words) => (
-            from_home(home, &words[0], true),
-            words[1..].iter().map(|it| from_home(home, it, false)).collect(),
-        ),
-    };
-    let scratch = tempfile::tempdir().map_err(|err| Failure::from_error("exit-folder", &err))?;
-    let module = ModuleUnderTest {
-        program,
-        args,
-        settings: exit.settings.clone(),
-        directory: Some(scratch.path().to_owned()),
-    };
-    Ok((module, Some(scratch)))
 }
 
 /// A word of the command; what names a file of the home is found from elsewhere.

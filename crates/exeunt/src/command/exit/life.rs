@@ -1,7 +1,5 @@
 //! `exeunt exit add|remove|enable|disable`.
 
-use std::io::{BufRead as _, IsTerminal as _};
-
 use std::path::Path;
 
 use exeunt_api::{
@@ -9,10 +7,11 @@ use exeunt_api::{
 };
 use reqwest::Method;
 
-use super::settings::parse_all;
+use super::settings::pairs;
 use super::{and_state, counted, path, told};
 use crate::cli::{Add, Named, Remove};
 use crate::client::ApiClient;
+use crate::command::confirm::{Question, ask};
 use crate::failure::{Failure, plain};
 use crate::output;
 
@@ -21,10 +20,27 @@ pub fn add(options: Add) -> Result<(), Failure> {
     let (json, door) = (options.json, options.door.clone());
     let new = new_exit(options)?;
     let client = ApiClient::open(&door)?;
+    let is_without_container = is_without_container(&new);
     let changed: ExitChanged = client.change(Method::POST, EXITS_PATH, &[], Some(&new))?;
     let name = &changed.name;
+    if is_without_container {
+        // Whether the directory names one, only the directory knows.
+        eprintln!(
+            "exeunt: note: objects.container is not set, which no other directory than Active Directory \
+             can do without; to try it: exeunt exit test {name}"
+        );
+    }
     let starts = and_state(&changed);
     told(&changed, json, &format!("The module {name} is added{starts}: exeunt exit status {name}"))
+}
+
+/// Whether a module is to publish the CA's objects in a directory, and is not told where.
+fn is_without_container(new: &NewExit) -> bool {
+    let objects = new.settings.get("objects").and_then(serde_json::Value::as_object);
+    new.module.as_deref() == Some("directory")
+        && objects.is_some_and(|it| {
+            ["container", "configuration"].iter().all(|name| !it.contains_key(*name))
+        })
 }
 
 fn new_exit(options: Add) -> Result<NewExit, Failure> {
@@ -78,7 +94,7 @@ fn new_exit(options: Add) -> Result<NewExit, Failure> {
         events,
         filter,
         before_reply,
-        settings: parse_all(&settings)?,
+        settings: pairs::all(&settings)?,
     })
 }
 
@@ -129,7 +145,12 @@ pub fn remove(options: &Remove) -> Result<(), Failure> {
     let before: ExitDetail = client.get(&path, &[])?;
     let consequence = consequence(&before.status, options.drop_backlog);
     if !options.yes {
-        ask(&consequence)?;
+        ask(Question {
+            consequence: &consequence,
+            words: "Remove it?",
+            refused: "not removed",
+            hints: &[],
+        })?;
     }
     let query = [("drop_backlog", options.drop_backlog.to_string())];
     let removed: ExitRemoved = client.change(Method::DELETE, &path, &query, None::<&()>)?;
@@ -170,24 +191,6 @@ fn consequence(status: &ExitStatus, drop_backlog: bool) -> String {
 
 fn waiting(events: u64) -> String {
     format!("{} {}", counted(events), if events == 1 { "waits" } else { "wait" })
-}
-
-/// Goes on only after a yes from a person.
-fn ask(consequence: &str) -> Result<(), Failure> {
-    let refused = |message| Failure::usage("usage-not-confirmed", message);
-    let stdin = std::io::stdin();
-    eprintln!("{}", plain(consequence));
-    if !stdin.is_terminal() {
-        let message = "standard input is no terminal, so nobody can be asked";
-        return Err(refused(message).hint("give --yes"));
-    }
-    eprint!("Remove it? [y/N] ");
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).map_err(|err| Failure::from_error("output", &err))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(refused("not removed")),
-    }
 }
 
 #[cfg(test)]

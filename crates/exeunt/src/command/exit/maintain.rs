@@ -1,7 +1,7 @@
 //! `exeunt exit test|install|reconcile`.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use reqwest::Method;
 use super::path;
 use crate::cli::{Install, Named, Reconcile};
 use crate::client::ApiClient;
+use crate::command::confirm::{Question, ask};
 use crate::failure::{Failure, plain};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Progress};
@@ -57,13 +58,21 @@ pub fn install(options: &Install) -> Result<u8, Failure> {
         let run = follow((&client, &interrupt), &options.name, order(false), u64::MAX)?;
         succeeded(&run)?;
         if is_by_hand {
-            by_hand(&run, options.out.as_deref())?;
+            by_hand(&run, &options.name, options.out.as_deref())?;
             return Ok(status(&run));
         }
         for it in &run.checks {
             eprintln!("{}", plain(&format!("{}: {}", it.what, it.text)));
         }
-        ask(&options.name)?;
+        ask(Question {
+            consequence: "",
+            words: &format!("Have {} make this?", options.name),
+            refused: "not installed",
+            hints: &[format!(
+                "what is to be applied by hand: exeunt exit install {} --print",
+                options.name
+            )],
+        })?;
     }
     let run = follow((&client, &interrupt), &options.name, order(true), u64::MAX)?;
     if options.json {
@@ -214,18 +223,18 @@ fn summary(it: &MaintenanceStatus) -> String {
     let MaintenanceStatus { good, differences, mended, .. } = it;
     let mended = match (differences, mended) {
         (0, _) => String::new(),
-        (_, 0) if !it.apply => "; --mend mends them".to_owned(),
+        (_, 0) if !it.apply => "; --mend mends what can be mended".to_owned(),
         (_, mended) => format!(", {mended} of them mended"),
     };
     format!("{good} as they should be, {differences} not{mended}.")
 }
 
 /// Writes what is to be applied by hand.
-fn by_hand(run: &MaintenanceRun, out: Option<&Path>) -> Result<(), Failure> {
+fn by_hand(run: &MaintenanceRun, name: &str, out: Option<&Path>) -> Result<(), Failure> {
     let Some(script) = &run.script else {
         let message = "the module has no text to be applied by hand";
         return Err(Failure::new("maintenance-no-script", message)
-            .hint("have it applied: exeunt exit install NAME"));
+            .hint(format!("have it applied: exeunt exit install {name}")));
     };
     let Some(path) = out else {
         return output::line(script.trim_end_matches('\n'));
@@ -236,21 +245,4 @@ fn by_hand(run: &MaintenanceRun, out: Option<&Path>) -> Result<(), Failure> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
     file.write_all(script.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     output::line(&format!("Written to {}.", path.display()))
-}
-
-/// Goes on only after a yes from a person.
-fn ask(name: &str) -> Result<(), Failure> {
-    let refused = |message: &str| Failure::usage("usage-not-confirmed", message);
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        let message = "standard input is no terminal, so nobody can be asked";
-        return Err(refused(message).hint("give --yes, or --print to apply it by hand"));
-    }
-    eprint!("Have {name} make this? [y/N] ");
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).map_err(|err| Failure::from_error("output", &err))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(refused("not installed")),
-    }
 }

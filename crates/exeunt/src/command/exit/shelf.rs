@@ -12,14 +12,23 @@ use crate::output;
 pub fn parked(command: Parked) -> Result<(), Failure> {
     match command {
         Parked::List(Named { name, json, door }) => {
-            let held = of_module(&ApiClient::open(&door)?, &name)?;
+            let detail = detail_of_module(&ApiClient::open(&door)?, &name)?;
             if json {
-                output::json(&held)
-            } else if held.is_empty() {
-                none_parked(&name)
-            } else {
-                shelf_table(&held)
+                return output::json(&detail.held);
             }
+            if detail.held.is_empty() {
+                return none_parked(&name);
+            }
+            shelf_table(&detail.held)?;
+            let behind = detail.status.held_behind;
+            if behind != 0 {
+                let wait = if behind == 1 { "waits" } else { "wait" };
+                eprintln!(
+                    "exeunt: hint: {} {wait} behind others of their subject: exeunt exit status {name}",
+                    counted(behind),
+                );
+            }
+            Ok(())
         }
         Parked::Show(options) => show(&options),
         Parked::Retry(options) => {
@@ -43,9 +52,12 @@ fn none_parked(name: &str) -> Result<(), Failure> {
 }
 
 fn of_module(client: &ApiClient, name: &str) -> Result<Vec<HeldEvent>, Failure> {
-    let query = [("parked", "true".to_owned())];
-    let detail: ExitDetail = client.get(&path(name)?, &query)?;
-    Ok(detail.held)
+    detail_of_module(client, name).map(|it| it.held)
+}
+
+/// How a module stands, with what is parked of its shelf.
+fn detail_of_module(client: &ApiClient, name: &str) -> Result<ExitDetail, Failure> {
+    client.get(&path(name)?, &[("parked", "true".to_owned())])
 }
 
 fn show(options: &ShelfEvents) -> Result<(), Failure> {

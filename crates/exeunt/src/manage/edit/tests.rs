@@ -87,6 +87,20 @@ fn a_value_that_means_the_same_is_not_touched() {
 }
 
 #[test]
+fn a_table_within_the_settings_keeps_its_other_keys_and_its_comments() {
+    let text = "[[exit]]\nname = \"a\"\n\n[exit.settings]\nsmall = { x = 1, y = 2 } # both\n\n\
+                # The CA's own.\n[exit.settings.objects]\n# Always.\naia = true # yes\ncrl = true\n\n\
+                [ca]\nname = \"x\"\n";
+    let old = map(json!({"small": {"x": 1, "y": 2}, "objects": {"aia": true, "crl": true}}));
+    let new =
+        map(json!({"small": {"x": 1, "y": 3}, "objects": {"aia": false, "container": "o=x"}}));
+    let expected = text
+        .replace("y = 2", "y = 3")
+        .replace("aia = true # yes\ncrl = true", "aia = false # yes\ncontainer = \"o=x\"");
+    assert_eq!(set_settings(text, "a", &old, &new).unwrap(), expected);
+}
+
+#[test]
 fn a_module_without_settings_gets_some() {
     let text = "[[exit]]\nname = \"a\"\n";
     let new = map(json!({"b": 1}));
