@@ -21,7 +21,7 @@ use async_nats::{
 use exeunt_publication::{outcome, secret::Secret};
 use tokio::{sync::watch, time};
 
-use crate::settings::{Account, Settings, TlsMode};
+use crate::settings::{Account, Nats, Settings, TlsMode};
 
 /// Most refusals that are kept of one connection. There is one for each subject at most, but for a
 /// server that does not stop.
@@ -47,6 +47,9 @@ const MAY_NOT_LISTEN: &str = "Permissions Violation for Subscription to";
 pub enum Failure {
     /// It may go well later, or when somebody has mended the server.
     Later(String),
+    /// Another stream takes the subject than the one that the message names. It may go well when
+    /// somebody has mended that.
+    OtherStream(String),
     /// This message never will.
     Never(String),
 }
@@ -85,8 +88,18 @@ impl Notices {
     /// Why no answer to a message for that subject will come.
     fn against(&self, subject: &str) -> Option<String> {
         let quoted = format!("\"{subject}\"");
-        let refused = |it: &&String| it.contains(MAY_NOT_LISTEN) || it.contains(&quoted);
-        self.refusals.iter().find(refused).or(self.lost.as_ref()).cloned()
+        self.refusals
+            .iter()
+            .find_map(|said| {
+                if said.contains(MAY_NOT_LISTEN) {
+                    Some(format!("{said}: the account needs the right to subscribe to it"))
+                } else if said.contains(&quoted) {
+                    Some(format!("{said}: the account needs the right to publish to it"))
+                } else {
+                    None
+                }
+            })
+            .or_else(|| self.lost.clone())
     }
 }
 
@@ -111,10 +124,15 @@ impl Connection {
     /// # Errors
     ///
     /// One line for the operator.
-    pub async fn open(settings: &Settings, module: &str, within: Duration) -> Result<Self, String> {
+    pub async fn open(
+        settings: &Settings,
+        nats: &Nats,
+        module: &str,
+        within: Duration,
+    ) -> Result<Self, String> {
         let (sender, notices) = watch::channel(Notices::default());
         let sender = Arc::new(sender);
-        let tries = u32::try_from(settings.servers.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let tries = u32::try_from(nats.servers.len()).unwrap_or(u32::MAX).saturating_add(1);
         let mut options = ConnectOptions::new()
             .name(format!("exeunt {module}"))
             .connection_timeout(CONNECT_WITHIN_MAX.min(within / tries))
@@ -124,7 +142,7 @@ impl Connection {
             .ignore_discovered_servers()
             .retain_servers_order()
             .reconnect_delay_callback(|_| Duration::ZERO)
-            .max_reconnects(settings.servers.len())
+            .max_reconnects(nats.servers.len())
             .event_callback(move |notice| {
                 sender.send_modify(|it| it.add(&notice));
                 async {}
@@ -135,12 +153,12 @@ impl Connection {
         if settings.tls_mode == TlsMode::First {
             options = options.tls_first();
         }
-        if let Some(prefix) = &settings.inbox_prefix {
+        if let Some(prefix) = &nats.inbox_prefix {
             options = options.custom_inbox_prefix(prefix);
         }
-        options = authenticated(options, &settings.account)?;
-        let servers = named(settings);
-        let client = match time::timeout(within, options.connect(&settings.servers)).await {
+        options = authenticated(options, &nats.account)?;
+        let servers = named(nats);
+        let client = match time::timeout(within, options.connect(&nats.servers)).await {
             Ok(Ok(client)) => client,
             Ok(Err(err)) => {
                 return Err(format!("connecting to {servers}: {}", outcome::chain(&err)));
@@ -151,7 +169,7 @@ impl Connection {
             .timeout(within)
             .max_ack_inflight(IN_FLIGHT_MAX)
             .build(client.clone());
-        Ok(Self { client, jetstream, notices, stream: settings.stream.clone() })
+        Ok(Self { client, jetstream, notices, stream: nats.stream.clone() })
     }
 
     /// Whether it may be used again: it stands, and the server has refused nothing on it. What was
@@ -175,6 +193,37 @@ impl Connection {
     /// Largest message that the server takes, in octets.
     pub fn max_payload(&self) -> usize {
         self.client.max_payload()
+    }
+
+    /// What comes of a question on that subject, unless the server does not allow it or hangs up: it
+    /// answers such a question with a word to the connection, and its asker would wait in vain.
+    ///
+    /// # Errors
+    ///
+    /// The right that is missing, or that the connection was lost.
+    pub async fn unless_refused<T>(
+        &self,
+        subject: &str,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, String> {
+        let mut answer = std::pin::pin!(answer);
+        let mut notices = self.notices.clone();
+        notices.mark_changed();
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return Ok(answer),
+                changed = notices.changed() => {
+                    let why = match changed {
+                        Ok(()) => notices.borrow_and_update().against(subject),
+                        Err(_) => Some("the connection has ended".to_owned()),
+                    };
+                    if let Some(why) = why {
+                        return Err(why);
+                    }
+                }
+            }
+        }
     }
 
     /// Hands a message to the connection. It is on its way, and not there.
@@ -216,27 +265,11 @@ impl Connection {
 
     async fn answer(&self, sent: Sent, deadline: Instant) -> Result<PublishAck, Failure> {
         let Sent { subject, answer } = sent;
-        let mut answer = answer.into_future();
-        let mut notices = self.notices.clone();
-        // What was said before counts as well, but for answers that are here already.
-        notices.mark_changed();
-        loop {
-            tokio::select! {
-                biased;
-                ack = &mut answer => return ack.map_err(|err| failure(&err, &subject)),
-                changed = notices.changed() => {
-                    let why = match changed {
-                        Ok(()) => notices.borrow_and_update().against(&subject),
-                        Err(_) => Some("the connection has ended".to_owned()),
-                    };
-                    if let Some(why) = why {
-                        return Err(Failure::Later(why));
-                    }
-                }
-                () = time::sleep_until(deadline.into()) => {
-                    return Err(Failure::Later("the server has not confirmed in time".to_owned()));
-                }
-            }
+        let answer = self.unless_refused(&subject, answer.into_future());
+        match time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(ack)) => ack.map_err(|err| failure(&err, &subject)),
+            Ok(Err(why)) => Err(Failure::Later(why)),
+            Err(_) => Err(Failure::Later("the server has not confirmed in time".to_owned())),
         }
     }
 }
@@ -270,9 +303,9 @@ fn authenticated(options: ConnectOptions, account: &Account) -> Result<ConnectOp
     })
 }
 
-fn named(settings: &Settings) -> String {
+fn named(nats: &Nats) -> String {
     let servers: Vec<String> =
-        settings.servers.iter().map(|it| format!("{}:{}", it.host(), it.port())).collect();
+        nats.servers.iter().map(|it| format!("{}:{}", it.host(), it.port())).collect();
     servers.join(", ")
 }
 
@@ -295,7 +328,7 @@ fn failure(err: &PublishError, subject: &str) -> Failure {
                 | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM,
             ),
         ) => Failure::Never(format!("the message is larger than the stream allows: {said}")),
-        (_, Some(ErrorCode::STREAM_NOT_MATCH)) => Failure::Later(format!(
+        (_, Some(ErrorCode::STREAM_NOT_MATCH)) => Failure::OtherStream(format!(
             "another stream than the one that is set takes {subject:?}: {said}"
         )),
         (_, Some(_)) => Failure::Later(format!("the server refused {subject:?}: {said}")),

@@ -7,9 +7,10 @@ use std::{
 };
 
 use async_nats::jetstream::{
+    ErrorCode,
     context::GetStreamErrorKind,
     message::PublishMessage,
-    stream::{Config, DiscardPolicy, StorageType},
+    stream::{Config, DiscardPolicy, StorageType, Stream},
 };
 use exeunt_module_kit::{
     Event, Properties, Value, exit_event,
@@ -21,6 +22,7 @@ use crate::{
     connection::{Connection, Failure},
     message,
     publish::Target,
+    settings::Nats,
     subject::covers,
 };
 
@@ -28,17 +30,21 @@ use crate::{
 /// has looked at the rights. No stream has a space in its name.
 const NO_STREAM: &str = "no stream";
 
-/// What comes of the server's answer to that, its error 10060.
-const REFUSED_AS_WISHED: &str = "another stream than the one that is set";
+/// Before the name of a stream in the subject that a question about it is sent to.
+const ASK_OF_STREAM: &str = "$JS.API.STREAM.INFO.";
+
+/// Likewise for the order to make one.
+const MAKE_STREAM: &str = "$JS.API.STREAM.CREATE.";
 
 /// Connects, looks at the stream and at the rights, and says what would be sent. Writes nothing.
 pub async fn test(
     target: &Target,
+    nats: &Nats,
     connection: Result<Connection, String>,
     samples: &[Event],
     deadline: Instant,
 ) -> TestReport {
-    let would_write = samples.iter().map(|it| would_write(target, it)).collect();
+    let would_write = samples.iter().map(|it| would_write(target, nats, it)).collect();
     let connection = match connection {
         Ok(connection) => connection,
         Err(why) => return TestReport { checks: vec![Check::failed("connect", why)], would_write },
@@ -46,42 +52,57 @@ pub async fn test(
     let (server, largest) = (connection.server(), connection.max_payload());
     let text = format!("{server}, which takes messages of up to {largest} octets");
     let mut checks = vec![Check::passed("connect", text)];
-    checks.extend(looked_at(target, &connection).await);
-    checks.push(may_publish(target, &connection, samples, deadline).await);
+    checks.extend(looked_at(nats, &connection).await);
+    checks.push(may_publish(target, nats, &connection, samples, deadline).await);
     TestReport { checks, would_write }
 }
 
-fn would_write(target: &Target, event: &Event) -> String {
+fn would_write(target: &Target, nats: &Nats, event: &Event) -> String {
     let body = message::body_length(event, &target.source(event), target.settings.mode);
-    match target.subject(event) {
+    match nats.subject.expand(event) {
         Ok(subject) => format!("{} to {subject}, {body} octets", event.id),
         Err(why) => format!("{} nowhere: {why}", event.id),
     }
 }
 
-async fn looked_at(target: &Target, connection: &Connection) -> Vec<Check> {
-    let settings = &target.settings;
-    let what = format!("stream {}", settings.stream);
-    let stream = match connection.jetstream().get_stream(&settings.stream).await {
-        Ok(stream) => stream,
-        Err(err) => {
-            let said = outcome::chain(&err);
-            return vec![match err.kind() {
-                GetStreamErrorKind::JetStream(_) => {
-                    let text = format!("{said}; `exeunt exit install` makes it");
-                    Check::failed(what, text)
-                }
-                // An account that may publish and not ask is enough for the module.
-                _ => Check::warning(what, format!("it cannot be looked at: {said}")),
-            }];
+/// What the server says of the stream; nothing where there is none.
+///
+/// # Errors
+///
+/// One line for the operator: it does not say.
+async fn found(nats: &Nats, connection: &Connection) -> Result<Option<Stream>, String> {
+    let subject = format!("{ASK_OF_STREAM}{}", nats.stream);
+    let asked = connection.jetstream().get_stream(&nats.stream);
+    match connection.unless_refused(&subject, asked).await? {
+        Ok(stream) => Ok(Some(stream)),
+        Err(err) => match err.kind() {
+            GetStreamErrorKind::JetStream(said)
+                if said.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+            {
+                Ok(None)
+            }
+            _ => Err(outcome::chain(&err)),
+        },
+    }
+}
+
+async fn looked_at(nats: &Nats, connection: &Connection) -> Vec<Check> {
+    let what = format!("stream {}", nats.stream);
+    let stream = match found(nats, connection).await {
+        Ok(Some(stream)) => stream,
+        Ok(None) => {
+            let text = "there is none of that name; `exeunt exit install` makes it";
+            return vec![Check::failed(what, text)];
         }
+        // An account that may publish and not ask is enough for the module.
+        Err(why) => return vec![Check::warning(what, format!("it cannot be looked at: {why}"))],
     };
     let config = &stream.cached_info().config;
     let mut checks = Vec::new();
-    for text in troubles(target, config) {
+    for text in troubles(nats, config) {
         checks.push(Check::warning(&what, text));
     }
-    let filter = settings.subject.filter();
+    let filter = nats.subject.filter();
     if config.subjects.iter().any(|it| covers(it, filter)) {
         checks.push(Check::passed(&what, format!("it takes {}", config.subjects.join(", "))));
     } else {
@@ -93,13 +114,13 @@ async fn looked_at(target: &Target, connection: &Connection) -> Vec<Check> {
 }
 
 /// What about a stream loses or repeats events.
-fn troubles(target: &Target, config: &Config) -> Vec<String> {
+fn troubles(nats: &Nats, config: &Config) -> Vec<String> {
     let mut troubles = Vec::new();
-    if config.duplicate_window < target.settings.duplicate_window {
+    if config.duplicate_window < nats.duplicate_window {
         troubles.push(format!(
             "it recognises an event that comes again for {} s only, and not for {} s",
             config.duplicate_window.as_secs(),
-            target.settings.duplicate_window.as_secs()
+            nats.duplicate_window.as_secs()
         ));
     }
     let limited = 0 < config.max_bytes || 0 < config.max_messages;
@@ -122,15 +143,15 @@ fn troubles(target: &Target, config: &Config) -> Vec<String> {
 /// looks at the rights before it does.
 async fn may_publish(
     target: &Target,
+    nats: &Nats,
     connection: &Connection,
     samples: &[Event],
     deadline: Instant,
 ) -> Check {
-    // Events as they would be; what an event lacks for its subject, none of these lacks.
-    let example = samples.first().cloned().unwrap_or_else(|| example(&target.ca));
-    let of_words = exit_event::WORDS.map(|(event, _)| Event { event, ..example.clone() });
-    let mut subjects: Vec<String> =
-        samples.iter().chain(&of_words).filter_map(|it| target.subject(it).ok()).collect();
+    let mut subjects: Vec<String> = examples(samples, &target.ca)
+        .iter()
+        .filter_map(|it| nats.subject.expand(it).ok())
+        .collect();
     let mut seen = BTreeSet::new();
     subjects.retain(|it| seen.insert(it.clone()));
     let mut tried = Vec::with_capacity(subjects.len());
@@ -145,7 +166,7 @@ async fn may_publish(
             Err(failure) => Err(failure),
         };
         match answer {
-            Err(Failure::Later(why)) if why.contains(REFUSED_AS_WISHED) => (),
+            Err(Failure::OtherStream(_)) => (),
             Err(Failure::Later(why) | Failure::Never(why)) => refused.push(why),
             Ok(()) => refused.push("the server took what it had to refuse".to_owned()),
         }
@@ -157,6 +178,14 @@ async fn may_publish(
             Check::failed("publish", text)
         }
     }
+}
+
+/// Events as they would be, one of each kind beside the samples.
+pub(crate) fn examples(samples: &[Event], ca: &str) -> Vec<Event> {
+    // What an event lacks for its subject, none of these lacks.
+    let example = samples.first().cloned().unwrap_or_else(|| example(ca));
+    let of_words = exit_event::WORDS.map(|(event, _)| Event { event, ..example.clone() });
+    samples.iter().cloned().chain(of_words).collect()
 }
 
 /// An event that says what any pattern may ask for.
@@ -179,23 +208,22 @@ fn example(ca: &str) -> Event {
 /// Makes the stream where it is not there, or says what would be made. One that is there is left as
 /// it is.
 pub async fn install(
-    target: &Target,
+    nats: &Nats,
     connection: Result<Connection, String>,
     apply: bool,
 ) -> InstallReport {
-    let wanted = wanted(target);
+    let wanted = wanted(nats);
     let what = format!("stream {}", wanted.name);
     let script = Some(script(&wanted));
     let connection = match connection {
         Ok(connection) => connection,
         Err(why) => return InstallReport { steps: vec![Check::failed("connect", why)], script },
     };
-    let there = connection.jetstream().get_stream(&wanted.name).await;
-    let step = match there {
-        Ok(stream) => {
+    let step = match found(nats, &connection).await {
+        Ok(Some(stream)) => {
             let config = &stream.cached_info().config;
-            let mut troubles = troubles(target, config);
-            let filter = target.settings.subject.filter();
+            let mut troubles = troubles(nats, config);
+            let filter = nats.subject.filter();
             if !config.subjects.iter().any(|it| covers(it, filter)) {
                 troubles.push(format!("it does not take all of {filter}"));
             }
@@ -207,29 +235,35 @@ pub async fn install(
                 Check::warning(what, text)
             }
         }
-        Err(err) if !matches!(err.kind(), GetStreamErrorKind::JetStream(_)) => {
-            Check::failed(what, format!("it cannot be looked at: {}", outcome::chain(&err)))
+        Err(why) => Check::failed(what, format!("it cannot be looked at: {why}")),
+        Ok(None) if !apply => Check::passed(what, "it would be made"),
+        Ok(None) => {
+            let subject = format!("{MAKE_STREAM}{}", wanted.name);
+            let made = connection.jetstream().create_stream(wanted);
+            let refused = match connection.unless_refused(&subject, made).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(err)) => Some(outcome::chain(&err)),
+                Err(why) => Some(why),
+            };
+            match refused {
+                None => Check::passed(what, "it was made"),
+                Some(why) => Check::failed(what, format!("it cannot be made: {why}")),
+            }
         }
-        Err(_) if !apply => Check::passed(what, "it would be made"),
-        Err(_) => match connection.jetstream().create_stream(wanted).await {
-            Ok(_) => Check::passed(what, "it was made"),
-            Err(err) => Check::failed(what, format!("it cannot be made: {}", outcome::chain(&err))),
-        },
     };
     InstallReport { steps: vec![step], script }
 }
 
 /// A stream that loses nothing: on the disk, without limits, and refusing what it has no room for.
-fn wanted(target: &Target) -> Config {
-    let settings = &target.settings;
+fn wanted(nats: &Nats) -> Config {
     Config {
-        name: settings.stream.clone(),
+        name: nats.stream.clone(),
         description: Some("events of a certificate authority".to_owned()),
-        subjects: vec![settings.subject.filter().to_owned()],
+        subjects: vec![nats.subject.filter().to_owned()],
         storage: StorageType::File,
         discard: DiscardPolicy::New,
-        duplicate_window: settings.duplicate_window,
-        num_replicas: settings.replicas,
+        duplicate_window: nats.duplicate_window,
+        num_replicas: nats.replicas,
         max_age: Duration::ZERO,
         ..Config::default()
     }

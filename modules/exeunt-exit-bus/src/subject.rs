@@ -1,4 +1,5 @@
-//! Subjects: the operator's pattern, and what a stream has to take because of it.
+//! Subjects and routing keys: the operator's pattern, and what a stream or a binding has to take
+//! because of it. Both have words with dots between, and `*` for one of them.
 
 use exeunt_module_kit::Event;
 use exeunt_publication::pattern::{Pattern, Place};
@@ -11,17 +12,17 @@ pub struct Subjects {
 }
 
 impl Subjects {
-    /// Reads a pattern.
+    /// Reads a pattern from the setting of that name.
     ///
     /// # Errors
     ///
     /// One line for the operator.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn named(setting: &str, text: &str) -> Result<Self, String> {
         let pattern =
-            Pattern::parse(text, Place::Subject).map_err(|why| format!("subject: {why}"))?;
+            Pattern::parse(text, Place::Subject).map_err(|why| format!("{setting}: {why}"))?;
         if text.starts_with('{') {
             return Err(format!(
-                "subject {text:?} has to begin with a text, so that no requester chooses where it goes"
+                "{setting} {text:?} has to begin with a text, so that no requester chooses where it goes"
             ));
         }
         let tokens = text.split('.').map(|it| if it.contains('{') { "*" } else { it });
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn whatever_somebody_says_is_one_token() {
-        let subjects = Subjects::parse("t.{template}").unwrap();
+        let subjects = Subjects::named("subject", "t.{template}").unwrap();
         for said in ["a.b", ">", "*", "a b", "$SYS", "ü", "a\r\nPUB x", "", &"x".repeat(999)] {
             let mut event = issued_event(9, &[1]);
             event.certificate = Properties::from_iter([
@@ -84,14 +85,14 @@ mod tests {
     #[test]
     fn a_pattern_that_is_none_is_refused() {
         for text in ["", "a..b", "a.>", "a.*", "$JS.a", "a b", "a.{cn}", "{ca}.a"] {
-            let err = Subjects::parse(text).unwrap_err();
+            let err = Subjects::named("subject", text).unwrap_err();
             assert!(err.starts_with("subject"), "{err}");
         }
     }
 
     #[test]
     fn a_filter_covers_what_it_matches() {
-        let subjects = Subjects::parse("exeunt.{ca}.x-{event}").unwrap();
+        let subjects = Subjects::named("subject", "exeunt.{ca}.x-{event}").unwrap();
         let filter = subjects.filter();
         assert_eq!(filter, "exeunt.*.*");
         for wide in [">", "exeunt.>", "exeunt.*.*", "*.*.*", "exeunt.*.>"] {

@@ -1,7 +1,8 @@
 //! The module itself: an event becomes a run of the program, and its end an outcome.
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Facts, Initialize, ManageExitModule, Outcome, Value, manage,
+    Event, EventMask, ExitModule, Facts, Greeted, Initialize, ManageExitModule, Outcome, Value,
+    manage,
 };
 use serde_json::{Map, Value as Json};
 
@@ -14,6 +15,9 @@ use crate::{
 /// The exit status that parks an event: `EX_DATAERR` of sysexits.h.
 pub const STATUS_PARK: i32 = 65;
 
+/// The exit status that says that the target is down, whatever the event: `EX_UNAVAILABLE` of sysexits.h.
+pub const STATUS_TARGET_DOWN: i32 = 69;
+
 /// What the module is, in one line.
 const DESCRIPTION: &str = "runs a program for each event";
 
@@ -24,7 +28,7 @@ const FACTS: Facts =
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct CommandExit {
-    state: Option<State>,
+    state: Greeted<State>,
 }
 
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl ExitModule for CommandExit {
         let settings = Settings::from_greeting(hello)?;
         let events = EventMask(settings.events);
         let module = hello.module.clone();
-        self.state = Some(State { settings, module, runner: Runner::default() });
+        self.state.set(State { settings, module, runner: Runner::default() });
         Ok(events)
     }
 
@@ -49,9 +53,9 @@ impl ExitModule for CommandExit {
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
-        match &self.state {
-            Some(state) => state.notify(event),
-            None => retry("the module has no settings yet".to_owned()),
+        match self.state.get() {
+            Ok(state) => state.notify(event),
+            Err(why) => retry(why),
         }
     }
 
@@ -125,6 +129,7 @@ impl State {
         };
         match finished.ending {
             Ending::Exited(STATUS_PARK) => Outcome::Park { reason },
+            Ending::Exited(STATUS_TARGET_DOWN) => Outcome::TargetDown { after_ms: None, reason },
             _ => retry(reason),
         }
     }

@@ -14,7 +14,7 @@ mod settings;
 
 use std::io;
 
-pub use command::{CommandExit, STATUS_PARK};
+pub use command::{CommandExit, STATUS_PARK, STATUS_TARGET_DOWN};
 pub use environment::VALUE_BYTES_MAX;
 pub use run::{LINE_BYTES_MAX, STUCK_PIPES_MAX};
 

@@ -81,13 +81,7 @@ impl Settings {
 
 /// What the module knows of its settings.
 pub fn infos() -> Vec<SettingInfo> {
-    let info = |name: &str, kind, description: &str, default| SettingInfo {
-        name: name.to_owned(),
-        kind,
-        description: description.to_owned(),
-        default,
-        required: false,
-    };
+    let info = SettingInfo::new;
     let program = "the program and its arguments; no shell reads them";
     let events = "the events that it runs for, by their words";
     vec![

@@ -5,15 +5,13 @@ use std::{fs, path::Path};
 
 use exeunt_module_kit::{Properties, Value};
 use exeunt_publication::{
+    authority::{Authority, CERTIFICATE_COUNT_MAX, authorities},
     certificate::Certificate,
     list::{LIST_BYTES_MAX, RevocationList},
     url::Names,
 };
 
-use crate::{ca_objects::ObjectError, ca_settings::ObjectSettings, connection::Facts};
-
-/// Most certificates of a CA that are looked at.
-pub const CERTIFICATES_MAX: usize = 1000;
+use crate::{ca_objects::ObjectError, ca_settings::ObjectSettings, facts::Facts};
 
 /// The CA.
 #[derive(Debug)]
@@ -49,24 +47,16 @@ impl Ca {
     ///
     /// A property is missing, or a certificate cannot be read.
     pub fn read(system: &Properties) -> Result<Self, ObjectError> {
-        let property = |err: &dyn std::fmt::Display| ObjectError::Property(err.to_string());
-        let count = match system.long("CertCount") {
-            Ok(count) => usize::try_from(count).unwrap_or(1).clamp(1, CERTIFICATES_MAX),
-            Err(_) => 1,
-        };
-        let mut certificates = Vec::with_capacity(count);
-        for index in 0..count {
-            let is_newest = index + 1 == count;
-            let ending = if is_newest { String::new() } else { format!(".{index}") };
-            let der = system
-                .binary(&format!("RawCACertificate{ending}"))
-                .map_err(|err| property(&err))?;
-            let certificate = Certificate::from_der(der).map_err(|err| property(&err))?;
-            let index = if is_newest { None } else { Some(index) };
-            let names = Names::from_properties(system, index).map_err(|err| property(&err))?;
-            certificates.push(CaCertificate { certificate, names, ending });
+        let all = authorities(system).map_err(ObjectError::Property)?;
+        let count = all.len();
+        if count == 0 {
+            return Err(ObjectError::Property("nothing is said of its certificates".to_owned()));
         }
-        Ok(Self { certificates })
+        let certificate = |Authority { index, certificate, names, .. }| {
+            let ending = if index + 1 == count { String::new() } else { format!(".{index}") };
+            CaCertificate { certificate, names, ending }
+        };
+        Ok(Self { certificates: all.into_iter().map(certificate).collect() })
     }
 
     /// The newest certificate.
@@ -164,7 +154,7 @@ pub fn ask(mut asked: impl FnMut(&str) -> Result<Value, String>) -> Result<Prope
         properties.push(name, asked(name)?);
     }
     let count = match asked("CertCount")? {
-        Value::Long(count) => usize::try_from(count).unwrap_or(1).clamp(1, CERTIFICATES_MAX),
+        Value::Long(count) => usize::try_from(count).unwrap_or(1).clamp(1, CERTIFICATE_COUNT_MAX),
         _ => 1,
     };
     properties.push("CertCount", Value::Long(i32::try_from(count).unwrap_or(1)));

@@ -4,9 +4,12 @@
 //! Where they are is worked out by [`objects`] and [`list_places`], which are pure. [`ensure`] writes:
 //! value by value, so that what others have put there stays.
 
+use std::time::Duration;
+
 use exeunt_module_kit::Outcome;
 use exeunt_publication::{
     certificate::Certificate,
+    list::ListNumber,
     outcome,
     url::{
         Location, Names, SERVER_PUBLISH, SERVER_PUBLISH_DELTA, Target, UrlError, escape_dn_value,
@@ -16,8 +19,11 @@ use exeunt_publication::{
 use crate::{
     ca::{Ca, CaCertificate, List},
     ca_settings::{Make, ObjectSettings},
-    connection::{Change, DirectoryError, Entry, Facts, Session},
+    error::DirectoryError,
+    facts::Facts,
+    name::quoted,
     result_code::Then,
+    session::{Change, Entry, Session},
 };
 
 /// What stands in an attribute that may not be empty: one octet, as the original has it.
@@ -44,7 +50,9 @@ const NO_SUCH_OBJECT: u32 = 32;
 #[non_exhaustive]
 pub enum ObjectError {
     /// Nobody says where the objects are.
-    #[error("objects.container is missing, and the directory names no configuration")]
+    #[error(
+        "objects.container has to be set: the directory is no Active Directory, and does not say where a CA's objects are"
+    )]
     NoContainer,
     /// A publication URL cannot be filled in.
     #[error("a publication URL cannot be used: {0}")]
@@ -61,11 +69,19 @@ pub enum ObjectError {
     /// A list is by none of the CA's keys.
     #[error("revocation list {0} is signed by no key of this CA")]
     Signature(String),
+    /// The time of a list has not begun.
+    #[error("revocation list {number} holds in {} s only", within.as_secs())]
+    Early {
+        /// Its number.
+        number: ListNumber,
+        /// How long until it holds.
+        within: Duration,
+    },
     /// The object, or what it would be made below, is not there.
-    #[error("{0:?} is not there, and may not be made")]
+    #[error("{} is not there, and may not be made", quoted(.0))]
     Missing(String),
     /// Something stands there that is not this CA's.
-    #[error("{place:?} was left alone: {why}")]
+    #[error("{} was left alone: {why}", quoted(place))]
     Foreign {
         /// The object.
         place: String,
@@ -73,7 +89,7 @@ pub enum ObjectError {
         why: String,
     },
     /// The server confirmed, and what was written is not there, again and again.
-    #[error("{0:?} was written, and what was written is not there")]
+    #[error("{} was written, and what was written is not there", quoted(.0))]
     NotThere(String),
     /// What the directory says.
     #[error(transparent)]
@@ -96,6 +112,7 @@ impl ObjectError {
             Self::List(_) => "directory-list",
             Self::ListFile(_) => "directory-list-file",
             Self::Signature(_) => "directory-list-signature",
+            Self::Early { .. } => "directory-list-early",
             Self::Missing(_) => "directory-object-missing",
             Self::Foreign { .. } => "directory-object-foreign",
             Self::NotThere(_) => "directory-not-there",
@@ -113,6 +130,8 @@ impl ObjectError {
         let reason = format!("{}: {self}", self.code());
         match self {
             Self::Directory(err) => Err(err),
+            // It would be lost if it were skipped: the next one is days away.
+            Self::Early { within, .. } => Ok(outcome::retry_after(within, reason)),
             // An operator mends the settings once for all; a file and a race may pass by themselves.
             Self::NoContainer | Self::Url(_) | Self::ListFile(_) | Self::NotThere(_) => {
                 Ok(outcome::retry(reason))
@@ -350,12 +369,12 @@ pub fn list_object(place: &ListPlace, facts: &Facts, value: Option<&[u8]>) -> Ob
     } else {
         named(&place.dn, &[container_class(&place.dn, facts), "pkiCA", "deltaCRL"], facts)
     };
-    let value = value.map(|it| (place.attribute.to_owned(), vec![it.to_vec()]));
+    let values: Vec<Vec<u8>> = value.into_iter().map(<[u8]>::to_vec).collect();
     Object {
         what: "revocation lists",
         dn: place.dn.clone(),
         made_with,
-        values: value.into_iter().collect(),
+        values: vec![(place.attribute.to_owned(), values)],
         own_parents: place.own_parents,
     }
 }

@@ -8,31 +8,28 @@ use exeunt_module_kit::{
     Event, Initialize, MaintainExitModule, Properties, exit_event,
     maintain::{Check, Compared, Difference, Finding, InstallReport, TestReport},
 };
-use exeunt_publication::list::Standing;
+use exeunt_publication::{certificate::Certificate, list::Standing};
 
 use crate::{
     ca::{self, Ca, List},
     ca_objects::{self, Attribute, ListPlace, Object, ObjectError},
     ca_settings::Make,
-    connection::{Change, Directory, DirectoryError, Entry, Facts, Session},
+    connection::Directory,
+    error::DirectoryError,
+    facts::Facts,
     ldif::Ldif,
+    name::quoted,
     publish::{DirectoryExit, State},
     revocation_list::{self, Look, now},
+    session::{Change, Entry, Session},
     user::Batch,
 };
 
 /// How long one question of the host's may take.
-const WITHIN: Duration = Duration::from_mins(2);
+pub(crate) const WITHIN: Duration = Duration::from_mins(2);
 
 /// Most surplus values that a comparison remembers, so as to list each once: some 20 MB of names.
 const LISTED_MAX: usize = 100_000;
-
-/// The rights that Active Directory says the account has on an object (MS-ADTS 3.1.1.4.5.24).
-const MAY_WRITE: &str = "allowedAttributesEffective";
-
-/// The classes of which Active Directory lets the account make objects below one (MS-ADTS
-/// 3.1.1.4.5.22).
-const MAY_MAKE: &str = "allowedChildClassesEffective";
 
 impl MaintainExitModule for DirectoryExit {
     fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
@@ -50,7 +47,7 @@ impl MaintainExitModule for DirectoryExit {
             None => Err("the host answers no questions about the CA".to_owned()),
         };
         self.ca = Some(asked);
-        self.state = Some(state);
+        self.state.set(state);
         Ok(())
     }
 
@@ -79,7 +76,7 @@ impl MaintainExitModule for DirectoryExit {
 impl DirectoryExit {
     /// What was begun, and what the host says of the CA.
     fn begun(&mut self) -> Result<(&mut State, Result<Ca, String>), String> {
-        let state = self.state.as_mut().ok_or("the module has no settings yet")?;
+        let state = self.state.get_mut()?;
         let ca = match &self.ca {
             Some(Ok(system)) => read(system),
             Some(Err(err)) => Err(err.clone()),
@@ -94,141 +91,8 @@ fn read(system: &Properties) -> Result<Ca, String> {
 }
 
 impl State {
-    fn test(&mut self, ca: Result<Ca, String>, samples: &[Event]) -> TestReport {
-        let mut report = TestReport::default();
-        let until = Directory::until(WITHIN);
-        let session = match self.directory.session(until) {
-            Ok(session) => session,
-            Err(err) => {
-                report.checks.push(Check::failed("connect and log in", err.to_string()));
-                return report;
-            }
-        };
-        let kind = if session.facts.is_active_directory { "Active Directory" } else { "LDAP" };
-        report
-            .checks
-            .push(Check::passed(format!("connect to {} and log in", session.server), kind));
-        if self.settings.objects.events().0 != 0 {
-            match ca {
-                Ok(ca) => self.test_objects(&session, &ca, &mut report),
-                Err(err) => report.checks.push(Check::failed("ask about the CA", err)),
-            }
-        }
-        let events: Vec<&Event> = samples.iter().collect();
-        let batch = Batch::new(&self.settings.users, &events, now());
-        let of_users = self.directory.wait(batch.compare(&session, &events));
-        for (event, compared) in samples.iter().zip(of_users) {
-            let id = &event.id;
-            match compared {
-                Ok(all) if all.is_empty() => report.would_write.push(format!("{id}: nothing")),
-                Ok(all) => report.would_write.extend(all.into_iter().map(|it| {
-                    let done = if it.difference == Difference::Surplus { "without " } else { "" };
-                    format!("{id}: {done}{} in {}", it.text, it.place)
-                })),
-                Err(why) => report.would_write.push(format!("{id}: nothing, because {why}")),
-            }
-        }
-        report
-    }
-
-    /// Each object: whether it is there, what would be written, and whether the account may.
-    fn test_objects(&self, session: &Session, ca: &Ca, report: &mut TestReport) {
-        let planned = match self.planned(ca, &session.facts) {
-            Ok(planned) => planned,
-            Err(err) => {
-                report
-                    .checks
-                    .push(Check::failed("say where the CA's objects are", err.to_string()));
-                return;
-            }
-        };
-        for object in planned {
-            let name = format!("{} {:?}", object.what, object.dn);
-            let seen = self.directory.wait(ca_objects::read(session, &object));
-            let check = match seen {
-                Err(err) => Check::failed(name, err.to_string()),
-                Ok(Some(entry)) => {
-                    let changes = ca_objects::missing(session, &object, &entry);
-                    report.would_write.extend(changes.iter().map(|it| said(&object.dn, it)));
-                    self.may_write(session, &object, name)
-                }
-                Ok(None) if self.settings.objects.make == Make::Nothing => {
-                    Check::failed(name, "it is not there, and objects.make is \"nothing\"")
-                }
-                Ok(None) => {
-                    report.would_write.push(format!("the object {:?}", object.dn));
-                    self.may_make(session, &object, name)
-                }
-            };
-            report.checks.push(check);
-        }
-    }
-
-    /// Whether the account may write what it has to, as far as the server says.
-    fn may_write(&self, session: &Session, object: &Object, name: String) -> Check {
-        if !session.facts.is_active_directory {
-            return Check::passed(name, "it is there; this server does not say who may write it");
-        }
-        match self.directory.wait(session.read(&object.dn, &[MAY_WRITE])) {
-            Ok(Some(entry)) => {
-                let may = entry.texts(MAY_WRITE);
-                let wanted = object.values.iter().map(|it| it.0.as_str());
-                let lacking =
-                    wanted.filter(|it| !may.iter().any(|may| may.eq_ignore_ascii_case(it)));
-                match lacking.collect::<Vec<_>>()[..] {
-                    [] => Check::passed(name, "it is there, and may be written"),
-                    ref lacking => {
-                        let text = format!("the account may not write {}", lacking.join(", "));
-                        Check::failed(name, text)
-                    }
-                }
-            }
-            Ok(None) => Check::failed(name, "it was there a moment ago"),
-            Err(err) => Check::failed(name, err.to_string()),
-        }
-    }
-
-    /// Whether the account may make an object, as far as the server says.
-    fn may_make(&self, session: &Session, object: &Object, name: String) -> Check {
-        let mut above = ca_objects::parent(&object.dn);
-        let mut missing = 0;
-        loop {
-            let Some(dn) = above else {
-                return Check::failed(name, "nothing above it is there");
-            };
-            match self.directory.wait(session.read(dn, &[MAY_MAKE])) {
-                Ok(Some(entry)) => {
-                    let most = match self.settings.objects.make {
-                        Make::Parents => ca_objects::PARENTS_MAX,
-                        _ => object.own_parents,
-                    };
-                    if most < missing {
-                        let text = format!(
-                            "it would be made below {dn:?}, but what is between is not there, and objects.make is not \"parents\""
-                        );
-                        return Check::failed(name, text);
-                    }
-                    return if !session.facts.is_active_directory {
-                        let text = "it would be made; this server does not say who may";
-                        Check::passed(name, text)
-                    } else if entry.texts(MAY_MAKE).is_empty() {
-                        let text = format!("the account may not make objects below {dn:?}");
-                        Check::failed(name, text)
-                    } else {
-                        Check::passed(name, "it would be made, and may be")
-                    };
-                }
-                Ok(None) => {
-                    missing += 1;
-                    above = ca_objects::parent(dn);
-                }
-                Err(err) => return Check::failed(name, err.to_string()),
-            }
-        }
-    }
-
     /// All objects of the CA, those for lists included.
-    fn planned(&self, ca: &Ca, facts: &Facts) -> Result<Vec<Object>, ObjectError> {
+    pub(crate) fn planned(&self, ca: &Ca, facts: &Facts) -> Result<Vec<Object>, ObjectError> {
         let settings = &self.settings.objects;
         let mut objects = ca_objects::objects(settings, ca, facts, now())?;
         let kinds = [(settings.lists, false), (settings.delta_lists, true)];
@@ -237,10 +101,18 @@ impl State {
                 let names = certificate.names(settings, facts);
                 let names = exeunt_publication::url::Names { delta, ..names };
                 for place in ca_objects::list_places_of(settings, &names, facts)? {
-                    if !objects.iter().any(|it| it.dn.eq_ignore_ascii_case(&place.dn)) {
-                        objects.push(ca_objects::list_object(&place, facts, None));
+                    let object = ca_objects::list_object(&place, facts, None);
+                    match objects.iter_mut().find(|it| it.dn.eq_ignore_ascii_case(&place.dn)) {
+                        Some(there) => there.values.extend(object.values),
+                        None => objects.push(object),
                     }
                 }
+            }
+        }
+        if settings.cross_certificates {
+            let dn = ca_objects::cross_place(settings, ca, facts)?;
+            if let Some(object) = objects.iter_mut().find(|it| it.dn.eq_ignore_ascii_case(&dn)) {
+                object.values.push((revocation_list::CROSS.to_owned(), Vec::new()));
             }
         }
         Ok(objects)
@@ -260,7 +132,7 @@ impl State {
         // The operator orders it, but containers are made only where the settings allow it.
         let make = self.settings.objects.make.max(Make::Objects);
         for object in planned {
-            let name = format!("{} {:?}", object.what, object.dn);
+            let name = format!("{} {}", object.what, quoted(&object.dn));
             if apply {
                 let done = self.directory.wait(ca_objects::ensure(&session, &object, make));
                 report.steps.push(match done {
@@ -300,13 +172,13 @@ impl State {
                     // What is over on an object is found with every event that is about the object.
                     all.retain(|it| {
                         it.difference != Difference::Surplus
-                            || self.listed.insert((it.place.clone(), it.text.clone()))
+                            || self.listed.insert((it.place.clone(), certificate(it)))
                     });
                     to_mend.push((event, all));
                 }
                 Err(why) => {
-                    let place = format!("event {}", event.id);
-                    let finding = Finding::new(Difference::Unknown, place, "");
+                    let (place, text) = about(event);
+                    let finding = Finding::new(Difference::Unknown, place, text);
                     compared.findings.push(finding.mended(Err(why)));
                 }
             }
@@ -336,7 +208,8 @@ impl State {
         Ok(compared)
     }
 
-    fn compare_lists(
+    /// Compares the lists of an event with their places, and publishes them where they are to be mended.
+    pub(crate) fn compare_lists(
         &self,
         session: &Session,
         event: &Event,
@@ -349,7 +222,8 @@ impl State {
             let list = match list {
                 Ok(list) => list,
                 Err(err) => {
-                    let finding = Finding::new(Difference::Unknown, "revocation lists", "");
+                    let (place, text) = about(event);
+                    let finding = Finding::new(Difference::Unknown, place, text);
                     compared.findings.push(finding.mended(Err(err.to_string())));
                     continue;
                 }
@@ -413,6 +287,41 @@ impl State {
     }
 }
 
+/// What an event is about, where no object of it is known: whose object it would be, and what.
+pub(crate) fn about(event: &Event) -> (String, String) {
+    let text = |it: &Properties, name: &str| it.string(name).unwrap_or_default().to_owned();
+    let ca = || text(&event.system, "SanitizedCAName");
+    match event.event {
+        exit_event::CRL_ISSUED => (format!("objects of {}", ca()), "revocation lists".to_owned()),
+        exit_event::CA_CERT_ISSUED => {
+            (format!("objects of {}", ca()), "certificates of the CA".to_owned())
+        }
+        _ => {
+            let der = event.certificate.binary("RawCertificate").unwrap_or_default();
+            if let Ok(certificate) = Certificate::from_der(der) {
+                let place = format!("object of {}", quoted(certificate.subject_text()));
+                return (place, named(&certificate, event));
+            }
+            let serial = text(&event.certificate, "SerialNumber");
+            ("object of a holder".to_owned(), format!("certificate {serial}"))
+        }
+    }
+}
+
+/// What a finding says of its certificate in any case: its serial number.
+fn certificate(finding: &Finding) -> String {
+    finding.text.split(',').next().unwrap_or_default().to_owned()
+}
+
+/// A certificate by its serial number, and the request that it is of.
+pub(crate) fn named(certificate: &Certificate, event: &Event) -> String {
+    let serial = certificate.serial();
+    match event.request.long("RequestID") {
+        Ok(request) => format!("certificate {serial}, request {request}"),
+        Err(_) => format!("certificate {serial}"),
+    }
+}
+
 /// What is wrong with a list's place; nothing where the list, or a newer one, is there.
 fn finding(place: &ListPlace, list: &List<'_>, look: &Look) -> Option<Finding> {
     let at = format!("{} of {}", place.attribute, place.dn);
@@ -431,13 +340,17 @@ fn finding(place: &ListPlace, list: &List<'_>, look: &Look) -> Option<Finding> {
 }
 
 /// A change, in a line for people.
-fn said(dn: &str, change: &Change) -> String {
+pub(crate) fn said(dn: &str, change: &Change) -> String {
     match change {
-        Change::Add(name, values) => format!("{} values more in {name} of {dn:?}", values.len()),
-        Change::Delete(name, values) => {
-            format!("{} values less in {name} of {dn:?}", values.len())
+        Change::Add(name, values) => {
+            format!("{} values more in {name} of {}", values.len(), quoted(dn))
         }
-        Change::Replace(name, values) => format!("{} values in {name} of {dn:?}", values.len()),
+        Change::Delete(name, values) => {
+            format!("{} values less in {name} of {}", values.len(), quoted(dn))
+        }
+        Change::Replace(name, values) => {
+            format!("{} values in {name} of {}", values.len(), quoted(dn))
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Distinguished names (RFC 4514), as far as it takes to say whether one is below another.
 
+use std::fmt;
+
 /// The relative names of a distinguished name, each in one spelling: escapes resolved but for those
 /// that keep parts apart, without blanks around, in lower case. `None` where it is no name.
 ///
@@ -63,6 +65,19 @@ fn hex(digit: u8) -> Option<u8> {
     u8::try_from(char::from(digit).to_digit(16)?).ok()
 }
 
+/// A name or a filter for people: in quotes, as it is, but for control characters. Its backslashes are
+/// escapes already.
+pub fn quoted(text: &str) -> impl fmt::Display + '_ {
+    struct Quoted<'a>(&'a str);
+    impl fmt::Display for Quoted<'_> {
+        fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let blank = |it: char| if it.is_control() { ' ' } else { it };
+            write!(out, "\"{}\"", self.0.chars().map(blank).collect::<String>())
+        }
+    }
+    Quoted(text)
+}
+
 /// Whether a name is a base or below it.
 pub fn is_inside(name: &str, base: &str) -> bool {
     match (parts(name), parts(base)) {
@@ -85,6 +100,12 @@ mod tests {
                 prop_assert!(is_inside(&text, &text));
             }
         }
+    }
+
+    #[test]
+    fn a_name_is_shown_with_the_escapes_that_it_has() {
+        assert_eq!(quoted("CN=Test\\, CA").to_string(), "\"CN=Test\\, CA\"");
+        assert_eq!(quoted("CN=a\nb").to_string(), "\"CN=a b\"");
     }
 
     #[test]

@@ -3,16 +3,17 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use exeunt_module_kit::{
-    CallBacks, Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule,
+    CallBacks, Event, EventMask, ExitModule, Facts, Greeted, Initialize, MaintainExitModule,
     ManageExitModule, Outcome, Properties, Value, exit_event, manage::ManageModule,
+    notify_as_batch,
 };
-use exeunt_publication::outcome;
 use serde_json::{Map, Value as Json};
 use tokio::time::Instant;
 
 use crate::{
-    connection::{Directory, Session},
+    connection::Directory,
     revocation_list::{self, now},
+    session::Session,
     settings::{self, Settings},
     user::{Batch, Told},
 };
@@ -30,8 +31,7 @@ const DEADLINE_PERCENT: u64 = 75;
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct DirectoryExit {
-    /// None before the greeting.
-    pub(crate) state: Option<State>,
+    pub(crate) state: Greeted<State>,
     /// What asks the host, until the greeting is answered.
     pub(crate) call_backs: Option<CallBacks>,
     /// What the host says of the CA, to a process that looks after the directory.
@@ -42,6 +42,8 @@ pub struct DirectoryExit {
 pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) directory: Directory,
+    /// The module's name in the configuration.
+    pub(crate) name: String,
     /// How long a batch may take.
     within: Duration,
     /// Surplus values that a comparison has listed: place and certificate.
@@ -52,7 +54,7 @@ impl ExitModule for DirectoryExit {
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
         let state = State::new(hello)?;
         let mask = mask(&state.settings);
-        self.state = Some(state);
+        self.state.set(state);
         Ok(mask)
     }
 
@@ -76,21 +78,15 @@ impl ExitModule for DirectoryExit {
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
-        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
-        outcomes.pop().unwrap_or_else(|| outcome::retry("nothing was done"))
+        notify_as_batch(self, event)
     }
 
     fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
-        match &mut self.state {
-            Some(state) => state.publish(events),
-            None => {
-                events.iter().map(|_| outcome::retry("the module has no settings yet")).collect()
-            }
-        }
+        self.state.notify_batch(events, State::publish)
     }
 
     fn shutdown(&mut self) {
-        if let Some(state) = &mut self.state {
+        if let Ok(state) = self.state.get_mut() {
             state.directory.close();
         }
     }
@@ -141,7 +137,8 @@ impl State {
         let directory = Directory::new(settings.connection.clone())?;
         let within =
             Duration::from_millis(hello.deadline_ms.saturating_mul(DEADLINE_PERCENT) / 100);
-        Ok(Self { settings, directory, within, listed: BTreeSet::new() })
+        let name = hello.module.clone();
+        Ok(Self { settings, directory, name, within, listed: BTreeSet::new() })
     }
 
     /// An outcome for each event.

@@ -1,13 +1,15 @@
 //! The CA's own objects, when something is told of them: its certificates, its revocation lists, and
 //! certificates that bind it to other CAs.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
 use exeunt_module_kit::{Event, Outcome, exit_event};
 use exeunt_publication::{
     certificate::Certificate,
     list::{self, RevocationList, Standing},
 };
+// The clock, where the rest of the module looks for it.
+pub use exeunt_publication::time::unix_now as now;
 
 use crate::{
     ca::{Ca, List},
@@ -15,8 +17,9 @@ use crate::{
         self, ListPlace, Object, ObjectError, PLACEHOLDER, ROUNDS, compare_and_set, create, ensure,
     },
     ca_settings::{Make, ObjectSettings},
-    connection::{DirectoryError, Entry, Session},
+    error::DirectoryError,
     result_code::Then,
+    session::{Entry, Session},
 };
 
 /// constraintViolation (RFC 4511).
@@ -158,6 +161,10 @@ pub async fn publish_list(
             }
             Standing::Missing | Standing::Newer { .. } => (),
         }
+        if let Ok(within @ 1..) = u64::try_from(list.this_update().saturating_sub(now)) {
+            let within = Duration::from_secs(within);
+            return Err(ObjectError::Early { number: list.number(), within });
+        }
         let Some(entry) = entry else {
             let object = ca_objects::list_object(place, &session.facts, Some(list.der()));
             create(session, &object, make).await?;
@@ -264,12 +271,6 @@ fn tagged(tag: u8, contents: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(contents);
     out
-}
-
-/// The time, in Unix seconds.
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -405,13 +405,7 @@ impl Holder {
 
 /// What can be set, for whoever asks before setting it.
 pub fn known() -> Vec<SettingInfo> {
-    let info = |name: &str, kind, description: &str, default: Option<Json>| SettingInfo {
-        name: name.to_owned(),
-        kind,
-        description: description.to_owned(),
-        default,
-        required: false,
-    };
+    let info = SettingInfo::new;
     let (text, list, long, boolean) =
         (SettingType::String, SettingType::List, SettingType::Long, SettingType::Boolean);
     let seconds = |it: Duration| Some(Json::from(it.as_secs()));

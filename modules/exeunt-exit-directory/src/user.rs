@@ -15,10 +15,13 @@ use futures_util::{StreamExt as _, stream};
 use ldap3::Scope;
 
 use crate::{
-    connection::{Change, DirectoryError, Entry, Facts, Session},
-    name,
+    error::DirectoryError,
+    facts::Facts,
+    maintain::named,
+    name::{self, quoted},
     plan::{self, Plan, Wanted, Wish},
     result_code::Then,
+    session::{Change, Entry, Session},
     settings::{Find, Holder, PublishUsers, UserSettings, WhenMissing},
     words::{Kind, Template, Word},
 };
@@ -28,7 +31,7 @@ use crate::{
 const PUBLISH_TO_DS: i32 = 0x8;
 
 /// The attribute (RFC 4523, section 4.1).
-const ATTRIBUTE: &str = "userCertificate";
+pub const ATTRIBUTE: &str = "userCertificate";
 
 /// Largest value: `rangeUpper` of the attribute in Active Directory (MS-ADA3).
 pub const VALUE_BYTES_MAX: usize = 32_768;
@@ -61,7 +64,7 @@ pub enum HolderError {
     #[error("users.bases is missing, and the directory names no default")]
     NoBase,
     /// One of the places to look below is none, or is hidden from the account.
-    #[error("users.bases: {0:?} is not there, or the account may not see it")]
+    #[error("users.bases: {} is not there, or the account may not see it", quoted(.0))]
     Base(String),
     /// There is no such object.
     #[error("there is no object {0}")]
@@ -70,10 +73,10 @@ pub enum HolderError {
     #[error("there is more than one object {0}")]
     Several(String),
     /// It is not where it has to be.
-    #[error("{0:?} is outside of the configured bases")]
+    #[error("{} is outside of the configured bases", quoted(.0))]
     Outside(String),
     /// It holds as many certificates as it may.
-    #[error("{name:?} holds as many certificates as it may: {most}")]
+    #[error("{} holds as many certificates as it may: {most}", quoted(name))]
     Full {
         /// The object.
         name: String,
@@ -81,7 +84,7 @@ pub enum HolderError {
         most: usize,
     },
     /// The server confirmed, and what was written is not there, again and again.
-    #[error("{0:?} was written, and what was written is not there")]
+    #[error("{} was written, and what was written is not there", quoted(.0))]
     NotThere(String),
 }
 
@@ -140,7 +143,9 @@ impl Told {
     pub fn into_result(self) -> Result<(), String> {
         let (Self::Done(outcome) | Self::Elsewhere(outcome)) = self;
         match outcome {
-            Outcome::Retry { reason, .. } | Outcome::Park { reason } => Err(reason),
+            Outcome::Retry { reason, .. }
+            | Outcome::TargetDown { reason, .. }
+            | Outcome::Park { reason } => Err(reason),
             _ => Ok(()),
         }
     }
@@ -178,9 +183,9 @@ enum Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Name { name, .. } => write!(out, "{name:?}"),
+            Self::Name { name, .. } => write!(out, "{}", quoted(name)),
             Self::Filter { filter, bases } => {
-                write!(out, "that fits {filter:?} below {}", bases.join(" or "))
+                write!(out, "that fits {} below {}", quoted(filter), bases.join(" or "))
             }
         }
     }
@@ -256,6 +261,20 @@ impl<'a> Batch<'a> {
             .await
     }
 
+    /// The objects that events are about, as far as they are found.
+    pub async fn holders(&self, session: &Session, events: &[&Event]) -> Vec<String> {
+        let mut names = Vec::new();
+        for event in events {
+            if let Ok(job) = self.job(0, event, &session.facts)
+                && let Ok(Ok(entry)) = locate(session, &job.place).await
+                && !names.contains(&entry.name)
+            {
+                names.push(entry.name);
+            }
+        }
+        names
+    }
+
     async fn compare_one(&self, session: &Session, event: &Event) -> Result<Vec<Finding>, String> {
         let reason = |it: Outcome| Told::Done(it).into_result().map(|()| Vec::new());
         let job = match self.job(0, event, &session.facts) {
@@ -270,7 +289,12 @@ impl<'a> Batch<'a> {
         let plan = plan::plan(&there, &[&job.wish], &self.cas, self.users, self.now);
         let finding = |difference, certificate: &Certificate| {
             let place = format!("{ATTRIBUTE} of {}", entry.name);
-            Finding::new(difference, place, format!("certificate {}", certificate.serial()))
+            let text = if certificate.der() == job.wish.certificate.der() {
+                named(certificate, event)
+            } else {
+                format!("certificate {}", certificate.serial())
+            };
+            Finding::new(difference, place, text)
         };
         let mut findings = Vec::new();
         if !plan.add.is_empty() {
@@ -407,7 +431,7 @@ impl<'a> Batch<'a> {
                 Err(err) => return Err(err),
             }
             let Some(read) = session.read(name, &[&attribute]).await? else {
-                let gone = HolderError::Missing(format!("{name:?}"));
+                let gone = HolderError::Missing(quoted(name).to_string());
                 return Ok(jobs.iter().map(|it| it.without_object(&gone)).collect());
             };
             latest = read;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{connection::DirectoryError, result_code};
+use crate::{error::DirectoryError, result_code};
 
 /// The kind of write that makes an object; no attribute has a name with a space.
 pub const NEW_OBJECT: &str = "new object";

@@ -3,7 +3,10 @@
 use std::{cmp::Ordering, time::Duration};
 
 use pem_rfc7468::LineEnding;
-use x509_cert::{Certificate, der::Decode as _};
+use x509_cert::{
+    Certificate,
+    der::{Decode as _, Encode as _},
+};
 
 use crate::settings::Format;
 
@@ -14,6 +17,10 @@ const LABEL: &str = "CERTIFICATE";
 #[derive(Debug, PartialEq, Eq)]
 pub struct Publication {
     der: Vec<u8>,
+    /// Its issuer's name, DER.
+    issuer: Vec<u8>,
+    /// Its serial number, octets without zeros in front.
+    serial: Vec<u8>,
     /// Start of its validity, since 1970.
     not_before: Duration,
     /// Its end.
@@ -24,10 +31,19 @@ impl Publication {
     /// Decodes a certificate; `None` where the bytes are none.
     pub fn from_der(der: &[u8]) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
-        let validity = certificate.tbs_certificate().validity();
+        let tbs = certificate.tbs_certificate();
+        let validity = tbs.validity();
         let not_before = validity.not_before.to_unix_duration();
         let not_after = validity.not_after.to_unix_duration();
-        Some(Self { der: der.to_vec(), not_before, not_after })
+        let serial = tbs.serial_number().as_bytes();
+        let zeros = serial.iter().take_while(|it| **it == 0).count();
+        Some(Self {
+            der: der.to_vec(),
+            issuer: tbs.issuer().to_der().ok()?,
+            serial: serial[zeros..].to_vec(),
+            not_before,
+            not_after,
+        })
     }
 
     /// Reads the content of a file that this module may have written, in either format; `None`
@@ -46,6 +62,16 @@ impl Publication {
         &self.der
     }
 
+    /// Whether both have the same issuer, by its name.
+    pub fn has_issuer_of(&self, other: &Self) -> bool {
+        self.issuer == other.issuer
+    }
+
+    /// Start of its validity, in Unix seconds.
+    pub fn not_before(&self) -> i64 {
+        i64::try_from(self.not_before.as_secs()).unwrap_or(i64::MAX)
+    }
+
     /// Whether it ended before that moment, in Unix seconds.
     pub fn expired_at(&self, moment: i64) -> bool {
         i64::try_from(self.not_after.as_secs()).unwrap_or(i64::MAX) < moment
@@ -61,10 +87,15 @@ impl Publication {
         }
     }
 
-    /// Orders by age: the younger one is greater. Two that start in the same second are ordered by
-    /// their bytes, so that the answer never depends on who is asked first.
+    /// Orders by age: the younger one is greater. Of two that start in the same second (those of a new
+    /// CA do, because none is valid before the CA is) the greater serial number is, which begins with
+    /// the time of issue; then the bytes, so that the answer never depends on who is asked first.
     pub fn age_order(&self, other: &Self) -> Ordering {
-        self.not_before.cmp(&other.not_before).then_with(|| self.der.cmp(&other.der))
+        let rank = |it: &Self| (it.not_before, it.serial.len());
+        rank(self)
+            .cmp(&rank(other))
+            .then_with(|| self.serial.cmp(&other.serial))
+            .then_with(|| self.der.cmp(&other.der))
     }
 }
 

@@ -10,11 +10,12 @@ use exeunt_publication::{
     authority::{Authority, authorities, lists},
     certificate::Certificate,
     list::{LIST_BYTES_MAX, RevocationList, Standing, compare},
-    outcome::{chain, park, retry},
+    outcome::{chain, park, retry, target_retry},
     url::{Names, Target, Template},
 };
 
 use crate::{
+    fault::{is_folders_fault, keeps_all_from_being_read},
     folder::{Folder, Found},
     publish::State,
 };
@@ -102,6 +103,8 @@ enum Done {
     There,
     Passed,
     Later(String),
+    /// Not now, and nothing else either.
+    Down(String),
     Never(String),
 }
 
@@ -164,12 +167,14 @@ impl State {
             Err(why) => return park(why),
         };
         let (mut any, mut written) = (false, Vec::new());
+        let mut down = Vec::new();
         for item in &items {
             match self.put(folder, event, item, now) {
                 Done::Written => written.push(item),
                 Done::There => any = true,
                 Done::Passed => (),
                 Done::Later(why) => later.push(why),
+                Done::Down(why) => down.push(why),
                 Done::Never(why) => never.push(why),
             }
         }
@@ -178,13 +183,17 @@ impl State {
         if (any || !written.is_empty())
             && let Err(err) = folder.sync()
         {
-            later.push(format!("writing {}: {err}", self.settings.directory.display()));
+            down.push(format!("writing {}: {err}", self.settings.directory.display()));
         }
         for item in &written {
             let seen = folder.find_up_to(&item.name, bytes_max());
             if !seen.is_ok_and(|it| matches!(item.thing.standing(&it, now), Standing::Same)) {
                 later.push(format!("{} is not what was written: somebody changed it", item.name));
             }
+        }
+        if !down.is_empty() {
+            down.append(&mut later);
+            return target_retry(down.join("; "));
         }
         if !later.is_empty() {
             return retry(later.join("; "));
@@ -207,7 +216,7 @@ impl State {
             Done::Written | Done::There | Done::Passed => {
                 folder.sync().map_err(|err| format!("writing {}: {err}", item.name))
             }
-            Done::Later(why) | Done::Never(why) => Err(why),
+            Done::Later(why) | Done::Down(why) | Done::Never(why) => Err(why),
         }
     }
 
@@ -216,7 +225,11 @@ impl State {
         for _ in 0..TRIES_MAX {
             let seen = match folder.find_up_to(name, bytes_max()) {
                 Ok(seen) => seen,
-                Err(err) => return Done::Later(format!("reading {name}: {err}")),
+                Err(err) => {
+                    let why = format!("reading {name}: {err}");
+                    let is_down = keeps_all_from_being_read(&err);
+                    return if is_down { Done::Down(why) } else { Done::Later(why) };
+                }
             };
             match thing.standing(&seen, now) {
                 Standing::Same => return Done::There,
@@ -234,14 +247,15 @@ impl State {
             let written =
                 folder.stage(&temporary, thing.content(), self.access()).and_then(|file| {
                     file.sync_all()?;
-                    folder.replace(&temporary, name, &seen)
+                    self.replace(folder, &temporary, name, &seen)
                 });
             match written {
                 Ok(true) => return Done::Written,
                 Ok(false) => self.discard(folder, &temporary),
                 Err(err) => {
                     self.discard(folder, &temporary);
-                    return Done::Later(format!("writing {name}: {err}"));
+                    let why = format!("writing {name}: {err}");
+                    return if is_folders_fault(&err) { Done::Down(why) } else { Done::Later(why) };
                 }
             }
         }

@@ -5,7 +5,6 @@
 //! leads out of it. The path itself is the operator's and may go through links.
 
 use std::{
-    ffi::CStr,
     fs::{DirBuilder, File},
     io::{self, Read as _, Write as _},
     os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
@@ -13,9 +12,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RenameFlags},
+    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps},
     io::Errno,
 };
+
+use crate::swap;
 
 /// Largest file that is read for a comparison, in bytes: a certificate of 64 KiB in PEM and some
 /// text around it. What is larger is no certificate.
@@ -44,10 +45,20 @@ pub enum Found {
 pub enum Link {
     /// Nothing.
     Nothing,
-    /// A link to this name in the same folder.
-    To(String),
+    /// A link to this name in the same folder, and when it was made.
+    To(String, Stamp),
     /// Something else, or a link that leads out of the folder.
     Foreign,
+}
+
+/// The time of a link, which says what it leads to: seconds of a certificate's start, and in the
+/// nanoseconds the number of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Unix seconds.
+    pub seconds: i64,
+    /// Less than a second.
+    pub nanoseconds: u32,
 }
 
 /// Who may do what with a file.
@@ -143,10 +154,22 @@ impl Folder {
 
     /// Gives a staged file its name, where the name still has what was seen under it. Gives back
     /// whether it had: where somebody else was faster, theirs stands there still.
-    pub fn replace(&self, temporary: &str, name: &str, seen: &Found) -> io::Result<bool> {
-        let exchange = |flags| rustix::fs::renameat_with(&self.0, temporary, &self.0, name, flags);
+    ///
+    /// `swap_start` is the beginning of the name that the staged file has while it changes places with
+    /// another one: see [`swap`] for what is left of it after a crash.
+    pub fn replace(
+        &self,
+        temporary: &str,
+        name: &str,
+        seen: &Found,
+        swap_start: &str,
+    ) -> io::Result<bool> {
+        let take = || {
+            let flags = RenameFlags::NOREPLACE;
+            rustix::fs::renameat_with(&self.0, temporary, &self.0, name, flags)
+        };
         let old = match seen {
-            Found::Nothing => match exchange(RenameFlags::NOREPLACE) {
+            Found::Nothing => match take() {
                 Ok(()) => return Ok(true),
                 Err(Errno::EXIST) => return Ok(false),
                 // A file system that does not know how.
@@ -158,25 +181,47 @@ impl Folder {
             Found::File(old) => old,
             Found::Foreign => return Ok(false),
         };
-        match exchange(RenameFlags::EXCHANGE) {
+        // From here on a crash may leave somebody else's file under the name that ours had.
+        // (Where a name is too long to be told by another one, that one is removed at the next start.)
+        let swap = swap::name(swap_start, self.inode(temporary)?, name);
+        let swap = swap.unwrap_or_else(|| temporary.to_owned());
+        self.publish(temporary, &swap)?;
+        let back = || self.publish(&swap, temporary);
+        match self.exchange(&swap, name) {
             Ok(()) => (),
-            Err(Errno::NOENT) => return Ok(false),
-            Err(Errno::INVAL | Errno::NOSYS) => return self.replace_plainly(temporary, name, seen),
-            Err(err) => return Err(err.into()),
+            Err(Errno::NOENT) => return back().map(|()| false),
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                back()?;
+                return self.replace_plainly(temporary, name, seen);
+            }
+            Err(err) => {
+                back()?;
+                return Err(err.into());
+            }
         }
         let length = u64::try_from(old.len()).unwrap_or(u64::MAX);
-        match self.find_up_to(temporary, length) {
+        match self.find_up_to(&swap, length) {
             Ok(Found::File(displaced)) if displaced == *old => {
-                self.remove(temporary)?;
+                self.remove(&swap)?;
                 Ok(true)
             }
-            // Somebody's newer file, or one that cannot be read: back with it, before anybody removes
-            // what has the temporary name.
+            // Somebody's newer file, or one that cannot be read: back with it.
             displaced => {
-                exchange(RenameFlags::EXCHANGE)?;
+                self.exchange(&swap, name)?;
+                back()?;
                 displaced.map(|_| false)
             }
         }
+    }
+
+    /// Has two files take each other's place.
+    pub fn exchange(&self, one: &str, other: &str) -> rustix::io::Result<()> {
+        rustix::fs::renameat_with(&self.0, one, &self.0, other, RenameFlags::EXCHANGE)
+    }
+
+    /// The number of what stands under a name, as long as it exists.
+    pub fn inode(&self, name: &str) -> io::Result<u64> {
+        Ok(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino)
     }
 
     /// As [`Self::replace`], with a gap between looking and renaming.
@@ -197,7 +242,9 @@ impl Folder {
         match rustix::fs::readlinkat(&self.0, name, Vec::new()) {
             Ok(target) => Ok(match target.into_string() {
                 Ok(target) if !target.contains('/') && target != "." && target != ".." => {
-                    Link::To(target)
+                    let stat = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+                    Link::To(target, Stamp { seconds: stat.st_mtime, nanoseconds })
                 }
                 _ => Link::Foreign,
             }),
@@ -209,14 +256,21 @@ impl Folder {
     }
 
     /// Makes a link under a temporary name; [`Self::publish`] gives it its own.
-    pub fn stage_link(&self, temporary: &str, target: &str) -> io::Result<()> {
+    pub fn stage_link(&self, temporary: &str, target: &str, stamp: Stamp) -> io::Result<()> {
         let create = || rustix::fs::symlinkat(target, &self.0, temporary);
         match create() {
             Err(Errno::EXIST) => {
                 self.remove(temporary)?;
-                Ok(create()?)
+                create()?;
             }
-            other => Ok(other?),
+            other => other?,
+        }
+        let time = Timespec { tv_sec: stamp.seconds, tv_nsec: stamp.nanoseconds.into() };
+        let times = Timestamps { last_access: time, last_modification: time };
+        // A file system whose links have no time of their own: then the order is that of the serials.
+        match rustix::fs::utimensat(&self.0, temporary, &times, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => Ok(()),
+            Err(err) => Err(err.into()),
         }
     }
 
@@ -260,26 +314,84 @@ impl Folder {
         Ok(rustix::fs::fsync(&self.0)?)
     }
 
-    /// Removes the files whose names have this start and this end.
-    pub fn remove_leftovers(&self, start: &str, end: &str) -> io::Result<()> {
-        let is_leftover = |name: &CStr| {
-            let name = name.to_bytes();
-            name.starts_with(start.as_bytes()) && name.ends_with(end.as_bytes())
-        };
-        // The names first: removing while reading may pass over some.
+    /// Names with this start and this end.
+    pub fn leftovers(&self, start: &str, end: &str) -> io::Result<Vec<String>> {
         let mut leftovers = Vec::new();
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
-            if is_leftover(entry.file_name()) {
-                leftovers.push(entry.file_name().to_owned());
+            if let Ok(name) = entry.file_name().to_str()
+                && name.starts_with(start)
+                && name.ends_with(end)
+            {
+                leftovers.push(name.to_owned());
             }
         }
-        for name in leftovers {
-            match rustix::fs::unlinkat(&self.0, &name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => (),
-                Err(err) => return Err(err.into()),
+        Ok(leftovers)
+    }
+
+    /// Removes a file that may have gone.
+    pub fn remove_if_there(&self, name: &str) -> io::Result<()> {
+        match self.remove(name) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_somebody_put_there_after_the_look_is_there_still() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::open(home.path()).unwrap();
+        let path = |name: &str| home.path().join(name);
+        let access = Access { mode: 0o644, group: None };
+        let seen = Found::File(b"seen".to_vec());
+        for (seen, there) in [
+            (&seen, Some(&b"other"[..])),
+            (&seen, Some(b"seen and more")),
+            (&seen, None),
+            (&Found::Nothing, Some(b"other")),
+            (&Found::Foreign, Some(b"other")),
+        ] {
+            fs::remove_file(path("name")).ok();
+            if let Some(content) = there {
+                fs::write(path("name"), content).unwrap();
+            }
+            folder.stage("ours", b"ours", access).unwrap();
+            for replace in [Folder::replace_with_a_gap, |it: &Folder, seen: &Found| {
+                it.replace("ours", "name", seen, ".start.")
+            }] {
+                assert!(!replace(&folder, seen).unwrap(), "{seen:?} {there:?}");
+                assert_eq!(fs::read(path("name")).ok().as_deref(), there);
+                assert_eq!(fs::read(path("ours")).unwrap(), b"ours");
+                assert_eq!(folder.leftovers(".start.", "").unwrap(), Vec::<String>::new());
+            }
+            folder.remove("ours").unwrap();
+        }
+        // And where nobody did, ours is.
+        for name in ["name", &"x".repeat(NAME_BYTES)] {
+            fs::write(path(name), "seen").unwrap();
+            folder.stage("ours", b"ours", access).unwrap();
+            assert!(folder.replace("ours", name, &seen, ".start.").unwrap());
+            assert_eq!(fs::read(path(name)).unwrap(), b"ours");
+            assert!(folder.leftovers(".start.", "").unwrap().is_empty() && !path("ours").exists());
+        }
+    }
+
+    /// Longest name of a file, which leaves no room for another one made of it.
+    const NAME_BYTES: usize = 255;
+
+    impl Folder {
+        fn replace_with_a_gap(&self, seen: &Found) -> io::Result<bool> {
+            match seen {
+                Found::Foreign => Ok(false),
+                seen => self.replace_plainly("ours", "name", seen),
             }
         }
-        Ok(())
     }
 }

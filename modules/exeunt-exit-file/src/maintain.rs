@@ -3,20 +3,22 @@
 use std::collections::BTreeSet;
 
 use exeunt_module_kit::{
-    Event, Initialize, MaintainExitModule, exit_event,
+    Event, Greeted, Initialize, MaintainExitModule, Outcome, exit_event,
     maintain::{Check, Compared, Difference, Finding, TestReport},
 };
 use exeunt_publication::{
     authority::{Authority, authorities},
     certificate::Certificate,
     list::{LIST_BYTES_MAX, Standing},
+    time::unix_now,
 };
 
 use crate::{
     certificate::Publication,
     enroll::{Item, Items},
     folder::Folder,
-    publish::{Present, State, unix_now},
+    latest::Leads,
+    publish::{Present, State},
     retention::{SWEPT_FILES_MAX, certificate_in, expiry_limit, is_ours, is_over, remove_links_to},
 };
 
@@ -27,25 +29,31 @@ const ROOM_FILES_MIN: u64 = 1000;
 /// The part of the module that looks after its folder.
 #[derive(Debug, Default)]
 pub struct Maintenance {
-    state: Option<State>,
+    state: Greeted<State>,
     /// The CA, as soon as an event tells of it.
     authorities: Vec<Authority>,
+    /// SHA-256 of the certificates that are in the folder; looked at where no name leads to them.
+    found: Option<BTreeSet<[u8; 32]>>,
     /// SHA-256 of the certificates that the CA holds.
     told: BTreeSet<[u8; 32]>,
     /// Names that were compared, and are the CA's own.
     compared: BTreeSet<String>,
+    /// Links that were found to be wrong. They are told of once.
+    links: BTreeSet<String>,
     /// The last name that was looked at in the end.
     after: Option<String>,
 }
 
 impl MaintainExitModule for Maintenance {
     fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
-        *self = Self { state: Some(State::new(hello)?), ..Self::default() };
+        let state = State::new(hello)?;
+        *self = Self::default();
+        self.state.set(state);
         Ok(())
     }
 
     fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
-        let state = self.state.as_ref().ok_or("the module has no settings yet")?;
+        let state = self.state.get()?;
         let directory = state.settings.directory.display();
         let mut checks = Vec::new();
         match Folder::open(&state.settings.directory) {
@@ -70,21 +78,36 @@ impl MaintainExitModule for Maintenance {
 
     fn reconcile(&mut self, events: &[Event], mend: bool) -> Result<Compared, String> {
         let now = unix_now();
-        let Self { state, authorities: known, told, compared, .. } = self;
-        let state = state.as_ref().ok_or("the module has no settings yet")?;
+        let Self { state, authorities: known, told, compared, found, links, .. } = self;
+        let state = state.get()?;
         let folder = open(state)?;
+        if state.is_named_by_event() && found.is_none() {
+            let names = folder.names().map_err(|err| err.to_string())?;
+            let certificates = names.iter().filter_map(|it| certificate_in(&folder, it));
+            *found = Some(certificates.map(|it| it.sha256()).collect());
+        }
         let mut sum = Compared::default();
         for event in events {
             if known.is_empty() {
                 *known = authorities(&event.system)?;
             }
             let certificate = event.certificate.binary("RawCertificate").ok();
-            if let Some(it) = certificate.and_then(|it| Certificate::from_der(it).ok()) {
-                told.insert(it.sha256());
-            }
+            let certificate = certificate.and_then(|it| Certificate::from_der(it).ok());
+            let sha256 = certificate.map(|it| it.sha256());
+            told.extend(sha256);
             match event.event {
+                exit_event::CERT_ISSUED | exit_event::CERT_REVOKED | exit_event::CERT_UNREVOKED
+                    if let (Some(found), Some(sha256)) = (&*found, sha256) =>
+                {
+                    if found.contains(&sha256) {
+                        sum.good += 1;
+                    } else {
+                        sum.findings.push(not_found(state, event));
+                    }
+                }
                 exit_event::CERT_ISSUED | exit_event::CERT_REVOKED | exit_event::CERT_UNREVOKED => {
                     compare_certificate(state, &folder, event, mend, now, &mut sum);
+                    compare_link(state, &folder, event, mend, now, links, &mut sum);
                 }
                 exit_event::CRL_ISSUED | exit_event::CA_CERT_ISSUED => {
                     let Items { all, never, later } = state.items(event)?;
@@ -107,8 +130,8 @@ impl MaintainExitModule for Maintenance {
 
     fn reconcile_end(&mut self, mend: bool) -> Result<Compared, String> {
         let now = unix_now();
-        let Self { state, authorities, told, compared, after } = self;
-        let state = state.as_ref().ok_or("the module has no settings yet")?;
+        let Self { state, authorities, told, compared, after, .. } = self;
+        let state = state.get()?;
         let folder = open(state)?;
         let limit = state.settings.keep_expired_days.map(|days| expiry_limit(days, now));
         let names = folder.names().map_err(|err| err.to_string())?;
@@ -187,10 +210,10 @@ fn would_write(state: &State, event: &Event) -> Vec<String> {
     let path = |name: &str| directory.join(name).display().to_string();
     match event.event {
         exit_event::CERT_ISSUED => match state.wanted(event) {
-            Ok(Some((_, name))) => {
-                let serial = event.certificate.string("SerialNumber").unwrap_or_default();
-                vec![format!("{}: certificate {serial}", path(&name))]
+            Ok(Some(_)) if state.is_named_by_event() => {
+                vec![format!("{}: {}, named by its event", directory.display(), in_words(event))]
             }
+            Ok(Some((_, name))) => vec![format!("{}: {}", path(&name), in_words(event))],
             Ok(None) => Vec::new(),
             Err(why) => vec![format!("nothing: {why}")],
         },
@@ -206,6 +229,21 @@ fn would_write(state: &State, event: &Event) -> Vec<String> {
     }
 }
 
+/// A certificate in words: by its serial number and its request.
+fn in_words(event: &Event) -> String {
+    let serial = event.certificate.string("SerialNumber").unwrap_or_default();
+    format!("certificate {serial} of request {}", event.context)
+}
+
+/// A certificate that is missing, and whose name only its event knows.
+fn not_found(state: &State, event: &Event) -> Finding {
+    let why = "its file is named by {event_id}, which only the event knows: `exeunt exit replay` \
+               publishes it again";
+    let place = state.settings.directory.display().to_string();
+    let finding = Finding::new(Difference::Missing, place, in_words(event));
+    Finding { error: Some(why.to_owned()), ..finding }
+}
+
 fn compare_certificate(
     state: &State,
     folder: &Folder,
@@ -214,8 +252,7 @@ fn compare_certificate(
     now: i64,
     sum: &mut Compared,
 ) {
-    let serial = event.certificate.string("SerialNumber").unwrap_or_default();
-    let text = format!("certificate {serial}");
+    let text = in_words(event);
     let unknown = |place: String, why: String| Finding {
         error: Some(why),
         ..Finding::new(Difference::Unknown, place, text.clone())
@@ -246,6 +283,53 @@ fn compare_certificate(
         finding = finding.mended(write_certificate(state, folder, event, &publication, now));
     }
     sum.findings.push(finding);
+}
+
+/// Where the file of a certificate is in order, so should be the link to the newest one.
+fn compare_link(
+    state: &State,
+    folder: &Folder,
+    event: &Event,
+    mend: bool,
+    now: i64,
+    links: &mut BTreeSet<String>,
+    sum: &mut Compared,
+) {
+    let (Ok(Some((publication, name))), Ok(Some(link))) =
+        (state.wanted(event), state.latest_name(event))
+    else {
+        return;
+    };
+    let limit = state.settings.keep_expired_days.map(|days| expiry_limit(days, now));
+    let is_there = matches!(state.look(folder, &name, &publication), Ok((Present::Same, _)));
+    if !is_there || limit.is_some_and(|limit| publication.expired_at(limit)) {
+        return;
+    }
+    let difference = match State::leads(folder, &link, event, &name, &publication) {
+        Ok(Leads::Right) => return,
+        Ok(Leads::Missing) => Difference::Missing,
+        Ok(Leads::Stale) => Difference::Stale,
+        Ok(Leads::Foreign) => Difference::Foreign,
+        Err(_) => Difference::Unknown,
+    };
+    let is_ours = matches!(difference, Difference::Missing | Difference::Stale);
+    let mended = (mend && is_ours).then(|| {
+        state.point_latest(folder, event, &name, &publication).map_err(|outcome| match outcome {
+            Outcome::Retry { reason, .. }
+            | Outcome::TargetDown { reason, .. }
+            | Outcome::Park { reason } => reason,
+            _ => "nothing was done".to_owned(),
+        })
+    });
+    // Each younger certificate finds it wrong again.
+    if links.insert(link.clone()) {
+        let place = state.settings.directory.join(&link).display().to_string();
+        let finding = Finding::new(difference, place, format!("link to {}", in_words(event)));
+        sum.findings.push(match mended {
+            Some(result) => finding.mended(result),
+            None => finding,
+        });
+    }
 }
 
 /// As a file of an issued certificate, whatever has become of it since.

@@ -1,27 +1,25 @@
 //! The module itself: what happens to a batch of events, in order.
 
-use std::{
-    cmp::Ordering,
-    fs::File,
-    io,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{cmp::Ordering, fs::File, io};
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
-    Value, exit_event, manage::ManageModule,
+    Event, EventMask, ExitModule, Facts, Greeted, Initialize, MaintainExitModule, ManageExitModule,
+    Outcome, Value, exit_event, manage::ManageModule, notify_as_batch,
 };
 use exeunt_publication::{
-    outcome::{park, retry},
+    outcome::{park, retry, target_retry},
     pattern::{Place, sanitized},
+    time::unix_now,
 };
 
 use crate::{
     certificate::Publication,
-    folder::{Access, Folder, Found, Link},
+    fault::{not_read, not_written},
+    folder::{Access, Folder, Found},
     maintain::Maintenance,
     retention::{Retention, expiry_limit},
     settings::{self, Certificates, Settings},
+    swap,
 };
 
 /// How many files are staged, and so open, at the same time. A process may have 1024 files open by
@@ -41,7 +39,7 @@ const TEMPORARY_END: &str = ".tmp";
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct FileExit {
-    state: Option<State>,
+    state: Greeted<State>,
     retention: Retention,
     maintenance: Option<Maintenance>,
 }
@@ -64,9 +62,9 @@ impl ExitModule for FileExit {
         Folder::create(&state.settings.directory)
             .map_err(|err| format!("directory {directory} cannot be made: {err}"))?;
         Folder::open(&state.settings.directory)
-            .and_then(|folder| folder.remove_leftovers(&state.temporary_start, TEMPORARY_END))
+            .and_then(|folder| state.clean(&folder))
             .map_err(|err| format!("directory {directory} cannot be used: {err}"))?;
-        self.state = Some(state);
+        self.state.set(state);
         Ok(mask)
     }
 
@@ -83,27 +81,17 @@ impl ExitModule for FileExit {
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
-        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
-        outcomes.pop().unwrap_or_else(|| retry("nothing was done"))
+        notify_as_batch(self, event)
     }
 
     fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
         let now = unix_now();
-        match &self.state {
-            Some(state) => events
-                .chunks(STAGED_FILES_MAX)
-                .flat_map(|events| state.publish(events, &mut self.retention, now))
-                .collect(),
-            None => events.iter().map(|_| retry("the module has no settings yet")).collect(),
-        }
+        let retention = &mut self.retention;
+        self.state.notify_batch(events, |state, events| {
+            let chunks = events.chunks(STAGED_FILES_MAX);
+            chunks.flat_map(|events| state.publish(events, retention, now)).collect()
+        })
     }
-}
-
-/// The time, in Unix seconds. Whether a list's time is over, and a certificate's, is all that it is
-/// asked for.
-pub fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl ManageExitModule for FileExit {
@@ -196,6 +184,26 @@ impl State {
         EventMask(mask)
     }
 
+    /// Removes what attempts left that broke off, and puts in order what they had in hand.
+    fn clean(&self, folder: &Folder) -> io::Result<()> {
+        swap::heal(folder, &self.temporary_start)?;
+        for name in folder.leftovers(&self.temporary_start, TEMPORARY_END)? {
+            folder.remove_if_there(&name)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a staged file its name, where the name still has what was seen under it.
+    pub fn replace(
+        &self,
+        folder: &Folder,
+        temporary: &str,
+        name: &str,
+        seen: &Found,
+    ) -> io::Result<bool> {
+        folder.replace(temporary, name, seen, &self.temporary_start)
+    }
+
     /// Who may do what with the files.
     pub fn access(&self) -> Access {
         Access { mode: self.settings.mode, group: self.settings.group }
@@ -218,7 +226,7 @@ impl State {
         let folder = match Folder::open(&self.settings.directory) {
             Ok(folder) => folder,
             Err(err) => {
-                let outcome = retry(format!("opening {directory}: {err}"));
+                let outcome = target_retry(format!("opening {directory}: {err}"));
                 return vec![outcome; events.len()];
             }
         };
@@ -262,9 +270,15 @@ impl State {
             .map(|step| match (step, &synced) {
                 (Step::Done(outcome), _) => outcome,
                 (_, Ok(())) => Outcome::Accept,
-                (_, Err(reason)) => retry(reason),
+                (_, Err(reason)) => target_retry(reason),
             })
             .collect()
+    }
+
+    /// Whether the name of a certificate's file is known to its event alone.
+    pub fn is_named_by_event(&self) -> bool {
+        let Settings { certificates, pattern, .. } = &self.settings;
+        *certificates == Certificates::Always && pattern.is_named_by_event()
     }
 
     /// The certificate of an event and the name of its file; nothing where it is not to be one.
@@ -299,12 +313,12 @@ impl State {
         match self.look(folder, &name, &publication) {
             Ok((Present::Missing | Present::Replaceable, _)) => (),
             Ok((present, _)) => return self.settled(folder, event, present, &name, &publication),
-            Err(err) => return Step::Done(retry(format!("reading {name}: {err}"))),
+            Err(err) => return Step::Done(not_read(&name, &err)),
         }
         let temporary = self.temporary(event, "");
         match folder.stage(&temporary, &self.content(&publication), self.access()) {
             Ok(file) => Step::Staged(Staged { publication, file, temporary, name }),
-            Err(err) => Step::Done(retry(format!("writing {name}: {err}"))),
+            Err(err) => Step::Done(not_written(&name, &err)),
         }
     }
 
@@ -316,7 +330,7 @@ impl State {
                 return Ok(Some(present));
             }
             file.sync_all()?;
-            Ok(folder.replace(temporary, name, &seen)?.then_some(present))
+            Ok(self.replace(folder, temporary, name, &seen)?.then_some(present))
         });
         match published {
             Ok(Some(Present::Missing | Present::Replaceable)) => {
@@ -332,7 +346,7 @@ impl State {
             }
             Err(err) => {
                 self.discard(folder, temporary);
-                Step::Done(retry(format!("writing {name}: {err}")))
+                Step::Done(not_written(name, &err))
             }
         }
     }
@@ -408,52 +422,6 @@ impl State {
         }
     }
 
-    /// Has the link for the newest one lead to this file, unless it leads to a younger one.
-    fn point_latest(
-        &self,
-        folder: &Folder,
-        event: &Event,
-        name: &str,
-        publication: &Publication,
-    ) -> Result<(), Outcome> {
-        let Some(pattern) = &self.settings.latest else { return Ok(()) };
-        if self.settings.certificates != Certificates::Always {
-            return Ok(());
-        }
-        let link = pattern.expand(event).map_err(|why| park(format!("latest: {why}")))?;
-        if link == name {
-            return Err(park(format!("{link} would be a file and the link to it")));
-        }
-        let is_younger = |target: &str| -> io::Result<Option<bool>> {
-            Ok(match folder.find(target)? {
-                Found::Nothing => Some(false),
-                Found::Foreign => None,
-                Found::File(content) => Publication::from_file(&content)
-                    .map(|it| it.age_order(publication) == Ordering::Greater),
-            })
-        };
-        let leads = folder.link(&link).and_then(|found| match found {
-            Link::Nothing => Ok(Some(false)),
-            Link::To(target) if target == name => Ok(Some(true)),
-            Link::To(target) => is_younger(&target),
-            Link::Foreign => Ok(None),
-        });
-        match leads {
-            Ok(Some(true)) => Ok(()),
-            Ok(Some(false)) => {
-                let temporary = self.temporary(event, "latest");
-                folder
-                    .stage_link(&temporary, name)
-                    .and_then(|()| folder.publish(&temporary, &link))
-                    .map_err(|err| retry(format!("writing {link}: {err}")))
-            }
-            Ok(None) => Err(park(format!(
-                "{link} is there and is no link to a certificate here; it was left alone"
-            ))),
-            Err(err) => Err(retry(format!("reading {link}: {err}"))),
-        }
-    }
-
     /// Writes the certificate of an event by itself, as the events would.
     pub fn write_certificate(
         &self,
@@ -469,7 +437,11 @@ impl State {
             Step::There | Step::Done(Outcome::Accept | Outcome::Skip) => {
                 folder.sync().map_err(|err| err.to_string())
             }
-            Step::Done(Outcome::Retry { reason, .. } | Outcome::Park { reason }) => Err(reason),
+            Step::Done(
+                Outcome::Retry { reason, .. }
+                | Outcome::TargetDown { reason, .. }
+                | Outcome::Park { reason },
+            ) => Err(reason),
             _ => Err("nothing was done".to_owned()),
         }
     }

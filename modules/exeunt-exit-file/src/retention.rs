@@ -116,7 +116,7 @@ pub fn remove_links_to(folder: &Folder, names: &[String], gone: &BTreeSet<&str>)
         return;
     }
     for name in names {
-        if matches!(folder.link(name), Ok(Link::To(target)) if gone.contains(target.as_str()))
+        if matches!(folder.link(name), Ok(Link::To(target, _)) if gone.contains(target.as_str()))
             && let Err(err) = folder.remove(name)
         {
             eprintln!("removing {name}: {err}");

@@ -109,7 +109,7 @@ impl Settings {
         let delta_lists = it.boolean("delta_lists")?.unwrap_or(lists);
         let list_name = text(&mut it, "list_name")?;
         let keep_expired_days = it.number("keep_expired_days", 0..=KEEP_EXPIRED_DAYS_MAX)?;
-        let mode = text(&mut it, "mode")?.map_or(Ok(MODE_DEFAULT), mode_from)?;
+        let mode = it.any("mode").map_or(Ok(MODE_DEFAULT), mode_from)?;
         let group = it.text("group")?.map(group::number_of).transpose()?;
         it.finish()?;
         if delta_lists && !lists {
@@ -146,13 +146,7 @@ impl Settings {
 
 /// What can be set, for whoever asks before setting it.
 pub fn known() -> Vec<SettingInfo> {
-    let info = |name: &str, kind, description: &str, default: Option<Json>| SettingInfo {
-        name: name.to_owned(),
-        kind,
-        description: description.to_owned(),
-        default,
-        required: false,
-    };
+    let info = SettingInfo::new;
     let text = |name: &str, description: &str, default: Option<&str>| {
         info(name, SettingType::String, description, default.map(Into::into))
     };
@@ -225,15 +219,28 @@ fn directory_from(value: Option<&Json>) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
-fn mode_from(text: &str) -> Result<u32, String> {
-    let octal = !text.is_empty() && text.bytes().all(|it| matches!(it, b'0'..=b'7'));
-    match u32::from_str_radix(text, 8) {
-        // Without the owner's right to read, the module could not compare what is there.
-        Ok(mode) if octal && mode <= 0o777 && mode & 0o400 != 0 => Ok(mode),
-        _ => Err(format!(
-            "mode {text:?} is no octal number from \"0400\" to \"0777\" that lets the owner read"
-        )),
+fn mode_from(value: &Json) -> Result<u32, String> {
+    // A number says nothing of its base: 644 would be 01204 in octal, and 0o644 comes here as 420.
+    let text = value.as_str().ok_or_else(|| {
+        format!("mode {value} is no text: permissions are written in octal, as mode = \"0640\"")
+    })?;
+    let octal = matches!(text.len(), 3 | 4) && text.bytes().all(|it| matches!(it, b'0'..=b'7'));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|it| octal && *it <= 0o777);
+    let mode = mode.ok_or_else(|| {
+        format!("mode {text:?} is no octal number of three or four digits, as \"0640\"")
+    })?;
+    // What the module writes is read by it again, run by nobody and changed by nobody else.
+    let better = mode & 0o664;
+    if mode & 0o400 == 0 {
+        return Err(format!("mode {text:?} does not let the owner read"));
     }
+    if mode & 0o111 != 0 {
+        return Err(format!("mode {text:?} makes programs of certificates: say \"{better:04o}\""));
+    }
+    if mode & 0o002 != 0 {
+        return Err(format!("mode {text:?} lets everybody write: say \"{better:04o}\""));
+    }
+    Ok(mode)
 }
 
 #[cfg(test)]

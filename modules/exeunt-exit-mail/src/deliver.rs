@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+use exeunt_publication::resolver::Resolver;
+
 use crate::{
     compose::Mail,
     settings::{RefusedRecipient, Server},
@@ -22,12 +24,16 @@ pub type Sent = Result<Vec<String>, Failure>;
 #[derive(Debug)]
 pub struct Courier {
     server: Server,
+    resolver: Resolver,
     policy: RefusedRecipient,
     connections: Vec<Option<Connection>>,
 }
 
 /// What the threads of a batch share.
 struct Batch<'a> {
+    server: &'a Server,
+    resolver: &'a Resolver,
+    policy: RefusedRecipient,
     mails: &'a [Mail],
     next: AtomicUsize,
     /// Why the server cannot be spoken with, once somebody has found out.
@@ -41,7 +47,8 @@ impl Courier {
     /// A courier with at most so many connections. None is opened yet.
     pub fn new(server: Server, policy: RefusedRecipient, connections: usize) -> Self {
         let connections = (0..connections.max(1)).map(|_| None).collect();
-        Self { server, policy, connections }
+        let resolver = Resolver::new(&server.host, server.port);
+        Self { server, resolver, policy, connections }
     }
 
     /// Sends each mail, and says of each what became of it, in the same order.
@@ -49,17 +56,23 @@ impl Courier {
         let start = Instant::now();
         let begin_until = start + until.saturating_duration_since(start) / 2;
         let next = AtomicUsize::new(0);
-        let batch = Batch { mails, next, down: Mutex::new(None), begin_until, until };
-        let (server, policy) = (&self.server, self.policy);
+        let batch = Batch {
+            server: &self.server,
+            resolver: &self.resolver,
+            policy: self.policy,
+            mails,
+            next,
+            down: Mutex::new(None),
+            begin_until,
+            until,
+        };
         let workers = self.connections.len().min(mails.len());
         let mut sent: Vec<(usize, Sent)> = match &mut self.connections[..workers] {
             [] => Vec::new(),
-            [one] => batch.work(server, policy, one),
+            [one] => batch.work(one),
             several => thread::scope(|scope| {
-                let started: Vec<_> = several
-                    .iter_mut()
-                    .map(|it| scope.spawn(|| batch.work(server, policy, it)))
-                    .collect();
+                let started: Vec<_> =
+                    several.iter_mut().map(|it| scope.spawn(|| batch.work(it))).collect();
                 // A thread that panicked leaves its mails without an answer, which is one below.
                 started.into_iter().flat_map(|it| it.join().unwrap_or_default()).collect()
             }),
@@ -84,12 +97,7 @@ impl Courier {
 
 impl Batch<'_> {
     /// Takes one mail after the other until there is none.
-    fn work(
-        &self,
-        server: &Server,
-        policy: RefusedRecipient,
-        kept: &mut Option<Connection>,
-    ) -> Vec<(usize, Sent)> {
+    fn work(&self, kept: &mut Option<Connection>) -> Vec<(usize, Sent)> {
         let mut sent = Vec::new();
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -100,9 +108,9 @@ impl Batch<'_> {
                 // One that is broken off in the middle may arrive twice.
                 None if self.begin_until < Instant::now() => {
                     let why = "the server took its time with others, and this one was not begun";
-                    Err(Failure::Later(why.to_owned()))
+                    Err(Failure::Server(why.to_owned()))
                 }
-                None => self.send(server, policy, kept, mail),
+                None => self.send(kept, mail),
             };
             if let Err(Failure::Server(why)) = &answer {
                 *self.down.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
@@ -111,15 +119,9 @@ impl Batch<'_> {
         }
     }
 
-    fn send(
-        &self,
-        server: &Server,
-        policy: RefusedRecipient,
-        kept: &mut Option<Connection>,
-        mail: &Mail,
-    ) -> Sent {
+    fn send(&self, kept: &mut Option<Connection>, mail: &Mail) -> Sent {
         let open = || {
-            Connection::open(server, self.until).map_err(|(stage, why)| {
+            Connection::open(self.server, self.resolver, self.until).map_err(|(stage, why)| {
                 Failure::Server(match stage {
                     Stage::Connect => format!("connecting: {why}"),
                     Stage::Secure => format!("TLS: {why}"),
@@ -131,11 +133,11 @@ impl Batch<'_> {
             Some(connection) => connection,
             None => open()?,
         };
-        let mut answer = connection.send(mail, policy, self.until);
+        let mut answer = connection.send(mail, self.policy, self.until);
         // Servers end connections that they find idle or old; that is no fault of theirs.
         if let Err(Failure::Stale(_)) = answer {
             connection = open()?;
-            answer = connection.send(mail, policy, self.until);
+            answer = connection.send(mail, self.policy, self.until);
         }
         if !matches!(answer, Err(Failure::Server(_) | Failure::Stale(_))) {
             *kept = Some(connection);

@@ -7,10 +7,13 @@ use std::{
 };
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
-    Value, exit_event, manage::ManageModule,
+    Event, EventMask, ExitModule, Facts, Greeted, Initialize, MaintainExitModule, ManageExitModule,
+    Outcome, Value, exit_event, manage::ManageModule, notify_as_batch,
 };
-use exeunt_publication::outcome::{park, retry};
+use exeunt_publication::{
+    outcome::{park, retry, target_retry},
+    time,
+};
 use lettre::Address;
 
 use crate::{
@@ -38,7 +41,7 @@ const SHARE_MAX: usize = 32;
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct MailExit {
-    state: Option<State>,
+    state: Greeted<State>,
     trial: Trial,
 }
 
@@ -262,7 +265,8 @@ fn outcome(sent: &Sent, id: &str) -> Outcome {
             }
             Outcome::Accept
         }
-        Err(Failure::Server(why) | Failure::Stale(why) | Failure::Later(why)) => retry(why),
+        Err(Failure::Server(why) | Failure::Stale(why)) => target_retry(why),
+        Err(Failure::Later(why)) => retry(why),
         Err(Failure::Nobody(why) | Failure::Refused(why)) => park(why),
     }
 }
@@ -274,9 +278,9 @@ impl ExitModule for MailExit {
         let courier =
             Courier::new(settings.server.clone(), settings.refused_recipient, settings.connections);
         let events = settings.events;
-        let budget = Duration::from_millis(hello.deadline_ms) * 4 / 5;
+        let budget = time::budget(hello.deadline_ms);
         let pace = Pace::default();
-        self.state = Some(State { writer, courier, pace, budget, share: 1 });
+        self.state.set(State { writer, courier, pace, budget, share: 1 });
         Ok(EventMask(events))
     }
 
@@ -293,28 +297,24 @@ impl ExitModule for MailExit {
     }
 
     fn batch_max(&self) -> usize {
-        match &self.state {
+        match self.state.get() {
             // All that is there: the next digest is some time away.
-            Some(state) if state.writer.settings.digest.is_some() => usize::MAX,
-            Some(state) => state.writer.settings.connections * state.share,
-            None => 1,
+            Ok(state) if state.writer.settings.digest.is_some() => usize::MAX,
+            Ok(state) => state.writer.settings.connections * state.share,
+            Err(_) => 1,
         }
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
-        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
-        outcomes.pop().unwrap_or_else(|| retry("nothing was done"))
+        notify_as_batch(self, event)
     }
 
     fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
-        match &mut self.state {
-            Some(state) => state.notify(events),
-            None => events.iter().map(|_| retry("the module has no settings yet")).collect(),
-        }
+        self.state.notify_batch(events, State::notify)
     }
 
     fn shutdown(&mut self) {
-        if let Some(state) = &mut self.state {
+        if let Ok(state) = self.state.get_mut() {
             state.courier.close();
         }
     }

@@ -9,9 +9,11 @@ use std::{
 };
 
 use exeunt_module_kit::{
-    Event, Initialize, MaintainExitModule, Outcome, exit_event,
+    Event, Greeted, Initialize, MaintainExitModule, Outcome, exit_event,
     maintain::{Check, TestReport},
 };
+
+use exeunt_publication::resolver::Resolver;
 
 use crate::{
     compose::{Mail, SUBJECT_CHARS_MAX},
@@ -31,17 +33,17 @@ const ADDRESSES_MAX: usize = 50;
 /// The part of the module that tries it.
 #[derive(Debug, Default)]
 pub struct Trial {
-    writer: Option<Writer>,
+    writer: Greeted<Writer>,
 }
 
 impl MaintainExitModule for Trial {
     fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
-        self.writer = Some(Writer::new(hello)?);
+        self.writer.set(Writer::new(hello)?);
         Ok(())
     }
 
     fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
-        let writer = self.writer.as_ref().ok_or("the module has no settings yet")?;
+        let writer = self.writer.get()?;
         let checks = try_server(writer);
         let would_write = samples.iter().map(|it| would_write(writer, it)).collect();
         Ok(TestReport { checks, would_write })
@@ -58,7 +60,8 @@ fn try_server(writer: &Writer) -> Vec<Check> {
     };
     let until = Instant::now() + TRIAL_MAX;
     let mut checks = Vec::new();
-    let opened = Connection::open(server, until);
+    let resolver = Resolver::new(&server.host, server.port);
+    let opened = Connection::open(server, &resolver, until);
     let failed_at = opened.as_ref().err().map(|(stage, _)| *stage);
     let why = opened.as_ref().err().map(|(_, why)| why.clone()).unwrap_or_default();
     if failed_at == Some(Stage::Connect) {

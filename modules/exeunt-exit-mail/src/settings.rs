@@ -433,15 +433,10 @@ fn plain(name: &str) -> String {
 /// What can be set, for whoever asks before setting it.
 pub fn known() -> Vec<SettingInfo> {
     use SettingType::{Boolean, List, Long, Object, String as Text};
-    let info = |name: &str, kind, description: &str, default: Option<Json>| SettingInfo {
-        name: name.to_owned(),
-        kind,
-        description: description.to_owned(),
-        default,
-        required: name == "server",
-    };
+    let info = SettingInfo::new;
     let mut known = vec![
-        info("server", Text, "host name or address of the mail server (SMTPServer)", None),
+        info("server", Text, "host name or address of the mail server (SMTPServer)", None)
+            .required(),
         info("port", Long, "its port; by default 587, 465 with \"tls\", 25 with \"none\"", None),
         info(
             "security",

@@ -8,12 +8,13 @@
 use std::{
     error::Error as _,
     fmt,
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use exeunt_publication::{
     outcome::{chain, line},
+    resolver::Resolver,
     secret::Secret,
 };
 use lettre::{
@@ -94,7 +95,11 @@ impl Connection {
     /// # Errors
     ///
     /// One line, and how far it came.
-    pub fn open(server: &Server, until: Instant) -> Result<Self, (Stage, String)> {
+    pub fn open(
+        server: &Server,
+        resolver: &Resolver,
+        until: Instant,
+    ) -> Result<Self, (Stage, String)> {
         let place = format!("{}:{}", server.host, server.port);
         let connecting = |why: String| (Stage::Connect, format!("{place}: {why}"));
         let securing = |why: String| (Stage::Secure, format!("{place}: {why}"));
@@ -104,11 +109,8 @@ impl Connection {
             Security::StartTls | Security::Tls => Some(tls_parameters(server).map_err(securing)?),
         };
         let from_the_start = parameters.as_ref().filter(|_| server.security == Security::Tls);
-        // The system bounds how long it looks a name up.
-        let addresses: Vec<SocketAddr> = (server.host.as_str(), server.port)
-            .to_socket_addrs()
-            .map_err(|err| connecting(err.to_string()))?
-            .collect();
+        let within = left(server.timeout, until).map_err(connecting)?;
+        let addresses = resolver.addresses(within).map_err(connecting)?;
         let mut smtp = connect(&addresses, server.timeout, until, &hello, from_the_start)
             .map_err(connecting)?;
         if server.security == Security::StartTls
@@ -399,8 +401,9 @@ fn failure(what: &str, err: &Error) -> Failure {
     };
     let why = format!("{what}: {}", said(err));
     match u16::from(code) {
-        // It closes the connection.
+        // It closes the connection, or is full or at rest itself, whatever the mail.
         421 => Failure::Server(why),
+        400..=499 if is_of_the_system(err) => Failure::Server(why),
         // Too big for ever, and not full for now.
         552 if is_too_big(err) => Failure::Refused(why),
         // Full, in the permanent form too (552); and who we are is not enough (530 to 538).
@@ -413,8 +416,19 @@ fn failure(what: &str, err: &Error) -> Failure {
 /// Whether the server says of its refusal that the mail is too big, for a mailbox or for itself
 /// (RFC 3463, sections 3.3 and 3.4).
 fn is_too_big(err: &Error) -> bool {
+    has_status(err, &["5.2.3", "5.3.4"])
+}
+
+/// Whether it speaks of itself: storage is full, or it takes nothing at the moment (RFC 3463, X.3.1 and
+/// X.3.2).
+fn is_of_the_system(err: &Error) -> bool {
+    has_status(err, &["4.3.1", "4.3.2"])
+}
+
+/// Whether the answer begins with one of these enhanced status codes.
+fn has_status(err: &Error, codes: &[&str]) -> bool {
     let words = err.source().map(ToString::to_string).unwrap_or_default();
-    words.split_whitespace().next().is_some_and(|it| matches!(it, "5.2.3" | "5.3.4"))
+    words.split_whitespace().next().is_some_and(|it| codes.contains(&it))
 }
 
 /// The limit in an answer to EHLO. None and zero are none (RFC 1870, section 4).

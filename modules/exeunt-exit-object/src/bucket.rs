@@ -11,7 +11,7 @@ use object_store::{
     Attribute, Attributes, ClientOptions, Error, GetOptions, ObjectStore as _, PutMode, PutOptions,
     PutPayload, RetryConfig, UpdateVersion,
     aws::{AmazonS3, AmazonS3Builder, Checksum, S3ConditionalPut},
-    client::{HttpClient, HttpConnector},
+    client::{HttpClient, HttpConnector, HttpError, HttpErrorKind},
     path::Path,
 };
 use reqwest::{Client, redirect::Policy};
@@ -24,6 +24,13 @@ const IDLE_MAX: Duration = Duration::from_secs(15);
 
 /// Largest object that is looked at, in octets: the largest revocation list.
 pub const OBJECT_BYTES_MAX: u64 = 1 << 30;
+
+/// Most octets that are read where a certificate is to stand: one of 64 KiB in PEM, and some text around it. What is
+/// larger is no certificate, and many are looked at together.
+pub const CERTIFICATE_BYTES_MAX: u64 = 128 * 1024;
+
+/// Longest code of a server that is shown, in octets; those of Amazon have up to fifty.
+const CODE_BYTES_MAX: usize = 64;
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,12 +125,17 @@ impl Bucket {
         Ok(Self { store })
     }
 
-    /// What stands under a key.
+    /// What stands under a key, of at most so many octets.
     ///
     /// # Errors
     ///
     /// It cannot be looked at.
-    pub async fn get(&self, key: &str, deadline: Instant) -> Result<Option<Found>, Failure> {
+    pub async fn get(
+        &self,
+        key: &str,
+        bytes_max: u64,
+        deadline: Instant,
+    ) -> Result<Option<Found>, Failure> {
         let path = path(key)?;
         let get = async {
             let found = match self.store.get_opts(&path, GetOptions::default()).await {
@@ -133,8 +145,9 @@ impl Bucket {
                 }
                 Err(err) => return Err(failure("reading", key, &err)),
             };
-            if OBJECT_BYTES_MAX < found.meta.size {
-                let why = format!("reading {key}: what is there is larger than any list");
+            if bytes_max < found.meta.size {
+                let why =
+                    format!("{key}: what is there is too large to be ours; it was left alone");
                 return Err(Failure::Never(why));
             }
             let version = UpdateVersion {
@@ -233,7 +246,10 @@ impl Bucket {
                 match found.try_next().await {
                     Ok(Some(object)) => keys.push(object.location.to_string()),
                     Ok(None) => break,
-                    Err(err) => return Err(failure("listing", prefix, &err)),
+                    Err(err) => {
+                        let what = if prefix.is_empty() { "the bucket" } else { prefix };
+                        return Err(failure("listing", what, &err));
+                    }
                 }
             }
             Ok(keys)
@@ -272,12 +288,9 @@ async fn within<T>(
 }
 
 fn failure(doing: &str, key: &str, err: &Error) -> Failure {
-    let why = match (code(err), element(&outcome::chain(err), "Message")) {
-        (Some(code), Some(message)) => format!("{doing} {key}: {code}: {message}"),
-        (Some(code), None) => format!("{doing} {key}: {code}"),
-        _ => format!("{doing} {key}: {}", outcome::chain(err)),
-    };
-    match code(err).as_deref() {
+    let said = Said::of(err);
+    let why = format!("{doing} {key}: {}", said.words());
+    match said.code.as_deref() {
         Some("EntityTooLarge") => Failure::Never(why),
         _ => Failure::Later(why),
     }
@@ -285,12 +298,69 @@ fn failure(doing: &str, key: &str, err: &Error) -> Failure {
 
 /// Whether it is the bucket that is not there.
 fn is_bucket(err: &Error) -> bool {
-    code(err).as_deref() == Some("NoSuchBucket")
+    Said::of(err).code.as_deref() == Some("NoSuchBucket")
 }
 
-/// The server's code for what went wrong, from the body of its answer.
-fn code(err: &Error) -> Option<String> {
-    element(&outcome::chain(err), "Code")
+/// What became of a request, without the library's words, which have times in them: the same trouble has
+/// the same reason at every attempt.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    /// Status of the answer, if there was one.
+    status: Option<u16>,
+    /// The server's code for what went wrong, from the body of its answer.
+    code: Option<String>,
+    /// What happened instead of an answer.
+    instead: String,
+}
+
+impl Said {
+    fn of(err: &Error) -> Self {
+        let text = outcome::chain(err);
+        let code = element(&text, "Code").filter(|it| {
+            let is_word = it.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'.');
+            is_word && !it.is_empty() && it.len() <= CODE_BYTES_MAX
+        });
+        // The library's type is its own; its words are not, but for this number.
+        let status = text.split_once("status code: ").and_then(|(_, after)| after.get(..3));
+        let status = status.and_then(|it| it.parse().ok());
+        let mut root: &(dyn std::error::Error + 'static) = err;
+        let mut kind = None;
+        while let Some(cause) = root.source() {
+            kind = kind.or_else(|| cause.downcast_ref::<HttpError>().map(HttpError::kind));
+            root = cause;
+        }
+        let instead = match kind {
+            Some(HttpErrorKind::Connect) => format!("the server cannot be reached: {root}"),
+            Some(HttpErrorKind::Timeout) => "the server did not answer in time".to_owned(),
+            Some(_) => format!("the server's answer broke off: {root}"),
+            None if status.is_none() && code.is_none() => root.to_string(),
+            None => String::new(),
+        };
+        Self { status, code, instead }
+    }
+
+    /// In one clause, with what to look at where that is known.
+    fn words(&self) -> String {
+        let Self { status, code, instead } = self;
+        let said = match (status, code) {
+            (Some(status), Some(code)) => format!("the server answers {status} {code}"),
+            (Some(status), None) => format!("the server answers {status}"),
+            (None, Some(code)) => format!("the server answers {code}"),
+            (None, None) => return instead.clone(),
+        };
+        match (code.as_deref(), status) {
+            (Some("NoSuchBucket"), _) => format!("{said}; look at bucket and path_style"),
+            (Some("InvalidAccessKeyId" | "SignatureDoesNotMatch"), _) => {
+                format!("{said}; look at access_key_file, secret_key_file and region")
+            }
+            (Some("RequestTimeTooSkewed"), _) => {
+                format!("{said}; look at the clocks of this machine and the server's")
+            }
+            (_, Some(301 | 307 | 308)) => format!("{said}; look at endpoint and region"),
+            (_, Some(401 | 403)) => format!("{said}; look at what the key may do"),
+            _ => said,
+        }
+    }
 }
 
 /// What stands in an element of the answer, which has no attributes and nothing in it but text.
@@ -308,7 +378,6 @@ mod tests {
     fn the_servers_code_is_found_in_its_answer() {
         let answer = "403: <Error><Code>AccessDenied</Code><Message>No.</Message></Error>";
         assert_eq!(element(answer, "Code").as_deref(), Some("AccessDenied"));
-        assert_eq!(element(answer, "Message").as_deref(), Some("No."));
         assert_eq!(element("<Code>", "Code"), None);
         assert_eq!(element("503", "Code"), None);
     }

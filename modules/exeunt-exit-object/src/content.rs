@@ -13,7 +13,7 @@ use exeunt_publication::{
 use pem_rfc7468::LineEnding;
 
 use crate::{
-    bucket::{Body, OBJECT_BYTES_MAX},
+    bucket::{Body, CERTIFICATE_BYTES_MAX, OBJECT_BYTES_MAX},
     settings::{Format, Settings},
 };
 
@@ -79,6 +79,14 @@ impl Wanted {
         Body { bytes: &self.octets, content_type, cache_control }
     }
 
+    /// Most octets that are looked at of what is there; what is larger is none of ours.
+    pub fn bytes_max(&self) -> u64 {
+        match self.content {
+            Content::Issued { .. } | Content::Authority => CERTIFICATE_BYTES_MAX,
+            Content::List { .. } => OBJECT_BYTES_MAX,
+        }
+    }
+
     /// Whether nothing is expected to be there, so that it is worth writing before looking.
     pub fn is_new(&self) -> bool {
         matches!(self.content, Content::Issued { .. })
@@ -91,6 +99,11 @@ impl Wanted {
             // Every relying party depends on these.
             Content::Authority | Content::List { .. } => true,
         }
+    }
+
+    /// Whether it is a certificate of the CA's own, or a list.
+    pub fn is_the_cas_own(&self) -> bool {
+        !matches!(self.content, Content::Issued { .. })
     }
 
     /// Compares it with what is there. `now` is in Unix seconds.

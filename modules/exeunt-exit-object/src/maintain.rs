@@ -6,13 +6,13 @@ use exeunt_module_kit::{
     Event, Initialize, MaintainExitModule, exit_event,
     maintain::{Check, Compared, Difference, Finding, TestReport},
 };
-use exeunt_publication::certificate::Certificate;
+use exeunt_publication::{certificate::Certificate, time::unix_now};
 use futures_util::{StreamExt as _, stream};
 
 use crate::{
-    bucket::{Bucket, Failure, Found, Put},
+    bucket::{Bucket, Failure, Found, OBJECT_BYTES_MAX, Put},
     content::{self, Verdict, Wanted},
-    publish::{Done, ObjectExit, PARALLEL_MAX, State, publish, unix_now},
+    publish::{Done, ObjectExit, PARALLEL_MAX, State, publish},
     settings::Settings,
 };
 
@@ -46,15 +46,15 @@ impl Failure {
 
 impl MaintainExitModule for ObjectExit {
     fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
-        self.state = Some(State::new(hello)?);
+        self.state.set(State::new(hello)?);
         Ok(())
     }
 
     fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
-        let state = self.state.as_mut().ok_or("the module has no settings yet")?;
-        let would_write = samples
-            .iter()
-            .flat_map(|event| content::of_event(event, &state.settings))
+        let state = self.state.get_mut()?;
+        let wanted = samples.iter().flat_map(|event| content::of_event(event, &state.settings));
+        let would_write = once(wanted)
+            .into_iter()
             .map(|wanted| match wanted {
                 Ok(it) => format!("{} as {}, {} octets", it.name, it.key, it.body().bytes.len()),
                 Err(why) => format!("nothing: {why}"),
@@ -73,10 +73,9 @@ impl MaintainExitModule for ObjectExit {
     }
 
     fn reconcile(&mut self, events: &[Event], mend: bool) -> Result<Compared, String> {
-        let state = self.state.as_mut().ok_or("the module has no settings yet")?;
+        let state = self.state.get_mut()?;
         let bucket = state.bucket()?;
-        let wanted: Vec<_> =
-            events.iter().flat_map(|event| of_reconciled(event, &state.settings)).collect();
+        let wanted = once(events.iter().flat_map(|event| of_reconciled(event, &state.settings)));
         for event in events {
             for authority in content::authorities(event)? {
                 if !state.compare.authorities.contains(&authority.certificate) {
@@ -110,7 +109,7 @@ impl MaintainExitModule for ObjectExit {
     }
 
     fn reconcile_end(&mut self, _mend: bool) -> Result<Compared, String> {
-        let state = self.state.as_mut().ok_or("the module has no settings yet")?;
+        let state = self.state.get_mut()?;
         let bucket = &state.bucket()?;
         let folders = folders(&state.settings);
         let deadline = Instant::now() + state.within;
@@ -133,7 +132,7 @@ impl MaintainExitModule for ObjectExit {
         let looked: Vec<(&String, Result<bool, Failure>)> = state.runtime.block_on(
             stream::iter(untold)
                 .map(|key| async move {
-                    let found = bucket.get(key, deadline).await;
+                    let found = bucket.get(key, OBJECT_BYTES_MAX, deadline).await;
                     let is_ours = |it: &Found| content::is_ours(&it.bytes, authorities);
                     (key, found.map(|it| it.as_ref().is_some_and(is_ours)))
                 })
@@ -168,6 +167,16 @@ fn folders(settings: &Settings) -> Vec<String> {
     [&settings.ca_folder, &settings.list_folder].into_iter().flatten().cloned().collect()
 }
 
+/// Without the repetitions: events about lists and about certificates of the CA name the same objects.
+fn once(all: impl Iterator<Item = Result<Wanted, String>>) -> Vec<Result<Wanted, String>> {
+    let mut seen = BTreeSet::new();
+    all.filter(|it| match it {
+        Ok(wanted) => seen.insert(wanted.key.clone()) || !wanted.is_the_cas_own(),
+        Err(_) => true,
+    })
+    .collect()
+}
+
 /// What the CA holds, told as an event: a certificate also where it was revoked.
 fn of_reconciled(event: &Event, settings: &Settings) -> Vec<Result<Wanted, String>> {
     match event.event {
@@ -192,7 +201,7 @@ async fn compare(
             return Ok(Some(finding.mended(Err(why.clone()))));
         }
     };
-    let found = bucket.get(&wanted.key, deadline).await?;
+    let found = bucket.get(&wanted.key, wanted.bytes_max(), deadline).await?;
     let difference = match wanted.verdict(found.as_ref().map(|it| it.bytes.as_slice()), now) {
         Verdict::Same | Verdict::Superseded => return Ok(None),
         Verdict::Write if found.is_none() => Difference::Missing,
@@ -213,16 +222,21 @@ async fn compare(
 async fn checks(bucket: &Bucket, settings: &Settings, deadline: Instant) -> Vec<Check> {
     let mut checks = Vec::new();
     let what = format!("list {}", settings.bucket);
-    checks.push(match bucket.list(&settings.prefix, None, 1, deadline).await {
-        Ok(_) => Check::passed(what, settings.endpoint.as_str()),
-        // Needed for comparing alone.
-        Err(failure) => Check::warning(what, failure.into_text()),
-    });
+    let listed = bucket.list(&settings.prefix, None, 1, deadline).await;
     let probe = format!("{}{PROBE}", settings.prefix);
-    checks.push(match bucket.get(&probe, deadline).await {
-        Ok(_) => Check::passed("read", "allowed"),
-        Err(failure) => Check::failed("read", failure.into_text()),
+    let read = bucket.get(&probe, OBJECT_BYTES_MAX, deadline).await;
+    checks.push(match listed {
+        Ok(_) => Check::passed(what, settings.endpoint.as_str()),
+        // Where anything can be done at all, this is needed for comparing alone.
+        Err(failure) if read.is_ok() => Check::warning(what, failure.into_text()),
+        Err(failure) => Check::failed(what, failure.into_text()),
     });
+    if let Err(failure) = read {
+        checks.push(Check::failed("read", failure.into_text()));
+        // Nobody is asked a third time who does not answer.
+        return checks;
+    }
+    checks.push(Check::passed("read", "allowed"));
     checks.push(match bucket.put_refused(&probe, deadline).await {
         Ok(Put::Changed) => Check::passed("write", "allowed, on a condition"),
         Ok(Put::Written) => Check::failed(

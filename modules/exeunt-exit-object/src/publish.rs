@@ -1,12 +1,15 @@
 //! The module itself: events in, objects out, and what became of each.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
-    Value, exit_event, manage::ManageModule,
+    Event, EventMask, ExitModule, Facts, Greeted, Initialize, MaintainExitModule, ManageExitModule,
+    Outcome, Value, exit_event, manage::ManageModule, notify_as_batch,
 };
-use exeunt_publication::outcome;
+use exeunt_publication::{
+    outcome,
+    time::{self, unix_now},
+};
 use futures_util::{StreamExt as _, stream};
 use tokio::runtime::{self, Runtime};
 
@@ -30,14 +33,10 @@ pub const PARALLEL_MAX: usize = 16;
 /// How often a write is tried again at once because somebody else wrote in between.
 pub const RACES_MAX: usize = 8;
 
-/// The part of the host's deadline that a batch may take, as a fraction: the rest is for the way of
-/// the answers.
-const OF_DEADLINE: (u32, u32) = (3, 4);
-
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct ObjectExit {
-    pub(crate) state: Option<State>,
+    pub(crate) state: Greeted<State>,
 }
 
 #[derive(Debug)]
@@ -60,8 +59,7 @@ impl State {
             .enable_all()
             .build()
             .map_err(|err| format!("a thread cannot be made: {err}"))?;
-        let (part, of) = OF_DEADLINE;
-        let within = settings.timeout.min(Duration::from_millis(hello.deadline_ms) * part / of);
+        let within = settings.timeout.min(time::budget(hello.deadline_ms));
         Ok(Self { runtime, settings, within, compare: Compare::default(), bucket: None })
     }
 
@@ -76,7 +74,7 @@ impl State {
     fn publish(&mut self, events: &[Event]) -> Vec<Outcome> {
         let bucket = match self.bucket() {
             Ok(bucket) => bucket,
-            Err(why) => return vec![outcome::retry(why); events.len()],
+            Err(why) => return vec![outcome::target_retry(why); events.len()],
         };
         let deadline = Instant::now() + self.within;
         let (settings, now) = (&self.settings, unix_now());
@@ -87,17 +85,11 @@ impl State {
                 .collect(),
         );
         // After a failure the files are read again: the keys may be new ones by then.
-        if !outcomes.iter().any(|it| matches!(it, Outcome::Retry { .. })) {
+        if !outcomes.iter().any(Outcome::is_retry) {
             self.bucket = Some(bucket);
         }
         outcomes
     }
-}
-
-/// Now, in Unix seconds.
-pub(crate) fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 async fn settle(
@@ -119,7 +111,7 @@ async fn settle(
             Ok(Done::There) => there = true,
             Ok(Done::Superseded) => (),
             // The rest comes with the next attempt; what is there stays.
-            Err(Failure::Later(why)) => return outcome::retry(why),
+            Err(Failure::Later(why)) => return outcome::target_retry(why),
             Err(Failure::Never(why)) => parked = parked.or(Some(why)),
         }
     }
@@ -149,8 +141,10 @@ pub(crate) async fn publish(
 ) -> Result<Done, Failure> {
     let key = &wanted.key;
     let mut look = !wanted.is_new();
+    // What stood there before the write that was confirmed last.
+    let mut before: Option<Option<Vec<u8>>> = None;
     for _ in 0..RACES_MAX {
-        let found = if look { bucket.get(key, deadline).await? } else { None };
+        let found = if look { bucket.get(key, wanted.bytes_max(), deadline).await? } else { None };
         match wanted.verdict(found.as_ref().map(|it| it.bytes.as_slice()), now) {
             Verdict::Write => (),
             Verdict::Same => return Ok(Done::There),
@@ -159,10 +153,16 @@ pub(crate) async fn publish(
                 return Err(Failure::Never(format!("{key}: {why}; it was left alone")));
             }
         }
+        let there = found.as_ref().map(|it| &it.bytes);
+        if before.as_ref().is_some_and(|it| it.as_ref() == there) {
+            let why = format!("{key}: the server has confirmed a write and has kept nothing of it");
+            return Err(Failure::Later(why));
+        }
         let put = bucket.put(key, wanted.body(), found.as_ref(), deadline).await?;
         if put == Put::Written && !wanted.is_read_back() {
             return Ok(Done::There);
         }
+        before = (put == Put::Written).then(|| found.map(|it| it.bytes));
         // Read back, or compared with what another has written.
         look = true;
     }
@@ -179,7 +179,7 @@ impl ExitModule for ObjectExit {
         if state.settings.certificates.is_some() {
             mask |= exit_event::CERT_ISSUED;
         }
-        self.state = Some(state);
+        self.state.set(state);
         Ok(EventMask(mask))
     }
 
@@ -196,15 +196,11 @@ impl ExitModule for ObjectExit {
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
-        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
-        outcomes.pop().unwrap_or_else(|| outcome::retry("nothing was done"))
+        notify_as_batch(self, event)
     }
 
     fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
-        match &mut self.state {
-            Some(state) => state.publish(events),
-            None => vec![outcome::retry("the module has no settings yet"); events.len()],
-        }
+        self.state.notify_batch(events, State::publish)
     }
 }
 

@@ -6,6 +6,7 @@ use exeunt_module_kit::manage::{SettingInfo, SettingType};
 use exeunt_publication::{
     pattern::{Pattern, Place},
     settings::Reader,
+    time::TIMEOUT_S_MAX,
     tls::{self, Tls},
 };
 use url::Url;
@@ -28,9 +29,6 @@ const LIST_CACHE_CONTROL_DEFAULT: &str = "no-cache";
 
 /// How long a batch may take where nothing is said, in seconds.
 const TIMEOUT_DEFAULT_S: u64 = 20;
-
-/// Longest such time that can be set, in seconds.
-const TIMEOUT_MAX_S: u64 = 600;
 
 /// Longest folder, in bytes, so that a name after it stays below the limit of a key.
 const FOLDER_BYTES_MAX: usize = 256;
@@ -128,7 +126,7 @@ impl Settings {
             return Err("list_cache_control has to be one line of ASCII".to_owned());
         }
         let timeout = reader
-            .seconds("timeout_s", 1..=TIMEOUT_MAX_S)?
+            .seconds("timeout_s", 1..=TIMEOUT_S_MAX)?
             .unwrap_or(Duration::from_secs(TIMEOUT_DEFAULT_S));
         reader.finish()?;
         Ok(Self {
@@ -189,21 +187,11 @@ fn folder(name: &str, text: &str) -> Result<String, String> {
 
 /// What can be set, for whoever asks before setting it.
 pub fn known() -> Vec<SettingInfo> {
-    let info =
-        |name: &str, kind, description: &str, default: Option<serde_json::Value>| SettingInfo {
-            name: name.to_owned(),
-            kind,
-            description: description.to_owned(),
-            default,
-            required: false,
-        };
+    let info = SettingInfo::new;
     let text = |name: &str, description: &str, default: Option<&str>| {
         info(name, SettingType::String, description, default.map(Into::into))
     };
-    let needed = |name: &str, description: &str| SettingInfo {
-        required: true,
-        ..text(name, description, None)
-    };
+    let needed = |name: &str, description: &str| text(name, description, None).required();
     let switch = |name: &str, description: &str, default: bool| {
         info(name, SettingType::Boolean, description, Some(default.into()))
     };

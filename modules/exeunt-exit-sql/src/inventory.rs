@@ -3,10 +3,13 @@
 use std::{io, sync::Arc, time::Duration};
 
 use exeunt_module_kit::{
-    Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule, ManageExitModule, Outcome,
-    Value, manage::ManageModule,
+    Event, EventMask, ExitModule, Facts, Greeted, Initialize, MaintainExitModule, ManageExitModule,
+    Outcome, Value, manage::ManageModule, notify_as_batch,
 };
-use exeunt_publication::outcome::{self, park, retry};
+use exeunt_publication::{
+    outcome::{self, park, retry},
+    time,
+};
 use tokio::{runtime::Runtime, time::timeout};
 use tokio_postgres::{Client, Error};
 
@@ -22,9 +25,6 @@ use crate::{
 /// Most events of one transaction. Beyond it nothing is gained, and what fails costs more.
 const BATCH_MAX: usize = 256;
 
-/// Part of an event's deadline that a batch may take: the rest is for making rows and for the answers.
-const SHARE_OF_DEADLINE: (u32, u32) = (3, 4);
-
 /// What the module is, in one line.
 const DESCRIPTION: &str = "keeps an inventory in PostgreSQL current";
 
@@ -35,7 +35,7 @@ const FACTS: Facts =
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct SqlExit {
-    pub(crate) database: Option<Database>,
+    pub(crate) database: Greeted<Database>,
     pub(crate) comparison: Comparison,
 }
 
@@ -47,6 +47,8 @@ pub struct Database {
     pub(crate) ca: String,
     /// Name of the module, for commands to type.
     pub(crate) module: String,
+    /// Whether another module may have been told of what this one is not.
+    pub(crate) partial: bool,
     /// How long a call may take as a whole.
     limit: Duration,
     runtime: Arc<Runtime>,
@@ -65,6 +67,12 @@ pub enum WriteError {
     /// It took longer than it may.
     #[error("the database did not answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
+    /// The server has confirmed a row that it does not have.
+    #[error(
+        "the database has confirmed a row of {0} and does not have it, or not as it was written: look \
+         for a trigger"
+    )]
+    Lost(&'static str),
 }
 
 impl WriteError {
@@ -74,6 +82,7 @@ impl WriteError {
             Self::Connect(err) => err.code(),
             Self::Statement(_) => "sql-statement",
             Self::Timeout(_) => "sql-timeout",
+            Self::Lost(_) => "sql-lost",
         }
     }
 
@@ -81,14 +90,15 @@ impl WriteError {
         match self {
             Self::Connect(err) => err.verdict(),
             Self::Statement(err) => verdict::of(err),
-            Self::Timeout(_) => Verdict::Passing,
+            Self::Timeout(_) => Verdict::Away,
+            Self::Lost(_) => Verdict::Refused,
         }
     }
 }
 
 impl ExitModule for SqlExit {
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
-        self.database = Some(Database::new(hello)?);
+        self.database.set(Database::new(hello)?);
         Ok(EventMask(record::EVENTS))
     }
 
@@ -105,19 +115,15 @@ impl ExitModule for SqlExit {
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
-        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
-        outcomes.pop().unwrap_or_else(|| retry("nothing was done"))
+        notify_as_batch(self, event)
     }
 
     fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
-        match &mut self.database {
-            Some(database) => database.take(events),
-            None => events.iter().map(|_| retry("the module has no settings yet")).collect(),
-        }
+        self.database.notify_batch(events, Database::take)
     }
 
     fn shutdown(&mut self) {
-        self.database = None;
+        self.database.take();
     }
 }
 
@@ -159,12 +165,11 @@ impl Database {
     /// Reads the settings of a greeting. Nothing is connected yet.
     pub fn new(hello: &Initialize) -> Result<Self, String> {
         let settings = Settings::read(&hello.settings)?;
-        let (part, whole) = SHARE_OF_DEADLINE;
-        let deadline = Duration::from_millis(hello.deadline_ms) * part / whole;
         let runtime = runtime().map_err(|err| format!("a runtime for the database: {err}"))?;
-        let limit = settings.timeout.min(deadline);
+        let limit = settings.timeout.min(time::budget(hello.deadline_ms));
         let (ca, module) = (hello.config.clone(), hello.module.clone());
-        Ok(Self { settings, ca, module, limit, runtime: Arc::new(runtime), session: None })
+        let (runtime, partial) = (Arc::new(runtime), hello.partial);
+        Ok(Self { settings, ca, module, partial, limit, runtime, session: None })
     }
 
     fn take(&mut self, events: &[Event]) -> Vec<Outcome> {
@@ -206,7 +211,7 @@ impl Database {
             Err(err) => err,
         };
         // One of them is at fault, and the others do not suffer for it.
-        let alone = err.verdict() == Verdict::Event && 1 < batch.len();
+        let alone = err.verdict().is_of_one() && 1 < batch.len();
         for (at, rows) in batch {
             outcomes[*at] = Some(if alone {
                 match self.write(rows, Guard::Newer).await {
@@ -219,8 +224,8 @@ impl Database {
         }
     }
 
-    /// Writes rows in one transaction. A connection that turns out to be dead is made anew, once:
-    /// a server that was restarted in the meantime costs no attempt.
+    /// Writes rows in one transaction, and reads them back where that is wanted. A connection that turns
+    /// out to be dead is made anew, once: a server that was restarted in the meantime costs no attempt.
     pub(crate) async fn write(&mut self, rows: &Rows, guard: Guard) -> Result<(), WriteError> {
         let reused = self.session.is_some();
         match self.write_once(rows, guard).await {
@@ -233,6 +238,7 @@ impl Database {
 
     async fn write_once(&mut self, rows: &Rows, guard: Guard) -> Result<(), WriteError> {
         let (schema, ca) = (self.settings.schema.clone(), self.ca.clone());
+        let read_back = self.settings.read_back;
         let session = self.session().await?;
         let result = async {
             let mut writes = Vec::new();
@@ -246,13 +252,27 @@ impl Database {
             for (statement, parameters) in &writes {
                 transaction.execute_raw(statement, borrowed(parameters)).await?;
             }
-            transaction.commit().await
+            transaction.commit().await?;
+            // Behind the commit, where everything that the database does by itself is done.
+            if read_back {
+                for (table, rows) in rows.by_table() {
+                    if !rows.is_empty() {
+                        let statement = session.prepared(table.lost(&schema)).await?;
+                        let parameters = parameters(table, &ca, rows);
+                        let parameters: Vec<_> = borrowed(&parameters).collect();
+                        if session.client.query_opt(&statement, &parameters).await?.is_some() {
+                            return Ok(Some(table.name));
+                        }
+                    }
+                }
+            }
+            Ok(None)
         };
-        let result = result.await;
+        let result: Result<Option<&'static str>, Error> = result.await;
         if result.as_ref().is_err_and(verdict::is_end_of_connection) {
             self.session = None;
         }
-        Ok(result?)
+        result?.map_or(Ok(()), |table| Err(WriteError::Lost(table)))
     }
 
     /// What takes statements, connected where it is not.
@@ -303,7 +323,7 @@ pub fn borrowed(
 fn failed(err: &WriteError, module: &str) -> Outcome {
     let verdict = err.verdict();
     let mut reason = outcome::line(&format!("{err} ({})", err.code()));
-    if verdict == Verdict::Mend {
+    if matches!(verdict, Verdict::Mend | Verdict::Refused) {
         reason = format!("{reason}; see: exeunt exit test {module}");
     }
     verdict::outcome(verdict, &reason)

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use exeunt_module_kit::manage::{SettingInfo, SettingType};
 use exeunt_publication::{
     settings::Reader,
+    time::TIMEOUT_S_MAX,
     tls::{self, Tls},
 };
 use serde_json::{Map, Value as Json};
@@ -20,9 +21,6 @@ const CONNECT_TIMEOUT_S_DEFAULT: u64 = 10;
 
 /// Seconds that a batch may take where nothing is said: below the 30 s that the host waits by default.
 const TIMEOUT_S_DEFAULT: u64 = 20;
-
-/// Most seconds of either timeout.
-const TIMEOUT_S_MAX: u64 = 600;
 
 /// Longest name of a schema, in octets: `NAMEDATALEN` of `PostgreSQL` less one.
 pub const SCHEMA_BYTES_MAX: usize = 63;
@@ -44,6 +42,8 @@ pub struct Settings {
     pub schema: String,
     /// Whether certificates and lists themselves are kept.
     pub store_der: bool,
+    /// Whether rows are read back before an event is accepted.
+    pub read_back: bool,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long a batch may take.
@@ -73,6 +73,7 @@ impl Settings {
             password_file: reader.text("password_file")?.map(PathBuf::from),
             schema: reader.text("schema")?.unwrap_or(SCHEMA_DEFAULT).to_owned(),
             store_der: reader.boolean("store_der")?.unwrap_or(false),
+            read_back: reader.boolean("read_back")?.unwrap_or(true),
             connect_timeout: seconds(&mut reader, "connect_timeout_s", CONNECT_TIMEOUT_S_DEFAULT)?,
             timeout: seconds(&mut reader, "timeout_s", TIMEOUT_S_DEFAULT)?,
             tls: Tls::read(&mut reader)?,
@@ -118,20 +119,14 @@ impl Settings {
 
 /// What can be set, for whoever asks before setting it.
 pub fn known() -> Vec<SettingInfo> {
-    let info = |name: &str, kind, description: &str, default: Option<Json>| SettingInfo {
-        name: name.to_owned(),
-        kind,
-        description: description.to_owned(),
-        default,
-        required: matches!(name, "host" | "database" | "user"),
-    };
+    let info = SettingInfo::new;
     let (text, number) = (SettingType::String, SettingType::Long);
     let host = "name of the server, or the folder of its socket";
     let mut known = vec![
-        info("host", text, host, None),
+        info("host", text, host, None).required(),
         info("port", number, "its port", Some(PORT_DEFAULT.into())),
-        info("database", text, "name of the database", None),
-        info("user", text, "role to log in as", None),
+        info("database", text, "name of the database", None).required(),
+        info("user", text, "role to log in as", None).required(),
         info("password_file", text, "file with its password, readable by its owner alone", None),
         info("schema", text, "schema of the tables", Some(SCHEMA_DEFAULT.into())),
         info(
@@ -139,6 +134,12 @@ pub fn known() -> Vec<SettingInfo> {
             SettingType::Boolean,
             "keep certificates and lists too",
             Some(false.into()),
+        ),
+        info(
+            "read_back",
+            SettingType::Boolean,
+            "read rows back before an event is accepted",
+            Some(true.into()),
         ),
         info(
             "connect_timeout_s",

@@ -302,6 +302,25 @@ impl Table {
         )
     }
 
+    /// The statement that gives a row where one of those that were just written is not there, is
+    /// older than that, or of the same age and says something else. A newer one is another writer's.
+    pub fn lost(&self, schema: &str) -> String {
+        format!(
+            "SELECT 1 FROM (SELECT {read}, r.event_seq FROM {rows}) AS r ({names}, event_seq) \
+             LEFT JOIN {schema}.{table} AS t ON t.ca = $1 AND t.{key} = r.{key} \
+             WHERE t.{key} IS NULL OR t.{rank} < r.{rank} \
+             OR (t.{rank} = r.{rank} AND ({there}) IS DISTINCT FROM ({brought})) LIMIT 1",
+            read = self.read(),
+            rows = self.rows(),
+            names = self.names(),
+            table = self.name,
+            key = self.key(),
+            rank = self.rank,
+            there = self.values("t"),
+            brought = self.values_or_kept("r"),
+        )
+    }
+
     fn names(&self) -> String {
         self.columns.iter().map(|it| it.name).collect::<Vec<_>>().join(", ")
     }
@@ -370,7 +389,7 @@ mod tests {
     fn a_statement_names_a_parameter_for_every_column() {
         for table in TABLES {
             let parameters = parameters(table, "Test CA", &[]).len();
-            for statement in [table.write("s", Guard::Newer), table.compare("s")] {
+            for statement in [table.write("s", Guard::Newer), table.compare("s"), table.lost("s")] {
                 assert!(statement.contains(&format!("${parameters}::bigint[]")), "{statement}");
                 assert!(!statement.contains(&format!("${}", parameters + 1)), "{statement}");
             }

@@ -48,13 +48,13 @@ enum Found {
 
 impl MaintainExitModule for SqlExit {
     fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
-        self.database = Some(Database::new(hello)?);
+        self.database.set(Database::new(hello)?);
         self.comparison = Comparison::default();
         Ok(())
     }
 
     fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
-        let database = begun(&mut self.database)?;
+        let database = self.database.get_mut()?;
         let store_der = database.settings.store_der;
         let limit = database.limit();
         let mut checks = Vec::new();
@@ -67,14 +67,14 @@ impl MaintainExitModule for SqlExit {
     }
 
     fn install(&mut self, apply: bool) -> Result<InstallReport, String> {
-        let database = begun(&mut self.database)?;
+        let database = self.database.get_mut()?;
         let limit = database.limit();
         let done = database.block_on(limit, async |it| it.install(apply).await);
         done.map_err(|err| line(&err.to_string()))
     }
 
     fn reconcile(&mut self, events: &[Event], mend: bool) -> Result<Compared, String> {
-        let database = begun(&mut self.database)?;
+        let database = self.database.get_mut()?;
         let limit = database.limit();
         let comparison = &mut self.comparison;
         let done =
@@ -83,16 +83,12 @@ impl MaintainExitModule for SqlExit {
     }
 
     fn reconcile_end(&mut self, mend: bool) -> Result<Compared, String> {
-        let database = begun(&mut self.database)?;
+        let database = self.database.get_mut()?;
         let limit = database.limit();
         let comparison = &mut self.comparison;
         let done = database.block_on(limit, async |it| it.surplus(comparison, mend).await);
         done.map_err(|err| line(&err.to_string()))?
     }
-}
-
-fn begun(database: &mut Option<Database>) -> Result<&mut Database, String> {
-    database.as_mut().ok_or_else(|| "the module has no settings yet".to_owned())
 }
 
 /// What would be written for an event, a line for each row.
@@ -332,19 +328,24 @@ impl Database {
         Ok(found.iter().map(|it| (it.get(0), it.get(1))).collect())
     }
 
-    /// Certificates of this CA that it has not told of.
+    /// Certificates of this CA that it has not told of. Where this module is told of a part only,
+    /// nothing is known of the rest. Those of other CAs that were taken in are never told of.
     async fn surplus(
         &mut self,
         comparison: &mut Comparison,
         mend: bool,
     ) -> Result<Compared, String> {
         let horizon = self.comparable(comparison).await?;
+        if self.partial {
+            return Ok(Compared::default());
+        }
         let (schema, ca) = (self.settings.schema.clone(), self.ca.clone());
         let says = |err: tokio_postgres::Error| line(&verdict::words(&err));
         let client = self.client().await.map_err(|err| line(&err.to_string()))?;
         let page = format!(
             "SELECT sha256, serial FROM {schema}.certificate \
-             WHERE ca = $1 AND event_seq <= $2 AND sha256 > $3 ORDER BY sha256 LIMIT $4"
+             WHERE ca = $1 AND event_seq <= $2 AND sha256 > $3 \
+             AND state IS DISTINCT FROM 'foreign' ORDER BY sha256 LIMIT $4"
         );
         let found = client
             .query(&page, &[&ca, &horizon, &comparison.position, &PAGE])

@@ -1,7 +1,9 @@
 //! What an error of the database means for an event.
 //!
-//! What speaks against the event parks it; what speaks against the server, the way to it, the role or
-//! the tables is tried again, because it passes or is mended without touching the event.
+//! What the event itself says and no server of this kind can keep parks it. What speaks against the
+//! server, the way to it, the role or the tables is tried again for as long as it takes, because it would
+//! meet every other event as well. What somebody's own constraint or trigger refuses is tried again too,
+//! as often as the exit allows: either of them can be mended.
 
 use std::time::Duration;
 
@@ -15,41 +17,65 @@ pub const AFTER_MENDING: Duration = Duration::from_mins(1);
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It passes by itself.
+    /// It passes by itself, and another event may well be taken.
     Passing,
-    /// Somebody has to mend the server, the role or the tables; the event is all right.
+    /// The server can be used by nobody now, and that passes by itself.
+    Away,
+    /// Somebody has to mend the server, the role or the tables; no event is taken until then.
     Mend,
+    /// Somebody's constraint or trigger does not take this event, and others perhaps.
+    Refused,
     /// The server does not take this event, whenever it is told.
     Event,
 }
 
+impl Verdict {
+    /// Whether it may be about one event of many.
+    pub fn is_of_one(self) -> bool {
+        matches!(self, Self::Refused | Self::Event)
+    }
+}
+
 /// SQLSTATEs (`PostgreSQL`, appendix A): the longest beginning that fits decides.
 const STATES: &[(&str, Verdict)] = &[
-    // Feature not supported, invalid statement, syntax error, insufficient privilege, no such table.
+    // The connection.
+    ("08", Verdict::Away),
+    // Feature not supported.
     ("0A", Verdict::Mend),
+    // A value of the event: its form, its range.
+    ("22", Verdict::Event),
+    // A constraint that somebody added: the tables as they are made have none but their keys.
+    ("23", Verdict::Refused),
+    // A standby takes nothing. It may become the primary.
+    ("25006", Verdict::Away),
+    // The statement that was prepared is no more.
     ("26", Verdict::Passing),
-    ("42", Verdict::Mend),
     // No such database or schema; the log-in was refused.
     ("28", Verdict::Mend),
     ("3D", Verdict::Mend),
     ("3F", Verdict::Mend),
-    // A standby takes nothing. It may become the primary.
-    ("25006", Verdict::Passing),
-    // What the event says does not fit: a value, a constraint that somebody added, a limit of a row
-    // or an index, an exception of a trigger.
-    ("22", Verdict::Event),
-    ("23", Verdict::Event),
-    ("44", Verdict::Event),
-    ("54", Verdict::Event),
-    ("P0", Verdict::Event),
-    // Connection, deadlock and serialization, resources (53100: the disk is full), locks, shutdown and
-    // cancellation, input and output of the server.
-    ("08", Verdict::Passing),
+    // Serialization and deadlock.
     ("40", Verdict::Passing),
-    ("53", Verdict::Passing),
+    // Syntax error, insufficient privilege, no such table or column.
+    ("42", Verdict::Mend),
+    // The check of a view that somebody put in the table's place.
+    ("44", Verdict::Refused),
+    // Resources: the disk is full (53100), memory, connections.
+    ("53", Verdict::Away),
+    // A limit of a row or an index, which the event's own values exceed.
+    ("54", Verdict::Event),
+    // A lock; something is in use.
     ("55", Verdict::Passing),
-    ("57", Verdict::Passing),
-    ("58", Verdict::Passing),
+    // Shutdown, crash, start (57P01 to 57P03); a single statement was cancelled (57014); the database
+    // was dropped (57P04).
+    ("57", Verdict::Away),
+    ("57014", Verdict::Passing),
+    ("57P04", Verdict::Mend),
+    // Input and output of the server; its configuration.
+    ("58", Verdict::Away),
+    ("F0", Verdict::Mend),
+    // A function of somebody's trigger.
+    ("P0", Verdict::Refused),
 ];
 
 /// Judges a SQLSTATE. One that is not listed may pass.
@@ -60,13 +86,14 @@ pub fn of_state(state: &str) -> Verdict {
 
 /// Judges an error. One without a SQLSTATE is about the connection.
 pub fn of(err: &Error) -> Verdict {
-    err.code().map_or(Verdict::Passing, |it| of_state(it.code()))
+    err.code().map_or(Verdict::Away, |it| of_state(it.code()))
 }
 
 /// Whether an error ends the connection: one without a SQLSTATE, after which nobody knows its state, or
-/// one by which the server takes its leave.
+/// one by which the server takes its leave. One that no longer knows the statements that were prepared on
+/// it, as behind a pool that resets its sessions, is of no use either.
 pub fn is_end_of_connection(err: &Error) -> bool {
-    err.code().is_none_or(|it| it.code().starts_with("08") || it.code().starts_with("57P"))
+    err.code().is_none_or(|it| ["08", "57P", "26"].iter().any(|start| it.code().starts_with(start)))
 }
 
 /// An error in one line, without the row that the server may show beside it.
@@ -81,7 +108,9 @@ pub fn words(err: &Error) -> String {
 pub fn outcome(verdict: Verdict, reason: &str) -> Outcome {
     match verdict {
         Verdict::Passing => outcome::retry(reason),
-        Verdict::Mend => outcome::retry_after(AFTER_MENDING, reason),
+        Verdict::Away => outcome::target_retry(reason),
+        Verdict::Mend => outcome::target_retry_after(AFTER_MENDING, reason),
+        Verdict::Refused => outcome::retry_after(AFTER_MENDING, reason),
         Verdict::Event => outcome::park(reason),
     }
 }
@@ -91,23 +120,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_event_itself_says_parks_it() {
+    fn only_what_no_server_can_keep_parks_an_event() {
         for (state, verdict) in [
-            ("53100", Verdict::Passing), // disk_full
-            ("57P01", Verdict::Passing), // admin_shutdown
+            ("53100", Verdict::Away),    // disk_full
+            ("57P01", Verdict::Away),    // admin_shutdown
+            ("25006", Verdict::Away),    // read_only_sql_transaction
+            ("08006", Verdict::Away),    // connection_failure
             ("57014", Verdict::Passing), // query_canceled
+            ("40001", Verdict::Passing), // serialization_failure
             ("40P01", Verdict::Passing), // deadlock_detected
-            ("25006", Verdict::Passing), // read_only_sql_transaction
+            ("55P03", Verdict::Passing), // lock_not_available
             ("XX000", Verdict::Passing), // internal_error
             ("42P01", Verdict::Mend),    // undefined_table
             ("42501", Verdict::Mend),    // insufficient_privilege
             ("28P01", Verdict::Mend),    // invalid_password
             ("3D000", Verdict::Mend),    // invalid_catalog_name
-            ("23514", Verdict::Event),   // check_violation
+            ("57P04", Verdict::Mend),    // database_dropped
+            ("23514", Verdict::Refused), // check_violation
+            ("P0001", Verdict::Refused), // raise_exception
             ("22007", Verdict::Event),   // invalid_datetime_format
-            ("P0001", Verdict::Event),   // raise_exception
+            ("54000", Verdict::Event),   // program_limit_exceeded
         ] {
             assert_eq!(of_state(state), verdict, "{state}");
+            let parks = matches!(outcome(verdict, "why"), Outcome::Park { .. });
+            assert_eq!(parks, verdict == Verdict::Event, "{state}");
         }
     }
 }

@@ -6,10 +6,10 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket},
+    net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
     os::unix::net::UnixDatagram,
     path::Path,
-    sync::{Arc, mpsc::channel},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -17,9 +17,6 @@ use std::{
 use exeunt_publication::outcome::chain;
 use rustix::net::sockopt;
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
-
-/// Most addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 16;
 
 /// When the system looks whether the other side of a silent connection is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -33,30 +30,6 @@ const GRACE_MAX: Duration = Duration::from_millis(500);
 
 /// How often it is looked for such news.
 const GRACE_STEP: Duration = Duration::from_millis(1);
-
-/// The addresses of a name.
-///
-/// # Errors
-///
-/// One line: there are none, or they do not come in time.
-pub fn resolve(host: &str, port: u16, until: Instant) -> Result<Vec<SocketAddr>, String> {
-    let (sender, answer) = channel();
-    let name = host.to_owned();
-    // The system's call has no time limit. A thread that hangs in it ends by itself at last.
-    thread::Builder::new()
-        .name("syslog-resolver".to_owned())
-        .spawn(move || {
-            let found = (name.as_str(), port).to_socket_addrs();
-            sender.send(found.map(|it| it.take(ADDRESSES_MAX).collect::<Vec<_>>())).ok()
-        })
-        .map_err(|err| format!("starting a thread: {err}"))?;
-    match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        Ok(Ok(found)) if found.is_empty() => Err(format!("resolving {host}: it has no address")),
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(err)) => Err(format!("resolving {host}: {err}")),
-        Err(_) => Err(format!("resolving {host} took too long")),
-    }
-}
 
 /// Tries one address after the other. Each has its part of what is left of the time, so that one that
 /// says nothing does not keep the next from its turn.

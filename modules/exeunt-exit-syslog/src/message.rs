@@ -43,11 +43,16 @@ pub fn severity(event: u32) -> Severity {
 
 /// The message, at most as long as the settings allow, without any framing.
 pub fn message(settings: &Settings, event: &Event) -> Vec<u8> {
+    message_within(settings, event, settings.length_max)
+}
+
+/// The message in at most so many octets, no fewer than [`LENGTH_MIN`].
+pub fn message_within(settings: &Settings, event: &Event, length_max: usize) -> Vec<u8> {
     let word = exit_event::word(event.event);
     let facility = settings.facilities.get(word).copied().unwrap_or(settings.facility);
     let severity = settings.severities.get(word).copied().unwrap_or_else(|| severity(event.event));
     let header = header(settings, event, word, facility, severity);
-    let room = settings.length_max.saturating_sub(header.len());
+    let room = length_max.saturating_sub(header.len());
     // 1. As much of each value as fits. What does not fit even so is left out but for the id.
     let elements = VALUE_CHARS
         .iter()
@@ -58,7 +63,7 @@ pub fn message(settings: &Settings, event: &Event) -> Vec<u8> {
     // 2. The words for people, cut where the room ends.
     let said = sentence(event, word);
     let said = if said.is_ascii() { said } else { format!("{BOM}{said}") };
-    let room = settings.length_max.saturating_sub(message.len() + 1);
+    let room = length_max.saturating_sub(message.len() + 1);
     let said = cut(&said, room);
     if !said.is_empty() && said != BOM {
         message.push(' ');

@@ -8,6 +8,7 @@ use exeunt_module_kit::{
 };
 use exeunt_publication::{
     settings::Reader,
+    time::{TIMEOUT_DEFAULT, TIMEOUT_S_MAX},
     tls::{self, Tls},
 };
 use serde_json::{Map, Value as Json};
@@ -27,12 +28,6 @@ const LENGTH_DEFAULT: usize = 8192;
 const LENGTH_DEFAULT_UDP: usize = 2048;
 /// Longest message at all: what fits into a datagram over IPv4.
 const LENGTH_MAX: usize = 65_000;
-
-/// How long connecting, writing and closing may take where nothing is said.
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-
-/// Longest time for it, in seconds. The deadline of an event is the tighter bound.
-const TIMEOUT_S_MAX: u64 = 600;
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,23 +239,6 @@ impl Settings {
         Ok(settings)
     }
 
-    /// How long all of a batch may take, where `budget` is what the deadline leaves.
-    ///
-    /// # Errors
-    ///
-    /// The operator asked for more than there is.
-    pub fn timeout_within(&self, budget: Duration) -> Result<Duration, String> {
-        match self.timeout {
-            None => Ok(TIMEOUT_DEFAULT.min(budget)),
-            Some(it) if it <= budget => Ok(it),
-            Some(it) => Err(format!(
-                "timeout_s is {}, and has to leave a fifth of the module's deadline_s: at most {}",
-                it.as_secs(),
-                budget.as_secs()
-            )),
-        }
-    }
-
     /// Whether a server has to say farewell.
     pub fn farewell(&self) -> bool {
         self.confirm == Confirm::Farewell
@@ -281,13 +259,7 @@ impl Settings {
 
 /// What can be set, for whoever asks before setting it.
 pub fn known() -> Vec<SettingInfo> {
-    let info = |name: &str, kind, description: &str, default: Option<Json>| SettingInfo {
-        name: name.to_owned(),
-        kind,
-        description: description.to_owned(),
-        default,
-        required: false,
-    };
+    let info = SettingInfo::new;
     let (text, number) = (SettingType::String, SettingType::Long);
     let table = SettingType::Object;
     let mut known = vec![
@@ -300,7 +272,12 @@ pub fn known() -> Vec<SettingInfo> {
             "accepted when the server has read to the end: \"close\", \"farewell\"; or when \"written\"",
             Some("close".into()),
         ),
-        info("timeout_s", number, "how long a batch may take, in seconds", Some(10.into())),
+        info(
+            "timeout_s",
+            number,
+            "how long a batch may take, in seconds",
+            Some(TIMEOUT_DEFAULT.as_secs().into()),
+        ),
         info("facility", text, "facility of all events", Some("authpriv".into())),
         info("facilities", table, "facilities of single events, by their words", None),
         info("severities", table, "severities of single events, by their words", None),
@@ -417,7 +394,7 @@ mod tests {
         });
         let it = read(&values).unwrap();
         assert_eq!((it.confirm, it.length_max), (Confirm::Written, 480));
-        assert!(it.timeout_within(Duration::from_secs(4)).unwrap_err().contains("at most 4"));
+        assert_eq!(it.timeout, Some(Duration::from_secs(5)));
         let names: Vec<String> = known().into_iter().map(|it| it.name).collect();
         assert!(values.as_object().unwrap().keys().all(|it| names.contains(it)), "{names:?}");
         assert_eq!(Facility::WORDS.len(), 20);

@@ -8,16 +8,17 @@ use std::{
 };
 
 use exeunt_module_kit::{
-    CallBacks, Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule,
+    CallBacks, Event, EventMask, ExitModule, Facts, Greeted, Initialize, MaintainExitModule,
     ManageExitModule, Outcome, Value, exit_event,
     maintain::{Check, TestReport},
     manage::ManageModule,
+    notify_as_batch,
 };
-use exeunt_publication::outcome;
+use exeunt_publication::{outcome, resolver::Resolver, time};
 
 use crate::{
-    connection::{Connection, Datagrams, resolve, said},
-    message::message,
+    connection::{Connection, Datagrams, said},
+    message::{LENGTH_MIN, message, message_within},
     settings::{self, Confirm, ENTERPRISE_NUMBER_EXAMPLE, Settings, Transport},
 };
 
@@ -31,49 +32,42 @@ const FACTS: Facts =
 /// Most events of one batch: what is written before the server is asked whether it has read it.
 const BATCH_MAX: usize = 256;
 
-/// How long a `Test` may take in which there is no deadline of an event.
-const TEST_WITHIN: Duration = Duration::from_secs(20);
-
 /// Why a batch that was written does not count.
 const NOT_CONFIRMED: &str = "the server did not confirm that it has read";
 
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct SyslogExit {
-    state: Option<State>,
+    state: Greeted<State>,
 }
 
 #[derive(Debug)]
 struct State {
     settings: Settings,
+    resolver: Resolver,
     /// How long all of a batch may take.
     timeout: Duration,
     /// The connection that is kept where nothing is confirmed.
     kept: Option<Connection>,
 }
 
-/// Why something was not sent.
-enum Failure {
-    /// It may pass.
-    NotNow(String),
-    /// This message can never be sent so.
-    Never(String),
+/// A message, and what it is made of: for a way that is too narrow it is made shorter.
+struct Outgoing<'a> {
+    event: &'a Event,
+    octets: Vec<u8>,
 }
 
 impl SyslogExit {
     fn state(hello: &Initialize) -> Result<State, String> {
         let settings = Settings::read(&hello.settings)?;
-        // A fifth is left for what is not the network: the pipe, and a processor that is busy.
-        let budget = match hello.deadline_ms {
-            0 => TEST_WITHIN,
-            deadline_ms => Duration::from_millis(deadline_ms) * 4 / 5,
-        };
-        let timeout = settings.timeout_within(budget)?;
+        let budget = time::budget(hello.deadline_ms);
+        let timeout = time::timeout_within(settings.timeout, budget)?;
         if settings.transport == Transport::Tls {
             // What is wrong with its files is said at once.
             settings.tls.client_config()?;
         }
-        Ok(State { settings, timeout, kept: None })
+        let resolver = Resolver::new(&settings.host, settings.port);
+        Ok(State { settings, resolver, timeout, kept: None })
     }
 }
 
@@ -84,7 +78,7 @@ impl ExitModule for SyslogExit {
     }
 
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
-        self.state = Some(Self::state(hello)?);
+        self.state.set(Self::state(hello)?);
         Ok(EventMask(exit_event::ALL))
     }
 
@@ -105,19 +99,15 @@ impl ExitModule for SyslogExit {
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
-        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
-        outcomes.pop().unwrap_or_else(|| outcome::retry("nothing was done"))
+        notify_as_batch(self, event)
     }
 
     fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
-        match &mut self.state {
-            Some(state) => state.tell(events),
-            None => vec![outcome::retry("the module has no settings yet"); events.len()],
-        }
+        self.state.notify_batch(events, State::tell)
     }
 
     fn shutdown(&mut self) {
-        if let Some(state) = &mut self.state
+        if let Ok(state) = self.state.get_mut()
             && let Some(connection) = state.kept.take()
         {
             // In good order; what was written was accepted long ago.
@@ -159,14 +149,12 @@ impl ManageExitModule for SyslogExit {
 
 impl MaintainExitModule for SyslogExit {
     fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
-        self.state = Some(Self::state(hello)?);
+        self.state.set(Self::state(hello)?);
         Ok(())
     }
 
     fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
-        let Some(state) = &self.state else {
-            return Err("the module has no settings yet".to_owned());
-        };
+        let state = self.state.get()?;
         let would_write = samples
             .iter()
             .map(|event| String::from_utf8_lossy(&message(&state.settings, event)).into_owned())
@@ -178,37 +166,32 @@ impl MaintainExitModule for SyslogExit {
 impl State {
     fn tell(&mut self, events: &[Event]) -> Vec<Outcome> {
         let until = Instant::now() + self.timeout;
-        let known = |event: &Event| exit_event::ALL & event.event != 0;
-        let messages: Vec<Vec<u8>> =
-            events.iter().filter(|it| known(it)).map(|it| message(&self.settings, it)).collect();
+        let outgoing = |event| Outgoing { event, octets: message(&self.settings, event) };
+        let messages: Vec<Outgoing<'_>> = events.iter().map(outgoing).collect();
         let mut sent = self.send(&messages, until).into_iter();
         events
             .iter()
-            .map(|event| match known(event).then(|| sent.next()).flatten() {
-                _ if !known(event) => Outcome::Skip,
+            .map(|_| match sent.next() {
                 Some(Ok(())) => Outcome::Accept,
-                Some(Err(Failure::NotNow(reason))) => outcome::retry(reason),
-                Some(Err(Failure::Never(reason))) => outcome::park(reason),
-                None => outcome::retry("it was not sent"),
+                Some(Err(reason)) => outcome::target_retry(reason),
+                None => outcome::target_retry("it was not sent"),
             })
             .collect()
     }
 
     /// Sends messages; the answers are in their order.
-    fn send(&mut self, messages: &[Vec<u8>], until: Instant) -> Vec<Result<(), Failure>> {
+    fn send(&mut self, messages: &[Outgoing<'_>], until: Instant) -> Vec<Result<(), String>> {
         if messages.is_empty() {
             return Vec::new();
         }
         match self.settings.transport {
             Transport::Tls | Transport::Tcp => {
                 let sent = self.stream(&framed(messages), until);
-                messages.iter().map(|_| sent.clone().map_err(Failure::NotNow)).collect()
+                vec![sent; messages.len()]
             }
             Transport::Udp | Transport::Unix => match self.datagrams(until) {
-                Ok(datagrams) => send_each(&datagrams, messages, until),
-                Err(reason) => {
-                    messages.iter().map(|_| Err(Failure::NotNow(reason.clone()))).collect()
-                }
+                Ok(datagrams) => send_each(&self.settings, &datagrams, messages, until),
+                Err(reason) => vec![Err(reason); messages.len()],
             },
         }
     }
@@ -243,7 +226,7 @@ impl State {
     }
 
     fn addresses(&self, until: Instant) -> Result<Vec<SocketAddr>, String> {
-        resolve(&self.settings.host, self.settings.port, until)
+        self.resolver.addresses(until.saturating_duration_since(Instant::now()))
     }
 
     fn open(&self, until: Instant) -> Result<Connection, String> {
@@ -317,21 +300,38 @@ fn why_not(err: &io::Error) -> String {
 }
 
 /// Each message with its length before it (RFC 5425, section 4.3; RFC 6587, section 3.4.1).
-fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
+fn framed(messages: &[Outgoing<'_>]) -> Vec<u8> {
     let mut octets = Vec::new();
     for message in messages {
-        octets.extend_from_slice(message.len().to_string().as_bytes());
+        octets.extend_from_slice(message.octets.len().to_string().as_bytes());
         octets.push(b' ');
-        octets.extend_from_slice(message);
+        octets.extend_from_slice(&message.octets);
     }
     octets
 }
 
+/// Sends one. What the way is too narrow for is sent in half the octets, and so on down to what every
+/// receiver takes (RFC 5424, section 6.1): a shorter message says more than none.
+fn send_one(settings: &Settings, datagrams: &Datagrams, message: &Outgoing<'_>) -> io::Result<()> {
+    let is_too_long = |sent: &io::Result<()>| {
+        let number = sent.as_ref().err().and_then(io::Error::raw_os_error);
+        number == Some(rustix::io::Errno::MSGSIZE.raw_os_error())
+    };
+    let mut length = message.octets.len();
+    let mut sent = datagrams.send(&message.octets);
+    while is_too_long(&sent) && LENGTH_MIN < length {
+        length = (length / 2).max(LENGTH_MIN);
+        sent = datagrams.send(&message_within(settings, message.event, length));
+    }
+    sent
+}
+
 fn send_each(
+    settings: &Settings,
     datagrams: &Datagrams,
-    messages: &[Vec<u8>],
+    messages: &[Outgoing<'_>],
     until: Instant,
-) -> Vec<Result<(), Failure>> {
+) -> Vec<Result<(), String>> {
     let mut stopped: Option<String> = None;
     let mut sent = Vec::with_capacity(messages.len());
     for message in messages {
@@ -340,21 +340,15 @@ fn send_each(
                 .get_or_insert_with(|| "no time was left before the event's deadline".to_owned());
         }
         if let Some(reason) = &stopped {
-            sent.push(Err(Failure::NotNow(reason.clone())));
+            sent.push(Err(reason.clone()));
             continue;
         }
-        sent.push(match datagrams.send(message) {
+        sent.push(match send_one(settings, datagrams, message) {
             Ok(()) => Ok(()),
-            Err(err) if err.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) => {
-                let length = message.len();
-                Err(Failure::Never(format!(
-                    "a message of {length} octets is too long for this way; set length_max lower"
-                )))
-            }
             Err(err) => {
                 let reason = format!("sending: {}", said(&err));
                 stopped = Some(reason.clone());
-                Err(Failure::NotNow(reason))
+                Err(reason)
             }
         });
     }
@@ -364,9 +358,54 @@ fn send_each(
         let heard = datagrams.heard().map_err(|err| format!("sending: {}", said(&err)));
         if let Some(reason) = heard.err().or(stopped) {
             for it in sent.iter_mut().filter(|it| it.is_ok()) {
-                *it = Err(Failure::NotNow(reason.clone()));
+                *it = Err(reason.clone());
             }
         }
     }
     sent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exeunt_module_kit::testing::issued_event;
+    use serde_json::json;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn what_a_way_is_too_narrow_for_is_sent_shorter_and_still_with_its_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let theirs = UnixDatagram::bind(&path).unwrap();
+        let written =
+            json!({"transport": "unix", "path": path, "hostname": "a", "length_max": 65_000});
+        let settings = Settings::read(written.as_object().unwrap()).unwrap();
+        let socket = UnixDatagram::unbound().unwrap();
+        // The system takes no datagram that is larger than the buffer of its sender.
+        rustix::net::sockopt::set_socket_send_buffer_size(&socket, 2304).unwrap();
+        socket.connect(&path).unwrap();
+        let datagrams = Datagrams::Unix(socket);
+        let mut event = issued_event(7, b"x");
+        for number in 0..40 {
+            let value = Value::String("x".repeat(1000));
+            event.detail.push(format!("Number{number}"), value);
+        }
+        let octets = message(&settings, &event);
+        assert!(30_000 < octets.len());
+        let too_long = datagrams.send(&octets).unwrap_err();
+        assert_eq!(too_long.raw_os_error(), Some(rustix::io::Errno::MSGSIZE.raw_os_error()));
+        let until = Instant::now() + Duration::from_secs(10);
+        let outgoing = || Outgoing { event: &event, octets: octets.clone() };
+        let sent = send_each(&settings, &datagrams, &[outgoing(), outgoing()], until);
+        assert_eq!(sent, [Ok(()), Ok(())]);
+        let mut read = [0; 8192];
+        let mut next = || {
+            let count = theirs.recv(&mut read).unwrap();
+            String::from_utf8(read[..count].to_vec()).unwrap()
+        };
+        let first = next();
+        assert!(first.contains(&format!("id=\"{}\"", event.id)), "{first}");
+        assert!(LENGTH_MIN <= first.len() && first.len() < 4608, "{}", first.len());
+        assert_eq!(next(), first, "the same event is the same octets");
+    }
 }

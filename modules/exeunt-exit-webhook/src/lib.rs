@@ -15,6 +15,7 @@
 
 mod address;
 mod cloud_event;
+mod quoted;
 mod reply;
 mod resolver;
 mod retry_after;
@@ -25,7 +26,7 @@ mod webhook;
 
 use std::io;
 
-pub use resolver::LookUp;
+pub use exeunt_publication::resolver::LookUp;
 pub use webhook::WebhookExit;
 
 /// Runs the module on standard input and output until the host ends it.

@@ -10,10 +10,7 @@ use reqwest::{
     header::{DATE, HeaderMap, LOCATION, RETRY_AFTER},
 };
 
-use crate::retry_after;
-
-/// Most characters of a server's own words in a reason.
-const SAID_CHARS_MAX: usize = 120;
+use crate::{quoted::Secrets, retry_after};
 
 /// What became of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +46,14 @@ impl Reply {
 }
 
 /// What the head of an answer means. `said` is the start of its body, which proves nothing and helps
-/// the operator. `now` is this machine's time.
-pub fn of_answer(status: StatusCode, headers: &HeaderMap, said: &[u8], now: SystemTime) -> Reply {
+/// the operator, but for `secrets`. `now` is this machine's time.
+pub fn of_answer(
+    status: StatusCode,
+    headers: &HeaderMap,
+    said: &[u8],
+    secrets: &Secrets,
+    now: SystemTime,
+) -> Reply {
     let text = |name| headers.get(name).and_then(|it| it.to_str().ok());
     // Both clocks are the server's then, and a wrong one of ours does no harm.
     let date = text(DATE).and_then(|it| httpdate::parse_http_date(it).ok());
@@ -60,7 +63,7 @@ pub fn of_answer(status: StatusCode, headers: &HeaderMap, said: &[u8], now: Syst
         200..=299 => Reply::Accept,
         // It says where the server is, or that it is being worked on, and nothing about the event.
         300..=399 => {
-            let to = text(LOCATION).map(quoted);
+            let to = text(LOCATION).map(|it| secrets.quoted(it));
             let to = to.map_or(String::new(), |it| format!(" (to {it})"));
             let reason = reason(format!("{to}; redirects are not followed, so set the final url"));
             Reply::NotNow { after, everybody: true, reason }
@@ -73,14 +76,14 @@ pub fn of_answer(status: StatusCode, headers: &HeaderMap, said: &[u8], now: Syst
         }
         // Too late, too early (RFC 8470), too many (RFC 6585).
         code @ (408 | 425 | 429) => {
-            Reply::NotNow { after, everybody: code == 429, reason: reason(body(said)) }
+            Reply::NotNow { after, everybody: code == 429, reason: reason(body(said, secrets)) }
         }
-        400..=499 => Reply::Refuse { reason: reason(body(said)) },
+        400..=499 => Reply::Refuse { reason: reason(body(said, secrets)) },
         code @ 500..=599 => {
             // A gateway without a server behind it, overload, a full disk (RFC 4918). A plain 500 may be
             // about this event alone.
             let everybody = after.is_some() || matches!(code, 502..=504 | 507);
-            Reply::NotNow { after, everybody, reason: reason(body(said)) }
+            Reply::NotNow { after, everybody, reason: reason(body(said, secrets)) }
         }
         _ => {
             let reason = reason(", which is no answer".to_owned());
@@ -89,17 +92,10 @@ pub fn of_answer(status: StatusCode, headers: &HeaderMap, said: &[u8], now: Syst
     }
 }
 
-fn body(said: &[u8]) -> String {
+fn body(said: &[u8], secrets: &Secrets) -> String {
     let said = String::from_utf8_lossy(said);
     let said = said.trim();
-    if said.is_empty() { String::new() } else { format!(", and said {}", quoted(said)) }
-}
-
-/// A server's words in quotation marks, cut and without anything that a terminal would obey.
-fn quoted(text: &str) -> String {
-    let cut: String = text.chars().take(SAID_CHARS_MAX).collect();
-    let more = if cut.len() < text.len() { "…" } else { "" };
-    format!("{cut:?}{more}")
+    if said.is_empty() { String::new() } else { format!(", and said {}", secrets.quoted(said)) }
 }
 
 #[cfg(test)]
@@ -114,7 +110,7 @@ mod tests {
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
             .collect();
         let status = StatusCode::from_u16(status).unwrap();
-        of_answer(status, &headers, said.as_bytes(), UNIX_EPOCH)
+        of_answer(status, &headers, said.as_bytes(), &Secrets::default(), UNIX_EPOCH)
     }
 
     fn word(reply: &Reply) -> &'static str {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use exeunt_publication::{outcome::chain, secret::Secret};
+use exeunt_publication::{outcome::chain, resolver::LookUp, secret::Secret};
 use reqwest::{
     Method,
     blocking::{Client, RequestBuilder, Response},
@@ -20,8 +20,9 @@ use reqwest::{
 };
 
 use crate::{
+    quoted::Secrets,
     reply::{self, Reply},
-    resolver::{LookUp, Resolver},
+    resolver::Resolver,
     settings::Settings,
     signature::Keys,
 };
@@ -37,6 +38,10 @@ const IDLE_MAX: Duration = Duration::from_secs(50);
 
 /// When the system looks whether the other side of a silent connection is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// What the library of TLS says where the other side refuses the connection by an alert (RFC 8446, section
+/// 6.2), as it does for want of a client certificate: that concerns no event.
+const ALERT: &str = "received fatal alert";
 
 /// Header by which a sender asks for leave (HTTP 1.1 Web Hooks for Event Delivery, section 4.1).
 pub const REQUEST_ORIGIN: &str = "webhook-request-origin";
@@ -66,6 +71,8 @@ pub struct Sender {
     client: Option<Client>,
     keys: Option<Keys>,
     token: Option<HeaderValue>,
+    /// What a server may say back and nobody may read.
+    secrets: Secrets,
     /// A call had no answer, or one against the sender: the address may be another one by now, and so
     /// may the certificates.
     lost: AtomicBool,
@@ -88,6 +95,7 @@ impl Sender {
             client: None,
             keys: None,
             token: None,
+            secrets: Secrets::default(),
             lost: AtomicBool::new(false),
         };
         sender.read_files()?;
@@ -117,10 +125,20 @@ impl Sender {
 
     fn read_files(&mut self) -> Result<(), String> {
         self.keys = self.settings.secret_file.as_deref().map(Keys::read).transpose()?;
-        self.token = match &self.settings.token_file {
+        let url = &self.settings.url;
+        let path = [url.path(), url.query().unwrap_or_default()];
+        // `/` alone is in every text.
+        let path = path.into_iter().map(|it| it.trim_matches('/').as_bytes());
+        let token = self
+            .settings
+            .token_file
+            .as_ref()
+            .map(|it| Secret::read("token_file", it))
+            .transpose()?;
+        self.secrets = Secrets::new(path.chain(token.iter().map(Secret::bytes)));
+        self.token = match &token {
             None => None,
-            Some(path) => {
-                let secret = Secret::read("token_file", path)?;
+            Some(secret) => {
                 let token = secret.text("token_file")?;
                 let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
                     .map_err(|_| "token_file: it cannot stand in a header".to_owned())?;
@@ -215,7 +233,8 @@ impl Sender {
                 Ok(said) => {
                     let against_us = matches!(response.status().as_u16(), 401 | 403 | 407);
                     self.lost.fetch_or(against_us, Ordering::Relaxed);
-                    reply::of_answer(response.status(), response.headers(), &said, now)
+                    let (status, headers) = (response.status(), response.headers());
+                    reply::of_answer(status, headers, &said, &self.secrets, now)
                 }
                 Err(err) => {
                     let (status, after, everybody) = (response.status(), None, false);
@@ -260,18 +279,22 @@ impl Sender {
     }
 
     fn no_answer(&self, err: &reqwest::Error) -> Reply {
-        let everybody = err.is_connect() || err.is_timeout();
+        let root = root(err);
+        let is_refused = root.contains(ALERT);
+        let everybody = err.is_connect() || err.is_timeout() || is_refused;
         // Whatever it was: over TLS 1.3, a client certificate is refused after the connection stands.
         self.lost.store(true, Ordering::Relaxed);
         let what = if err.is_connect() {
             "the server cannot be reached"
         } else if err.is_timeout() {
             "the server did not answer in time"
+        } else if is_refused {
+            "the server refuses the connection; look at client_certificate_file"
         } else {
             "the server's answer broke off"
         };
         // The URL is in the words of the library, and its path may be a secret: the cause has neither.
-        let reason = format!("{what}: {}", root(err));
+        let reason = format!("{what}: {root}");
         Reply::NotNow { after: None, everybody, reason }
     }
 }

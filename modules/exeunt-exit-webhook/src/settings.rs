@@ -9,18 +9,13 @@ use exeunt_module_kit::{
 use exeunt_publication::{
     cloudevent,
     settings::Reader,
+    time::{TIMEOUT_DEFAULT, TIMEOUT_S_MAX},
     tls::{self, Tls},
 };
 use serde_json::{Map, Value as Json};
 use url::{Host, Url};
 
 use crate::{address::Allowed, cloud_event::Frame};
-
-/// How long one call may take where nothing is said.
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-
-/// Longest time for one call, in seconds. The deadline of an event is the tighter bound.
-const TIMEOUT_S_MAX: u64 = 600;
 
 /// Events of one call in the batched mode where nothing is said: a full window of the host.
 const BATCH_DEFAULT: usize = 64;
@@ -60,7 +55,7 @@ pub struct Settings {
     pub batch_max: usize,
     /// Most calls at the same time.
     pub connections: usize,
-    /// How long one call may take; `None` leaves it to [`Settings::timeout_within`].
+    /// How long one call may take; `None` leaves it to the deadline.
     pub timeout: Option<Duration>,
     /// File with the keys of signatures.
     pub secret_file: Option<PathBuf>,
@@ -131,23 +126,6 @@ impl Settings {
         Ok(settings)
     }
 
-    /// How long one call may take, where all of a batch has to be done within `budget`.
-    ///
-    /// # Errors
-    ///
-    /// The operator asked for more than there is.
-    pub fn timeout_within(&self, budget: Duration) -> Result<Duration, String> {
-        match self.timeout {
-            None => Ok(TIMEOUT_DEFAULT.min(budget)),
-            Some(it) if it <= budget => Ok(it),
-            Some(it) => Err(format!(
-                "timeout_s is {}, and has to leave a fifth of the module's deadline_s: at most {}",
-                it.as_secs(),
-                budget.as_secs()
-            )),
-        }
-    }
-
     /// What is the same in all events.
     pub fn frame(&self, hello: &Initialize) -> Frame {
         Frame {
@@ -165,18 +143,12 @@ impl Settings {
 
 /// What can be set, for whoever asks before setting it.
 pub fn known() -> Vec<SettingInfo> {
-    let info = |name: &str, kind, description: &str, default: Option<Json>| SettingInfo {
-        name: name.to_owned(),
-        kind,
-        description: description.to_owned(),
-        required: name == "url",
-        default,
-    };
+    let info = SettingInfo::new;
     let text = SettingType::String;
     let number = SettingType::Long;
     let flag = SettingType::Boolean;
     let mut known = vec![
-        info("url", text, "where events go: https://…", None),
+        info("url", text, "where events go: https://…", None).required(),
         info(
             "mode",
             text,
@@ -195,7 +167,12 @@ pub fn known() -> Vec<SettingInfo> {
             "most calls at the same time",
             Some(CONNECTIONS_DEFAULT.into()),
         ),
-        info("timeout_s", number, "how long one call may take, in seconds", Some(10.into())),
+        info(
+            "timeout_s",
+            number,
+            "how long one call may take, in seconds",
+            Some(TIMEOUT_DEFAULT.as_secs().into()),
+        ),
         info("secret_file", text, "file with the keys of signatures, one a line", None),
         info("token_file", text, "file with a bearer token", None),
         info(
@@ -224,7 +201,8 @@ fn url(text: &str) -> Result<Url, String> {
     if URL_BYTES_MAX < text.len() {
         return Err(refused("is too long"));
     }
-    let url = Url::parse(text).map_err(|err| format!("url is none: {err}"))?;
+    let url = Url::parse(text)
+        .map_err(|err| format!("url is no address such as https://host/path: {err}"))?;
     if url.scheme() != "https" || url.host().is_none() {
         return Err(refused("has to begin with https:// and a host"));
     }
@@ -266,8 +244,7 @@ mod tests {
         assert_eq!(it.server(), "https://hook.example.com:8443");
         let hello = Initialize { config: "Test CA".to_owned(), ..Initialize::default() };
         assert_eq!(it.frame(&hello).source, "/exeunt/Test%20CA");
-        assert_eq!(it.timeout_within(Duration::from_secs(24)), Ok(Duration::from_secs(10)));
-        assert_eq!(it.timeout_within(Duration::from_secs(4)), Ok(Duration::from_secs(4)));
+        assert_eq!(it.timeout, None);
     }
 
     #[test]
@@ -281,8 +258,7 @@ mod tests {
         });
         let it = read(&values).unwrap();
         assert_eq!((it.mode, it.batch_max, it.connections), (Mode::Batched, 100, 2));
-        assert_eq!(it.timeout_within(Duration::from_secs(24)), Ok(Duration::from_secs(5)));
-        assert!(it.timeout_within(Duration::from_secs(4)).unwrap_err().contains("at most 4"));
+        assert_eq!(it.timeout, Some(Duration::from_secs(5)));
         let names: Vec<String> = known().into_iter().map(|it| it.name).collect();
         assert!(values.as_object().unwrap().keys().all(|it| names.contains(it)), "{names:?}");
     }
@@ -291,7 +267,7 @@ mod tests {
     fn what_cannot_be_is_refused_by_its_name() {
         for (settings, said) in [
             (json!({}), "url is missing"),
-            (json!({"url": "hook"}), "url is none"),
+            (json!({"url": "hook"}), "url is no address"),
             (json!({"url": "http://example.com"}), "https://"),
             (json!({"url": "https://user:pass@example.com"}), "no password"),
             (json!({"url": "https://example.com/#x"}), "no fragment"),

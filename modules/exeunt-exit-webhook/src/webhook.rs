@@ -1,25 +1,32 @@
 //! The module itself: what happens to a batch of events, in order.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
+use exeunt_module::call_back::{Asked, Found, Query};
 use exeunt_module_kit::{
-    CallBackError, CallBacks, Event, EventMask, ExitModule, Facts, Initialize, MaintainExitModule,
-    ManageExitModule, Outcome, Refusal, Value, exit_event,
+    CallBackError, CallBacks, Event, EventMask, ExitModule, Facts, Greeted, Initialize,
+    MaintainExitModule, ManageExitModule, Outcome, Properties, Refusal, Value, exit_event,
     maintain::{Check, TestReport},
     manage::ManageModule,
+    notify_as_batch,
 };
-use exeunt_publication::{cloudevent, outcome};
+use exeunt_publication::{
+    authority::CERTIFICATE_COUNT_MAX,
+    cloudevent, outcome,
+    resolver::{self, LookUp},
+    time,
+};
 use reqwest::blocking::Response;
 
 use crate::{
     cloud_event::{Frame, RAW_REQUEST},
     reply::Reply,
-    resolver::{self, LookUp},
     sender::{ALLOWED_ORIGIN, Call, Sender},
     settings::{self, Mode, Settings},
 };
@@ -31,19 +38,22 @@ const DESCRIPTION: &str = "tells a web server of events";
 const FACTS: Facts =
     Facts { name: "webhook", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
+/// Properties of the CA that hold its revocation lists.
+const LISTS: [&str; 2] = ["RawCRL", "RawDeltaCRL"];
+
 /// Most octets of one call in the batched mode. A single event that is larger goes alone.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most calls of one connection in a batch of single events; fewer where the server is slow.
+const SHARE_MAX: usize = 16;
 
 /// From which attempt on an event goes alone in the batched mode: one that the server breaks at
 /// should not take its neighbours along for ever.
 const ALONE_FROM_ATTEMPT: u32 = 4;
 
-/// How long a `Test` may take in which there is no deadline of an event.
-const TEST_WITHIN: Duration = Duration::from_secs(20);
-
 /// The exit module. It starts its work with the host's greeting.
 pub struct WebhookExit {
-    state: Option<State>,
+    state: Greeted<State>,
     call_backs: Option<CallBacks>,
     look_up: LookUp,
 }
@@ -56,7 +66,7 @@ impl std::fmt::Debug for WebhookExit {
 
 impl Default for WebhookExit {
     fn default() -> Self {
-        Self { state: None, call_backs: None, look_up: resolver::system() }
+        Self { state: Greeted::default(), call_backs: None, look_up: resolver::system() }
     }
 }
 
@@ -66,6 +76,8 @@ struct State {
     sender: Sender,
     /// How long all of a batch may take.
     budget: Duration,
+    /// Calls that one connection is given in a batch of single events.
+    share: usize,
 }
 
 impl WebhookExit {
@@ -77,15 +89,11 @@ impl WebhookExit {
 
     fn state(&self, hello: &Initialize) -> Result<State, String> {
         let settings = Settings::read(&hello.settings)?;
-        // A fifth is left for what is not the network: the pipe, and a processor that is busy.
-        let budget = match hello.deadline_ms {
-            0 => TEST_WITHIN,
-            deadline_ms => Duration::from_millis(deadline_ms) * 4 / 5,
-        };
-        let timeout = settings.timeout_within(budget)?;
+        let budget = time::budget(hello.deadline_ms);
+        let timeout = time::timeout_within(settings.timeout, budget)?;
         let frame = settings.frame(hello);
         let sender = Sender::new(settings, timeout, Arc::clone(&self.look_up))?;
-        Ok(State { frame, sender, budget })
+        Ok(State { frame, sender, budget, share: 1 })
     }
 }
 
@@ -96,7 +104,8 @@ impl ExitModule for WebhookExit {
     }
 
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
-        self.state = Some(self.state(hello)?);
+        let state = self.state(hello)?;
+        self.state.set(state);
         Ok(EventMask(exit_event::ALL))
     }
 
@@ -113,26 +122,22 @@ impl ExitModule for WebhookExit {
     }
 
     fn batch_max(&self) -> usize {
-        self.state.as_ref().map_or(1, |it| {
+        self.state.get().map_or(1, |it| {
             let settings = it.sender.settings();
             match settings.mode {
-                // One round of calls, so that each has the whole of the deadline.
-                Mode::Structured => settings.connections,
+                Mode::Structured => settings.connections * it.share,
                 Mode::Batched => settings.batch_max,
             }
         })
     }
 
     fn notify(&mut self, event: &Event) -> Outcome {
-        let mut outcomes = self.notify_batch(std::slice::from_ref(event));
-        outcomes.pop().unwrap_or_else(|| outcome::retry("nothing was done"))
+        notify_as_batch(self, event)
     }
 
     fn notify_batch(&mut self, events: &[Event]) -> Vec<Outcome> {
-        match &mut self.state {
-            Some(state) => state.tell(events, self.call_backs.as_ref()),
-            None => vec![outcome::retry("the module has no settings yet"); events.len()],
-        }
+        let call_backs = self.call_backs.as_ref();
+        self.state.notify_batch(events, |state, events| state.tell(events, call_backs))
     }
 }
 
@@ -171,14 +176,13 @@ impl ManageExitModule for WebhookExit {
 
 impl MaintainExitModule for WebhookExit {
     fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
-        self.state = Some(self.state(hello)?);
+        let state = self.state(hello)?;
+        self.state.set(state);
         Ok(())
     }
 
     fn test(&mut self, samples: &[Event]) -> Result<TestReport, String> {
-        let Some(state) = &mut self.state else {
-            return Err("the module has no settings yet".to_owned());
-        };
+        let state = self.state.get_mut()?;
         let checks = state.checks();
         let settings = state.sender.settings();
         let would_write = samples
@@ -210,21 +214,21 @@ impl State {
         // 1. The octets of each.
         let mut ready = Vec::with_capacity(events.len());
         for (index, event) in events.iter().enumerate() {
-            if exit_event::ALL & event.event == 0 {
-                outcomes.insert(index, Outcome::Skip);
-                continue;
-            }
-            match self.raw_request(event, call_backs) {
-                Ok(raw_request) => ready.push(Ready {
+            let asked = self
+                .raw_request(event, call_backs)
+                .and_then(|it| Ok((it, self.with_lists(event, call_backs)?)));
+            match asked {
+                Ok((raw_request, event)) => ready.push(Ready {
                     index,
                     alone: ALONE_FROM_ATTEMPT <= event.attempt,
                     id: event.id.clone(),
-                    body: self.frame.encode(event, raw_request.as_deref()),
+                    body: self.frame.encode(&event, raw_request.as_deref()),
                 }),
                 Err(reason) => drop(outcomes.insert(index, outcome::retry(reason))),
             }
         }
         // 2. To the server.
+        let sending = Instant::now();
         let replies = match self.sender.prepare(until) {
             Err(reason) => {
                 let reply = Reply::nothing_can_be_sent(reason);
@@ -235,11 +239,24 @@ impl State {
                 Mode::Batched => self.send_batches(&ready, until),
             },
         };
+        self.adapt(sending.elapsed());
         // 3. What it says.
         outcomes.extend(replies.into_iter().map(|(index, reply)| (index, of_reply(&reply))));
         (0..events.len())
-            .map(|it| outcomes.remove(&it).unwrap_or_else(|| outcome::retry("it was not sent")))
+            .map(|it| {
+                outcomes.remove(&it).unwrap_or_else(|| outcome::target_retry("it was not sent"))
+            })
             .collect()
+    }
+
+    /// Batches grow while they are quick. A server that takes its time is given one round of calls, so
+    /// that each of them has the whole of the deadline.
+    fn adapt(&mut self, took: Duration) {
+        if took < self.budget / 16 {
+            self.share = (self.share * 2).min(SHARE_MAX);
+        } else if self.budget / 4 < took {
+            self.share = 1;
+        }
     }
 
     /// The request as it came, where the operator wants it told. Without call-backs it is in the
@@ -261,6 +278,40 @@ impl State {
             Ok(_) | Err(CallBackError::Refuse { refusal: Refusal::Empty, .. }) => Ok(None),
             Err(err) => Err(format!("asking for {RAW_REQUEST}: {}", outcome::chain(&err))),
         }
+    }
+
+    /// An event about lists with those that hold now. Who may ask is not told them.
+    fn with_lists<'a>(
+        &self,
+        event: &'a Event,
+        call_backs: Option<&CallBacks>,
+    ) -> Result<Cow<'a, Event>, String> {
+        let wanted = self.frame.system && event.event == exit_event::CRL_ISSUED;
+        let Some(call_backs) = call_backs.filter(|_| wanted) else {
+            return Ok(Cow::Borrowed(event));
+        };
+        let count = event.system.long("CertCount").ok().and_then(|it| usize::try_from(it).ok());
+        let count = count.unwrap_or(1).clamp(1, CERTIFICATE_COUNT_MAX);
+        let mut system = Properties::clone(&event.system);
+        for index in 0..count {
+            let ending = if index + 1 == count { String::new() } else { format!(".{index}") };
+            for name in LISTS {
+                let asked = Asked {
+                    seq: event.seq,
+                    name: format!("{name}.{index}"),
+                    value_type: Some("binary".to_owned()),
+                };
+                match call_backs.ask(Query::GetCertificateProperty(asked)) {
+                    Ok(Found::Value(list)) => system.push(format!("{name}{ending}"), list),
+                    // There is no such list, or it is too large for an event.
+                    Ok(Found::Extension(_)) | Err(CallBackError::Refuse { .. }) => (),
+                    Err(err) => {
+                        return Err(format!("asking for {name}: {}", outcome::chain(&err)));
+                    }
+                }
+            }
+        }
+        Ok(Cow::Owned(Event { system: Arc::new(system), ..event.clone() }))
     }
 
     fn send_each(&self, ready: &[Ready], until: Instant) -> Vec<(usize, Reply)> {
@@ -372,6 +423,18 @@ impl State {
                 what,
                 format!("{status}; redirects are not followed, so set the final url"),
             ),
+            // Deliveries are POST, which a server may well take that knows nothing else.
+            (405 | 501, None, _) => Check::passed(
+                what,
+                format!("{status}: the server knows no OPTIONS, and deliveries need none"),
+            ),
+            (405 | 501, Some(origin), _) => Check::warning(
+                what,
+                format!(
+                    "{status}: the server knows no OPTIONS, so it does not ask who {origin} is; \
+                     deliveries need none"
+                ),
+            ),
             (404 | 410, _, _) => Check::warning(what, format!("{status}; look at the path of url")),
             (500..=599, _, _) => Check::warning(what, format!("{status}; the server has a fault")),
             (_, Some(origin), Some(allowed)) if allowed == "*" || allowed == origin => {
@@ -409,6 +472,10 @@ fn of_reply(reply: &Reply) -> Outcome {
     match reply {
         Reply::Accept => Outcome::Accept,
         Reply::Refuse { reason } => outcome::park(reason),
+        Reply::NotNow { after: Some(after), everybody: true, reason } => {
+            outcome::target_retry_after(*after, reason)
+        }
+        Reply::NotNow { after: None, everybody: true, reason } => outcome::target_retry(reason),
         Reply::NotNow { after: Some(after), reason, .. } => outcome::retry_after(*after, reason),
         Reply::NotNow { after: None, reason, .. } => outcome::retry(reason),
     }

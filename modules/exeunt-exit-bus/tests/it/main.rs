@@ -1,13 +1,18 @@
-//! The module under the kit's host, against a real server of NATS, read back by another client.
+//! The module under the kit's host, against real servers, read back by other clients: of NATS here, and
+//! of AMQP in `amqp`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod amqp;
 mod rights;
 mod server;
 mod trouble;
 
 use std::{
     collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -58,6 +63,14 @@ fn plain(address: &str) -> Json {
     json!({"servers": [address], "tls": "off", "timeout_s": 5})
 }
 
+/// A file that its owner alone can read.
+fn secret(folder: &Path, name: &str, content: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
 fn with(settings: &Json, more: &Json) -> Json {
     let mut settings = settings.clone();
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -94,7 +107,7 @@ fn assert_accepted(outcomes: &[Outcome]) {
 #[track_caller]
 fn retried(outcome: &Outcome) -> &str {
     match outcome {
-        Outcome::Retry { reason, .. } => reason,
+        Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. } => reason,
         other => panic!("{other:?} is no retry"),
     }
 }
@@ -112,7 +125,9 @@ fn deliver(host: &mut Host, events: &[Event]) {
         for (event, outcome) in left.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Accept => (),
-                Outcome::Retry { .. } => again.push(Event { attempt: event.attempt + 1, ..event }),
+                Outcome::Retry { .. } | Outcome::TargetDown { .. } => {
+                    again.push(Event { attempt: event.attempt + 1, ..event });
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -190,6 +205,7 @@ fn two_modules_tell_one_stream_of_the_same_event_and_each_is_heard_once() {
             settings: settings.as_object().unwrap().clone(),
             window: 2,
             deadline_ms: 30_000,
+            partial: false,
         };
         host.initialize_with(hello).unwrap();
         for _ in 0..2 {
@@ -287,4 +303,14 @@ fn settings_are_known_and_looked_at_one_by_one() {
     let err = host.set_module_property("stream", json!("a.b")).unwrap_err();
     assert!(err.to_string().contains("stream \"a.b\""), "{err}");
     host.configure(&json!({"servers": "tls://bus.example:4222"})).unwrap();
+    for (name, value) in [
+        ("protocol", json!("amqp")),
+        ("servers", json!(["amqps://bus.example"])),
+        ("exchange", json!("events")),
+        ("heartbeat_s", json!(5)),
+    ] {
+        host.set_module_property(name, value).unwrap();
+    }
+    let err = host.set_module_property("protocol", json!("kafka")).unwrap_err();
+    assert!(err.to_string().contains("\"nats\" and \"amqp\""), "{err}");
 }

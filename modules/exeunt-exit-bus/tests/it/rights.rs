@@ -1,11 +1,6 @@
 //! Who the module is for the server, and whom it trusts.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use exeunt_module_kit::{Outcome, maintain::CheckResult};
 use exeunt_testbed::{
@@ -15,19 +10,13 @@ use exeunt_testbed::{
 use serde_json::{Value as Json, json};
 
 use crate::{
-    assert_accepted, events, maintain, notify_all, plain, retried, server::Server, start, with,
+    assert_accepted, events, maintain, notify_all, plain, retried, secret, server::Server, start,
+    with,
 };
 
 /// The pair that the documentation of NATS shows for users; nobody's.
 const NKEY: &str = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
 const NKEY_SEED: &str = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
-
-fn secret(folder: &Path, name: &str, content: &str) -> PathBuf {
-    let path = folder.join(name);
-    fs::write(&path, content).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    path
-}
 
 /// A server with three users beside the other client: one that may publish, one that may publish
 /// nothing of ours, and one that may hear no answers.
@@ -97,6 +86,31 @@ fn what_the_account_may_not_do_is_said_at_once_and_retried() {
     }
     // Who hears no answers may have been taken, and accepts nothing.
     assert!(server.read("EXEUNT").len() <= 10);
+}
+
+#[test]
+fn a_right_that_test_and_install_lack_is_named_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("nats"), &users("exeunt.*.denied"));
+    let settings = account(folder.path(), &server.address(), "ca", "s3cret");
+    let settings = with(&settings, &json!({"inbox_prefix": "_INBOX.ca", "timeout_s": 20}));
+    let begun = std::time::Instant::now();
+    let step = maintain(&settings).install(true).unwrap().steps.remove(0);
+    assert_eq!(step.result, CheckResult::Failed);
+    for said in ["cannot be made", "\"$JS.API.STREAM.CREATE.EXEUNT\"", "right to publish"] {
+        assert!(step.text.contains(said), "{step:?}");
+    }
+    let other = with(&settings, &json!({"stream": "OTHER"}));
+    for check in [
+        maintain(&other).install(true).unwrap().steps.remove(0),
+        maintain(&other).test_target(&[]).unwrap().checks.remove(1),
+    ] {
+        assert!(check.text.contains("\"$JS.API.STREAM.INFO.OTHER\""), "{check:?}");
+    }
+    let deaf = account(folder.path(), &server.address(), "ca", "s3cret");
+    let step = maintain(&with(&deaf, &json!({"timeout_s": 20}))).install(true).unwrap().steps;
+    assert!(step[0].text.contains("right to subscribe"), "{step:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -185,5 +199,5 @@ fn nothing_is_said_in_the_clear_to_a_server_without_tls() {
     let authority = Authority::new(&folder.path().join("ca"));
     settings["ca_file"] = json!(authority.certificate());
     let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
-    assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Retry { .. } | Outcome::TargetDown { .. }), "{outcome:?}");
 }

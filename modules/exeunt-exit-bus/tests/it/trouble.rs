@@ -6,12 +6,18 @@ use std::{
 };
 
 use exeunt_module_kit::{Event, Outcome, Value, testing::issued_event};
-use exeunt_testbed::proxy::{Fault, Proxy};
+use exeunt_testbed::{
+    process::wait_for,
+    proxy::{Fault, Proxy},
+};
 use serde_json::json;
 
 use crate::{
     Fixture, assert_accepted, assert_once, deliver, events, notify_all, plain, retried, start, with,
 };
+
+/// How long a part of a story may take.
+const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn while_the_server_is_down_events_are_retried_at_once_and_later_they_are_there() {
@@ -36,7 +42,10 @@ fn while_the_server_is_down_events_are_retried_at_once_and_later_they_are_there(
 fn a_server_that_is_killed_in_the_middle_has_every_event_once_in_the_end() {
     let mut it = Fixture::new();
     let events = events(1..3001);
-    let mut host = it.host();
+    // Slow enough for the looks below to see it in the middle.
+    let mut proxy = Proxy::to_port(it.server.port);
+    proxy.set(Fault::Delay(Duration::from_millis(30)));
+    let mut host = start(&plain(&format!("nats://127.0.0.1:{}", proxy.port())));
     let told = events.clone();
     let delivery = thread::spawn(move || {
         for events in told.chunks(50) {
@@ -44,22 +53,17 @@ fn a_server_that_is_killed_in_the_middle_has_every_event_once_in_the_end() {
         }
         host.shutdown().unwrap();
     });
-    let mut kills = 0;
-    while !delivery.is_finished() && kills < 5 {
+    for kills in 0..2 {
         // A different moment each time: after so much was taken since the last one.
-        let enough = |it: &Fixture| {
+        wait_for("a moment in the middle", SOON, || {
             let stored = it.server.stream("EXEUNT")["state"]["messages"].as_u64().unwrap_or(0);
-            400 * (kills + 1) < stored
-        };
-        while !delivery.is_finished() && !enough(&it) {
-            thread::sleep(Duration::from_millis(5));
-        }
+            delivery.is_finished() || 400 * (kills + 1) < stored
+        });
+        assert!(!delivery.is_finished(), "it was killed too late");
         it.server.kill();
         it.server.start_again();
-        kills += 1;
     }
     delivery.join().unwrap();
-    assert!(0 < kills);
     assert_once(&it.server.read("EXEUNT"), &events);
 }
 
@@ -162,7 +166,10 @@ fn what_is_too_large_is_parked_and_stops_nothing_else() {
 #[test]
 fn what_others_publish_into_the_same_stream_stays_as_it_is() {
     let it = Fixture::new();
-    let mut host = it.host();
+    // Slow enough for the others to come in between.
+    let mut proxy = Proxy::to_port(it.server.port);
+    proxy.set(Fault::Delay(Duration::from_millis(30)));
+    let mut host = start(&plain(&format!("nats://127.0.0.1:{}", proxy.port())));
     let told = events(1..1001);
     let delivery = thread::spawn(move || {
         for events in told.chunks(20) {
@@ -171,8 +178,12 @@ fn what_others_publish_into_the_same_stream_stays_as_it_is() {
     });
     it.server.publish("exeunt.stranger.word", 300);
     delivery.join().unwrap();
+    let all = it.server.read("EXEUNT");
+    let is_theirs: Vec<bool> = all.iter().map(|it| it.subject == "exeunt.stranger.word").collect();
+    let turns = is_theirs.windows(2).filter(|it| it[0] != it[1]).count();
+    assert!(1 < turns, "one was after the other");
     let (theirs, ours): (Vec<_>, Vec<_>) =
-        it.server.read("EXEUNT").into_iter().partition(|it| it.subject == "exeunt.stranger.word");
+        all.into_iter().partition(|it| it.subject == "exeunt.stranger.word");
     assert_eq!(theirs.len(), 300);
     assert!(theirs.iter().all(|it| it.body == "a stranger's"));
     assert_once(&ours, &events(1..1001));

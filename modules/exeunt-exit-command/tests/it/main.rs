@@ -64,6 +64,10 @@ fn retry(reason: &str) -> Outcome {
     Outcome::Retry { after_ms: None, reason: reason.to_owned() }
 }
 
+fn down(reason: &str) -> Outcome {
+    Outcome::TargetDown { after_ms: None, reason: reason.to_owned() }
+}
+
 fn park(reason: &str) -> Outcome {
     Outcome::Park { reason: reason.to_owned() }
 }
@@ -130,6 +134,7 @@ fn the_exit_status_says_what_became_of_the_event() {
         ("echo usage >&2; exit 64", retry("usage (exit status 64)")),
         ("echo not on standard error; exit 3", retry("the program said nothing (exit status 3)")),
         ("printf 'a bad serial' >&2; exit 65", park("a bad serial (exit status 65)")),
+        ("echo no server >&2; exit 69", down("no server (exit status 69)")),
         ("echo dying >&2; kill -SEGV $$", retry("dying (ended by signal 11)")),
     ];
     for (script, expected) in table {

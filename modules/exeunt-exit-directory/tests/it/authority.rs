@@ -38,15 +38,20 @@ impl Authority {
 
     /// A base list that holds for a month.
     pub fn list(&self, number: u64) -> Vec<u8> {
-        self.signed_list(number, None)
+        self.signed_list(number, None, None)
+    }
+
+    /// A base list that holds between two times, in Unix seconds.
+    pub fn list_of(&self, number: u64, from: i64, to: i64) -> Vec<u8> {
+        self.signed_list(number, None, Some((from, to)))
     }
 
     /// A delta list.
     pub fn delta(&self, number: u64, base: u64) -> Vec<u8> {
-        self.signed_list(number, Some(base))
+        self.signed_list(number, Some(base), None)
     }
 
-    fn signed_list(&self, number: u64, base: Option<u64>) -> Vec<u8> {
+    fn signed_list(&self, number: u64, base: Option<u64>, dates: Option<(i64, i64)>) -> Vec<u8> {
         let indicator = base.map(|it| format!("2.5.29.27=critical,ASN1:INTEGER:{it}\n"));
         let settings = format!(
             "[ca]\ndefault_ca=it\n[it]\ndatabase={}\ncertificate={}\nprivate_key={}\n\
@@ -61,7 +66,14 @@ impl Authority {
         fs::write(self.file("ca.cnf"), settings).unwrap();
         fs::write(self.file("number"), format!("{number:04X}\n")).unwrap();
         let mut openssl = Command::new("openssl");
-        openssl.args(["ca", "-gencrl", "-crldays", "30", "-config"]).arg(self.file("ca.cnf"));
+        openssl.args(["ca", "-gencrl", "-config"]).arg(self.file("ca.cnf"));
+        match dates {
+            None => openssl.args(["-crldays", "30"]),
+            Some((from, to)) => {
+                let [from, to] = [from, to].map(openssl_time);
+                openssl.args(["-crl_lastupdate", &from, "-crl_nextupdate", &to])
+            }
+        };
         run(openssl.arg("-out").arg(self.file("list.pem")));
         let mut openssl = Command::new("openssl");
         openssl.args(["crl", "-outform", "DER", "-in"]).arg(self.file("list.pem"));
@@ -134,6 +146,13 @@ impl Authority {
         told.certificate.push("RawCertificate", Value::Binary(certificate.to_vec()));
         told
     }
+}
+
+/// As `openssl` wants it, by `date`.
+fn openssl_time(seconds: i64) -> String {
+    let mut date = Command::new("date");
+    let said = run(date.args(["-u", "+%Y%m%d%H%M%SZ", "-d", &format!("@{seconds}")]));
+    String::from_utf8(said).unwrap().trim().to_owned()
 }
 
 fn event(kind: u32, seq: u64, system: Properties) -> Event {

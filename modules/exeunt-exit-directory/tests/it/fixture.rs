@@ -114,7 +114,7 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> Vec<Outcome> {
         let batch: Vec<Event> = open.iter().map(|it| events[*it].clone()).collect();
         for (index, outcome) in open.into_iter().zip(host.notify_all(&batch).unwrap()) {
             match outcome.unwrap() {
-                Outcome::Retry { .. } => (),
+                Outcome::Retry { .. } | Outcome::TargetDown { .. } => (),
                 other => outcomes[index] = Some(other),
             }
         }
@@ -130,7 +130,9 @@ pub fn tell(host: &mut Host, events: &[Event]) -> Vec<Outcome> {
 #[track_caller]
 pub fn reason(outcome: &Outcome) -> &str {
     match outcome {
-        Outcome::Retry { reason, .. } | Outcome::Park { reason } => reason,
+        Outcome::Retry { reason, .. }
+        | Outcome::TargetDown { reason, .. }
+        | Outcome::Park { reason } => reason,
         other => panic!("{other:?} has no reason"),
     }
 }

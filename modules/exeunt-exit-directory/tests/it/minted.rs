@@ -43,6 +43,11 @@ impl TestCa {
     }
 
     pub fn issue(&self, leaf: &Leaf<'_>) -> Vec<u8> {
+        self.issue_to(leaf, leaf.name)
+    }
+
+    /// The same with another subject than the name of the mail address: see [`name`].
+    pub fn issue_to(&self, leaf: &Leaf<'_>, subject: &str) -> Vec<u8> {
         let mail = format!("{}@example.test", leaf.name);
         let upn = tlv(0x0c, format!("{}@upn.example.test", leaf.name).as_bytes());
         let upn_oid = [0x06, 0x0a, 0x2b, 6, 1, 4, 1, 0x82, 0x37, 0x14, 2, 3];
@@ -52,7 +57,7 @@ impl TestCa {
         let authority = sequence(&[&tlv(0x80, &self.key_identifier())]);
         let authority = extension(&[0x55, 0x1d, 0x23], false, &authority);
         let dates = (leaf.not_before, leaf.not_after);
-        self.signed(leaf.name, leaf.serial, dates, &[alternative, authority])
+        self.signed(subject, leaf.serial, dates, &[alternative, authority])
     }
 
     fn signed(
@@ -120,9 +125,25 @@ fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tlv(0x30, &parts.concat())
 }
 
-fn name(common_name: &str) -> Vec<u8> {
-    let pair = sequence(&[&[0x06, 3, 0x55, 4, 3], &tlv(0x0c, common_name.as_bytes())]);
-    sequence(&[&tlv(0x31, &pair)])
+/// A common name; or, where it has types, a whole name from the lowest to the highest, whose parts
+/// have no separators.
+fn name(text: &str) -> Vec<u8> {
+    let part = |(kind, value): (&str, &str)| {
+        let kind: &[u8] = match kind.to_ascii_lowercase().as_str() {
+            "dc" => &[9, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25],
+            "uid" => &[9, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1],
+            "ou" => &[0x55, 4, 11],
+            _ => &[0x55, 4, 3],
+        };
+        // The first arcs of RFC 4519's types from the pilot, 0.9.2342.19200300.100.1.
+        let tag = if kind.ends_with(&[1, 25]) { 0x16 } else { 0x0c };
+        tlv(0x31, &sequence(&[&tlv(6, kind), &tlv(tag, value.as_bytes())]))
+    };
+    let parts: Vec<Vec<u8>> = match text.split_once('=') {
+        None => vec![part(("cn", text))],
+        Some(_) => text.split(',').rev().filter_map(|it| it.split_once('=')).map(part).collect(),
+    };
+    sequence(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 fn time(seconds: i64) -> Vec<u8> {

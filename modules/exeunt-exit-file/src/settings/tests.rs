@@ -71,11 +71,32 @@ fn what_cannot_be_is_refused_by_name() {
         &json!({"directory": "a", "format": "PEM"}),
         &expect![[r#"format is "pem" or "der", not "PEM""#]],
     );
-    for mode in ["", "644x", "+644", "0888", "1777", "0200", "77777777777777"] {
-        let err = parse(&json!({"directory": "a", "mode": mode})).unwrap_err();
-        assert!(err.starts_with(&format!("mode {mode:?} is no octal number")), "{err}");
+}
+
+#[test]
+fn permissions_are_octal_text_within_what_a_published_file_may_have() {
+    let mode =
+        |mode: serde_json::Value| parse(&json!({"directory": "a", "mode": mode})).map(|it| it.mode);
+    for text in ["", "644x", "+644", "0888", "1777", "44", "00644", "77777777777777"] {
+        let err = mode(text.into()).unwrap_err();
+        assert!(err.starts_with(&format!("mode {text:?} is no octal number")), "{err}");
     }
-    check_refused(&json!({"directory": "a", "mode": 644}), &expect!["mode has to be a text"]);
+    // 0o640 of TOML comes as 416.
+    for number in [777, 644, 416] {
+        let expected = "is no text: permissions are written in octal, as mode = \"0640\"";
+        assert_eq!(mode(number.into()).unwrap_err(), format!("mode {number} {expected}"));
+    }
+    for (text, why) in [
+        ("0200", "mode \"0200\" does not let the owner read"),
+        ("777", "mode \"777\" makes programs of certificates: say \"0664\""),
+        ("0755", "mode \"0755\" makes programs of certificates: say \"0644\""),
+        ("0666", "mode \"0666\" lets everybody write: say \"0664\""),
+    ] {
+        assert_eq!(mode(text.into()).unwrap_err(), why);
+    }
+    for (text, expected) in [("640", 0o640), ("0664", 0o664), ("0400", 0o400)] {
+        assert_eq!(mode(text.into()), Ok(expected));
+    }
 }
 
 #[test]

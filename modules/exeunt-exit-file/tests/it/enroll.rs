@@ -20,7 +20,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::{
-    assert_retry, module, names,
+    assert_down, assert_retry, module, names,
     openssl::{Ca, Wanted, p256},
     reason,
 };
@@ -168,7 +168,7 @@ fn certificates_and_lists_of_the_ca_get_the_originals_names() {
 }
 
 #[test]
-fn every_kind_has_its_switch() {
+fn certificates_crls_and_ca_certificates_are_switched_separately_for_each_target() {
     let ca = p256("Roof");
     let list = base(&ca, 5);
     let delta = ca.list(Wanted { number: 6, base: Some(5), ..Wanted::default() });
@@ -355,7 +355,7 @@ fn a_list_that_finds_no_room_leaves_the_one_before_it() {
     let certificate = ca.issue("/CN=x", "authorityKeyIdentifier=keyid");
     assert_eq!(host.notify(&issued_event(3, &certificate)).unwrap(), Outcome::Accept);
     let full = host.notify(&lists(4, &ca, &base(&ca, 7), None)).unwrap();
-    assert_retry(&full, "writing Roof!002f1.crl: No space left on device");
+    assert_down(&full, "writing Roof!002f1.crl: No space left on device");
     // The one before it is there, and said to be newer than this.
     assert_eq!(host.notify(&lists(5, &ca, &base(&ca, 5), None)).unwrap(), Outcome::Skip);
     host.shutdown().unwrap();
@@ -369,6 +369,6 @@ fn a_folder_that_can_only_be_read_is_retried() {
     host.initialize(&json!({"directory": "published", "lists": true})).unwrap();
     let ca = p256("Roof");
     let outcome = host.notify(&lists(1, &ca, &base(&ca, 5), None)).unwrap();
-    assert_retry(&outcome, "writing Roof!002f1.crl: Read-only file system");
+    assert_down(&outcome, "writing Roof!002f1.crl: Read-only file system");
     host.shutdown().unwrap();
 }

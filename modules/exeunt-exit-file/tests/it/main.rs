@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod crash;
 mod enroll;
 /// The CA that the library of the shipped modules is tried with.
 #[path = "../../../../contract/exeunt-publication/tests/it/openssl.rs"]
@@ -109,7 +110,9 @@ fn der_by_openssl(path: &Path) -> Vec<u8> {
 
 fn reason(outcome: &Outcome) -> &str {
     match outcome {
-        Outcome::Retry { reason, .. } | Outcome::Park { reason } => reason,
+        Outcome::Retry { reason, .. }
+        | Outcome::TargetDown { reason, .. }
+        | Outcome::Park { reason } => reason,
         other => panic!("{other:?} has no reason"),
     }
 }
@@ -117,6 +120,13 @@ fn reason(outcome: &Outcome) -> &str {
 #[track_caller]
 fn assert_retry(outcome: &Outcome, start: &str) {
     assert!(matches!(outcome, Outcome::Retry { after_ms: None, .. }), "{outcome:?}");
+    assert!(reason(outcome).starts_with(start), "{outcome:?}");
+}
+
+/// As [`assert_retry`], where nothing can be written at all.
+#[track_caller]
+fn assert_down(outcome: &Outcome, start: &str) {
+    assert!(matches!(outcome, Outcome::TargetDown { after_ms: None, .. }), "{outcome:?}");
     assert!(reason(outcome).starts_with(start), "{outcome:?}");
 }
 
@@ -170,7 +180,8 @@ fn the_same_event_again_changes_nothing() {
 #[test]
 fn the_younger_certificate_stays_in_whatever_order_they_come() {
     let all = [OLDER, NEWER, TWIN];
-    let winner = NEWER.max(TWIN);
+    // Of those that start in the same second, the one with the greater serial number by openssl.
+    let winner = TWIN;
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let events = order.map(|index| {
             event_for(u64::try_from(index).unwrap() + 1, "www.example.com", all[index])
@@ -317,7 +328,7 @@ fn a_folder_that_has_gone_is_retried_until_it_is_back() {
     let mut it = Fixture::new(&json!({}));
     let event = event_for(1, "x", OLDER);
     fs::remove_dir(it.directory()).unwrap();
-    assert_retry(&it.notify(&event), "opening ");
+    assert_down(&it.notify(&event), "opening ");
     fs::create_dir(it.directory()).unwrap();
     assert_eq!(it.notify(&event), Outcome::Accept);
     assert_eq!(it.names(), ["4001.pem"]);
@@ -328,7 +339,7 @@ fn a_folder_that_takes_no_files_is_retried() {
     // Not even root can make a file there.
     let mut host = Host::in_memory(FileExit::default()).unwrap();
     host.initialize(&json!({"directory": "/proc"})).unwrap();
-    assert_retry(&host.notify(&event_for(1, "x", OLDER)).unwrap(), "writing 4001.pem: ");
+    assert_down(&host.notify(&event_for(1, "x", OLDER)).unwrap(), "writing 4001.pem: ");
 }
 
 #[test]
@@ -342,7 +353,8 @@ fn a_full_disk_is_retried_until_there_is_room() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join("published")).unwrap();
     let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", "mount -t tmpfs -o size=8k none published && exec \"$0\""]);
+    let script = "mount -t tmpfs -o size=8k none published && echo $$ > pid && exec \"$0\"";
+    command.args(["-rm", "sh", "-c", script]);
     command.arg(module()).current_dir(home.path());
     let mut host = Host::spawn(command).unwrap();
     host.initialize(&json!({"directory": "published", "pattern": "{subject_cn}"})).unwrap();
@@ -352,8 +364,22 @@ fn a_full_disk_is_retried_until_there_is_room() {
     }
     let events = [event_for(3, "3", OLDER), event_for(4, "1", OLDER)];
     let outcomes = host.notify_all(&events).unwrap();
-    assert_retry(outcomes[0].as_ref().unwrap(), "writing 3: No space left on device");
+    assert_down(outcomes[0].as_ref().unwrap(), "writing 3: No space left on device");
     assert_eq!(outcomes[1], Ok(Outcome::Accept));
+    // The folder as the module sees it: nothing half is left, and there is no room for it either.
+    let pid = fs::read_to_string(home.path().join("pid")).unwrap();
+    let inside = Path::new("/proc").join(pid.trim()).join("root");
+    let published = inside.join(home.path().strip_prefix("/").unwrap()).join("published");
+    assert_eq!(names(&published), ["1", "2"]);
+    let other = fs::write(published.join("other"), OLDER).unwrap_err();
+    assert_eq!(other.kind(), std::io::ErrorKind::StorageFull);
+    fs::remove_file(published.join("other")).unwrap();
+    assert_down(&host.notify(&events[0]).unwrap(), "writing 3: No space left on device");
+    // Until there is room.
+    fs::remove_file(published.join("2")).unwrap();
+    assert_eq!(host.notify(&events[0]).unwrap(), Outcome::Accept);
+    assert_eq!(names(&published), ["1", "3"]);
+    assert_eq!(der_by_openssl(&published.join("3")), OLDER);
     host.shutdown().unwrap();
 }
 
@@ -416,37 +442,6 @@ fn a_link_to_a_folder_may_be_configured() {
     let mut host = start(home.path(), &json!({}));
     assert_eq!(host.notify(&event_for(1, "x", OLDER)).unwrap(), Outcome::Accept);
     assert_eq!(names(&home.path().join("real")), ["4001.pem"]);
-}
-
-#[test]
-fn a_killed_module_leaves_whole_files_and_its_successor_the_rest() {
-    let home = tempfile::tempdir().unwrap();
-    let settings = with_directory(home.path(), &json!({"format": "der"}));
-    let events: Vec<Event> = (1..=64).map(|seq| event_for(seq, "x", OLDER)).collect();
-    for answers in 0..4 {
-        let mut host = Host::spawn(Command::new(module())).unwrap();
-        host.initialize(&settings).unwrap();
-        let mut lines = Vec::new();
-        for event in &events {
-            exeunt_module::line::write_notify(&mut lines, 100 + event.seq, event).unwrap();
-        }
-        host.send_lines(&lines).unwrap();
-        for _ in 0..answers {
-            host.next_answer().unwrap();
-        }
-        // Killed in the middle of the batch.
-        drop(host);
-        for name in names(&home.path().join("published")) {
-            let whole = fs::read(home.path().join("published").join(&name)).unwrap() == OLDER;
-            assert!(whole || name.starts_with('.'), "{name} is not whole");
-        }
-    }
-    let mut host = Host::spawn(Command::new(module())).unwrap();
-    host.initialize(&settings).unwrap();
-    assert_eq!(host.notify_all(&events).unwrap(), vec![Ok(Outcome::Accept); 64]);
-    host.shutdown().unwrap();
-    let expected: Vec<String> = (1..=64).map(|seq| format!("40{seq:02x}.pem")).collect();
-    assert_eq!(names(&home.path().join("published")), expected);
 }
 
 /// The module as a program. Examples are built before the tests, beside the folder of this binary.

@@ -59,7 +59,6 @@ fn a_certificate_is_published_where_its_request_asked_for_it() {
 #[test]
 fn the_link_leads_to_the_newest_in_whatever_order_they_come() {
     let all = [OLDER, NEWER, TWIN];
-    let winner = NEWER.max(TWIN);
     let settings = json!({"latest": "{subject_cn}.cer", "lists": false, "ca_certificates": false});
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let mut it = Fixture::new(&settings);
@@ -67,11 +66,42 @@ fn the_link_leads_to_the_newest_in_whatever_order_they_come() {
             let event = event_for(seq, "www", all[index]);
             assert_eq!(it.notify(&event), Outcome::Accept);
         }
+        // The two that start in the same second are told of in the order of their requests.
+        let winner = order.into_iter().rfind(|it| *it != 0).map(|it| all[it]).unwrap();
         assert_eq!(it.names(), ["4001.cer", "4002.cer", "4003.cer", "www.cer"]);
         assert_eq!(fs::read(it.path("www.cer")).unwrap(), winner, "{order:?}");
         let target = fs::read_link(it.path("www.cer")).unwrap();
         assert!(target.is_relative() && target.components().count() == 1, "{target:?}");
     }
+}
+
+#[test]
+fn of_certificates_of_the_same_second_the_link_leads_to_that_of_the_later_request() {
+    let settings = json!({"latest": "{subject_cn}.cer", "lists": false, "ca_certificates": false});
+    // Either certificate has the greater number once, and is told of first once; the module is
+    // started anew in between, too.
+    for (first, second) in [(NEWER, TWIN), (TWIN, NEWER)] {
+        for (one, other) in [(7, 8), (8, 7), (999_999_999, 1_000_000_000 - 2)] {
+            for restarts in [false, true] {
+                let mut it = Fixture::new(&settings);
+                assert_eq!(it.notify(&event_for(one, "www", first)), Outcome::Accept);
+                if restarts {
+                    it.host = Host::in_memory(FileExit::default()).unwrap();
+                    it.host.initialize(&everything(it.home.path(), &settings)).unwrap();
+                }
+                assert_eq!(it.notify(&event_for(other, "www", second)), Outcome::Accept);
+                assert_eq!(it.notify(&event_for(one, "www", first)), Outcome::Accept);
+                let winner = if one < other { second } else { first };
+                assert_eq!(fs::read(it.path("www.cer")).unwrap(), winner, "{one} {other}");
+            }
+        }
+    }
+    // One that starts later is newer, whatever its number.
+    let mut it = Fixture::new(&settings);
+    assert_eq!(it.notify(&event_for(9, "www", OLDER)), Outcome::Accept);
+    assert_eq!(it.notify(&event_for(8, "www", NEWER)), Outcome::Accept);
+    assert_eq!(it.notify(&event_for(9, "www", OLDER)), Outcome::Accept);
+    assert_eq!(fs::read(it.path("www.cer")).unwrap(), NEWER);
 }
 
 #[test]
@@ -123,6 +153,65 @@ fn files_of_this_cas_expired_certificates_leave_and_no_others() {
     // An old event does not bring it back.
     assert_eq!(it.notify(&issued(2, "0abc", "gone", &expired)), Outcome::Skip);
     assert_eq!(it.names(), expected);
+}
+
+#[test]
+fn a_link_that_leads_to_an_older_one_or_is_gone_is_found_and_mended() {
+    let settings = json!({"latest": "{subject_cn}.cer", "lists": false, "ca_certificates": false});
+    let mut it = Fixture::new(&settings);
+    let truth = [(1, OLDER), (2, NEWER), (3, TWIN)].map(|(seq, der)| event_for(seq, "www", der));
+    for event in &truth {
+        assert_eq!(it.notify(event), Outcome::Accept);
+    }
+    let of_all =
+        |it: &Fixture, mend| findings(&maintaining(it, &settings).reconcile(&truth, mend).unwrap());
+    assert_eq!(of_all(&it, false), []);
+    let link = it.path("www.cer");
+    let found = |difference, mended| [(difference, "www.cer".to_owned(), mended)];
+    for (target, difference) in [
+        (None, Difference::Missing),
+        (Some("4001.cer"), Difference::Stale),
+        (Some("x"), Difference::Stale),
+    ] {
+        fs::remove_file(&link).unwrap();
+        if let Some(target) = target {
+            std::os::unix::fs::symlink(target, &link).unwrap();
+        }
+        assert_eq!(of_all(&it, false), found(difference, false));
+        assert_eq!(of_all(&it, true), found(difference, true));
+        assert_eq!(fs::read_link(&link).unwrap().to_str(), Some("4003.cer"));
+        assert_eq!(of_all(&it, false), []);
+    }
+    fs::remove_file(&link).unwrap();
+    fs::write(&link, "precious").unwrap();
+    assert_eq!(of_all(&it, true), found(Difference::Foreign, false));
+    assert_eq!(fs::read(&link).unwrap(), b"precious");
+}
+
+#[test]
+fn certificates_that_are_named_by_their_events_are_compared_by_what_they_are() {
+    let settings = json!({"pattern": "{event_id}.cer", "lists": false, "ca_certificates": false});
+    let mut it = Fixture::new(&settings);
+    let ca = p256("Roof");
+    let (there, gone) = (leaf(&ca), leaf(&ca));
+    assert_eq!(it.notify(&issued(1, "0a", "one", &there)), Outcome::Accept);
+    let names = it.names();
+    // The server gives what it compares ids of their own.
+    let truth = [(7, "0a", &there), (8, "0b", &gone)].map(|(seq, serial, der)| Event {
+        id: format!("reconcile-{seq}"),
+        ..issued(seq, serial, "one", der)
+    });
+    for mend in [false, true] {
+        let compared = maintaining(&it, &settings).reconcile(&truth, mend).unwrap();
+        let [finding] = &compared.findings[..] else { panic!("{compared:?}") };
+        assert_eq!(compared.good, 1);
+        assert_eq!(finding.text, "certificate 0b of request 8");
+        assert!(finding.error.as_ref().unwrap().contains("exit replay"), "{finding:?}");
+        assert!(!finding.mended && finding.difference == Difference::Missing, "{finding:?}");
+        assert_eq!(it.names(), names);
+    }
+    let tried = maintaining(&it, &settings).test_target(&truth).unwrap();
+    assert!(tried.would_write[0].ends_with("certificate 0a of request 7, named by its event"));
 }
 
 fn maintaining(it: &Fixture, settings: &Json) -> Host {
@@ -249,7 +338,7 @@ fn a_test_says_what_would_be_written_and_writes_nothing() {
     let name = |line: &String| line.rsplit('/').next().unwrap().to_owned();
     let lines: Vec<String> = report.would_write.iter().map(name).collect();
     let expected = [
-        "0a.cer: certificate 0a",
+        "0a.cer: certificate 0a of request 1",
         "Roof!002f1.crl: base revocation list 5",
         "ca.example_Roof!002f1.crt: certificate 0 of the CA",
     ];

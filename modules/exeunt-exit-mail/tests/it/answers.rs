@@ -10,7 +10,9 @@ use exeunt_testbed::{
 use serde_json::{Value as Json, json};
 
 fn retried(outcome: &Outcome, words: &str) {
-    let Outcome::Retry { reason, .. } = outcome else { panic!("it is not retried: {outcome:?}") };
+    let (Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. }) = outcome else {
+        panic!("it is not retried: {outcome:?}")
+    };
     assert!(reason.contains(words), "{reason}");
 }
 

@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
-use crate::fixture::{Told, event_ids, issued, judged};
-use exeunt_module_kit::{Event, Outcome};
+use crate::fixture::{Told, event_ids, issued, judged, password_file, settings};
+use exeunt_exit_mail::MailExit;
+use exeunt_module::PROTOCOL_VERSION;
+use exeunt_module_kit::{Event, Initialize, Outcome, testing::Host};
 use exeunt_testbed::{
     proxy::{Fault, Proxy},
-    smtp::{Behaviour, Mail, Setup, Smtp},
+    smtp::{Behaviour, Mail, PASSWORD, Setup, Smtp},
 };
 use serde_json::json;
 
@@ -62,14 +64,21 @@ fn nothing_is_lost_whatever_the_network_does() {
             Fault::Nothing,
         ][round];
         proxy.set(fault);
+        let cuts = proxy.cuts();
         let mut rounds = 0;
-        told.deliver(events, |_| {
+        let mut put_off = 0;
+        told.deliver(events, |left| {
             // It is mended by and by, as such things are.
             rounds += 1;
+            put_off += left;
             if rounds == 2 {
                 proxy.set(Fault::Nothing);
             }
         });
+        let is_harmless = matches!(fault, Fault::Delay(_) | Fault::Nothing);
+        assert_eq!(put_off == 0, is_harmless, "{fault:?}: {put_off} were put off");
+        let is_cutting = matches!(fault, Fault::CutToServer(_) | Fault::CutToClient(_));
+        assert_eq!(cuts < proxy.cuts(), is_cutting, "{fault:?}");
     }
     check_complete(&server.inbox(), &events);
 }
@@ -90,12 +99,16 @@ fn nothing_is_lost_whatever_the_server_does() {
         ];
         server.behave(&behaviour[round]);
         let mut rounds = 0;
-        told.deliver(events, |_| {
+        let mut put_off = 0;
+        told.deliver(events, |left| {
             rounds += 1;
+            put_off += left;
             if rounds == 2 {
                 server.behave(&Behaviour::default());
             }
         });
+        let is_slow = round == 4;
+        assert_eq!(put_off == 0, is_slow, "{round}: {put_off} were put off");
     }
     let twice = check_complete(&server.inbox(), &events);
     // What was kept without an answer has come again: the module cannot know better.
@@ -114,6 +127,7 @@ fn a_server_that_dies_in_the_middle_of_a_mail_gets_it_again() {
             exeunt_testbed::process::wait_for("mails", crate::fixture::LIMIT, || {
                 wanted <= server.inbox().len()
             });
+            assert!(!deliveries.is_finished(), "it was killed too late");
             server.kill();
             server.restart();
         }
@@ -130,6 +144,43 @@ fn a_slow_server_is_not_asked_for_more_than_the_deadline_allows() {
     let events = issued(24);
     told.deliver(&events, |left| assert_eq!(left, 0));
     assert_eq!(check_complete(&server.inbox(), &events), 0);
+}
+
+#[test]
+fn a_mail_that_a_slow_server_left_no_time_for_counts_for_nothing() {
+    let mut server = Smtp::start(&Setup::default());
+    let folder = password_file(PASSWORD);
+    let more = json!({"connections": 1});
+    let settings = settings(&server, server.port(), &folder, &more);
+    let mut host = Host::in_memory(MailExit::default()).unwrap();
+    let hello = Initialize {
+        module: "mail".to_owned(),
+        config: "Test CA".to_owned(),
+        protocol: PROTOCOL_VERSION,
+        features: Vec::new(),
+        role: None,
+        settings: settings.as_object().unwrap().clone(),
+        window: 64,
+        // Of which a mail is begun in the first two seconds.
+        deadline_ms: 5000,
+        partial: false,
+    };
+    host.initialize_with(hello).unwrap();
+    let mut tell = |events: &[Event]| -> Vec<Outcome> {
+        host.notify_all(events).unwrap().into_iter().map(Result::unwrap).collect()
+    };
+    // It is quick, and batches grow.
+    let events = issued(80);
+    assert!(tell(&events[..64]).iter().all(|it| *it == Outcome::Accept));
+    server.behave(&Behaviour { delay: Duration::from_millis(300), ..Behaviour::default() });
+    let outcomes = tell(&events[64..]);
+    let (taken, left): (Vec<&Outcome>, Vec<&Outcome>) =
+        outcomes.iter().partition(|it| **it == Outcome::Accept);
+    assert!(!taken.is_empty() && !left.is_empty(), "{outcomes:?}");
+    for outcome in left {
+        let Outcome::TargetDown { reason, .. } = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("this one was not begun"), "{reason}");
+    }
 }
 
 /// Passes one connection on, and puts an answer behind the one that begins TLS.
@@ -170,7 +221,10 @@ fn an_answer_that_somebody_puts_before_tls_is_never_taken_for_the_server_s() {
         let between = thread::spawn(move || inject(&listener, to));
         let mut told = Told::with(&server, port, &more);
         let outcome = told.tell(&issued(1)[0]);
-        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Retry { .. } | Outcome::TargetDown { .. }),
+            "{outcome:?}"
+        );
         told.end();
         between.join().unwrap();
         assert_eq!(server.inbox(), []);

@@ -85,7 +85,7 @@ impl Told {
             let mut outcomes = outcomes.iter();
             left.retain(|event| match outcomes.next().unwrap() {
                 Outcome::Accept => false,
-                Outcome::Retry { reason, .. } => {
+                Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. } => {
                     assert!(Instant::now() < deadline, "{} is late: {reason}", event.id);
                     true
                 }

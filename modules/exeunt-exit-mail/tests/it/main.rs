@@ -8,3 +8,4 @@ mod digests;
 mod faults;
 mod fixture;
 mod maintain;
+mod postfix;

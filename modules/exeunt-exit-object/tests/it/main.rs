@@ -23,7 +23,7 @@ use exeunt_module_kit::{
 };
 use exeunt_testbed::{
     process::POLL,
-    s3::{ACCESS_KEY, S3, SECRET_KEY, Setup},
+    s3::{ACCESS_KEY, Behaviour, S3, SECRET_KEY, Setup},
 };
 use openssl::{Ca, Wanted, p256};
 use serde_json::{Value as Json, json};
@@ -138,7 +138,7 @@ fn assert_accepted(outcomes: &[Outcome]) {
 #[track_caller]
 fn retried(outcome: &Outcome) -> &str {
     match outcome {
-        Outcome::Retry { reason, .. } => reason,
+        Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. } => reason,
         other => panic!("{other:?} is no retry"),
     }
 }
@@ -163,7 +163,7 @@ fn deliver(host: &mut Host, events: &[Event]) {
         let held = left.into_iter().zip(outcomes);
         left = held
             .filter_map(|(event, outcome)| match outcome {
-                Outcome::Retry { .. } => Some(event),
+                Outcome::Retry { .. } | Outcome::TargetDown { .. } => Some(event),
                 Outcome::Accept | Outcome::Skip => None,
                 other => panic!("{other:?}"),
             })
@@ -244,27 +244,32 @@ fn a_number_never_goes_backwards() {
 
 #[test]
 fn two_modules_and_a_stranger_at_the_same_key_leave_the_newest_list() {
-    let it = Fixture::new();
+    let mut it = Fixture::new();
     let settings = with(&it.settings, &json!({"ca_certificates": false}));
     let lists: Vec<_> = (1..13).map(|number| it.base(number)).collect();
+    // Slow enough for one to write between the look and the write of the other.
+    it.server.behave(&Behaviour { delay: Duration::from_millis(30), ..Behaviour::default() });
     std::thread::scope(|scope| {
         for half in 0..2 {
             let (it, lists, settings) = (&it, &lists, &settings);
             scope.spawn(move || {
                 let mut host = start(settings);
-                let mine = lists.iter().enumerate().filter(|(index, _)| index % 2 == half);
-                let events: Vec<Event> = mine
-                    .map(|(index, list)| it.crl_issued(index as u64, std::slice::from_ref(list)))
-                    .collect();
-                deliver(&mut host, &events);
+                for (index, list) in lists.iter().enumerate().filter(|(it, _)| it % 2 == half) {
+                    deliver(&mut host, &[it.crl_issued(index as u64, std::slice::from_ref(list))]);
+                }
             });
         }
-        // Somebody who writes older ones over what is there, as a copy of the CA would.
+    });
+    assert_eq!(it.get("crl/Test Root.crl"), lists[11].1);
+    // Somebody writes older ones over what is there meanwhile, as a copy of the CA would.
+    std::thread::scope(|scope| {
         scope.spawn(|| {
-            for (_, list) in &lists[..3] {
-                it.server.put(BUCKET, "crl/Test Root.crl", list, None).unwrap();
-            }
+            let mut host = start(&settings);
+            deliver(&mut host, &[it.crl_issued(98, &[lists[10].clone()])]);
         });
+        for (_, list) in &lists[..3] {
+            it.server.put(BUCKET, "crl/Test Root.crl", list, None).unwrap();
+        }
     });
     let mut host = start(&settings);
     deliver(&mut host, &[it.crl_issued(99, &[lists[11].clone()])]);
@@ -293,6 +298,17 @@ fn what_is_not_ours_is_left_alone() {
     assert_eq!(it.get("crl/Test Root.crl"), theirs);
     assert_eq!(it.get("ca/Test Root.crt"), b"a chain of somebody's");
     assert_eq!(it.get(&key), b"notes");
+}
+
+#[test]
+fn what_is_larger_than_any_certificate_is_not_even_read_under_its_key() {
+    let it = Fixture::new();
+    let key = format!("certificates/40{:030x}.cer", 5);
+    it.server.put_zeros(BUCKET, &key, 1 << 18);
+    let outcomes = notify_all(&mut it.host(), &it.issued(5..7, &it.leaf()));
+    assert!(parked(&outcomes[0]).contains("too large to be ours"), "{outcomes:?}");
+    assert_eq!(outcomes[1], Outcome::Accept);
+    assert_eq!(it.get(&key), vec![0; 1 << 18]);
 }
 
 #[test]

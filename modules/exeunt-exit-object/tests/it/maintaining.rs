@@ -33,6 +33,15 @@ fn a_test_says_what_would_be_written_and_writes_nothing() {
     let report = maintain(&it).test_target(&[]).unwrap();
     let failed = report.checks.iter().find(|it| it.result == CheckResult::Failed).unwrap();
     assert!(failed.what == "write" && failed.text.contains("AccessDenied"), "{failed:?}");
+    // Who may read and not list can do without a warning's worth; who may do nothing cannot work.
+    let refuse = Some("AccessDenied".to_owned());
+    it.server.behave(&Behaviour { refuse, refuse_reads: true, ..Behaviour::default() });
+    let report = maintain(&it).test_target(&[]).unwrap();
+    assert!(report.checks.iter().all(|it| it.result == CheckResult::Failed), "{report:?}");
+    it.server.kill();
+    let report = maintain(&it).test_target(&[]).unwrap();
+    assert!(report.checks.iter().all(|it| it.result == CheckResult::Failed), "{report:?}");
+    assert!(report.checks[0].text.contains("cannot be reached"), "{report:?}");
 }
 
 #[test]

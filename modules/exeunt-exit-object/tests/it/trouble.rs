@@ -13,7 +13,9 @@ use exeunt_testbed::{
 };
 use serde_json::json;
 
-use crate::{BUCKET, Fixture, assert_accepted, deliver, notify_all, retried, secret, start, with};
+use crate::{
+    BUCKET, Fixture, Wanted, assert_accepted, deliver, notify_all, retried, secret, start, with,
+};
 
 #[test]
 fn while_the_server_is_down_events_are_retried_and_later_they_are_there() {
@@ -23,8 +25,12 @@ fn while_the_server_is_down_events_are_retried_and_later_they_are_there() {
     assert_accepted(&notify_all(&mut host, &events[..10]));
     it.server.kill();
     let begun = Instant::now();
-    for outcome in notify_all(&mut host, &events[10..]) {
-        retried(&outcome);
+    for (event, outcome) in events[10..].iter().zip(notify_all(&mut host, &events[10..])) {
+        // In words of our own: the same at every attempt.
+        let reason = retried(&outcome);
+        let key = format!("certificates/40{:030x}.cer", event.seq);
+        assert!(reason.starts_with(&format!("writing {key}: the server cannot be reached: ")));
+        assert!(!reason.contains("performing") && !reason.contains(" in "), "{reason}");
     }
     assert!(begun.elapsed() < Duration::from_secs(8));
     it.server.restart();
@@ -86,18 +92,32 @@ fn what_is_cut_off_is_whole_in_the_end() {
     let mut proxy = Proxy::to_port(it.server.port());
     let endpoint = format!("https://localhost:{}", proxy.port());
     let mut host = start(&with(&it.settings, &json!({ "endpoint": endpoint })));
-    let lists = [it.base(7)];
-    let event = it.crl_issued(1, &lists);
-    for cut in [1500, 3000, 4500, 6000] {
-        for fault in [Fault::CutToServer(cut), Fault::CutToClient(cut)] {
-            proxy.cut();
-            proxy.set(fault);
-            host.notify(&event).unwrap();
-        }
+    let faults = [
+        Fault::CutToServer(200),
+        Fault::CutToServer(600),
+        Fault::CutToServer(1000),
+        Fault::CutToServer(1400),
+        Fault::CutToClient(200),
+        Fault::CutToClient(500),
+        Fault::CutToClient(800),
+        Fault::CutToClient(1100),
+    ];
+    let mut put_off = 0;
+    let mut newest = Vec::new();
+    // A new list each time, so that there is something to write.
+    for (number, fault) in (7..).zip(faults) {
+        let lists = [it.base(number)];
+        let event = it.crl_issued(number, &lists);
+        proxy.cut();
+        proxy.set(fault);
+        put_off += usize::from(host.notify(&event).unwrap() != Outcome::Accept);
+        proxy.set(Fault::Nothing);
+        deliver(&mut host, &[event]);
+        newest = lists[0].1.clone();
+        assert_eq!(it.get("crl/Test Root.crl"), newest);
     }
-    proxy.set(Fault::Nothing);
-    deliver(&mut host, &[event]);
-    assert_eq!(it.get("crl/Test Root.crl"), lists[0].1);
+    assert!(6 <= proxy.cuts() && 6 <= put_off, "{} were cut off, {put_off} put off", proxy.cuts());
+    assert_eq!(it.get("crl/Test Root.crl"), newest);
     assert_eq!(it.get("ca/Test Root.crt"), it.ca.certificate.der());
 }
 
@@ -106,16 +126,70 @@ fn a_full_or_refusing_server_is_told_again_and_the_reason_is_its_own() {
     let mut it = Fixture::new();
     let mut host = it.host();
     let events = it.issued(1..2, &it.leaf());
-    for code in ["AccessDenied", "QuotaExceeded", "SlowDown", "InternalError"] {
+    let key = format!("certificates/40{:030x}.cer", 1);
+    for (code, said) in [
+        ("AccessDenied", "403 AccessDenied; look at what the key may do"),
+        ("QuotaExceeded", "507 QuotaExceeded"),
+        ("SlowDown", "503 SlowDown"),
+        ("InternalError", "500 InternalError"),
+    ] {
         let refuse = Some(code.to_owned());
         it.server.behave(&Behaviour { refuse, ..Behaviour::default() });
         let outcome = notify_all(&mut host, &events).remove(0);
-        assert!(retried(&outcome).contains(code), "{outcome:?}");
+        assert_eq!(retried(&outcome), format!("writing {key}: the server answers {said}"));
     }
     assert!(it.server.list(BUCKET).is_empty());
     it.server.behave(&Behaviour::default());
     deliver(&mut host, &events);
     assert_eq!(it.server.list(BUCKET).len(), 1);
+}
+
+#[test]
+fn a_server_that_confirms_and_keeps_nothing_is_found_out() {
+    let mut it = Fixture::new();
+    let mut host = it.host();
+    let mut events = it.issued(1..4, &it.leaf());
+    let lists = [it.base(7)];
+    events.push(it.crl_issued(4, &lists));
+    it.server.behave(&Behaviour { forgets: true, ..Behaviour::default() });
+    for outcome in notify_all(&mut host, &events) {
+        assert!(retried(&outcome).contains("confirmed"), "{outcome:?}");
+    }
+    assert!(it.server.list(BUCKET).is_empty());
+    it.server.behave(&Behaviour::default());
+    deliver(&mut host, &events);
+    assert_eq!(it.server.list(BUCKET).len(), 5);
+    // One that keeps what was there before, and says that the new one is.
+    it.server.behave(&Behaviour { forgets: true, ..Behaviour::default() });
+    let newer = [it.base(8)];
+    let event = it.crl_issued(5, &newer);
+    assert!(retried(&host.notify(&event).unwrap()).contains("confirmed"));
+    assert_eq!(it.get("crl/Test Root.crl"), lists[0].1);
+    it.server.behave(&Behaviour::default());
+    deliver(&mut host, &[event]);
+    assert_eq!(it.get("crl/Test Root.crl"), newer[0].1);
+}
+
+#[test]
+fn a_list_that_has_expired_or_is_older_than_what_is_there_is_passed_over() {
+    let it = Fixture::new();
+    let mut host = it.host();
+    let expired = it.ca.list(Wanted {
+        number: 9,
+        times: Some(("20200101000000Z", "20200201000000Z")),
+        ..Wanted::default()
+    });
+    deliver(&mut host, &[it.crl_issued(1, &[("RawCRL", expired.clone())])]);
+    assert_eq!(it.server.get(BUCKET, "crl/Test Root.crl"), None);
+    let seventh = it.base(7);
+    deliver(&mut host, &[it.crl_issued(2, std::slice::from_ref(&seventh))]);
+    let written = it.server.get(BUCKET, "crl/Test Root.crl").unwrap();
+    for late in [expired, it.base(6).1] {
+        let outcome = host.notify(&it.crl_issued(3, &[("RawCRL", late)])).unwrap();
+        // The CA's certificate of the same event is there.
+        assert_eq!(outcome, Outcome::Accept);
+        assert_eq!(it.server.get(BUCKET, "crl/Test Root.crl").unwrap(), written);
+    }
 }
 
 #[test]
@@ -139,9 +213,17 @@ fn only_a_server_with_the_right_certificate_is_talked_to() {
         let mut it = Fixture::new();
         it.server.start_again_with(flaw);
         let outcome = it.host().notify(&it.issued(1..2, &it.leaf())[0]).unwrap();
-        let Outcome::Retry { reason, .. } = outcome else { panic!("{outcome:?}") };
+        let (Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. }) = outcome else {
+            panic!("{outcome:?}")
+        };
         assert!(reason.contains("certificate"), "{flaw:?}: {reason}");
+        // It is that alone: with this very certificate pinned, the object is there.
+        let mut settings =
+            with(&it.settings, &json!({"server_certificate_sha256": [it.server.fingerprint()]}));
+        settings.as_object_mut().unwrap().remove("ca_file");
+        let event = &it.issued(2..3, &it.leaf())[0];
+        assert_eq!(start(&settings).notify(event).unwrap(), Outcome::Accept, "{flaw:?}");
         it.server.start_again_with(Flaw::Nothing);
-        assert!(it.server.list(BUCKET).is_empty(), "{flaw:?}");
+        assert_eq!(it.server.list(BUCKET).len(), 1, "{flaw:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use exeunt_exit_sql::SqlExit;
 use exeunt_module_kit::testing::{Host, issued_event};
-use exeunt_module_kit::{Event, Outcome, Value, exit_event};
+use exeunt_module_kit::{Event, Initialize, Outcome, Value, exit_event, maintain};
 use exeunt_testbed::authority::{Authority, Flaw};
 use exeunt_testbed::postgres::{DATABASE, PASSWORD, Postgres, USER};
 use exeunt_testbed::process::run;
@@ -62,6 +62,7 @@ impl Bed {
         for (name, value) in more.as_object().expect("an object") {
             settings[name] = value.clone();
         }
+        settings.as_object_mut().expect("an object").retain(|_, it| !it.is_null());
         settings
     }
 
@@ -76,6 +77,25 @@ impl Bed {
     pub fn upkeep(&self, port: u16, more: &Json) -> Host {
         let mut host = Host::in_memory(SqlExit::default()).expect("pipes");
         host.initialize_maintain(&self.settings(port, more)).expect("settings that do");
+        host
+    }
+
+    /// The same, of an exit with a filter.
+    pub fn upkeep_of_a_part(&self, port: u16) -> Host {
+        let mut host = Host::in_memory(SqlExit::default()).expect("pipes");
+        let settings = self.settings(port, &json!({}));
+        host.initialize_with(Initialize {
+            protocol: 1,
+            config: "Test CA".to_owned(),
+            module: "under-test".to_owned(),
+            role: Some(maintain::ROLE.to_owned()),
+            settings: settings.as_object().expect("an object").clone(),
+            window: 1,
+            deadline_ms: 30_000,
+            partial: true,
+            ..Initialize::default()
+        })
+        .expect("settings that do");
         host
     }
 
@@ -164,7 +184,7 @@ pub fn deliver(host: &mut Host, events: &[Event]) {
         let outcomes = host.notify_all(&left).expect("answers");
         let put_off = |it: &Result<Outcome, _>| match it.as_ref().expect("an outcome") {
             Outcome::Accept => false,
-            Outcome::Retry { .. } => true,
+            Outcome::Retry { .. } | Outcome::TargetDown { .. } => true,
             other => panic!("{other:?}"),
         };
         left = left
@@ -184,7 +204,7 @@ pub fn deliver(host: &mut Host, events: &[Event]) {
 #[track_caller]
 pub fn retried(outcome: Outcome) -> String {
     match outcome {
-        Outcome::Retry { reason, .. } => reason,
+        Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
 }

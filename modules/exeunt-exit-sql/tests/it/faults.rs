@@ -9,7 +9,7 @@ use exeunt_testbed::process::wait_for;
 use exeunt_testbed::proxy::{Fault, Proxy};
 use serde_json::json;
 
-use crate::bed::{Bed, Mould, deliver, parked, retried};
+use crate::bed::{Bed, Mould, deliver, retried};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -106,7 +106,11 @@ fn a_server_that_dies_in_the_middle_of_a_transaction_leaves_nothing_half() {
     wait_for("the transaction", SOON, || bed.server.sql(asleep) == "1");
     bed.server.kill();
     let (mut host, outcomes) = telling.join().unwrap();
-    assert!(outcomes.into_iter().all(|it| matches!(it.unwrap(), Outcome::Retry { .. })));
+    assert!(
+        outcomes
+            .into_iter()
+            .all(|it| matches!(it.unwrap(), Outcome::Retry { .. } | Outcome::TargetDown { .. }))
+    );
     bed.server.restart();
     assert_eq!(bed.states(), [""; 0]);
     bed.server.sql("DROP TRIGGER wait ON inventory.request");
@@ -120,12 +124,24 @@ fn a_server_with_a_wrong_certificate_is_told_nothing() {
     let mould = Mould::new();
     for flaw in [Flaw::OtherName, Flaw::OtherAuthority, Flaw::Expired] {
         let bed = Bed::empty(flaw);
+        // Everything else is as it should be: with that very certificate pinned, the event gets in.
+        let pin = bed.server.fingerprint();
+        let pinned = json!({"ca_file": null, "server_certificate_sha256": [pin]});
+        let mut upkeep = bed.upkeep(bed.server.port(), &pinned);
+        upkeep.install(true).unwrap();
         let mut host = bed.host(bed.server.port(), &json!({}));
         let reason = retried(host.notify(&mould.issued(1, 1)).unwrap());
         assert!(
             reason.contains("certificate") && reason.contains("sql-connect"),
             "{flaw:?}: {reason}"
         );
+        assert_eq!(bed.states(), [""; 0], "{flaw:?}");
+        let mut host = bed.host(bed.server.port(), &pinned);
+        assert_eq!(host.notify(&mould.issued(1, 1)).unwrap(), Outcome::Accept, "{flaw:?}");
+        let other = json!({"ca_file": null, "server_certificate_sha256": ["00".repeat(32)]});
+        let mut host = bed.host(bed.server.port(), &other);
+        retried(host.notify(&mould.issued(2, 2)).unwrap());
+        assert_eq!(bed.states().len(), 1, "{flaw:?}");
     }
 }
 
@@ -147,13 +163,22 @@ fn a_refusal_waits_for_a_person_unless_the_event_is_at_fault() {
     ));
     let events: Vec<Event> = (2..=20).map(|it| mould.issued(it, it)).collect();
     for (event, outcome) in events.iter().zip(host.notify_all(&events).unwrap()) {
+        let outcome = outcome.unwrap();
         if event.context == 7 {
-            let reason = parked(outcome.unwrap());
+            // It counts as an attempt, unlike what is said of the server.
+            assert!(
+                matches!(outcome, Outcome::Retry { after_ms: Some(60_000), .. }),
+                "{outcome:?}"
+            );
+            let reason = retried(outcome);
             assert!(reason.contains("23514") && !reason.contains(&guilty), "{reason}");
         } else {
-            assert_eq!(outcome.unwrap(), Outcome::Accept);
+            assert_eq!(outcome, Outcome::Accept);
         }
     }
+    // Mended without anybody's help to the event.
+    bed.server.sql("ALTER TABLE inventory.certificate DROP CONSTRAINT mine");
+    deliver(&mut host, &events);
     bed.server.sql("REVOKE ALL ON inventory.certificate FROM inventory_writer");
     bed.server.sql("ALTER TABLE inventory.certificate OWNER TO postgres");
     let reason = retried(host.notify(&mould.issued(30, 30)).unwrap());
@@ -161,6 +186,27 @@ fn a_refusal_waits_for_a_person_unless_the_event_is_at_fault() {
     bed.server.sql("DROP SCHEMA inventory CASCADE");
     let reason = retried(host.notify(&mould.issued(30, 30)).unwrap());
     assert!(reason.contains("42P01"), "{reason}");
+}
+
+#[test]
+fn a_session_that_has_forgotten_its_statements_costs_no_attempt() {
+    let bed = Bed::new();
+    let mould = Mould::new();
+    // As a pool does that resets sessions between two transactions.
+    bed.server.sql(
+        "CREATE FUNCTION inventory.forget() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN NULL; END $$; \
+         CREATE TRIGGER forget AFTER INSERT ON inventory.request \
+         FOR EACH STATEMENT EXECUTE FUNCTION inventory.forget()",
+    );
+    for read_back in [true, false] {
+        let mut host = bed.host(bed.server.port(), &json!({ "read_back": read_back }));
+        for number in 1..=4 {
+            let event = mould.issued(number, number);
+            assert_eq!(host.notify(&event).unwrap(), Outcome::Accept, "{read_back} {number}");
+        }
+    }
+    assert_eq!(bed.states().len(), 4);
 }
 
 #[test]
@@ -203,4 +249,55 @@ fn what_a_full_disk_did_not_take_is_there_when_there_is_room() {
     bed.server.sql("DROP TABLE inventory.filler");
     deliver(&mut host, &events);
     assert_eq!(bed.states().len(), 900);
+}
+
+/// What somebody put into the database.
+const LIARS: [(&str, &str); 4] = [
+    ("drops the row", "BEFORE INSERT OR UPDATE ON inventory.certificate FOR EACH ROW|RETURN NULL"),
+    (
+        "changes the row",
+        "BEFORE INSERT OR UPDATE ON inventory.certificate FOR EACH ROW|\
+         NEW.state := 'revoked'; RETURN NEW",
+    ),
+    (
+        "deletes the row",
+        "AFTER INSERT OR UPDATE ON inventory.certificate FOR EACH STATEMENT|\
+         DELETE FROM inventory.certificate; RETURN NULL",
+    ),
+    ("drops changes alone", "BEFORE UPDATE ON inventory.certificate FOR EACH ROW|RETURN OLD"),
+];
+
+#[test]
+fn what_the_database_drops_or_changes_behind_a_commit_is_noticed_and_heals() {
+    let bed = Bed::new();
+    let mould = Mould::new();
+    let mut host = bed.host(bed.server.port(), &json!({}));
+    let mut seq = 0;
+    for (liar, trigger) in LIARS {
+        let (when, body) = trigger.split_once('|').unwrap();
+        seq += 10;
+        let issued = mould.issued(seq, seq);
+        let revoked = mould.revoked(seq + 1, seq, 1);
+        if liar == "drops changes alone" {
+            deliver(&mut host, std::slice::from_ref(&issued));
+        }
+        bed.server.sql(&format!(
+            "CREATE FUNCTION inventory.lie() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN {body}; END $$; \
+             CREATE TRIGGER lie {when} EXECUTE FUNCTION inventory.lie()"
+        ));
+        let told = if liar.contains("changes alone") { &revoked } else { &issued };
+        let outcome = host.notify(told).unwrap();
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{liar}: {outcome:?}");
+        let reason = retried(outcome);
+        assert!(reason.contains("sql-lost") && reason.contains("trigger"), "{liar}: {reason}");
+        bed.server.sql("DROP FUNCTION inventory.lie() CASCADE");
+        deliver(&mut host, &[issued, revoked]);
+        let wanted = format!("{}|revoked", mould.serial(seq));
+        assert!(bed.states().contains(&wanted), "{liar}");
+    }
+    // A rule, by which the server says that it has done something.
+    bed.server.sql("CREATE RULE nothing AS ON INSERT TO inventory.certificate DO INSTEAD NOTHING");
+    let reason = retried(host.notify(&mould.issued(900, 900)).unwrap());
+    assert!(reason.contains("sql-lost"), "{reason}");
 }

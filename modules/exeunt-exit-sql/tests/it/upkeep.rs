@@ -1,7 +1,7 @@
 //! Trying, installing, comparing and mending.
 
-use exeunt_module_kit::Event;
 use exeunt_module_kit::maintain::{CheckResult, Compared, Difference};
+use exeunt_module_kit::{Event, Value, exit_event};
 use exeunt_testbed::authority::Flaw;
 use exeunt_testbed::postgres::Postgres;
 use serde_json::json;
@@ -128,4 +128,35 @@ fn what_is_missing_stale_or_surplus_is_found_and_mended_and_nothing_else() {
     let sql =
         "SELECT count(*) FILTER (WHERE ca = 'Another CA'), count(*) FROM inventory.certificate";
     assert_eq!(bed.server.sql(sql), "5|604");
+}
+
+#[test]
+fn rows_of_a_module_with_another_filter_are_nobody_else_s_to_delete() {
+    let bed = Bed::new();
+    let mould = Mould::new();
+    let events: Vec<Event> = (1..=40).map(|it| mould.issued(it, it)).collect();
+    let (mine, others) = events.split_at(20);
+    // Two modules of one CA, each told of a half.
+    for half in [mine, others] {
+        let mut writer = bed.host(bed.server.port(), &json!({}));
+        deliver(&mut writer, half);
+    }
+    // One that was taken in from another CA is in no comparison.
+    let mut foreign = mould.issued(41, 41);
+    foreign.event = exit_event::CERT_IMPORTED;
+    foreign.request.set("Disposition", Some(Value::Long(12)));
+    let mut writer = bed.host(bed.server.port(), &json!({}));
+    deliver(&mut writer, &[foreign]);
+    let before = bed.states();
+    assert_eq!(before.iter().filter(|it| it.ends_with("|foreign")).count(), 1);
+
+    let mut host = bed.upkeep_of_a_part(bed.server.port());
+    let compared = host.reconcile(mine, true).unwrap();
+    assert_eq!((compared.good, compared.findings.len()), (40, 0));
+    assert_eq!(bed.states(), before);
+    // One that is told of everything knows what is surplus.
+    let mut host = bed.upkeep(bed.server.port(), &json!({}));
+    let compared = host.reconcile(mine, false).unwrap();
+    assert_eq!(compared.findings.len(), 20);
+    assert_eq!(bed.states(), before);
 }

@@ -88,7 +88,7 @@ fn over_tls_a_receiver_that_is_killed_in_the_middle_has_every_event_in_the_end()
         wait_for("messages", LIMIT, || count <= it.received().len());
         it.restart();
     }
-    delivery.join().unwrap();
+    assert!(0 < delivery.join().unwrap(), "it was killed while nothing was sent");
     assert_has(&events, || it.received());
 }
 
@@ -153,7 +153,16 @@ fn a_receiver_with_a_wrong_certificate_is_told_nothing() {
     for flaw in [Flaw::OtherName, Flaw::OtherAuthority, Flaw::Expired] {
         let it = Receiver::start(Some(flaw), false);
         assert_retry(&it.host(&json!({})).notify(&events(1)[0]).unwrap(), "certificate");
+        let pinned = |pin: &str| {
+            let mut settings = it.settings(it.port, &json!({"server_certificate_sha256": [pin]}));
+            settings.as_object_mut().unwrap().remove("ca_file");
+            host(&settings).notify(&events(1)[0]).unwrap()
+        };
+        assert_retry(&pinned(&"00".repeat(32)), "certificate");
         assert!(it.received().is_empty(), "{flaw:?}");
+        // It is that alone: with this very certificate pinned, the message is there.
+        assert_eq!(pinned(&it.fingerprint()), Outcome::Accept, "{flaw:?}");
+        assert_has(&events(1), || it.received());
     }
 }
 

@@ -14,7 +14,7 @@ use exeunt_module_kit::{
     testing::{Host, issued_event},
 };
 use exeunt_testbed::{
-    authority::{Authority, Flaw},
+    authority::{Authority, Flaw, fingerprint},
     process::{Process, free_port, wait_for},
 };
 use serde_json::{Value as Json, json};
@@ -50,6 +50,11 @@ impl Receiver {
         fs::write(folder.path().join("behaviour"), "well").unwrap();
         let process = run(&told, folder.path(), port);
         Self { folder, authority, port, told, process }
+    }
+
+    /// SHA-256 of the certificate that it shows.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(Path::new(self.told["certificate"].as_str().unwrap()))
     }
 
     /// What it does from the next connection on.
@@ -148,7 +153,7 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> usize {
         for (mut event, outcome) in left.into_iter().zip(outcomes) {
             match outcome.unwrap() {
                 Outcome::Accept => (),
-                Outcome::Retry { .. } => {
+                Outcome::Retry { .. } | Outcome::TargetDown { .. } => {
                     event.attempt += 1;
                     again.push(event);
                 }
@@ -163,6 +168,8 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> usize {
 
 #[track_caller]
 pub fn assert_retry(outcome: &Outcome, said: &str) {
-    let Outcome::Retry { reason, .. } = outcome else { panic!("{outcome:?}") };
+    let (Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert!(reason.contains(said), "{reason}");
 }

@@ -32,6 +32,35 @@ fn each_status_has_its_outcome() {
 }
 
 #[test]
+fn what_a_server_says_back_of_a_secret_is_in_no_reason() {
+    let mut it = Fixture::new();
+    let token = "eyJhbGciOiJub25l.a-token-that-nobody-may-read";
+    let token_file = it.secret("token", token);
+    let url = format!("https://localhost:{}/hooks/T0K3N-1N-PATH", it.receiver.port());
+    let mut host = it.host(&json!({"url": url, "token_file": token_file}));
+    let event = &events(1)[0];
+    for (status, said) in [
+        (400, format!("you sent: Authorization: Bearer {token}")),
+        (404, "Cannot POST /hooks/T0K3N-1N-PATH".to_owned()),
+        (500, format!("token {} is too old", &token[17..])),
+        (422, format!("{}…", &token[..20])),
+    ] {
+        it.receiver.answer_next(&Answer { body: said, ..Answer::status(status) });
+        let outcome = format!("{:?}", host.notify(event).unwrap());
+        assert!(outcome.contains(&format!("answered {status}")), "{outcome}");
+        for piece in ["eyJhbG", "nobody-may-read", "T0K3N", "1N-PATH"] {
+            assert!(!outcome.contains(piece), "{outcome}");
+        }
+    }
+    let to = "https://example.com/hooks/T0K3N-1N-PATH";
+    it.receiver.answer_next(&Answer::status(301).with_header("Location", to));
+    let outcome = host.notify(event).unwrap();
+    assert_retry(&outcome, "https://example.com");
+    assert!(!format!("{outcome:?}").contains("T0K3N"), "{outcome:?}");
+    assert_eq!(it.receiver.received().len(), 5);
+}
+
+#[test]
 fn a_server_that_is_full_says_when_to_come_back() {
     let mut it = Fixture::new();
     let mut host = it.host(&json!({}));
@@ -50,7 +79,7 @@ fn a_server_that_is_full_says_when_to_come_back() {
 }
 
 #[test]
-fn a_redirect_is_not_followed_and_parks_no_event() {
+fn a_webhook_that_redirects_to_a_private_address_is_refused() {
     let mut it = Fixture::new();
     let elsewhere = Receiver::start(&Setup::default());
     let mut host = it.host(&json!({}));

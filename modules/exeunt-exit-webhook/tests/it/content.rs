@@ -131,8 +131,17 @@ fn a_client_certificate_and_a_token_are_shown() {
     assert!(received.iter().all(|it| it.client.as_deref() == Some("ca.example.test")));
     assert_eq!(received[0].header("authorization"), Some("Bearer t0ken"));
     assert_eq!(received[1].header("authorization"), Some("Bearer an0ther"));
-    // Without a certificate there is no connection, and nothing is lost.
-    assert_retry(&it.host(&json!({})).notify(&events[0]).unwrap(), "");
+}
+
+#[test]
+fn a_client_certificate_that_a_server_refuses_is_no_fault_of_the_events() {
+    let setup = Setup { secret: SECRET.to_vec(), client_certificates: true, ..Setup::default() };
+    let it = Fixture::with(&setup);
+    let event = &events(1)[0];
+    let outcome = it.host(&json!({})).notify(event).unwrap();
+    assert_retry(&outcome, "look at client_certificate_file");
+    assert!(matches!(outcome, Outcome::TargetDown { .. }), "{outcome:?}");
+    assert!(it.receiver.received().is_empty());
 }
 
 #[test]
@@ -152,11 +161,13 @@ fn the_raw_request_is_asked_for_where_it_is_wanted() {
 }
 
 #[test]
-fn an_event_of_a_later_version_is_skipped() {
+fn an_event_of_a_later_version_is_sent_with_its_bit() {
     let it = Fixture::new();
     let mut host = it.host(&json!({}));
     let mut event = events(1).remove(0);
     event.event = 0x4000_0000;
-    assert_eq!(host.notify(&event).unwrap(), Outcome::Skip);
-    assert!(it.receiver.received().is_empty());
+    assert_eq!(host.notify(&event).unwrap(), Outcome::Accept);
+    let last = it.receiver.received().pop().unwrap();
+    let body: Json = serde_json::from_slice(&last.body).unwrap();
+    assert_eq!(body["type"], "exeunt.event-0x40000000");
 }

@@ -2,6 +2,8 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -66,7 +68,8 @@ fn connections_that_are_cut_off_anywhere_lose_nothing() {
         for fault in [Fault::CutToClient(cut), Fault::CutToServer(cut)] {
             proxy.set(fault);
             let outcomes = host.notify_all(part).unwrap();
-            let again = |it: &Outcome| matches!(it, Outcome::Retry { .. });
+            let again =
+                |it: &Outcome| matches!(it, Outcome::Retry { .. } | Outcome::TargetDown { .. });
             retried += outcomes.iter().filter(|it| it.as_ref().is_ok_and(again)).count();
         }
         proxy.set(Fault::Nothing);
@@ -104,7 +107,68 @@ fn a_server_with_a_wrong_certificate_is_told_nothing() {
         let outcome = host.notify(&events(1)[0]).unwrap();
         assert_retry(&outcome, "certificate");
         assert!(it.receiver.received().is_empty(), "{flaw:?}");
+        // It is that alone: with this very certificate pinned, the event is there.
+        let mut settings = it.settings(it.receiver.port(), &json!({}));
+        settings.as_object_mut().unwrap().remove("ca_file");
+        settings["server_certificate_sha256"] = json!([it.receiver.fingerprint()]);
+        let mut host = Host::in_memory(WebhookExit::default()).unwrap();
+        host.initialize(&settings).unwrap();
+        assert_eq!(host.notify(&events(1)[0]).unwrap(), Outcome::Accept, "{flaw:?}");
     }
+}
+
+#[test]
+fn a_pinned_certificate_is_trusted_and_no_other() {
+    let it =
+        Fixture::with(&Setup { flaw: Flaw::Expired, secret: SECRET.to_vec(), ..Setup::default() });
+    let event = &events(1)[0];
+    let pinned = |pin: &str| {
+        let mut settings =
+            it.settings(it.receiver.port(), &json!({"server_certificate_sha256": [pin]}));
+        settings.as_object_mut().unwrap().remove("ca_file");
+        let mut host = Host::in_memory(WebhookExit::default()).unwrap();
+        host.initialize(&settings).unwrap();
+        host.notify(event).unwrap()
+    };
+    assert_retry(&pinned(&"00".repeat(32)), "certificate");
+    assert!(it.receiver.received().is_empty());
+    assert_eq!(pinned(&it.receiver.fingerprint()), Outcome::Accept);
+    it.assert_has(std::slice::from_ref(event));
+}
+
+/// Port of the server that [`the_systems_certificates_are_trusted_where_none_are_named`] is to talk to in a
+/// process of its own, whose environment says where the system's certificates are.
+const PORT: &str = "EXEUNT_TEST_PORT";
+
+#[test]
+fn the_systems_certificates_are_trusted_where_none_are_named() {
+    if let Ok(port) = std::env::var(PORT) {
+        let url = format!("https://localhost:{port}/hook");
+        let mut host = Host::in_memory(WebhookExit::default()).unwrap();
+        host.initialize(&json!({"url": url, "allow_networks": ["127.0.0.1"]})).unwrap();
+        println!("it is {:?}", host.notify(&events(1)[0]).unwrap());
+        return;
+    }
+    let it = Fixture::with(&Setup::default());
+    let other = Fixture::with(&Setup::default());
+    let said = |ca_file: PathBuf| {
+        let test = "faults::the_systems_certificates_are_trusted_where_none_are_named";
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env("SSL_CERT_FILE", ca_file)
+            .env_remove("SSL_CERT_DIR")
+            .env(PORT, it.receiver.port().to_string())
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{child:?}");
+        String::from_utf8(child.stdout).unwrap()
+    };
+    let stranger = said(other.receiver.ca_file());
+    assert!(stranger.contains("certificate") && !stranger.contains("Accept"), "{stranger}");
+    assert!(it.receiver.received().is_empty());
+    let known = said(it.receiver.ca_file());
+    assert!(known.contains("it is Accept"), "{known}");
+    assert_eq!(it.receiver.received().len(), 1);
 }
 
 #[test]

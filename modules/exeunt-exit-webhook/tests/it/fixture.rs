@@ -124,7 +124,7 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> usize {
         for (mut event, outcome) in left.into_iter().zip(outcomes) {
             match outcome.unwrap() {
                 Outcome::Accept => (),
-                Outcome::Retry { .. } => {
+                Outcome::Retry { .. } | Outcome::TargetDown { .. } => {
                     event.attempt += 1;
                     again.push(event);
                 }
@@ -139,7 +139,10 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> usize {
 
 #[track_caller]
 pub fn assert_retry(outcome: &Outcome, said: &str) -> Option<u64> {
-    let Outcome::Retry { after_ms, reason } = outcome else { panic!("{outcome:?}") };
+    let (Outcome::Retry { after_ms, reason } | Outcome::TargetDown { after_ms, reason }) = outcome
+    else {
+        panic!("{outcome:?}")
+    };
     assert!(reason.contains(said), "{reason}");
     *after_ms
 }

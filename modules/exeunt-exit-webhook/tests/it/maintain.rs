@@ -37,7 +37,9 @@ fn a_test_asks_for_leave_and_sends_no_event() {
         (leave("*"), CheckResult::Passed, ""),
         (leave("ca.example.test"), CheckResult::Passed, ""),
         (leave("other.example.test"), CheckResult::Failed, "other.example.test may send"),
-        (Answer::status(405), CheckResult::Warning, "does not ask for it"),
+        (Answer::status(405), CheckResult::Warning, "knows no OPTIONS"),
+        (Answer::status(501), CheckResult::Warning, "knows no OPTIONS"),
+        (Answer::status(204), CheckResult::Warning, "does not ask for it"),
         (Answer::status(401), CheckResult::Failed, "token_file"),
         (Answer::status(302), CheckResult::Failed, "redirects are not followed"),
         (Answer::status(404), CheckResult::Warning, "path of url"),
@@ -55,6 +57,20 @@ fn a_test_asks_for_leave_and_sends_no_event() {
         assert_eq!((request.method.as_str(), request.body.len()), ("OPTIONS", 0));
         assert_eq!(request.header("webhook-request-origin"), Some("ca.example.test"));
     }
+}
+
+#[test]
+fn without_an_origin_a_server_that_knows_no_options_is_as_good_as_another() {
+    let mut it = Fixture::new();
+    for status in [200, 204, 405, 501] {
+        it.receiver.answer_next(&Answer::status(status));
+        let report = report(&it, &json!({}));
+        assert_eq!(worst(&report).0, CheckResult::Passed, "{report:?}");
+        let last = &report.checks.last().unwrap().text;
+        assert_eq!(last.contains("deliveries need none"), 400 < status, "{last}");
+    }
+    it.receiver.answer_next(&Answer::status(503));
+    assert_eq!(worst(&report(&it, &json!({}))).0, CheckResult::Warning);
 }
 
 #[test]
