@@ -140,15 +140,27 @@ impl Ca {
     ///
     /// As [`Ca::serve`].
     pub fn serve_doors(&self, variables: &[(&str, &str)], doors: usize) -> Served {
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.envs(variables.iter().copied());
+        self.listen(command, doors)
+    }
+
+    /// Starts the server by another program, which becomes it: `unshare` with these options.
+    ///
+    /// # Panics
+    ///
+    /// As [`Ca::serve`].
+    pub fn serve_by(&self, program: &[&str]) -> Served {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(built("exeunt")).args(["serve", "--listen", "127.0.0.1:0"]);
+        command.env("EXEUNT_HOME", self.home()).stdin(Stdio::null());
+        self.listen(command, 0)
+    }
+
+    fn listen(&self, mut command: Command, doors: usize) -> Served {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.log()).expect("a log file");
-        let child = self
-            .command(&["serve", "--listen", "127.0.0.1:0"])
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("starting exeunt");
+        let child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starting exeunt");
         Served::wait_until_it_listens(child, doors).unwrap_or_else(|| {
             let log = fs::read_to_string(self.log()).unwrap_or_default();
             panic!("the server did not start: {log}")

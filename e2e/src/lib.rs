@@ -9,4 +9,5 @@ pub mod load;
 pub mod measure;
 pub mod program;
 pub mod record;
+pub mod targets;
 pub mod wire;

@@ -73,14 +73,31 @@ pub fn crypto_bound(cores: usize) -> f64 {
 ///
 /// When there is no such process.
 pub fn ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    ticks_if_there(pid).expect("the process is there")
+}
+
+/// [`ticks`], where the process may be gone.
+pub fn ticks_if_there(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name of the program, in parentheses, may contain blanks.
-    let after_name = stat.rsplit_once(')').expect("a name").1;
-    let field = |index: usize| -> u64 {
-        let text = after_name.split_whitespace().nth(index - 3).expect("a field");
-        text.parse().expect("a number")
+    let after_name = stat.rsplit_once(')')?.1;
+    let field = |index: usize| -> Option<u64> {
+        after_name.split_whitespace().nth(index - 3)?.parse().ok()
     };
-    field(14) + field(15)
+    Some(field(14)? + field(15)?)
+}
+
+/// Processes that a process has started and that are there.
+///
+/// # Panics
+///
+/// When there is no such process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+    let lists =
+        threads.flatten().filter_map(|it| fs::read_to_string(it.path().join("children")).ok());
+    let lists: Vec<String> = lists.collect();
+    lists.iter().flat_map(|it| it.split_whitespace()).filter_map(|it| it.parse().ok()).collect()
 }
 
 /// `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux.

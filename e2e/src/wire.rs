@@ -1,7 +1,9 @@
 //! A small HTTP/1.1 client: one connection, kept alive, for tests that need to see every byte.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longest answer, in bytes: far above any certificate.
@@ -90,17 +92,47 @@ impl Connection {
     pub fn submit(&mut self, request: &[u8]) -> io::Result<Answer> {
         let message = submission(self.stream.peer_addr()?, &self.token, request);
         self.stream.write_all(&message)?;
-        let mut buffer = Vec::new();
-        let mut chunk = [0; 8192];
-        loop {
-            let count = self.stream.read(&mut chunk)?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            buffer.extend_from_slice(&chunk[..count]);
-            if let Some(answer) = parse(&buffer)? {
-                return Ok(answer);
-            }
+        read_answer(&mut self.stream)
+    }
+}
+
+/// A connection to the Unix socket in a CA's home, which is let in as its owner.
+#[derive(Debug)]
+pub struct Local {
+    stream: UnixStream,
+}
+
+impl Local {
+    /// Connects to the server of a home.
+    pub fn open(home: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(home.join("exeunt.sock"))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        Ok(Self { stream })
+    }
+
+    /// Sends JSON, or nothing where it is empty, and reads the whole answer.
+    pub fn ask(&mut self, method: &str, path: &str, json: &str) -> io::Result<Answer> {
+        let length = json.len();
+        let message = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{json}"
+        );
+        self.stream.write_all(message.as_bytes())?;
+        read_answer(&mut self.stream)
+    }
+}
+
+fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
+    let mut buffer = Vec::new();
+    let mut chunk = [0; 8192];
+    loop {
+        let count = stream.read(&mut chunk)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.extend_from_slice(&chunk[..count]);
+        if let Some(answer) = parse(&buffer)? {
+            return Ok(answer);
         }
     }
 }

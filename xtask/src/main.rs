@@ -115,6 +115,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Issuance while what a module publishes to refuses, keeps silent or is slow
+    Targets {
+        /// Passed on to the benchmark as they are, for example --only mail
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// A revocation list of a million entries: time against that of its octets alone, memory
     Crl {
         /// Passed on to the benchmark as they are, for example --entries 100000
@@ -145,6 +151,7 @@ impl Bench {
                 bench("bench_rows", arguments)
             }
             Self::Publish { arguments } => bench("bench_publish", arguments),
+            Self::Targets { arguments } => bench("bench_targets", arguments),
             Self::Crl { arguments } => bench("bench_crl", arguments),
         }
     }

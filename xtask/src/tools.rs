@@ -74,6 +74,17 @@ const NEEDS: &[Need] = &[
         reason: "is the bus of the tests of the bus module",
     },
     Need {
+        // Debian's scripts on PATH change the user; the tests run the ones behind them.
+        probe: &["sh", "-c", "test -x /usr/lib/rabbitmq/bin/rabbitmq-server"],
+        package: "rabbitmq-server",
+        reason: "is the other bus of these tests",
+    },
+    Need {
+        probe: &["sh", "-c", "test -x /usr/sbin/postfix"],
+        package: "postfix",
+        reason: "takes what the mail module sends",
+    },
+    Need {
         probe: &["sh", "-c", "PATH=$PATH:/usr/sbin command -v rsyslogd"],
         package: "rsyslog",
         reason: "reads what the syslog module writes",
@@ -175,8 +186,17 @@ fn system_packages() -> Result<(), String> {
     }
     let packages: Vec<&str> = missing.iter().map(|it| it.package).collect();
     // Somebody else may be installing; it waits for them, in seconds.
-    let words =
-        ["apt-get", "-o", "DPkg::Lock::Timeout=600", "install", "--yes", "--no-install-recommends"];
+    let words = [
+        "env",
+        // Some packages ask how this machine is to be, which no test wants to know.
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-o",
+        "DPkg::Lock::Timeout=600",
+        "install",
+        "--yes",
+        "--no-install-recommends",
+    ];
     let typed = format!("{} {}", words.join(" "), packages.join(" "));
     if !works(Command::new("apt-get").arg("--version")) {
         return Err(format!("this is no Debian; install what {} provides", packages.join(", ")));

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
 
 use exeunt_e2e::ca::{Ca, text, wait_for};
+use exeunt_testbed::authority::Flaw;
 use exeunt_testbed::nats::{Message, Nats, PASSWORD, Setup, USER};
+use exeunt_testbed::rabbitmq::{self, RabbitMq};
 use serde_json::Value;
 
 use super::issuing::request;
@@ -74,6 +76,72 @@ fn certificates_are_told_to_the_bus_once_also_where_it_was_down() {
         let body: Value = serde_json::from_slice(&message.data).unwrap();
         let id = format!("{}.bus", body["id"].as_str().unwrap());
         assert_eq!(message.header("Nats-Msg-Id"), Some(id.as_str()));
+    }
+    server.stop();
+}
+
+#[test]
+fn certificates_are_told_to_rabbitmq_also_where_it_was_down() {
+    let mut bus = RabbitMq::start(Flaw::Nothing, 1);
+    let vhost = bus.vhost();
+    let ca = Ca::init(&[]);
+    let password = ca.scratch().join("password");
+    fs::write(&password, rabbitmq::PASSWORD).unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    let server = ca.serve();
+    let settings = [
+        "protocol=amqp".to_owned(),
+        format!("servers={}", bus.url()),
+        format!("ca_file={}", bus.ca_file().display()),
+        format!("user={}", rabbitmq::USER),
+        format!("password_file={}", password.display()),
+        format!("vhost={vhost}"),
+        "queue=exeunt".to_owned(),
+        // A quorum queue of one server alone may have no leader after the kill; the manual tells.
+        "queue_type=classic".to_owned(),
+    ];
+    let mut add = vec!["exit", "add", "bus", "--use", "bus"];
+    for setting in &settings {
+        add.extend(["--set", setting]);
+    }
+    ca.ok(&add);
+    // Exchange and queue are missing, are made, and then everything is as it should be.
+    let output = ca.run(&["exit", "test", "bus"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let script = ca.ok(&["exit", "install", "bus", "--print"]);
+    assert!(script.contains("declare binding source=exeunt destination=exeunt"), "{script}");
+    ca.ok(&["exit", "install", "bus", "--yes"]);
+    ca.ok(&["exit", "test", "bus"]);
+
+    issue(&ca, "up.example.test");
+    // Of events that nobody asked for there are more.
+    let issued = |found: Vec<rabbitmq::Message>| -> Vec<(String, String, String)> {
+        let issued = found.into_iter().filter(|it| it.properties["type"] == "exeunt.issued");
+        let told = issued.map(|it| {
+            let body: Value = serde_json::from_slice(&it.body).unwrap();
+            assert_eq!(body["id"], it.id());
+            let host = body["data"]["certificate"]["CommonName"].as_str().unwrap().to_owned();
+            (host, it.id(), it.routing_key)
+        });
+        told.collect()
+    };
+    let first = wait_for("the first certificate on the bus", || {
+        Some(issued(bus.take(&vhost))).filter(|it| !it.is_empty())
+    });
+    bus.kill();
+    issue(&ca, "down.example.test");
+    wait_for("a failed attempt", || {
+        let status = ca.ok(&["exit", "status", "bus", "--json"]);
+        let status: Value = serde_json::from_str(&status).unwrap();
+        (0 < status["held_retry"].as_u64().unwrap()).then_some(())
+    });
+    bus.restart();
+    let second = wait_for("the second certificate on the bus", || {
+        Some(issued(bus.take(&vhost))).filter(|it| !it.is_empty())
+    });
+    for (found, wanted) in [(first, "up.example.test"), (second, "down.example.test")] {
+        let [(host, _, routing_key)] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((host.as_str(), routing_key.as_str()), (wanted, "exeunt.Test!0020Root.issued"));
     }
     server.stop();
 }

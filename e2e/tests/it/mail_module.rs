@@ -34,7 +34,7 @@ fn status(ca: &Ca) -> Value {
 }
 
 #[test]
-fn requesters_and_operators_are_written_to_whatever_happens_to_the_server() {
+fn a_mail_server_that_is_down_neither_fails_a_request_nor_loses_the_mail() {
     let mut post = Smtp::start(&Setup::default());
     let ca = Ca::init(&[]);
     ca.configure_more(PEOPLE);

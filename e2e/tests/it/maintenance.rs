@@ -394,6 +394,10 @@ fn a_module_without_a_target_says_so() {
         assert!(said.contains("maintain-unknown"), "{said}");
         assert!(said.contains("does not look after its target"), "{said}");
     }
+    // There is nothing that would ever take the place of such a line.
+    let status: Value =
+        serde_json::from_str(&ca.ok(&["exit", "status", "record", "--json"])).unwrap();
+    assert!(status["reconciled"].is_null(), "{status}");
     server.stop();
 }
 

@@ -135,7 +135,13 @@ const GUARDED: &[Guarded] = &[
     },
     Guarded {
         foreign: "tokio-rustls",
-        users: &["exeunt-e2e", "exeunt-exit-sql", "exeunt-http"],
+        users: &[
+            "exeunt-e2e",
+            "exeunt-exit-bus",
+            "exeunt-exit-directory",
+            "exeunt-exit-sql",
+            "exeunt-http",
+        ],
         reason: "TLS stays at the edge",
     },
     Guarded {
@@ -143,6 +149,7 @@ const GUARDED: &[Guarded] = &[
         users: &["exeunt", "exeunt-exit-object", "exeunt-exit-webhook"],
         reason: "the server calls nobody; the command line and some modules do",
     },
+    Guarded { foreign: "lapin", users: &["exeunt-exit-bus"], reason: "one module speaks AMQP" },
     Guarded { foreign: "lettre", users: &["exeunt-exit-mail"], reason: "one module sends mail" },
     Guarded { foreign: "minijinja", users: &["exeunt-exit-mail"], reason: "templates of mails" },
     Guarded {

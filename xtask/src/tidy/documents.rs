@@ -78,13 +78,19 @@ fn tests_named(page: &str) -> impl Iterator<Item = (&str, &str)> {
     page.split('`').skip(1).step_by(2).filter_map(|it| it.split_once("::"))
 }
 
-/// Whether a source has a function of that name that is a test.
+/// Whether a source has a function of that name that is a test, or that a macro `suite!` makes a test of
+/// for each of several servers.
 fn has_test(text: &str, name: &str) -> bool {
     let head = format!("fn {name}(");
     text.match_indices(&head).any(|(at, _)| {
         let before = text[..at].trim_end_matches(|it: char| !matches!(it, '}' | ';' | '{'));
-        text[before.len()..at].contains("#[test]")
+        text[before.len()..at].contains("#[test]") || is_in_suite(text, name)
     })
+}
+
+fn is_in_suite(text: &str, name: &str) -> bool {
+    let suites = text.split("suite!(").skip(1).filter_map(|it| it.split_once(");\n"));
+    suites.flat_map(|(list, _)| list.lines()).any(|it| it.trim().trim_end_matches(',') == name)
 }
 
 /// What only the sources or only the document has.
@@ -232,7 +238,8 @@ mod tests {
         let files = [
             source(
                 "docs/failures.md",
-                "| A. | `exeunt-a::it_is_true`, `exeunt-a::no_test` | `exeunt-e2e::far` |",
+                "| A. | `exeunt-a::it_is_true`, `exeunt-a::no_test` | `exeunt-e2e::far` |\n\
+                 | B. | `exeunt-c::one`, `exeunt-c::two` |",
             ),
             source(
                 "crates/exeunt-a/tests/it/main.rs",
@@ -240,8 +247,15 @@ mod tests {
             ),
             source("crates/exeunt-b/tests/it/main.rs", "#[test]\nfn no_test() {}\n"),
             source("e2e/tests/it/main.rs", "/// Words.\n#[test]\nfn far()\n{}\n"),
+            source(
+                "crates/exeunt-c/tests/it/main.rs",
+                "suite!(a, b(), [\n        one,\n]);\nfn one(bed: &mut Bed) {}\nfn two(bed: &mut Bed) {}",
+            ),
         ];
-        let expected = ["docs/failures.md: exeunt-a has no test no_test"];
+        let expected = [
+            "docs/failures.md: exeunt-a has no test no_test",
+            "docs/failures.md: exeunt-c has no test two",
+        ];
         assert_eq!(tests_missing("docs/failures.md", &files).unwrap(), expected);
         let files = [source("SECURITY.md", "No claim is `shown`.")];
         let expected = ["SECURITY.md: it names no test"];
