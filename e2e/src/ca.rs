@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::built;
@@ -114,6 +116,48 @@ impl Ca {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?} failed: {}", text(&output.stderr));
         text(&output.stdout)
+    }
+
+    /// A file in [`Ca::scratch`] that only its owner may read, as passwords have to be; gives its path.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn secret(&self, name: &str, content: &str) -> String {
+        let path = self.scratch.join(name);
+        fs::write(&path, content).expect("writing a secret");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
+        path.display().to_string()
+    }
+
+    /// Adds an exit module, whose settings are written as `--set` takes them.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused.
+    pub fn add_exit(&self, args: &[&str], settings: &[String]) {
+        let settings = settings.iter().flat_map(|it| ["--set", it]);
+        let add: Vec<&str> = ["exit", "add"].iter().chain(args).copied().chain(settings).collect();
+        self.ok(&add);
+    }
+
+    /// What the program says of an exit module.
+    ///
+    /// # Panics
+    ///
+    /// When it says nothing.
+    pub fn exit_status(&self, name: &str) -> Value {
+        let status = self.ok(&["exit", "status", name, "--json"]);
+        serde_json::from_str(&status).expect("a status")
+    }
+
+    /// Waits until a module was told of an event in vain, which waits for another attempt then.
+    ///
+    /// # Panics
+    ///
+    /// When it does not happen in time.
+    pub fn wait_for_retry(&self, name: &str) {
+        wait_for("a failed attempt", || (self.exit_status(name)["held_retry"] != 0).then_some(()));
     }
 
     /// Starts the server on a free port.

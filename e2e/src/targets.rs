@@ -197,11 +197,7 @@ impl Target {
     /// When it is refused.
     pub fn add_to(&self, ca: &Ca, name: &str, port: Option<u16>) {
         let settings = self.settings(ca, port.unwrap_or_default());
-        let mut add = vec!["exit", "add", name, "--events", "issued", "--use", self.module()];
-        for setting in &settings {
-            add.extend(["--set", setting]);
-        }
-        ca.ok(&add);
+        ca.add_exit(&[name, "--events", "issued", "--use", self.module()], &settings);
     }
 
     /// The module's settings, as `--set` takes them.
@@ -210,7 +206,7 @@ impl Target {
         let text = |name: &str, value: &str| format!("{name}={value}");
         let password = |file: PathBuf| {
             let password = fs::read_to_string(file).expect("the password");
-            path("password_file", secret(ca, "password", &password))
+            text("password_file", &ca.secret("password", &password))
         };
         match self {
             Self::OpenLdap(server) => {
@@ -246,7 +242,7 @@ impl Target {
                 text("security", "tls"),
                 path("ca_file", server.ca_file()),
                 text("user", smtp::USER),
-                path("password_file", secret(ca, "password", smtp::PASSWORD)),
+                text("password_file", &ca.secret("password", smtp::PASSWORD)),
                 text("from", "ca@example.test"),
                 text("to", "ops@example.test"),
                 text("EventFilter", "1"),
@@ -254,14 +250,14 @@ impl Target {
             Self::Webhook(server) => vec![
                 format!("url=https://localhost:{port}/hook"),
                 path("ca_file", server.ca_file()),
-                path("secret_file", secret(ca, "key", SECRET_BASE64)),
+                text("secret_file", &ca.secret("key", SECRET_BASE64)),
                 text("allow_networks", "127.0.0.1"),
             ],
             Self::Nats(server) => vec![
                 format!("servers=tls://localhost:{port}"),
                 path("ca_file", server.ca_file()),
                 text("user", nats::USER),
-                path("password_file", secret(ca, "password", nats::PASSWORD)),
+                text("password_file", &ca.secret("password", nats::PASSWORD)),
             ],
             Self::Amqp(server, vhost) => vec![
                 text("protocol", "amqp"),
@@ -269,22 +265,22 @@ impl Target {
                 path("ca_file", server.ca_file()),
                 text("vhost", vhost),
                 text("user", rabbitmq::USER),
-                path("password_file", secret(ca, "password", rabbitmq::PASSWORD)),
+                text("password_file", &ca.secret("password", rabbitmq::PASSWORD)),
             ],
             Self::Sql(server) => vec![
                 text("host", "localhost"),
                 format!("port={port}"),
                 text("database", postgres::DATABASE),
                 text("user", postgres::USER),
-                path("password_file", secret(ca, "password", postgres::PASSWORD)),
+                text("password_file", &ca.secret("password", postgres::PASSWORD)),
                 path("ca_file", server.ca_file()),
             ],
             Self::Object(server) => vec![
                 format!("endpoint=https://localhost:{port}"),
                 path("ca_file", server.ca_file()),
                 text("bucket", BUCKET),
-                path("access_key_file", secret(ca, "id", s3::ACCESS_KEY)),
-                path("secret_key_file", secret(ca, "key", s3::SECRET_KEY)),
+                text("access_key_file", &ca.secret("id", s3::ACCESS_KEY)),
+                text("secret_key_file", &ca.secret("key", s3::SECRET_KEY)),
             ],
             Self::Syslog(_) => {
                 vec![format!("server=127.0.0.1:{port}"), text("transport", "tcp")]
@@ -304,14 +300,6 @@ impl Target {
 pub fn amqp_port(server: &RabbitMq) -> u16 {
     let url = server.url();
     url.rsplit_once(':').and_then(|it| it.1.parse().ok()).expect("BUG: amqps://localhost:PORT")
-}
-
-/// A file of the CA's owner alone.
-fn secret(ca: &Ca, name: &str, content: &str) -> PathBuf {
-    let path = ca.scratch().join(name);
-    fs::write(&path, content).expect("a file");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
-    path
 }
 
 /// Writes a shell script, in the place of what was there.

@@ -16,4 +16,5 @@ pub mod rabbitmq;
 pub mod receiver;
 pub mod s3;
 pub mod samba;
+pub mod silent;
 pub mod smtp;

@@ -1,6 +1,6 @@
 //! Events of a real CA on a real bus.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _};
+use std::collections::BTreeMap;
 
 use exeunt_e2e::ca::{Ca, text, wait_for};
 use exeunt_testbed::authority::Flaw;
@@ -32,21 +32,14 @@ fn by_host(bus: &Nats) -> BTreeMap<String, Vec<Message>> {
 fn certificates_are_told_to_the_bus_once_also_where_it_was_down() {
     let mut bus = Nats::start(&Setup::default());
     let ca = Ca::init(&[]);
-    let password = ca.scratch().join("password");
-    fs::write(&password, PASSWORD).unwrap();
-    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let server = ca.serve();
     let settings = [
         format!("servers={}", bus.url()),
         format!("ca_file={}", bus.ca_file().display()),
         format!("user={USER}"),
-        format!("password_file={}", password.display()),
+        format!("password_file={}", ca.secret("password", PASSWORD)),
     ];
-    let mut add = vec!["exit", "add", "bus", "--use", "bus"];
-    for setting in &settings {
-        add.extend(["--set", setting]);
-    }
-    ca.ok(&add);
+    ca.add_exit(&["bus", "--use", "bus"], &settings);
     // The stream is missing, is made, and then everything is as it should be.
     let output = ca.run(&["exit", "test", "bus"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
@@ -61,11 +54,7 @@ fn certificates_are_told_to_the_bus_once_also_where_it_was_down() {
     });
     bus.kill();
     issue(&ca, "down.example.test");
-    wait_for("a failed attempt", || {
-        let status = ca.ok(&["exit", "status", "bus", "--json"]);
-        let status: Value = serde_json::from_str(&status).unwrap();
-        (0 < status["held_retry"].as_u64().unwrap()).then_some(())
-    });
+    ca.wait_for_retry("bus");
     bus.restart();
     let found = wait_for("the second certificate on the bus", || {
         Some(by_host(&bus)).filter(|it| it.contains_key("down.example.test"))
@@ -85,26 +74,19 @@ fn certificates_are_told_to_rabbitmq_also_where_it_was_down() {
     let mut bus = RabbitMq::start(Flaw::Nothing, 1);
     let vhost = bus.vhost();
     let ca = Ca::init(&[]);
-    let password = ca.scratch().join("password");
-    fs::write(&password, rabbitmq::PASSWORD).unwrap();
-    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let server = ca.serve();
     let settings = [
         "protocol=amqp".to_owned(),
         format!("servers={}", bus.url()),
         format!("ca_file={}", bus.ca_file().display()),
         format!("user={}", rabbitmq::USER),
-        format!("password_file={}", password.display()),
+        format!("password_file={}", ca.secret("password", rabbitmq::PASSWORD)),
         format!("vhost={vhost}"),
         "queue=exeunt".to_owned(),
         // A quorum queue of one server alone may have no leader after the kill; the manual tells.
         "queue_type=classic".to_owned(),
     ];
-    let mut add = vec!["exit", "add", "bus", "--use", "bus"];
-    for setting in &settings {
-        add.extend(["--set", setting]);
-    }
-    ca.ok(&add);
+    ca.add_exit(&["bus", "--use", "bus"], &settings);
     // Exchange and queue are missing, are made, and then everything is as it should be.
     let output = ca.run(&["exit", "test", "bus"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
@@ -130,11 +112,7 @@ fn certificates_are_told_to_rabbitmq_also_where_it_was_down() {
     });
     bus.kill();
     issue(&ca, "down.example.test");
-    wait_for("a failed attempt", || {
-        let status = ca.ok(&["exit", "status", "bus", "--json"]);
-        let status: Value = serde_json::from_str(&status).unwrap();
-        (0 < status["held_retry"].as_u64().unwrap()).then_some(())
-    });
+    ca.wait_for_retry("bus");
     bus.restart();
     let second = wait_for("the second certificate on the bus", || {
         Some(issued(bus.take(&vhost))).filter(|it| !it.is_empty())

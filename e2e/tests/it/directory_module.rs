@@ -5,7 +5,6 @@ use std::fs;
 use exeunt_e2e::ca::{Ca, wait_for};
 use exeunt_testbed::openldap::{OpenLdap, PEOPLE, PUBLISHER};
 use exeunt_testkit::tools;
-use serde_json::Value;
 
 use super::issuing::request;
 
@@ -17,10 +16,6 @@ fn issue(ca: &Ca, name: &str) -> (String, Vec<u8>) {
     ca.ok(&["submit", &file, "--out", out]);
     let der = tools::run_ok(tools::openssl(), ["x509", "-in", out, "-outform", "DER"], b"");
     (out.to_owned(), der)
-}
-
-fn status(ca: &Ca) -> Value {
-    serde_json::from_str(&ca.ok(&["exit", "status", "directory", "--json"])).unwrap()
 }
 
 #[test]
@@ -57,13 +52,13 @@ fn a_certificate_is_on_its_holders_object_until_it_is_revoked() {
 
     directory.stop();
     let (_, der) = issue(&ca, "bob");
-    wait_for("a failed attempt", || (status(&ca)["held_retry"] != 0).then_some(()));
+    ca.wait_for_retry("directory");
     directory.start_again();
     on_object(&directory, "bob", 1);
     assert_eq!(held(&directory, "bob"), [der]);
 
     issue(&ca, "carol");
-    wait_for("a parked event", || (status(&ca)["held_parked"] == 1).then_some(()));
+    wait_for("a parked event", || (ca.exit_status("directory")["held_parked"] == 1).then_some(()));
     let parked = ca.ok(&["exit", "parked", "list", "directory"]);
     assert!(parked.contains("directory-holder-missing"), "{parked}");
     server.stop();

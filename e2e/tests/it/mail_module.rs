@@ -1,10 +1,9 @@
 //! Mail about events of a real CA, by a real mail server with TLS and authentication.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::fs;
 
 use exeunt_e2e::ca::{Ca, wait_for};
 use exeunt_testbed::smtp::{Behaviour, PASSWORD, Security, Setup, Smtp, USER};
-use serde_json::Value;
 
 use super::issuing::request;
 
@@ -29,24 +28,17 @@ fn issue(ca: &Ca, name: &str) -> String {
     fs::read_to_string(out).unwrap()
 }
 
-fn status(ca: &Ca) -> Value {
-    serde_json::from_str(&ca.ok(&["exit", "status", "post", "--json"])).unwrap()
-}
-
 #[test]
 fn a_mail_server_that_is_down_neither_fails_a_request_nor_loses_the_mail() {
     let mut post = Smtp::start(&Setup::default());
     let ca = Ca::init(&[]);
     ca.configure_more(PEOPLE);
-    let password = ca.scratch().join("password");
-    fs::write(&password, PASSWORD).unwrap();
-    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let settings = [
         "server=localhost".to_owned(),
         format!("port={}", post.port()),
         format!("ca_file={}", post.ca_file().display()),
         format!("user={USER}"),
-        format!("password_file={}", password.display()),
+        format!("password_file={}", ca.secret("password", PASSWORD)),
         "from=ca@example.test".to_owned(),
         "to={requester}".to_owned(),
         "bcc=ops@example.test".to_owned(),
@@ -54,12 +46,8 @@ fn a_mail_server_that_is_down_neither_fails_a_request_nor_loses_the_mail() {
         "EventFilter=1".to_owned(),
         "attach=pem".to_owned(),
     ];
-    let mut add = vec!["exit", "add", "post", "--use", "mail"];
-    for it in &settings {
-        add.extend(["--set", it]);
-    }
     let mut server = ca.serve();
-    ca.ok(&add);
+    ca.add_exit(&["post", "--use", "mail"], &settings);
 
     // 1. A certificate, and the mail with it.
     let certificate = issue(&ca, "first");
@@ -79,7 +67,7 @@ fn a_mail_server_that_is_down_neither_fails_a_request_nor_loses_the_mail() {
     // 2. Nobody waits for a mail server that is down, and the mail comes when it is back.
     post.kill();
     issue(&ca, "second");
-    wait_for("a failed attempt", || (status(&ca)["held_retry"] != 0).then_some(()));
+    ca.wait_for_retry("post");
     server.kill();
     server = ca.serve();
     post.restart();
@@ -89,7 +77,7 @@ fn a_mail_server_that_is_down_neither_fails_a_request_nor_loses_the_mail() {
     let refused = vec!["owner@third.example.test".to_owned()];
     post.behave(&Behaviour { refused, ..Behaviour::default() });
     issue(&ca, "third");
-    wait_for("a parked event", || (status(&ca)["held_parked"] == 1).then_some(()));
+    wait_for("a parked event", || (ca.exit_status("post")["held_parked"] == 1).then_some(()));
     let parked = ca.ok(&["exit", "parked", "list", "post"]);
     assert!(parked.contains("550 5.1.1 no such user here"), "{parked}");
     assert_eq!(post.inbox().len(), 2);

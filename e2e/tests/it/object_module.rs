@@ -1,6 +1,6 @@
 //! Certificates and lists of a real CA in a real bucket.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::fs;
 
 use exeunt_e2e::ca::{Ca, text, wait_for};
 use exeunt_testbed::s3::{ACCESS_KEY, S3, SECRET_KEY, Setup};
@@ -12,25 +12,15 @@ fn a_bucket_has_the_certificates_and_the_newest_list() {
     let server = S3::start(&Setup::default());
     server.make_bucket("pki");
     let ca = Ca::init(&[]);
-    let secret = |name: &str, content: &str| {
-        let path = ca.scratch().join(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        path.display().to_string()
-    };
     let settings = [
         format!("endpoint={}", server.url()),
         format!("ca_file={}", server.ca_file().display()),
         "bucket=pki".to_owned(),
-        format!("access_key_file={}", secret("id", ACCESS_KEY)),
-        format!("secret_key_file={}", secret("key", SECRET_KEY)),
+        format!("access_key_file={}", ca.secret("id", ACCESS_KEY)),
+        format!("secret_key_file={}", ca.secret("key", SECRET_KEY)),
     ];
     let running = ca.serve();
-    let mut add = vec!["exit", "add", "bucket", "--use", "object"];
-    for setting in &settings {
-        add.extend(["--set", setting]);
-    }
-    ca.ok(&add);
+    ca.add_exit(&["bucket", "--use", "object"], &settings);
     let host = "www.example.test";
     let file = request(&ca, "ec:P-256", &format!("/CN={host}"), &[host]);
     ca.ok(&["submit", &file]);

@@ -1,7 +1,5 @@
 //! A real CA keeps an inventory in a real database.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
-
 use exeunt_e2e::ca::{Ca, wait_for};
 use exeunt_testbed::{
     authority::Flaw,
@@ -23,23 +21,16 @@ fn issue(ca: &Ca, host: &str) {
 fn the_inventory_is_what_the_ca_says_also_where_the_database_was_down_or_changed() {
     let mut database = Postgres::start(Flaw::Nothing);
     let ca = Ca::init(&[]);
-    let password = ca.scratch().join("password");
-    fs::write(&password, PASSWORD).unwrap();
-    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let server = ca.serve();
     let settings = [
         "host=localhost".to_owned(),
         format!("port={}", database.port()),
         format!("database={DATABASE}"),
         format!("user={USER}"),
-        format!("password_file={}", password.display()),
+        format!("password_file={}", ca.secret("password", PASSWORD)),
         format!("ca_file={}", database.ca_file().display()),
     ];
-    let mut add = vec!["exit", "add", "inventory", "--use", "sql"];
-    for setting in &settings {
-        add.extend(["--set", setting]);
-    }
-    ca.ok(&add);
+    ca.add_exit(&["inventory", "--use", "sql"], &settings);
     let script = ca.ok(&["exit", "install", "inventory", "--print"]);
     assert!(script.contains("CREATE TABLE exeunt.certificate"), "{script}");
     ca.ok(&["exit", "install", "inventory", "--yes"]);
@@ -52,11 +43,7 @@ fn the_inventory_is_what_the_ca_says_also_where_the_database_was_down_or_changed
     });
     database.kill();
     issue(&ca, "b.example.test");
-    wait_for("a failed attempt", || {
-        let status = ca.ok(&["exit", "status", "inventory", "--json"]);
-        let status: Value = serde_json::from_str(&status).unwrap();
-        (0 < status["held_retry"].as_u64().unwrap()).then_some(())
-    });
+    ca.wait_for_retry("inventory");
     database.restart();
     let serial = wait_for("the second certificate", || {
         let serial = "SELECT serial FROM exeunt.valid_now WHERE common_name = 'b.example.test'";

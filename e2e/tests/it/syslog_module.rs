@@ -3,7 +3,6 @@
 use std::os::unix::net::UnixDatagram;
 
 use exeunt_e2e::ca::{Ca, wait_for};
-use serde_json::Value;
 
 use super::issuing::request;
 
@@ -20,11 +19,7 @@ fn certificates_are_written_to_syslog_also_where_nobody_listened() {
         ca.ok(&["submit", &file]);
     };
     issue("first.example.test");
-    wait_for("a failed attempt", || {
-        let status = ca.ok(&["exit", "status", "log", "--json"]);
-        let status: Value = serde_json::from_str(&status).unwrap();
-        (status["held_retry"] != 0).then_some(())
-    });
+    ca.wait_for_retry("log");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_nonblocking(true).unwrap();
     let tried = ca.ok(&["exit", "test", "log"]);

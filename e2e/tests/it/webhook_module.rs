@@ -32,10 +32,6 @@ fn hosts(server: &Receiver) -> Vec<String> {
         .collect()
 }
 
-fn status(ca: &Ca) -> Value {
-    serde_json::from_str(&ca.ok(&["exit", "status", "hook", "--json"])).unwrap()
-}
-
 #[test]
 fn certificates_are_told_to_a_web_server_also_where_it_was_down_or_refused() {
     let mut receiver = Receiver::start(&Setup { secret: KEY.to_vec(), ..Setup::default() });
@@ -52,7 +48,7 @@ fn certificates_are_told_to_a_web_server_also_where_it_was_down_or_refused() {
 
     // Loopback is not talked to before the operator says so.
     issue(&ca, "first.example.test");
-    wait_for("a refused address", || (status(&ca)["held_retry"] != 0).then_some(()));
+    ca.wait_for_retry("hook");
     let tried = ca.run(&["exit", "test", "hook"]);
     assert!(!tried.status.success() && text(&tried.stdout).contains("127.0.0.1 is loopback"));
     assert!(receiver.received().is_empty());
@@ -63,13 +59,13 @@ fn certificates_are_told_to_a_web_server_also_where_it_was_down_or_refused() {
 
     receiver.kill();
     issue(&ca, "second.example.test");
-    wait_for("a failed attempt", || (status(&ca)["held_retry"] != 0).then_some(()));
+    ca.wait_for_retry("hook");
     receiver.restart();
     wait_for("the second certificate", || (hosts(&receiver).len() == 2).then_some(()));
 
     receiver.answer_next(&Answer::status(422));
     issue(&ca, "third.example.test");
-    wait_for("a parked event", || (status(&ca)["held_parked"] == 1).then_some(()));
+    wait_for("a parked event", || (ca.exit_status("hook")["held_parked"] == 1).then_some(()));
     let parked = ca.ok(&["exit", "parked", "list", "hook"]);
     assert!(parked.contains("422"), "{parked}");
     assert_eq!(hosts(&receiver), ["first.example.test", "second.example.test"]);

@@ -16,7 +16,7 @@ use crate::{
     amqp::{exchange, settings::Amqp},
     connection::{Connection, Failure},
     message,
-    settings::{self, Bus, Nats, Settings},
+    settings::{self, Bus, Nats, Settings, TlsMode},
     stream,
 };
 
@@ -103,7 +103,12 @@ impl Target {
 
 impl ExitModule for BusExit {
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
-        self.state.set(State::new(hello)?);
+        let state = State::new(hello)?;
+        if state.target.settings.tls_mode != TlsMode::Off {
+            // What is wrong with its files is said at once.
+            state.target.settings.tls.client_config()?;
+        }
+        self.state.set(state);
         Ok(EventMask(exit_event::ALL))
     }
 

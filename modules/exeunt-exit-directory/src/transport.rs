@@ -6,16 +6,15 @@
 //! what [`Guard`] has looked at. Enter at [`connect`].
 
 use std::{
-    net::SocketAddr,
     os::unix::net::UnixStream as Pair,
     sync::{Arc, OnceLock},
 };
 
-use exeunt_publication::{outcome, resolver::ADDRESSES_MAX};
+use exeunt_publication::{connect, outcome};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
-    net::{TcpStream, UnixStream, lookup_host},
-    time::{Instant, timeout},
+    net::{TcpStream, UnixStream},
+    time::Instant,
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use url::Url;
@@ -66,16 +65,13 @@ pub async fn connect(
         }
         scheme => {
             let port = url.port().unwrap_or(if scheme == "ldaps" { 636 } else { 389 });
-            let found = lookup_host(format!("{host}:{port}")).await.map_err(failed)?;
-            let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
-            let mut tcp = first(&addresses, until).await?;
-            tcp.set_nodelay(true).map_err(failed)?;
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            let mut tcp = connect::connect(bare, port, until.into_std()).await?;
             if scheme == "ldap" && settings.start_tls {
                 start_tls(&mut tcp).await?;
             }
             if scheme == "ldaps" || settings.start_tls {
-                let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                let name = ServerName::try_from(bare)
+                let name = ServerName::try_from(bare.to_owned())
                     .map_err(|err| format!("{host:?} is no name for a server: {err}"))?;
                 let connector = TlsConnector::from(Arc::new(settings.tls.client_config()?));
                 Box::new(connector.connect(name, tcp).await.map_err(failed)?)
@@ -88,22 +84,6 @@ pub async fn connect(
     ours.set_nonblocking(true).map_err(failed)?;
     let ours = UnixStream::from_std(ours).map_err(failed)?;
     Ok((theirs, pass(stream, ours, refused)))
-}
-
-/// Tries one address after the other. Each has its part of what is left of the time, so that one that
-/// says nothing does not keep the next from its turn.
-async fn first(addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, String> {
-    let mut failed = Vec::new();
-    for (address, turns) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let left = until.saturating_duration_since(Instant::now());
-        let within = left / u32::try_from(turns).unwrap_or(u32::MAX);
-        match timeout(within, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(err)) => failed.push(format!("{address}: {err}")),
-            Err(_) => failed.push(format!("{address}: no answer in time")),
-        }
-    }
-    Err(failed.join("; "))
 }
 
 /// Whatever carries bytes both ways.
@@ -285,7 +265,6 @@ impl Guard {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::{net::TcpListener, time::Duration};
 
     /// A result of a search that has found nothing, as servers write it: short lengths and long ones.
     const SHORT: &[u8] = &[0x30, 12, 2, 1, 2, 0x65, 7, 10, 1, 0, 4, 0, 4, 0];
@@ -338,25 +317,6 @@ mod tests {
             assert_eq!(started(octets), None);
         }
         assert_eq!(usize::from(START_TLS[1]) + 2, START_TLS.len());
-    }
-
-    #[test]
-    fn an_address_that_is_silent_leaves_time_for_the_next_one() {
-        // A queue of one, which is full: the system answers nobody else.
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        rustix::net::listen(&silent, 0).unwrap();
-        let full = silent.local_addr().unwrap();
-        let short = Duration::from_millis(50);
-        let waiting: Vec<_> =
-            (0..4).map(|_| std::net::TcpStream::connect_timeout(&full, short)).collect();
-        assert!(waiting.iter().any(Result::is_err), "it is not silent");
-        let good = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addresses = [full, good.local_addr().unwrap()];
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let stream = runtime.block_on(async {
-            first(&addresses, Instant::now() + Duration::from_secs(2)).await.unwrap()
-        });
-        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
     }
 
     #[test]

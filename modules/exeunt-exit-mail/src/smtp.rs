@@ -49,7 +49,7 @@ const CONNECT_WAIT_MIN: Duration = Duration::from_millis(1);
 /// Why a mail was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The server cannot be spoken with: any other mail would fare the same now.
+    /// The server cannot be spoken with, or does not take us: any other mail would fare the same now.
     Server(String),
     /// A connection that had been used before is no more, and nothing was begun on it.
     Stale(String),
@@ -275,7 +275,7 @@ impl Connection {
         let answer = self.smtp.command(command).map_err(|err| {
             // A sender that is not allowed is the operator's to mend, and then all goes on by itself.
             match failure(&format!("the sender {}", letter.sender), &err) {
-                Failure::Refused(why) => Failure::Later(why),
+                Failure::Refused(why) => Failure::Server(why),
                 other => other,
             }
         })?;
@@ -401,13 +401,14 @@ fn failure(what: &str, err: &Error) -> Failure {
     };
     let why = format!("{what}: {}", said(err));
     match u16::from(code) {
-        // It closes the connection, or is full or at rest itself, whatever the mail.
-        421 => Failure::Server(why),
+        // Whatever the mail: it closes the connection, who we are is not enough, or it is full or at
+        // rest itself.
+        421 | 530 | 534 | 535 | 538 => Failure::Server(why),
         400..=499 if is_of_the_system(err) => Failure::Server(why),
         // Too big for ever, and not full for now.
         552 if is_too_big(err) => Failure::Refused(why),
-        // Full, in the permanent form too (552); and who we are is not enough (530 to 538).
-        552 | 530 | 534 | 535 | 538 => Failure::Later(why),
+        // Full, in the permanent form too.
+        552 => Failure::Later(why),
         500..=599 => Failure::Refused(why),
         _ => Failure::Later(why),
     }

@@ -98,7 +98,12 @@ impl WriteError {
 
 impl ExitModule for SqlExit {
     fn initialize(&mut self, hello: &Initialize) -> Result<EventMask, String> {
-        self.database.set(Database::new(hello)?);
+        let database = Database::new(hello)?;
+        if !database.settings.over_socket() {
+            // What is wrong with its files is said at once.
+            database.settings.tls.client_config()?;
+        }
+        self.database.set(database);
         Ok(EventMask(record::EVENTS))
     }
 

@@ -343,19 +343,13 @@ impl Datagrams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use exeunt_testbed::silent::Silent;
     use std::net::TcpListener;
 
     #[test]
     fn an_address_that_is_silent_leaves_time_for_the_next_one() {
-        // A queue of one, which is full: the system answers nobody else.
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        rustix::net::listen(&silent, 0).unwrap();
-        let full = silent.local_addr().unwrap();
-        let waiting: Vec<_> =
-            (0..4).map(|_| TcpStream::connect_timeout(&full, Duration::from_millis(50))).collect();
-        assert!(waiting.iter().any(Result::is_err), "it is not silent");
-        let good = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addresses = [full, good.local_addr().unwrap()];
+        let (silent, good) = (Silent::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [silent.address(), good.local_addr().unwrap()];
         let until = Instant::now() + Duration::from_secs(2);
         let connection = Connection::open("localhost", &addresses, None, until).unwrap();
         assert_eq!(connection.socket.peer_addr().unwrap(), addresses[1]);

@@ -13,7 +13,7 @@ use exeunt_testbed::smtp::{Behaviour, Smtp};
 use exeunt_testbed::{nats, postgres, receiver, s3, smtp};
 
 /// How long something that is under way may take.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 fn curl(words: &[&str]) -> (i32, String) {
     let output =

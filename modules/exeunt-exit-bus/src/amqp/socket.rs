@@ -14,7 +14,7 @@ use std::{
 };
 
 use async_rs::{Runtime, Tokio, traits::Reactor, util::RuntimeParts};
-use exeunt_publication::resolver::ADDRESSES_MAX;
+use exeunt_publication::connect::connect;
 use futures_util::{
     Stream,
     io::{AsyncRead, AsyncWrite},
@@ -22,8 +22,7 @@ use futures_util::{
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, ReadBuf},
-    net::{TcpStream, lookup_host},
-    time::timeout,
+    net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -63,10 +62,7 @@ impl Socket {
         until: Instant,
     ) -> Result<(Self, Plug), String> {
         let said = |err: io::Error| err.to_string();
-        let found = lookup_host((server.host.as_str(), server.port)).await.map_err(said)?;
-        let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
-        let stream = first(&addresses, until).await?;
-        stream.set_nodelay(true).map_err(said)?;
+        let stream = connect(&server.host, server.port, until).await?;
         let plug = stream.as_fd().try_clone_to_owned().map_err(said)?;
         let plug = Plug(std::net::TcpStream::from(plug));
         if settings.tls_mode == TlsMode::Off {
@@ -78,22 +74,6 @@ impl Socket {
         let stream = connector.connect(name, stream).await.map_err(said)?;
         Ok((Self::Tls(Box::new(stream)), plug))
     }
-}
-
-/// Tries one address after the other. Each has its part of what is left of the time, so that one that
-/// says nothing does not keep the next from its turn.
-async fn first(addresses: &[SocketAddr], until: Instant) -> Result<TcpStream, String> {
-    let mut failed = Vec::new();
-    for (address, turns) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let left = until.saturating_duration_since(Instant::now());
-        let within = left / u32::try_from(turns).unwrap_or(u32::MAX);
-        match timeout(within, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(err)) => failed.push(format!("{address}: {err}")),
-            Err(_) => failed.push(format!("{address}: no answer in time")),
-        }
-    }
-    Err(failed.join("; "))
 }
 
 impl AsyncRead for Socket {
@@ -178,30 +158,5 @@ impl Reactor for Clock {
         _: SocketAddr,
     ) -> impl Future<Output = io::Result<Socket>> + Send + 'static {
         std::future::ready(Err(not_here()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-
-    #[test]
-    fn an_address_that_is_silent_leaves_time_for_the_next_one() {
-        // A queue of one, which is full: the system answers nobody else.
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        rustix::net::listen(&silent, 0).unwrap();
-        let full = silent.local_addr().unwrap();
-        let short = Duration::from_millis(50);
-        let waiting: Vec<_> =
-            (0..4).map(|_| std::net::TcpStream::connect_timeout(&full, short)).collect();
-        assert!(waiting.iter().any(Result::is_err), "it is not silent");
-        let good = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addresses = [full, good.local_addr().unwrap()];
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let stream = runtime.block_on(async {
-            first(&addresses, Instant::now() + Duration::from_secs(2)).await.unwrap()
-        });
-        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
     }
 }

@@ -113,7 +113,7 @@ fn retried(outcome: &Outcome) -> &str {
 }
 
 /// How long a server may take to be back.
-const BACK_WITHIN: Duration = Duration::from_mins(1);
+const BACK_WITHIN: Duration = Duration::from_mins(2);
 
 /// Delivers as the host does, again and again until everything was accepted.
 fn deliver(host: &mut Host, events: &[Event]) {
@@ -313,4 +313,19 @@ fn settings_are_known_and_looked_at_one_by_one() {
     }
     let err = host.set_module_property("protocol", json!("kafka")).unwrap_err();
     assert!(err.to_string().contains("\"nats\" and \"amqp\""), "{err}");
+}
+
+#[test]
+fn a_file_of_tls_that_is_missing_is_named_before_anything_is_told() {
+    for settings in [
+        json!({"servers": "tls://localhost", "ca_file": "/nowhere/ca.pem"}),
+        json!({
+            "protocol": "amqp", "servers": "amqps://localhost", "ca_file": "/nowhere/ca.pem",
+            "user": "ca", "password_file": "/nowhere/password",
+        }),
+    ] {
+        let mut host = Host::in_memory(BusExit::default()).unwrap();
+        let err = host.initialize(&settings).unwrap_err();
+        assert!(err.to_string().contains("/nowhere/ca.pem"), "{err}");
+    }
 }

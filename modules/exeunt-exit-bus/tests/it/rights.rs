@@ -1,6 +1,11 @@
 //! Who the module is for the server, and whom it trusts.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use exeunt_module_kit::{Outcome, maintain::CheckResult};
 use exeunt_testbed::{
@@ -75,11 +80,13 @@ fn what_the_account_may_not_do_is_said_at_once_and_retried() {
         (of("ca", "wrong"), "authorization violation"),
         (plain(&address), "authorization violation"),
     ] {
-        let begun = std::time::Instant::now();
-        for outcome in notify_all(&mut start(&settings), &events(1..11)) {
+        // Far more than it takes, and less than waiting would take.
+        let patient = with(&settings, &json!({"timeout_s": 20}));
+        let begun = Instant::now();
+        for outcome in notify_all(&mut start(&patient), &events(1..11)) {
             assert!(retried(&outcome).contains(said), "{outcome:?}");
         }
-        assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(15), "{said}");
         let report = maintain(&settings).test_target(&events(1..2)).unwrap();
         let failed = report.checks.iter().find(|it| it.result == CheckResult::Failed).unwrap();
         assert!(failed.text.contains(said), "{failed:?}");
@@ -94,7 +101,7 @@ fn a_right_that_test_and_install_lack_is_named_and_not_waited_for() {
     let server = Server::start(&folder.path().join("nats"), &users("exeunt.*.denied"));
     let settings = account(folder.path(), &server.address(), "ca", "s3cret");
     let settings = with(&settings, &json!({"inbox_prefix": "_INBOX.ca", "timeout_s": 20}));
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let step = maintain(&settings).install(true).unwrap().steps.remove(0);
     assert_eq!(step.result, CheckResult::Failed);
     for said in ["cannot be made", "\"$JS.API.STREAM.CREATE.EXEUNT\"", "right to publish"] {
@@ -110,7 +117,7 @@ fn a_right_that_test_and_install_lack_is_named_and_not_waited_for() {
     let deaf = account(folder.path(), &server.address(), "ca", "s3cret");
     let step = maintain(&with(&deaf, &json!({"timeout_s": 20}))).install(true).unwrap().steps;
     assert!(step[0].text.contains("right to subscribe"), "{step:?}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a part of a story may take.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 #[test]
 fn while_the_server_is_down_events_are_retried_at_once_and_later_they_are_there() {
@@ -31,7 +31,7 @@ fn while_the_server_is_down_events_are_retried_at_once_and_later_they_are_there(
             let why = retried(&outcome);
             assert!(why.contains("connection was lost") || why.contains("connecting to"), "{why}");
         }
-        assert!(begun.elapsed() < Duration::from_secs(4));
+        assert!(begun.elapsed() < Duration::from_secs(15));
     }
     it.server.start_again();
     deliver(&mut host, &events(1..21));
@@ -85,7 +85,7 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     // The connection is given up as well; the next one is not answered either.
     let outcome = notify_all(&mut host, &events(101..102)).remove(0);
     assert!(retried(&outcome).starts_with("connecting to "), "{outcome:?}");
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     proxy.set(Fault::Nothing);
     deliver(&mut host, &events(101..201));
     // What the server answered while nobody heard it was taken and is not there twice.
@@ -101,7 +101,7 @@ fn a_server_that_stands_still_is_given_up_in_time() {
     let begun = Instant::now();
     retried(&notify_all(&mut host, &events(2..3))[0]);
     retried(&notify_all(&mut host, &events(2..3))[0]);
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     it.server.resume();
     deliver(&mut host, &events(2..3));
     assert_once(&it.server.read("EXEUNT"), &events(1..3));

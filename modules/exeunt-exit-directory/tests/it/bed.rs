@@ -6,7 +6,7 @@ use exeunt_module_kit::{Event, Outcome};
 use exeunt_testbed::proxy::Proxy;
 
 use crate::{
-    fixture::{Holdings, certificate, issued},
+    fixture::{Holdings, for_people},
     minted::TestCa,
     target::Target,
 };
@@ -18,6 +18,14 @@ macro_rules! suite {
             use super::*;
             $(#[test] fn $test() { if let Some(it) = $start { super::$test(&mut Bed::new(it, stringify!($test))); } })*
         }
+    };
+}
+
+/// The same tests against `OpenLDAP` and against Samba.
+macro_rules! both {
+    ([$($test:ident),* $(,)?]) => {
+        suite!(openldap, Some(Open::start()), [$($test),*]);
+        suite!(samba, Domain::start(), [$($test),*]);
     };
 }
 
@@ -50,15 +58,7 @@ impl<T: Target> Bed<T> {
     }
 
     pub fn events(&self, from: u32, count: u32) -> (Vec<Event>, Holdings) {
-        let mut held = Holdings::new();
-        let mut events = Vec::new();
-        for serial in from..from + count {
-            let name = &self.names[serial as usize % self.names.len()];
-            let der = certificate(&self.ca, name, serial);
-            events.push(issued(u64::from(serial), name, &der, &self.ca));
-            held.entry(name.clone()).or_default().insert(der);
-        }
-        (events, held)
+        for_people(&self.ca, &self.names, from..from + count)
     }
 
     pub fn held(&self) -> usize {

@@ -18,37 +18,17 @@ use crate::{
     target::{Domain, Open, Target, object_settings, stranger},
 };
 
-suite!(
-    openldap,
-    Some(Open::start()),
-    [
-        a_server_that_is_down_holds_events_back_and_parks_none,
-        a_silent_server_costs_no_more_than_the_deadline,
-        a_slow_network_makes_it_slow_and_nothing_else,
-        answers_and_questions_that_are_cut_off_anywhere_lose_nothing,
-        a_server_that_is_killed_in_the_middle_of_writes_has_everything_in_the_end,
-        another_writer_at_the_same_time_loses_nothing_and_neither_do_we,
-        a_wrong_certificate_is_told_nothing,
-        who_may_not_write_waits_and_parks_nothing,
-        a_server_that_fails_in_every_way_holds_the_newest_list_in_the_end,
-    ]
-);
-
-suite!(
-    samba,
-    Domain::start(),
-    [
-        a_server_that_is_down_holds_events_back_and_parks_none,
-        a_silent_server_costs_no_more_than_the_deadline,
-        a_slow_network_makes_it_slow_and_nothing_else,
-        answers_and_questions_that_are_cut_off_anywhere_lose_nothing,
-        a_server_that_is_killed_in_the_middle_of_writes_has_everything_in_the_end,
-        another_writer_at_the_same_time_loses_nothing_and_neither_do_we,
-        a_wrong_certificate_is_told_nothing,
-        who_may_not_write_waits_and_parks_nothing,
-        a_server_that_fails_in_every_way_holds_the_newest_list_in_the_end,
-    ]
-);
+both!([
+    a_server_that_is_down_holds_events_back_and_parks_none,
+    a_silent_server_costs_no_more_than_the_deadline,
+    a_slow_network_makes_it_slow_and_nothing_else,
+    answers_and_questions_that_are_cut_off_anywhere_lose_nothing,
+    a_server_that_is_killed_in_the_middle_of_writes_has_everything_in_the_end,
+    another_writer_at_the_same_time_loses_nothing_and_neither_do_we,
+    a_wrong_certificate_is_told_nothing,
+    who_may_not_write_waits_and_parks_nothing,
+    a_server_that_fails_in_every_way_holds_the_newest_list_in_the_end,
+]);
 
 fn a_server_that_is_down_holds_events_back_and_parks_none(bed: &mut Bed<impl Target>) {
     let (events, mut expected) = bed.events(2, 100);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -139,6 +140,20 @@ pub fn reason(outcome: &Outcome) -> &str {
 
 /// Certificates by account.
 pub type Holdings = BTreeMap<String, BTreeSet<Vec<u8>>>;
+
+/// A certificate for each of these serial numbers, for people in turn: the events, and what people hold
+/// in the end.
+pub fn for_people(ca: &TestCa, names: &[String], serials: Range<u32>) -> (Vec<Event>, Holdings) {
+    let mut held = Holdings::new();
+    let mut events = Vec::new();
+    for serial in serials {
+        let name = &names[serial as usize % names.len()];
+        let der = certificate(ca, name, serial);
+        events.push(issued(u64::from(serial), name, &der, ca));
+        held.entry(name.clone()).or_default().insert(der);
+    }
+    (events, held)
+}
 
 /// What the people in the directory hold, as `ldapsearch` tells it.
 pub fn holdings(server: &OpenLdap) -> Holdings {

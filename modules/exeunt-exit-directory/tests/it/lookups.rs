@@ -11,25 +11,11 @@ use crate::{
     target::{Domain, Open, Target},
 };
 
-suite!(
-    openldap,
-    Some(Open::start()),
-    [
-        holders_are_found_by_what_their_certificate_says,
-        special_characters_in_a_certificate_are_looked_for_and_mean_nothing,
-        of_several_that_fit_none_is_written,
-    ]
-);
-
-suite!(
-    samba,
-    Domain::start(),
-    [
-        holders_are_found_by_what_their_certificate_says,
-        special_characters_in_a_certificate_are_looked_for_and_mean_nothing,
-        of_several_that_fit_none_is_written,
-    ]
-);
+both!([
+    holders_are_found_by_what_their_certificate_says,
+    special_characters_in_a_certificate_are_looked_for_and_mean_nothing,
+    of_several_that_fit_none_is_written,
+]);
 
 /// A certificate whose mail address and principal name begin with a name, for a subject.
 fn of(bed: &Bed<impl Target>, name: &str, subject: &str, serial: u32) -> (Event, Vec<u8>) {

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::{
     fixture::{
-        Holdings, assert_holdings, certificate, deliver, holdings, issued, reason, settings,
-        started, tell, with,
+        Holdings, assert_holdings, certificate, deliver, for_people, holdings, issued, reason,
+        settings, started, tell, with,
     },
     minted::TestCa,
 };
@@ -43,15 +43,7 @@ impl Bed {
     }
 
     fn events(&self, from: u32, count: u32) -> (Vec<Event>, Holdings) {
-        let mut held = Holdings::new();
-        let mut events = Vec::new();
-        for serial in from..from + count {
-            let name = &self.names[serial as usize % self.names.len()];
-            let der = certificate(&self.ca, name, serial);
-            events.push(issued(u64::from(serial), name, &der, &self.ca));
-            held.entry(name.clone()).or_default().insert(der);
-        }
-        (events, held)
+        for_people(&self.ca, &self.names, from..from + count)
     }
 }
 

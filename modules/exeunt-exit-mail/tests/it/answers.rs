@@ -75,6 +75,17 @@ fn what_may_pass_is_tried_again_and_what_may_not_is_parked() {
         server.behave(&behaviour);
         retried(&told.tell(event), words);
     }
+    // What speaks of the server, or of who we are, is no attempt of the event.
+    for behaviour in [
+        Behaviour::full(),
+        Behaviour::answer("MAIL", "550 5.7.1 not from here"),
+        Behaviour::answer("RCPT", "535 5.7.8 log in again"),
+        Behaviour::answer("DATA", "421 4.3.2 going down"),
+    ] {
+        server.behave(&behaviour);
+        let outcome = told.tell(event);
+        assert!(matches!(outcome, Outcome::TargetDown { .. }), "{outcome:?}");
+    }
     for (behaviour, words) in [
         (Behaviour::answer("DATA", "554 5.7.1 looks like spam"), "554 5.7.1 looks like spam"),
         (Behaviour::answer("DATA", "552 5.3.4 too big for us"), "552 5.3.4 too big for us"),

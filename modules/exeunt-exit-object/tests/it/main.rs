@@ -152,7 +152,7 @@ fn parked(outcome: &Outcome) -> &str {
 }
 
 /// How long a server may take to be back.
-const BACK_WITHIN: Duration = Duration::from_mins(1);
+const BACK_WITHIN: Duration = Duration::from_mins(2);
 
 /// Delivers as the host does, again and again until nothing is to be retried.
 fn deliver(host: &mut Host, events: &[Event]) {

@@ -32,7 +32,7 @@ fn while_the_server_is_down_events_are_retried_and_later_they_are_there() {
         assert!(reason.starts_with(&format!("writing {key}: the server cannot be reached: ")));
         assert!(!reason.contains("performing") && !reason.contains(" in "), "{reason}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     it.server.restart();
     deliver(&mut host, &events);
     assert_eq!(it.server.list(BUCKET).len(), 20);
@@ -79,7 +79,7 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     proxy.set(Fault::Silence);
     let begun = Instant::now();
     retried(&notify_all(&mut host, &events[10..11])[0]);
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     proxy.set(Fault::Nothing);
     proxy.cut();
     deliver(&mut host, &events);

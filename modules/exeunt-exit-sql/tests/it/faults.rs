@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::bed::{Bed, Mould, deliver, retried};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 #[test]
 fn what_is_told_while_the_server_is_down_is_there_in_the_end() {

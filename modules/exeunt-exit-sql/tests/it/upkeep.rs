@@ -1,6 +1,8 @@
 //! Trying, installing, comparing and mending.
 
+use exeunt_exit_sql::SqlExit;
 use exeunt_module_kit::maintain::{CheckResult, Compared, Difference};
+use exeunt_module_kit::testing::Host;
 use exeunt_module_kit::{Event, Value, exit_event};
 use exeunt_testbed::authority::Flaw;
 use exeunt_testbed::postgres::Postgres;
@@ -61,6 +63,16 @@ fn a_role_that_may_not_make_tables_is_given_the_script() {
     bed.server.sql(&report.script.unwrap());
     let report = host.test_target(&[]).unwrap();
     assert!(report.checks.iter().all(|it| it.result == CheckResult::Passed), "{report:?}");
+}
+
+#[test]
+fn a_file_of_tls_that_is_missing_is_named_before_anything_is_told() {
+    let mut host = Host::in_memory(SqlExit::default()).unwrap();
+    let settings = json!({
+        "host": "localhost", "database": "pki", "user": "ca", "ca_file": "/nowhere/ca.pem",
+    });
+    let err = host.initialize(&settings).unwrap_err();
+    assert!(err.to_string().contains("/nowhere/ca.pem"), "{err}");
 }
 
 #[test]

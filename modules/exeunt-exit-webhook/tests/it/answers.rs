@@ -126,11 +126,11 @@ fn a_server_that_is_slow_is_waited_for_and_one_that_is_too_slow_is_not() {
     let event = &events(1)[0];
     it.receiver.answer_next(&Answer { delay: Duration::from_millis(300), ..Answer::status(200) });
     assert_eq!(it.host(&json!({})).notify(event).unwrap(), Outcome::Accept);
-    it.receiver.answer_next(&Answer { delay: Duration::from_secs(6), ..Answer::status(200) });
+    it.receiver.answer_next(&Answer { delay: Duration::from_secs(25), ..Answer::status(200) });
     let mut hasty = it.host(&json!({"timeout_s": 1}));
     let begun = Instant::now();
     assert_retry(&hasty.notify(event).unwrap(), "did not answer in time");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub const SECRET_BASE64: &str = "dHdlbnR5LWZvdXIgb2N0ZXRzIG9yIHNv";
 pub const OTHER_BASE64: &str = "d2hzZWMgd2hzZWMgd2hzZWMgd2hzZWMgd2hzZWM=";
 
 /// How long a test waits for what has to come.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_mins(2);
 
 /// A server, and settings of a module that knows it.
 pub struct Fixture {

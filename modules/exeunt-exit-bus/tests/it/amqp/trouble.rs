@@ -18,7 +18,7 @@ use super::{Fixture, assert_there};
 use crate::{assert_accepted, deliver, events, notify_all, retried, secret, start, with};
 
 /// How long a server may take to see that there is room again.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A server of one's own, with exchange and queue, and settings for it.
 fn own(folder: &tempfile::TempDir) -> (RabbitMq, String, Json) {
@@ -77,7 +77,7 @@ fn a_server_that_is_down_stands_still_or_raises_an_alarm_is_waited_for() {
     for _ in 0..2 {
         let begun = Instant::now();
         retried(&notify_all(&mut host, &events(21..22))[0]);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     }
     server.process().resume();
     deliver(&mut host, &events(21..31));
@@ -89,7 +89,7 @@ fn a_server_that_is_down_stands_still_or_raises_an_alarm_is_waited_for() {
             let why = retried(&outcome);
             assert!(why.contains("connection was lost") || why.contains("connecting to"), "{why}");
         }
-        assert!(begun.elapsed() < Duration::from_secs(3));
+        assert!(begun.elapsed() < Duration::from_secs(15));
     }
     server.restart();
     deliver(&mut host, &events(31..41));
@@ -115,7 +115,7 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     }
     let outcome = notify_all(&mut host, &events(101..102)).remove(0);
     assert!(retried(&outcome).contains("no answer in time"), "{outcome:?}");
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     proxy.set(Fault::Nothing);
     deliver(&mut host, &events(101..111));
     assert_there(&it.found(), &events(1..111));
@@ -125,10 +125,10 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
 fn a_connection_on_which_nothing_is_told_for_long_is_kept_by_heartbeats() {
     let it = Fixture::new();
     let proxy = Proxy::to_port(it.port());
-    let mut host = start(&with(&it.plain(proxy.port()), &json!({"heartbeat_s": 1})));
+    let mut host = start(&with(&it.plain(proxy.port()), &json!({"heartbeat_s": 2})));
     assert_accepted(&notify_all(&mut host, &events(1..2)));
     // RabbitMQ ends what says nothing for twice that time, and so does the module.
-    thread::sleep(Duration::from_secs(5));
+    thread::sleep(Duration::from_secs(9));
     assert_accepted(&notify_all(&mut host, &events(2..3)));
     assert_eq!(proxy.connections(), 1);
     assert_eq!(assert_there(&it.found(), &events(1..3)), 0);
