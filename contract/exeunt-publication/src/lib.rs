@@ -6,8 +6,6 @@
 pub mod authority;
 pub mod certificate;
 pub mod cloudevent;
-#[cfg(feature = "tokio")]
-pub mod connect;
 pub mod list;
 pub mod outcome;
 pub mod pattern;

@@ -8,11 +8,43 @@ use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Most addresses of one name that are used.
 pub const ADDRESSES_MAX: usize = 16;
+
+/// The addresses one after the other, each with its part of what is left of the time when it is its
+/// turn, so that one that says nothing does not keep the next from its own.
+pub fn turns(
+    addresses: &[SocketAddr],
+    until: Instant,
+) -> impl Iterator<Item = (SocketAddr, Duration)> {
+    addresses.iter().zip((1..=addresses.len()).rev()).map(move |(address, count)| {
+        let left = until.saturating_duration_since(Instant::now());
+        (*address, left / u32::try_from(count).unwrap_or(u32::MAX))
+    })
+}
+
+/// Connects to the first of the addresses that takes the connection, until that moment.
+///
+/// # Errors
+///
+/// One line for the operator: why each was not taken, as `connect` says.
+pub async fn first<T>(
+    addresses: &[SocketAddr],
+    until: Instant,
+    mut connect: impl AsyncFnMut(SocketAddr, Duration) -> Result<T, String>,
+) -> Result<T, String> {
+    let mut failed = Vec::new();
+    for (address, within) in turns(addresses, until) {
+        match connect(address, within).await {
+            Ok(connected) => return Ok(connected),
+            Err(why) => failed.push(format!("{address}: {why}")),
+        }
+    }
+    Err(failed.join("; "))
+}
 
 /// How a name is resolved: the system's way, or a test's.
 pub type LookUp = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
@@ -207,6 +239,18 @@ mod tests {
         assert!(it.addresses(Duration::from_millis(200)).is_err());
         assert_eq!(it.addresses(WITHIN), Ok(vec![address()]));
         assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn each_address_has_its_part_of_what_is_left_and_the_last_has_all_of_it() {
+        let until = Instant::now() + Duration::from_mins(9);
+        let parts: Vec<Duration> = turns(&[address(); 3], until).map(|it| it.1).collect();
+        // Nobody has used any of it here.
+        for (part, whole_s) in parts.into_iter().zip([180, 270, 540]) {
+            let whole = Duration::from_secs(whole_s);
+            assert!(whole < part + Duration::from_mins(1) && part <= whole, "{part:?}");
+        }
+        assert!(turns(&[address()], Instant::now()).all(|it| it.1.is_zero()));
     }
 
     #[test]

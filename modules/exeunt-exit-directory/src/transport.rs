@@ -6,15 +6,20 @@
 //! what [`Guard`] has looked at. Enter at [`connect`].
 
 use std::{
+    net::SocketAddr,
     os::unix::net::UnixStream as Pair,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
-use exeunt_publication::{connect, outcome};
+use exeunt_publication::{
+    outcome,
+    resolver::{ADDRESSES_MAX, first},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
-    net::{TcpStream, UnixStream},
-    time::Instant,
+    net::{TcpStream, UnixStream, lookup_host},
+    time::{Instant, timeout},
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use url::Url;
@@ -66,7 +71,10 @@ pub async fn connect(
         scheme => {
             let port = url.port().unwrap_or(if scheme == "ldaps" { 636 } else { 389 });
             let bare = host.trim_start_matches('[').trim_end_matches(']');
-            let mut tcp = connect::connect(bare, port, until.into_std()).await?;
+            let found = lookup_host((bare, port)).await.map_err(failed)?;
+            let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
+            let mut tcp = first(&addresses, until.into_std(), tcp).await?;
+            tcp.set_nodelay(true).map_err(failed)?;
             if scheme == "ldap" && settings.start_tls {
                 start_tls(&mut tcp).await?;
             }
@@ -84,6 +92,12 @@ pub async fn connect(
     ours.set_nonblocking(true).map_err(failed)?;
     let ours = UnixStream::from_std(ours).map_err(failed)?;
     Ok((theirs, pass(stream, ours, refused)))
+}
+
+/// A connection to one address.
+async fn tcp(address: SocketAddr, within: Duration) -> Result<TcpStream, String> {
+    let connected = timeout(within, TcpStream::connect(address)).await;
+    connected.map_err(|_| "no answer in time".to_owned())?.map_err(|err| err.to_string())
 }
 
 /// Whatever carries bytes both ways.
@@ -264,7 +278,9 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use exeunt_testbed::silent::Silent;
     use proptest::prelude::*;
+    use std::net::TcpListener;
 
     /// A result of a search that has found nothing, as servers write it: short lengths and long ones.
     const SHORT: &[u8] = &[0x30, 12, 2, 1, 2, 0x65, 7, 10, 1, 0, 4, 0, 4, 0];
@@ -317,6 +333,16 @@ mod tests {
             assert_eq!(started(octets), None);
         }
         assert_eq!(usize::from(START_TLS[1]) + 2, START_TLS.len());
+    }
+
+    #[test]
+    fn an_address_that_is_silent_leaves_time_for_the_next_one() {
+        let (silent, good) = (Silent::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [silent.address(), good.local_addr().unwrap()];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let until = std::time::Instant::now() + Duration::from_secs(2);
+        let stream = runtime.block_on(first(&addresses, until, tcp)).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
 
 use exeunt_publication::{
     outcome::{chain, line},
-    resolver::Resolver,
+    resolver::{Resolver, turns},
     secret::Secret,
 };
 use lettre::{
@@ -451,9 +451,9 @@ fn connect(
     tls: Option<&TlsParameters>,
 ) -> Result<SmtpConnection, String> {
     let mut failed = "the name has no address".to_owned();
-    for (address, count) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let share = left(Duration::MAX, until)? / u32::try_from(count).unwrap_or(u32::MAX);
-        let timeout = timeout.min(share / CONNECT_WAITS).max(CONNECT_WAIT_MIN);
+    for (address, within) in turns(addresses, until) {
+        left(within, until)?;
+        let timeout = timeout.min(within / CONNECT_WAITS).max(CONNECT_WAIT_MIN);
         match SmtpConnection::connect(address, Some(timeout), hello, tls, None) {
             Ok(smtp) => return Ok(smtp),
             Err(err) => failed = format!("{address}: {}", said(&err)),

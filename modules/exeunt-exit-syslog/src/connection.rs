@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use exeunt_publication::outcome::chain;
+use exeunt_publication::{outcome::chain, resolver::turns};
 use rustix::net::sockopt;
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 
@@ -31,17 +31,15 @@ const GRACE_MAX: Duration = Duration::from_millis(500);
 /// How often it is looked for such news.
 const GRACE_STEP: Duration = Duration::from_millis(1);
 
-/// Tries one address after the other. Each has its part of what is left of the time, so that one that
-/// says nothing does not keep the next from its turn.
+/// Tries one address after the other.
 fn first<T>(
     addresses: &[SocketAddr],
     until: Instant,
     mut open: impl FnMut(SocketAddr, Duration) -> io::Result<T>,
 ) -> Result<T, String> {
     let mut failed = Vec::new();
-    for (address, turns) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let turns = u32::try_from(turns).unwrap_or(u32::MAX);
-        match left(until).and_then(|it| open(*address, it / turns)) {
+    for (address, within) in turns(addresses, until) {
+        match left(until).and_then(|_| open(address, within)) {
             Ok(it) => return Ok(it),
             Err(err) => failed.push(format!("connecting to {address}: {err}")),
         }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use async_rs::{Runtime, Tokio, traits::Reactor, util::RuntimeParts};
-use exeunt_publication::connect::connect;
+use exeunt_publication::resolver::{ADDRESSES_MAX, first};
 use futures_util::{
     Stream,
     io::{AsyncRead, AsyncWrite},
@@ -22,7 +22,8 @@ use futures_util::{
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
+    time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -62,7 +63,10 @@ impl Socket {
         until: Instant,
     ) -> Result<(Self, Plug), String> {
         let said = |err: io::Error| err.to_string();
-        let stream = connect(&server.host, server.port, until).await?;
+        let found = lookup_host((server.host.as_str(), server.port)).await.map_err(said)?;
+        let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
+        let stream = first(&addresses, until, tcp).await?;
+        stream.set_nodelay(true).map_err(said)?;
         let plug = stream.as_fd().try_clone_to_owned().map_err(said)?;
         let plug = Plug(std::net::TcpStream::from(plug));
         if settings.tls_mode == TlsMode::Off {
@@ -74,6 +78,12 @@ impl Socket {
         let stream = connector.connect(name, stream).await.map_err(said)?;
         Ok((Self::Tls(Box::new(stream)), plug))
     }
+}
+
+/// A connection to one address.
+async fn tcp(address: SocketAddr, within: Duration) -> Result<TcpStream, String> {
+    let connected = timeout(within, TcpStream::connect(address)).await;
+    connected.map_err(|_| "no answer in time".to_owned())?.map_err(|err| err.to_string())
 }
 
 impl AsyncRead for Socket {
@@ -158,5 +168,22 @@ impl Reactor for Clock {
         _: SocketAddr,
     ) -> impl Future<Output = io::Result<Socket>> + Send + 'static {
         std::future::ready(Err(not_here()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exeunt_testbed::silent::Silent;
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_address_that_is_silent_leaves_time_for_the_next_one() {
+        let (silent, good) = (Silent::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [silent.address(), good.local_addr().unwrap()];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let until = Instant::now() + Duration::from_secs(2);
+        let stream = runtime.block_on(first(&addresses, until, tcp)).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
     }
 }

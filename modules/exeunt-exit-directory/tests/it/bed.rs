@@ -11,8 +11,8 @@ use crate::{
     target::Target,
 };
 
-/// Instantiates the suite; the tests are below.
-macro_rules! suite {
+/// Tests against one server.
+macro_rules! on {
     ($server:ident, $start:expr, [$($test:ident),* $(,)?]) => {
         mod $server {
             use super::*;
@@ -22,10 +22,10 @@ macro_rules! suite {
 }
 
 /// The same tests against `OpenLDAP` and against Samba.
-macro_rules! both {
+macro_rules! suite {
     ([$($test:ident),* $(,)?]) => {
-        suite!(openldap, Some(Open::start()), [$($test),*]);
-        suite!(samba, Domain::start(), [$($test),*]);
+        on!(openldap, Some(Open::start()), [$($test),*]);
+        on!(samba, Domain::start(), [$($test),*]);
     };
 }
 

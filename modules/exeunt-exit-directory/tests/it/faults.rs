@@ -18,7 +18,7 @@ use crate::{
     target::{Domain, Open, Target, object_settings, stranger},
 };
 
-both!([
+suite!([
     a_server_that_is_down_holds_events_back_and_parks_none,
     a_silent_server_costs_no_more_than_the_deadline,
     a_slow_network_makes_it_slow_and_nothing_else,

@@ -24,7 +24,7 @@ use crate::{
     target::{Domain, Open, Target, object_settings, stranger},
 };
 
-both!([lists_that_do_not_hold_now_are_not_written]);
+suite!([lists_that_do_not_hold_now_are_not_written]);
 
 #[test]
 fn what_a_server_confirms_and_does_not_keep_is_not_accepted() {

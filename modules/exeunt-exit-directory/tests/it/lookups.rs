@@ -11,7 +11,7 @@ use crate::{
     target::{Domain, Open, Target},
 };
 
-both!([
+suite!([
     holders_are_found_by_what_their_certificate_says,
     special_characters_in_a_certificate_are_looked_for_and_mean_nothing,
     of_several_that_fit_none_is_written,
