@@ -3,6 +3,7 @@
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _};
 
 use exeunt_e2e::ca::{Ca, text};
+use exeunt_testbed::authority::Authority;
 
 /// Settings as an operator would begin with, by module; `PORT` is one where nobody listens.
 const PLAIN: [(&str, &[&str]); 9] = [
@@ -73,10 +74,11 @@ fn closed_port() -> u16 {
 fn the_modules_inside_the_program_keep_the_contract_also_where_their_target_is_down() {
     let ca = Ca::bare();
     let port = closed_port().to_string();
-    let secret = ca.scratch().join("password");
     // Also a key of signatures: 30 octets in base64.
-    fs::write(&secret, "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0").unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    ca.secret("password", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0");
+    let client = Authority::new(&ca.scratch().join("tls")).client("ca");
+    fs::copy(&client.certificate, ca.scratch().join("client.pem")).unwrap();
+    ca.secret("client.key", &fs::read_to_string(&client.key).unwrap());
     for (module, settings) in PLAIN {
         let mut command = ca.command(&["exit", "check", "--use", module]);
         command.current_dir(ca.scratch());

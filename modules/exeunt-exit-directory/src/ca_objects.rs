@@ -132,10 +132,10 @@ impl ObjectError {
             Self::Directory(err) => Err(err),
             // It would be lost if it were skipped: the next one is days away.
             Self::Early { within, .. } => Ok(outcome::retry_after(within, reason)),
-            // An operator mends the settings once for all; a file and a race may pass by themselves.
-            Self::NoContainer | Self::Url(_) | Self::ListFile(_) | Self::NotThere(_) => {
-                Ok(outcome::retry(reason))
-            }
+            // An operator mends the settings once for all events.
+            Self::NoContainer | Self::Url(_) => Ok(outcome::target_retry(reason)),
+            // A file and a race may pass by themselves.
+            Self::ListFile(_) | Self::NotThere(_) => Ok(outcome::retry(reason)),
             _ => Ok(outcome::park(reason)),
         }
     }

@@ -108,7 +108,8 @@ impl HolderError {
         let reason = format!("{}: {self}", self.code());
         match self {
             // Bases are a setting, which an operator mends once for all events.
-            Self::NoBase | Self::Base(_) | Self::NotThere(_) => outcome::retry(reason),
+            Self::NoBase | Self::Base(_) => outcome::target_retry(reason),
+            Self::NotThere(_) => outcome::retry(reason),
             _ => outcome::park(reason),
         }
     }

@@ -265,7 +265,9 @@ fn outcome(sent: &Sent, id: &str) -> Outcome {
             }
             Outcome::Accept
         }
-        Err(Failure::Server(why) | Failure::Stale(why)) => target_retry(why),
+        Err(Failure::Server(why) | Failure::Stale(why) | Failure::Setting(why)) => {
+            target_retry(why)
+        }
         Err(Failure::Later(why)) => retry(why),
         Err(Failure::Nobody(why) | Failure::Refused(why)) => park(why),
     }

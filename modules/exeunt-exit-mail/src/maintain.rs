@@ -149,6 +149,7 @@ fn check(what: String, result: Result<(), Failure>) -> Check {
         Err(
             Failure::Server(why)
             | Failure::Stale(why)
+            | Failure::Setting(why)
             | Failure::Later(why)
             | Failure::Nobody(why)
             | Failure::Refused(why),

@@ -53,6 +53,9 @@ pub enum Failure {
     Server(String),
     /// A connection that had been used before is no more, and nothing was begun on it.
     Stale(String),
+    /// A setting has to be mended, and then all goes on by itself; a mail by another rule may well be
+    /// taken.
+    Setting(String),
     /// Not now, and another mail may well be taken.
     Later(String),
     /// Never to these people, whatever the mail is.
@@ -186,7 +189,9 @@ impl Connection {
         self.last_used = Instant::now();
         self.used = true;
         match &sent {
-            Err(Failure::Later(_) | Failure::Nobody(_) | Failure::Refused(_)) => {
+            Err(
+                Failure::Setting(_) | Failure::Later(_) | Failure::Nobody(_) | Failure::Refused(_),
+            ) => {
                 if self.reset(until).is_err() {
                     self.smtp.abort();
                 }
@@ -273,9 +278,8 @@ impl Connection {
         self.limit(until).map_err(Failure::Server)?;
         let command = Mail::new(Some(letter.sender.clone()), parameters);
         let answer = self.smtp.command(command).map_err(|err| {
-            // A sender that is not allowed is the operator's to mend, and then all goes on by itself.
             match failure(&format!("the sender {}", letter.sender), &err) {
-                Failure::Refused(why) => Failure::Server(why),
+                Failure::Refused(why) => Failure::Setting(why),
                 other => other,
             }
         })?;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     authority::Authority,
-    bed::{Bed, all_accept, all_wait},
+    bed::{Bed, all_accept, all_down},
     fixture::{Holdings, LIMIT, certificate, deliver, reason, started, started_within, tell, with},
     minted::TestCa,
     target::{Domain, Open, Target, object_settings, stranger},
@@ -35,7 +35,7 @@ fn a_server_that_is_down_holds_events_back_and_parks_none(bed: &mut Bed<impl Tar
     let mut host = started(&bed.settings());
     bed.proxy.set(Fault::Refuse);
     let outcomes = tell(&mut host, &events);
-    all_wait(&outcomes);
+    all_down(&outcomes);
     assert!(reason(&outcomes[0]).starts_with("directory-connect: "), "{outcomes:?}");
     assert!(reason(&outcomes[0]).contains("Connection refused"), "{outcomes:?}");
     bed.proxy.set(Fault::Nothing);
@@ -43,7 +43,7 @@ fn a_server_that_is_down_holds_events_back_and_parks_none(bed: &mut Bed<impl Tar
     // Down again while a connection is there.
     bed.target.kill();
     let (more, held) = bed.events(1000, 50);
-    all_wait(&tell(&mut host, &more));
+    all_down(&tell(&mut host, &more));
     bed.target.start_again();
     all_accept(&deliver(&mut host, &more));
     for (name, held) in held {
@@ -61,11 +61,12 @@ fn a_silent_server_costs_no_more_than_the_deadline(bed: &mut Bed<impl Target>) {
     for _ in 0..2 {
         let begun = Instant::now();
         let outcomes = tell(&mut host, &events[1..2]);
-        // The module stops at three quarters, and not before: it has waited.
+        // The module stops at three quarters, and not before: it has waited. Without that it would wait
+        // for a hundred seconds.
         let took = begun.elapsed();
-        let within = Duration::from_secs(1)..Duration::from_secs(2);
+        let within = Duration::from_secs(1)..Duration::from_secs(20);
         assert!(within.contains(&took), "{took:?}");
-        all_wait(&outcomes);
+        all_down(&outcomes);
         assert!(reason(&outcomes[0]).ends_with("it did not answer in time"), "{outcomes:?}");
     }
     bed.proxy.set(Fault::Nothing);
@@ -177,7 +178,7 @@ fn a_wrong_certificate_is_told_nothing(bed: &mut Bed<impl Target>) {
         let start_tls = json!({"servers": [bed.target.plain_url()], "start_tls": true});
         for settings in [settings.clone(), with(settings.clone(), &start_tls)] {
             let outcomes = tell(&mut started(&settings), &events);
-            all_wait(&outcomes);
+            all_down(&outcomes);
             assert!(reason(&outcomes[0]).contains("certificate"), "{what}: {outcomes:?}");
         }
     };
@@ -238,10 +239,7 @@ fn a_server_that_fails_in_every_way_holds_the_newest_list_in_the_end(bed: &mut B
         bed.proxy.set(fault);
         let cuts = bed.proxy.cuts();
         let (outcome, list) = next(&mut host);
-        assert!(
-            matches!(outcome, Outcome::Retry { .. } | Outcome::TargetDown { .. }),
-            "{fault:?}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::TargetDown { .. }), "{fault:?}: {outcome:?}");
         assert!(reason(&outcome).contains(said), "{fault:?}: {outcome:?}");
         let cutting = matches!(fault, Fault::CutToServer(_) | Fault::CutToClient(_));
         assert_eq!(cuts < bed.proxy.cuts(), cutting, "{fault:?}");
@@ -257,15 +255,16 @@ fn a_server_that_fails_in_every_way_holds_the_newest_list_in_the_end(bed: &mut B
     let (outcome, _) = next(&mut host);
     assert_eq!(outcome, Outcome::Accept);
     assert!(6 * delay <= begun.elapsed(), "{:?}", begun.elapsed());
-    // Killed while a list is on its way, and started again: the fault lets the list reach the server
-    // and keeps its answer.
+    // Killed when it has a list and its answer is still on the way, and started again.
     let newest = ca.list(50);
     let told = [ca.lists_issued(50, &newest, None)];
     bed.proxy.set(Fault::Delay(Duration::from_millis(500)));
     thread::scope(|scope| {
         let telling = scope.spawn(|| deliver(&mut host, &told));
+        let begun = [newest.clone()];
+        wait_for("the list in the directory", LIMIT, || lists() == begun);
+        assert!(!telling.is_finished(), "its answer came too early");
         bed.target.kill();
-        assert!(!telling.is_finished());
         bed.target.start_again();
         bed.proxy.set(Fault::Nothing);
         assert_eq!(telling.join().unwrap(), [Outcome::Accept]);
@@ -277,7 +276,7 @@ fn a_server_that_fails_in_every_way_holds_the_newest_list_in_the_end(bed: &mut B
     let (_folder, other) = stranger();
     let mistaken = with(settings.clone(), &json!({"ca_file": other.certificate()}));
     let outcomes = tell(&mut started(&mistaken), &told);
-    all_wait(&outcomes);
+    all_down(&outcomes);
     assert!(reason(&outcomes[0]).contains("certificate"), "{outcomes:?}");
     assert_eq!(deliver(&mut host, &told), [Outcome::Accept]);
     assert_eq!(lists(), [fresh]);

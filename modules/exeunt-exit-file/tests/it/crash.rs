@@ -213,6 +213,7 @@ fn a_module_killed_while_it_replaces_a_list_leaves_a_whole_one_whose_number_neve
         let Ok(content) = fs::read(folder.join(LIST)) else { return false };
         let at = all.iter().position(|it| *it == content).expect("a whole list");
         assert!(before <= at, "{at} after {before}");
+        let has_risen = before < at;
         before = at;
         if at + 1 == all.len() {
             // All of it was done: from the first one again.
@@ -220,7 +221,7 @@ fn a_module_killed_while_it_replaces_a_list_leaves_a_whole_one_whose_number_neve
             before = 0;
             return false;
         }
-        true
+        has_risen
     });
     let mut host = Host::spawn(Command::new(module())).unwrap();
     host.initialize(&settings).unwrap();
