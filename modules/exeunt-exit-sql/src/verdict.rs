@@ -2,8 +2,8 @@
 //!
 //! What the event itself says and no server of this kind can keep parks it. What speaks against the
 //! server, the way to it, the role or the tables is tried again for as long as it takes, because it would
-//! meet every other event as well. What somebody's own constraint or trigger refuses is tried again too,
-//! as often as the exit allows: either of them can be mended.
+//! meet every other event as well. What somebody's own constraint, trigger or narrower column refuses is
+//! tried again too, as often as the exit allows: each of them can be mended.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub enum Verdict {
     Away,
     /// Somebody has to mend the server, the role or the tables; no event is taken until then.
     Mend,
-    /// Somebody's constraint or trigger does not take this event, and others perhaps.
+    /// Somebody's constraint, trigger or column does not take this event, and others perhaps.
     Refused,
     /// The server does not take this event, whenever it is told.
     Event,
@@ -42,8 +42,14 @@ const STATES: &[(&str, Verdict)] = &[
     ("08", Verdict::Away),
     // Feature not supported.
     ("0A", Verdict::Mend),
-    // A value of the event: its form, its range.
-    ("22", Verdict::Event),
+    // A value too long, out of range or of another form: the tables as they are made have columns without
+    // lengths, and are given what they can read, so that it is somebody's trigger or column that says so.
+    ("22", Verdict::Refused),
+    // A date, or a character that the database's encoding does not have: that is the event's own.
+    ("22007", Verdict::Event),
+    ("22008", Verdict::Event),
+    ("22021", Verdict::Event),
+    ("22P05", Verdict::Event),
     // A constraint that somebody added: the tables as they are made have none but their keys.
     ("23", Verdict::Refused),
     // A standby takes nothing. It may become the primary.
@@ -91,9 +97,11 @@ pub fn of(err: &Error) -> Verdict {
 
 /// Whether an error ends the connection: one without a SQLSTATE, after which nobody knows its state, or
 /// one by which the server takes its leave. One that no longer knows the statements that were prepared on
-/// it, as behind a pool that resets its sessions, is of no use either.
+/// it, as behind a pool that resets its sessions, is of no use either. Nor is one to a standby: the name may
+/// lead to the primary by now, and only a new connection gets there.
 pub fn is_end_of_connection(err: &Error) -> bool {
-    err.code().is_none_or(|it| ["08", "57P", "26"].iter().any(|start| it.code().starts_with(start)))
+    const STARTS: [&str; 4] = ["08", "25006", "26", "57P"];
+    err.code().is_none_or(|it| STARTS.iter().any(|start| it.code().starts_with(start)))
 }
 
 /// An error in one line, without the row that the server may show beside it.
@@ -138,7 +146,13 @@ mod tests {
             ("57P04", Verdict::Mend),    // database_dropped
             ("23514", Verdict::Refused), // check_violation
             ("P0001", Verdict::Refused), // raise_exception
+            ("22001", Verdict::Refused), // string_data_right_truncation
+            ("22012", Verdict::Refused), // division_by_zero
+            ("22P02", Verdict::Refused), // invalid_text_representation
             ("22007", Verdict::Event),   // invalid_datetime_format
+            ("22008", Verdict::Event),   // datetime_field_overflow
+            ("22021", Verdict::Event),   // character_not_in_repertoire
+            ("22P05", Verdict::Event),   // untranslatable_character
             ("54000", Verdict::Event),   // program_limit_exceeded
         ] {
             assert_eq!(of_state(state), verdict, "{state}");

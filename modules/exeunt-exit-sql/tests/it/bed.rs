@@ -200,13 +200,18 @@ pub fn deliver(host: &mut Host, events: &[Event]) {
     panic!("{} events were never accepted", left.len());
 }
 
-/// Why an event is to be told again.
+/// The event is to be told again, and it counts: this event is in trouble, and others may not be.
 #[track_caller]
-pub fn retried(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. } => reason,
-        other => panic!("{other:?}"),
-    }
+pub fn assert_retry(outcome: &Outcome, said: &str) {
+    let Outcome::Retry { reason, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains(said), "{reason}");
+}
+
+/// As [`assert_retry`], where no event could be taken, so that nothing counts.
+#[track_caller]
+pub fn assert_down(outcome: &Outcome, said: &str) {
+    let Outcome::TargetDown { reason, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains(said), "{reason}");
 }
 
 /// Why an event was parked.
