@@ -10,7 +10,7 @@ use exeunt_testbed::{
 };
 use serde_json::json;
 
-use crate::fixture::{LIMIT, Receiver, assert_has, assert_retry, deliver, events, host};
+use crate::fixture::{LIMIT, Receiver, assert_down, assert_has, deliver, events, host};
 
 #[test]
 fn thousands_of_events_arrive_over_each_stream() {
@@ -64,7 +64,7 @@ fn a_receiver_that_was_down_has_every_event_in_the_end() {
         wait_for("the first messages", LIMIT, || index * 200 + 50 <= it.received().len());
         it.kill();
         for outcome in host.notify_all(&events[50..100]).unwrap() {
-            assert_retry(&outcome.unwrap(), "connecting to 127.0.0.1");
+            assert_down(&outcome.unwrap(), "connecting to 127.0.0.1");
         }
         it.restart();
         deliver(&mut host, &events[50..]);
@@ -100,20 +100,20 @@ fn what_a_receiver_did_not_read_is_not_accepted() {
     // One that does not talk to us, as by a list of those who may.
     it.behave("close at once");
     for _ in 0..20 {
-        assert_retry(&host.notify(&events[0]).unwrap(), "");
+        assert_down(&host.notify(&events[0]).unwrap(), "");
     }
     assert!(it.received().is_empty());
     // One that reads and never says so.
     it.behave("never close");
-    assert_retry(&host.notify(&events[0]).unwrap(), "confirm = \"written\"");
+    assert_down(&host.notify(&events[0]).unwrap(), "confirm = \"written\"");
     // One that leaves without a farewell, as a process that is killed before it has written down.
     let tls = Receiver::start(Some(Flaw::Nothing), false);
     tls.behave("no farewell");
     let outcome = tls.host(&json!({"confirm": "farewell"})).notify(&events[0]).unwrap();
-    assert_retry(&outcome, "without the farewell of TLS");
+    assert_down(&outcome, "without the farewell of TLS");
     // One that ends in the middle.
     it.behave("die after one");
-    assert_retry(&host.notify(&events[1]).unwrap(), "did not confirm");
+    assert_down(&host.notify(&events[1]).unwrap(), "did not confirm");
     it.behave("well");
     deliver(&mut host, &events);
     assert_has(&events, || it.received());
@@ -129,7 +129,7 @@ fn networks_that_are_slow_silent_or_cut_off_lose_nothing() {
     proxy.set(Fault::Delay(Duration::from_millis(20)));
     assert_eq!(deliver(&mut host, &events[..20]), 0);
     proxy.set(Fault::Silence);
-    assert_retry(&hasty.notify(&events[20]).unwrap(), "in time");
+    assert_down(&hasty.notify(&events[20]).unwrap(), "in time");
     let mut retried = 0;
     for (index, cut) in [0, 40, 400, 1000, 3000, 6000].into_iter().enumerate() {
         let mut part = events[20 + index * 20..40 + index * 20].to_vec();
@@ -152,13 +152,13 @@ fn networks_that_are_slow_silent_or_cut_off_lose_nothing() {
 fn a_receiver_with_a_wrong_certificate_is_told_nothing() {
     for flaw in [Flaw::OtherName, Flaw::OtherAuthority, Flaw::Expired] {
         let it = Receiver::start(Some(flaw), false);
-        assert_retry(&it.host(&json!({})).notify(&events(1)[0]).unwrap(), "certificate");
+        assert_down(&it.host(&json!({})).notify(&events(1)[0]).unwrap(), "certificate");
         let pinned = |pin: &str| {
             let mut settings = it.settings(it.port, &json!({"server_certificate_sha256": [pin]}));
             settings.as_object_mut().unwrap().remove("ca_file");
             host(&settings).notify(&events(1)[0]).unwrap()
         };
-        assert_retry(&pinned(&"00".repeat(32)), "certificate");
+        assert_down(&pinned(&"00".repeat(32)), "certificate");
         assert!(it.received().is_empty(), "{flaw:?}");
         // It is that alone: with this very certificate pinned, the message is there.
         assert_eq!(pinned(&it.fingerprint()), Outcome::Accept, "{flaw:?}");
@@ -177,7 +177,7 @@ fn a_client_certificate_is_shown() {
     for confirm in ["close", "written"] {
         let mut host = it.host(&json!({"confirm": confirm}));
         if confirm == "close" {
-            assert_retry(&host.notify(&events[0]).unwrap(), "");
+            assert_down(&host.notify(&events[0]).unwrap(), "");
         }
         assert!(it.received().is_empty());
     }
@@ -191,13 +191,13 @@ fn datagrams_that_nobody_takes_are_tried_again() {
         "transport": "udp", "server": format!("127.0.0.1:{}", free_port()), "hostname": "a",
     }));
     for outcome in nobody.notify_all(&events(20)).unwrap() {
-        assert_retry(&outcome.unwrap(), "refused");
+        assert_down(&outcome.unwrap(), "refused");
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let settings = json!({"transport": "unix", "path": path, "timeout_s": 1, "hostname": "a"});
     let mut local = host(&settings);
-    assert_retry(&local.notify(&events(1)[0]).unwrap(), "No such file");
+    assert_down(&local.notify(&events(1)[0]).unwrap(), "No such file");
     // One that does not read: what the system has no room for is tried again, and comes once.
     let socket = UnixDatagram::bind(&path).unwrap();
     let room = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
@@ -205,6 +205,9 @@ fn datagrams_that_nobody_takes_are_tried_again() {
     let outcomes = local.notify_all(&events).unwrap();
     let taken = outcomes.iter().filter(|it| **it == Ok(Outcome::Accept)).count();
     assert!(0 < taken && taken < events.len(), "{taken}");
+    for outcome in outcomes.into_iter().map(Result::unwrap).filter(|it| *it != Outcome::Accept) {
+        assert_down(&outcome, "");
+    }
     socket.set_nonblocking(true).unwrap();
     let mut octets = [0; 10_000];
     let mut read = 0;
