@@ -20,7 +20,7 @@ use exeunt_testbed::{
 };
 use serde_json::json;
 
-use crate::fixture::{Fixture, SECRET, assert_retry, deliver, events};
+use crate::fixture::{Fixture, SECRET, assert_down, deliver, events};
 
 #[test]
 fn a_server_that_was_down_has_every_event_in_the_end() {
@@ -32,7 +32,7 @@ fn a_server_that_was_down_has_every_event_in_the_end() {
         assert_eq!(deliver(&mut host, &events[..50]), 0);
         proxy.set(Fault::Refuse);
         for outcome in host.notify_all(&events[50..150]).unwrap() {
-            assert_retry(&outcome.unwrap(), "cannot be reached");
+            assert_down(&outcome.unwrap(), "cannot be reached");
         }
         proxy.set(Fault::Nothing);
         deliver(&mut host, &events[50..]);
@@ -50,7 +50,7 @@ fn a_network_that_is_slow_or_silent_costs_time_and_nothing_else() {
     proxy.set(Fault::Delay(Duration::from_millis(10)));
     assert_eq!(deliver(&mut host, &events[..100]), 0);
     proxy.set(Fault::Silence);
-    assert_retry(&hasty.notify(&events[100]).unwrap(), "in time");
+    assert_down(&hasty.notify(&events[100]).unwrap(), "in time");
     proxy.set(Fault::Nothing);
     deliver(&mut host, &events[100..]);
     it.assert_has(&events);
@@ -105,7 +105,7 @@ fn a_server_with_a_wrong_certificate_is_told_nothing() {
         let it = Fixture::with(&Setup { flaw, secret: SECRET.to_vec(), ..Setup::default() });
         let mut host = it.host(&json!({}));
         let outcome = host.notify(&events(1)[0]).unwrap();
-        assert_retry(&outcome, "certificate");
+        assert_down(&outcome, "certificate");
         assert!(it.receiver.received().is_empty(), "{flaw:?}");
         // It is that alone: with this very certificate pinned, the event is there.
         let mut settings = it.settings(it.receiver.port(), &json!({}));
@@ -130,7 +130,7 @@ fn a_pinned_certificate_is_trusted_and_no_other() {
         host.initialize(&settings).unwrap();
         host.notify(event).unwrap()
     };
-    assert_retry(&pinned(&"00".repeat(32)), "certificate");
+    assert_down(&pinned(&"00".repeat(32)), "certificate");
     assert!(it.receiver.received().is_empty());
     assert_eq!(pinned(&it.receiver.fingerprint()), Outcome::Accept);
     it.assert_has(std::slice::from_ref(event));
@@ -178,8 +178,8 @@ fn an_address_that_is_not_allowed_is_not_connected_to() {
     for allowed in [json!([]), json!(["10.0.0.0/8", "127.0.0.2", "::2"])] {
         let mut host = it.host_at(proxy.port(), &json!({"allow_networks": allowed}));
         let outcome = host.notify(&events(1)[0]).unwrap();
-        assert_retry(&outcome, "127.0.0.1 is loopback (RFC 1122)");
-        assert_retry(&outcome, "allow_networks");
+        assert_down(&outcome, "127.0.0.1 is loopback (RFC 1122)");
+        assert_down(&outcome, "allow_networks");
     }
     assert_eq!(proxy.connections(), 0);
 }
@@ -201,9 +201,9 @@ fn a_name_that_changes_its_address_leads_nowhere_else() {
     let events = events(3);
     assert_eq!(host.notify(&events[0]).unwrap(), Outcome::Accept);
     proxy.set(Fault::Refuse);
-    assert_retry(&host.notify(&events[1]).unwrap(), "cannot be reached");
+    assert_down(&host.notify(&events[1]).unwrap(), "cannot be reached");
     proxy.set(Fault::Nothing);
     let connections = proxy.connections();
-    assert_retry(&host.notify(&events[2]).unwrap(), "127.0.0.2 is loopback");
+    assert_down(&host.notify(&events[2]).unwrap(), "127.0.0.2 is loopback");
     assert_eq!((proxy.connections(), asked.load(Ordering::SeqCst)), (connections, 2));
 }

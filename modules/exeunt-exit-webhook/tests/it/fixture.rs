@@ -137,12 +137,19 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> usize {
     retried
 }
 
+/// The event is to be told again, and it counts: this event is in trouble, and others may not be. Says
+/// when.
 #[track_caller]
 pub fn assert_retry(outcome: &Outcome, said: &str) -> Option<u64> {
-    let (Outcome::Retry { after_ms, reason } | Outcome::TargetDown { after_ms, reason }) = outcome
-    else {
-        panic!("{outcome:?}")
-    };
+    let Outcome::Retry { after_ms, reason } = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains(said), "{reason}");
+    *after_ms
+}
+
+/// As [`assert_retry`], where no event could be taken, so that nothing counts.
+#[track_caller]
+pub fn assert_down(outcome: &Outcome, said: &str) -> Option<u64> {
+    let Outcome::TargetDown { after_ms, reason } = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains(said), "{reason}");
     *after_ms
 }
