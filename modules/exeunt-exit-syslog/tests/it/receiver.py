@@ -51,6 +51,7 @@ class Stream(socketserver.BaseRequestHandler):
         if context:
             self.request = context.wrap_socket(self.request, server_side=True)
         octets = b""
+        begun = False
         while True:
             while found := re.match(rb"([1-9]\d*) ", octets):
                 start, length = found.end(), int(found[1])
@@ -58,7 +59,8 @@ class Stream(socketserver.BaseRequestHandler):
                     break
                 write_down(octets[start : start + length])
                 octets = octets[start + length :]
-            if how == "die after one" and pathlib.Path(told["log"]).exists():
+                begun = True
+            if how == "die after one" and begun:
                 # With a reset, as a process that is killed does.
                 self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 self.request.close()
