@@ -2,12 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    pin::Pin,
     time::Instant,
 };
 
 use exeunt_module_kit::{Event, Outcome};
 use exeunt_publication::outcome;
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt as _, join_all, maybe_done};
 use lapin::{Confirmation, message::BasicReturnMessage, options::BasicPublishOptions};
 use tokio::time;
 
@@ -136,28 +137,30 @@ async fn together(
             &message.body,
             message.properties.clone(),
         );
-        async move {
-            let confirmed = async { publish.await?.await };
-            time::timeout_at(deadline.into(), confirmed).await
-        }
+        async { publish.await?.await }
     });
+    let (words, late) = until(deadline, sent).await;
+    // Too late to count. But one of these may have come with what an answer in time was to bring.
+    for word in late {
+        returned.extend(word.ok().and_then(Confirmation::take_message));
+    }
     let mut answers = Vec::with_capacity(letters.len());
-    for answer in join_all(sent).await {
-        answers.push(match answer {
-            Ok(Ok(Confirmation::Ack(message))) => {
+    for word in words {
+        answers.push(match word {
+            Some(Ok(Confirmation::Ack(message))) => {
                 returned.extend(message);
                 Answer::Confirmed
             }
-            Ok(Ok(Confirmation::Nack(message))) => {
+            Some(Ok(Confirmation::Nack(message))) => {
                 returned.extend(message);
                 Answer::Refused
             }
-            Ok(Ok(Confirmation::NotRequested)) => {
+            Some(Ok(Confirmation::NotRequested)) => {
                 let why = "the channel confirms nothing".to_owned();
                 Answer::Trouble(Trouble::Lost(why))
             }
-            Ok(Err(err)) => Answer::Trouble(Trouble::of(&err)),
-            Err(_) => Answer::Trouble(Trouble::Late(if connection.is_blocked() {
+            Some(Err(err)) => Answer::Trouble(Trouble::of(&err)),
+            None => Answer::Trouble(Trouble::Late(if connection.is_blocked() {
                 "the server takes nothing at present: an alarm of memory or disk".to_owned()
             } else {
                 "the server has not confirmed in time".to_owned()
@@ -167,11 +170,32 @@ async fn together(
     judged(amqp, letters, answers, &returned)
 }
 
+/// What each of them came to until the deadline, in their order, and what the others have come to when
+/// those that were in time are known: nothing that came before one of these is overlooked.
+async fn until<T>(
+    deadline: Instant,
+    work: impl Iterator<Item = impl Future<Output = T>>,
+) -> (Vec<Option<T>>, Vec<T>) {
+    let mut work: Vec<_> = work.map(|it| Box::pin(maybe_done(it))).collect();
+    let all = join_all(work.iter_mut().map(Pin::as_mut));
+    // What is not done by then is left, and not dropped: it is looked at again.
+    let _ = time::timeout_at(deadline.into(), all).await;
+    let in_time: Vec<Option<T>> = work.iter_mut().map(|it| it.as_mut().take_output()).collect();
+    let mut late = Vec::new();
+    for (work, _) in work.iter_mut().zip(&in_time).filter(|(_, word)| word.is_none()) {
+        if work.as_mut().now_or_never().is_some() {
+            late.extend(work.as_mut().take_output());
+        }
+    }
+    (in_time, late)
+}
+
 /// What the answers say, given the messages that came back.
 ///
 /// A message that no queue takes comes back before it is confirmed. The library hands it over with the
 /// next answer, whichever message that is of, so messages are known by their ids; and where an answer is
-/// missing, it may be the one that came with the word of another.
+/// missing, it may be the one that came with the word of another. Where none came with anything, nothing
+/// came back: each is returned before its own answer.
 fn judged(
     amqp: &Amqp,
     letters: &[&Letter],
@@ -230,4 +254,31 @@ async fn one_by_one(
         });
     }
     outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{cell::Cell, future::poll_fn, task::Poll, time::Duration};
+
+    #[test]
+    fn what_came_before_an_answer_in_time_is_seen_also_where_it_was_looked_at_too_soon() {
+        let come = &Cell::new(false);
+        // The first one's word comes after the look at it, and just before the second one's.
+        let word = |sets: bool| {
+            poll_fn(move |_| {
+                come.set(come.get() || sets);
+                if come.get() { Poll::Ready(sets) } else { Poll::Pending }
+            })
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (in_time, late) = runtime.block_on(async {
+            let deadline = Instant::now();
+            // It is over at the first look, so that there is no second one before it.
+            time::sleep(Duration::from_millis(5)).await;
+            until(deadline, [false, true].into_iter().map(word)).await
+        });
+        assert_eq!(in_time, [None, Some(true)]);
+        assert_eq!(late, [false]);
+    }
 }
