@@ -37,8 +37,19 @@ const CODE_BYTES_MAX: usize = 64;
 pub enum Failure {
     /// It may go well later, or when somebody has mended the server.
     Later(String),
+    /// This object cannot be made now; nothing is said of the server by that.
+    NotNow(String),
     /// This object never will.
     Never(String),
+}
+
+impl Failure {
+    /// One line for the operator.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Later(why) | Self::NotNow(why) | Self::Never(why) => why,
+        }
+    }
 }
 
 /// What stands under a key.

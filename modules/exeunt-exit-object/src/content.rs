@@ -13,7 +13,7 @@ use exeunt_publication::{
 use pem_rfc7468::LineEnding;
 
 use crate::{
-    bucket::{Body, CERTIFICATE_BYTES_MAX, OBJECT_BYTES_MAX},
+    bucket::{Body, CERTIFICATE_BYTES_MAX, Failure, OBJECT_BYTES_MAX},
     settings::{Format, Settings},
 };
 
@@ -175,13 +175,15 @@ pub fn authorities(event: &Event) -> Result<Vec<Authority>, String> {
     authority::authorities(&event.system)
 }
 
-/// What an event asks for; nothing where it does not concern the bucket. What cannot be made is a
-/// line for the operator in its place.
-pub fn of_event(event: &Event, settings: &Settings) -> Vec<Result<Wanted, String>> {
+/// What an event asks for; nothing where it does not concern the bucket. For what cannot be made it
+/// is said in its place why.
+pub fn of_event(event: &Event, settings: &Settings) -> Vec<Result<Wanted, Failure>> {
     match event.event {
-        exit_event::CERT_ISSUED => {
-            of_certificate(event, settings).transpose().into_iter().collect()
-        }
+        exit_event::CERT_ISSUED => of_certificate(event, settings)
+            .map_err(Failure::Never)
+            .transpose()
+            .into_iter()
+            .collect(),
         exit_event::CRL_ISSUED | exit_event::CA_CERT_ISSUED | exit_event::STARTUP => {
             of_authority(event, settings)
         }
@@ -218,15 +220,15 @@ pub fn of_certificate(event: &Event, settings: &Settings) -> Result<Option<Wante
 }
 
 /// The CA's own certificates and lists.
-pub fn of_authority(event: &Event, settings: &Settings) -> Vec<Result<Wanted, String>> {
+pub fn of_authority(event: &Event, settings: &Settings) -> Vec<Result<Wanted, Failure>> {
     let authorities = match authorities(event) {
         Ok(authorities) => authorities,
-        Err(why) => return vec![Err(why)],
+        Err(why) => return vec![Err(Failure::Never(why))],
     };
     let mut wanted = Vec::new();
     if let Some(folder) = &settings.ca_folder {
         wanted.extend(authorities.iter().map(|it| {
-            let name = file_name(&it.names.sanitized_ca_name)?;
+            let name = file_name(&it.names.sanitized_ca_name).map_err(Failure::Never)?;
             Ok(Wanted {
                 key: format!("{folder}{name}{}.crt", it.names.cert_suffix),
                 name: format!("certificate {} of the CA", it.index),
@@ -236,8 +238,23 @@ pub fn of_authority(event: &Event, settings: &Settings) -> Vec<Result<Wanted, St
         }));
     }
     if let Some(folder) = &settings.list_folder {
-        let lists = authority::lists(&event.system, &authorities, &mut read_file);
-        wanted.extend(lists.into_iter().map(|list| of_list(list?, folder, settings, &authorities)));
+        // A file that cannot be read now may have been replaced by the next one meanwhile.
+        let mut not_now = Vec::new();
+        let mut read = |path: &str| {
+            read_file(path).map_err(|failure| {
+                if let Failure::NotNow(why) = &failure {
+                    not_now.push(why.clone());
+                }
+                failure.into_text()
+            })
+        };
+        let lists = authority::lists(&event.system, &authorities, &mut read);
+        let refused = |why: String| {
+            if not_now.contains(&why) { Failure::NotNow(why) } else { Failure::Never(why) }
+        };
+        wanted.extend(lists.into_iter().map(|list| {
+            list.and_then(|it| of_list(it, folder, settings, &authorities)).map_err(refused)
+        }));
     }
     wanted
 }
@@ -287,11 +304,10 @@ fn file_name(name: &str) -> Result<String, String> {
 }
 
 /// Reads a list that was too large for the event, where the server says that it is.
-fn read_file(path: &str) -> Result<Vec<u8>, String> {
-    let refused = |why: String| format!("{path}: {why}");
-    let about = std::fs::metadata(path).map_err(|err| refused(err.to_string()))?;
-    if OBJECT_BYTES_MAX < about.len() {
-        return Err(refused("it is larger than any list".to_owned()));
+fn read_file(path: &str) -> Result<Vec<u8>, Failure> {
+    let not_now = |err: std::io::Error| Failure::NotNow(format!("{path}: {err}"));
+    if OBJECT_BYTES_MAX < std::fs::metadata(path).map_err(not_now)?.len() {
+        return Err(Failure::Never(format!("{path}: it is larger than any list")));
     }
-    std::fs::read(path).map_err(|err| refused(err.to_string()))
+    std::fs::read(path).map_err(not_now)
 }

@@ -36,14 +36,6 @@ pub struct Compare {
     at: (usize, Option<String>),
 }
 
-impl Failure {
-    fn into_text(self) -> String {
-        match self {
-            Self::Later(why) | Self::Never(why) => why,
-        }
-    }
-}
-
 impl MaintainExitModule for ObjectExit {
     fn begin(&mut self, hello: &Initialize) -> Result<(), String> {
         self.state.set(State::new(hello)?);
@@ -57,7 +49,7 @@ impl MaintainExitModule for ObjectExit {
             .into_iter()
             .map(|wanted| match wanted {
                 Ok(it) => format!("{} as {}, {} octets", it.name, it.key, it.body().bytes.len()),
-                Err(why) => format!("nothing: {why}"),
+                Err(failure) => format!("nothing: {}", failure.into_text()),
             })
             .collect();
         let bucket = match state.bucket() {
@@ -98,8 +90,8 @@ impl MaintainExitModule for ObjectExit {
                 Ok(None) => compared.good += 1,
                 Ok(Some(finding)) => compared.findings.push(finding),
                 Err(Failure::Later(why)) => return Err(why),
-                // One object that can never be compared does not keep the others from it.
-                Err(Failure::Never(why)) => {
+                // One object that cannot be compared does not keep the others from it.
+                Err(Failure::NotNow(why) | Failure::Never(why)) => {
                     let finding = Finding::new(Difference::Unknown, "", why.clone());
                     compared.findings.push(finding.mended(Err(why)));
                 }
@@ -142,7 +134,7 @@ impl MaintainExitModule for ObjectExit {
         let mut compared = Compared::default();
         for (key, is_ours) in looked {
             match is_ours {
-                Err(Failure::Later(why)) => return Err(why),
+                Err(Failure::Later(why) | Failure::NotNow(why)) => return Err(why),
                 // It is left where it is: whether a relying party needs it, nobody here knows.
                 Ok(true) => {
                     let text = "signed by this CA, and not one of what it has now; left alone";
@@ -168,7 +160,7 @@ fn folders(settings: &Settings) -> Vec<String> {
 }
 
 /// Without the repetitions: events about lists and about certificates of the CA name the same objects.
-fn once(all: impl Iterator<Item = Result<Wanted, String>>) -> Vec<Result<Wanted, String>> {
+fn once(all: impl Iterator<Item = Result<Wanted, Failure>>) -> Vec<Result<Wanted, Failure>> {
     let mut seen = BTreeSet::new();
     all.filter(|it| match it {
         Ok(wanted) => seen.insert(wanted.key.clone()) || !wanted.is_the_cas_own(),
@@ -178,10 +170,14 @@ fn once(all: impl Iterator<Item = Result<Wanted, String>>) -> Vec<Result<Wanted,
 }
 
 /// What the CA holds, told as an event: a certificate also where it was revoked.
-fn of_reconciled(event: &Event, settings: &Settings) -> Vec<Result<Wanted, String>> {
+fn of_reconciled(event: &Event, settings: &Settings) -> Vec<Result<Wanted, Failure>> {
     match event.event {
         exit_event::CERT_ISSUED | exit_event::CERT_REVOKED => {
-            content::of_certificate(event, settings).transpose().into_iter().collect()
+            content::of_certificate(event, settings)
+                .map_err(Failure::Never)
+                .transpose()
+                .into_iter()
+                .collect()
         }
         _ => content::of_event(event, settings),
     }
@@ -189,17 +185,14 @@ fn of_reconciled(event: &Event, settings: &Settings) -> Vec<Result<Wanted, Strin
 
 async fn compare(
     bucket: &Bucket,
-    wanted: &Result<Wanted, String>,
+    wanted: &Result<Wanted, Failure>,
     mend: bool,
     now: i64,
     deadline: Instant,
 ) -> Result<Option<Finding>, Failure> {
     let wanted = match wanted {
         Ok(wanted) => wanted,
-        Err(why) => {
-            let finding = Finding::new(Difference::Unknown, "", why.clone());
-            return Ok(Some(finding.mended(Err(why.clone()))));
-        }
+        Err(failure) => return Err(failure.clone()),
     };
     let found = bucket.get(&wanted.key, wanted.bytes_max(), deadline).await?;
     let difference = match wanted.verdict(found.as_ref().map(|it| it.bytes.as_slice()), now) {

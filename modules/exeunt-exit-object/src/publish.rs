@@ -100,25 +100,27 @@ async fn settle(
     deadline: Instant,
 ) -> Outcome {
     let wanted = content::of_event(event, settings);
-    let mut parked = None;
+    let (mut put_off, mut parked) = (None, None);
     let mut there = false;
     for wanted in wanted {
         let done = match &wanted {
             Ok(wanted) => publish(bucket, wanted, now, deadline).await,
-            Err(why) => Err(Failure::Never(why.clone())),
+            Err(failure) => Err(failure.clone()),
         };
         match done {
             Ok(Done::There) => there = true,
             Ok(Done::Superseded) => (),
             // The rest comes with the next attempt; what is there stays.
             Err(Failure::Later(why)) => return outcome::target_retry(why),
+            Err(Failure::NotNow(why)) => put_off = put_off.or(Some(why)),
             Err(Failure::Never(why)) => parked = parked.or(Some(why)),
         }
     }
-    match parked {
-        Some(why) => outcome::park(why),
-        None if there => Outcome::Accept,
-        None => Outcome::Skip,
+    match (put_off, parked) {
+        (Some(why), _) => outcome::retry(why),
+        (None, Some(why)) => outcome::park(why),
+        (None, None) if there => Outcome::Accept,
+        (None, None) => Outcome::Skip,
     }
 }
 

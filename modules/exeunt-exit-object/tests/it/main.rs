@@ -134,12 +134,21 @@ fn assert_accepted(outcomes: &[Outcome]) {
     assert_eq!(other, None);
 }
 
-/// The reason of a retry.
+/// The reason of a retry that counts against the event: it is parked after so many.
 #[track_caller]
 fn retried(outcome: &Outcome) -> &str {
     match outcome {
-        Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. } => reason,
-        other => panic!("{other:?} is no retry"),
+        Outcome::Retry { reason, .. } => reason,
+        other => panic!("{other:?} is no retry of this event"),
+    }
+}
+
+/// The reason of a retry that counts against no event: the target is of use to none.
+#[track_caller]
+fn down(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::TargetDown { reason, .. } => reason,
+        other => panic!("{other:?} does not say that the target is down"),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The server is down, slow, full, refusing, killed, cut off, or not the right one.
 
 use std::{
+    fs,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use exeunt_module_kit::Outcome;
+use exeunt_module_kit::{Outcome, Value};
 use exeunt_testbed::{
     authority::Flaw,
     proxy::{Fault, Proxy},
@@ -14,7 +16,8 @@ use exeunt_testbed::{
 use serde_json::json;
 
 use crate::{
-    BUCKET, Fixture, Wanted, assert_accepted, deliver, notify_all, retried, secret, start, with,
+    BUCKET, Fixture, Wanted, assert_accepted, deliver, down, notify_all, parked, retried, secret,
+    start, with,
 };
 
 #[test]
@@ -27,7 +30,7 @@ fn while_the_server_is_down_events_are_retried_and_later_they_are_there() {
     let begun = Instant::now();
     for (event, outcome) in events[10..].iter().zip(notify_all(&mut host, &events[10..])) {
         // In words of our own: the same at every attempt.
-        let reason = retried(&outcome);
+        let reason = down(&outcome);
         let key = format!("certificates/40{:030x}.cer", event.seq);
         assert!(reason.starts_with(&format!("writing {key}: the server cannot be reached: ")));
         assert!(!reason.contains("performing") && !reason.contains(" in "), "{reason}");
@@ -70,15 +73,19 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     let mut it = Fixture::new();
     let mut proxy = Proxy::to_port(it.server.port());
     let endpoint = format!("https://localhost:{}", proxy.port());
-    let settings = json!({"endpoint": endpoint, "timeout_s": 2});
-    let mut host = start(&with(&it.settings, &settings));
+    let settings = with(&it.settings, &json!({ "endpoint": endpoint }));
+    let within = |seconds: u64| with(&settings, &json!({ "timeout_s": seconds }));
+    // Far more than it takes, also on a slow machine.
+    let (mut patient, mut host) = (start(&within(20)), start(&within(2)));
     it.server.behave(&Behaviour { delay: Duration::from_millis(300), ..Behaviour::default() });
     let events = it.issued(1..21, &it.leaf());
-    assert_accepted(&notify_all(&mut host, &events[..10]));
+    assert_accepted(&notify_all(&mut patient, &events[..10]));
     it.server.behave(&Behaviour::default());
+    // So that there is a connection on which nothing is said.
+    deliver(&mut host, &events[10..11]);
     proxy.set(Fault::Silence);
     let begun = Instant::now();
-    retried(&notify_all(&mut host, &events[10..11])[0]);
+    down(&notify_all(&mut host, &events[11..12])[0]);
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     proxy.set(Fault::Nothing);
     proxy.cut();
@@ -136,7 +143,7 @@ fn a_full_or_refusing_server_is_told_again_and_the_reason_is_its_own() {
         let refuse = Some(code.to_owned());
         it.server.behave(&Behaviour { refuse, ..Behaviour::default() });
         let outcome = notify_all(&mut host, &events).remove(0);
-        assert_eq!(retried(&outcome), format!("writing {key}: the server answers {said}"));
+        assert_eq!(down(&outcome), format!("writing {key}: the server answers {said}"));
     }
     assert!(it.server.list(BUCKET).is_empty());
     it.server.behave(&Behaviour::default());
@@ -153,7 +160,7 @@ fn a_server_that_confirms_and_keeps_nothing_is_found_out() {
     events.push(it.crl_issued(4, &lists));
     it.server.behave(&Behaviour { forgets: true, ..Behaviour::default() });
     for outcome in notify_all(&mut host, &events) {
-        assert!(retried(&outcome).contains("confirmed"), "{outcome:?}");
+        assert!(down(&outcome).contains("confirmed"), "{outcome:?}");
     }
     assert!(it.server.list(BUCKET).is_empty());
     it.server.behave(&Behaviour::default());
@@ -163,7 +170,7 @@ fn a_server_that_confirms_and_keeps_nothing_is_found_out() {
     it.server.behave(&Behaviour { forgets: true, ..Behaviour::default() });
     let newer = [it.base(8)];
     let event = it.crl_issued(5, &newer);
-    assert!(retried(&host.notify(&event).unwrap()).contains("confirmed"));
+    assert!(down(&host.notify(&event).unwrap()).contains("confirmed"));
     assert_eq!(it.get("crl/Test Root.crl"), lists[0].1);
     it.server.behave(&Behaviour::default());
     deliver(&mut host, &[event]);
@@ -197,14 +204,45 @@ fn a_wrong_key_or_bucket_is_said_and_a_new_key_is_taken_without_a_restart() {
     let it = Fixture::new();
     let events = it.issued(1..2, &it.leaf());
     let outcome = start(&with(&it.settings, &json!({"bucket": "nowhere"}))).notify(&events[0]);
-    assert!(retried(&outcome.unwrap()).contains("NoSuchBucket"));
+    assert!(down(&outcome.unwrap()).contains("NoSuchBucket"));
     let wrong = secret(&it.folder, "wrong", "not/the/key");
     let mut host = start(&with(&it.settings, &json!({ "secret_key_file": wrong })));
     let outcome = notify_all(&mut host, &events).remove(0);
-    let reason = retried(&outcome);
+    let reason = down(&outcome);
     assert!(reason.contains("SignatureDoesNotMatch") && !reason.contains("not/the"), "{reason}");
     secret(&it.folder, "wrong", exeunt_testbed::s3::SECRET_KEY);
     deliver(&mut host, &events);
+}
+
+#[test]
+fn a_list_whose_file_cannot_be_read_now_is_told_again_and_the_others_are_there() {
+    let it = Fixture::new();
+    let mut host = it.host();
+    let file = it.folder.path().join("part.crl");
+    let whole = it.base(7);
+    let mut event = it.crl_issued(1, std::slice::from_ref(&whole));
+    let path = Value::String(file.display().to_string());
+    Arc::make_mut(&mut event.system).push("CRLPartitionFiles", path);
+    // It is not there, as between two lists, and then it is there and cannot be read.
+    for broken in [false, true] {
+        if broken {
+            fs::create_dir(&file).unwrap();
+        }
+        let outcome = host.notify(&event).unwrap();
+        assert!(retried(&outcome).contains("part.crl: "), "{outcome:?}");
+        assert_eq!(it.get("crl/Test Root.crl"), whole.1);
+        assert_eq!(it.server.get(BUCKET, "crl/Test Root_Partition00003.crl"), None);
+    }
+    fs::remove_dir(&file).unwrap();
+    let address = "http://ca.example/crl/Test%20Root_Partition00003.crl";
+    let part = it.ca.list(Wanted { number: 7, address: Some(address), ..Wanted::default() });
+    fs::write(&file, &part).unwrap();
+    assert_eq!(host.notify(&event).unwrap(), Outcome::Accept);
+    assert_eq!(it.get("crl/Test Root_Partition00003.crl"), part);
+    // What no list can be is of no use at any time.
+    fs::File::create(&file).unwrap().set_len((1 << 30) + 1).unwrap();
+    let outcome = host.notify(&event).unwrap();
+    assert!(parked(&outcome).contains("larger than any list"), "{outcome:?}");
 }
 
 #[test]
@@ -213,9 +251,7 @@ fn only_a_server_with_the_right_certificate_is_talked_to() {
         let mut it = Fixture::new();
         it.server.start_again_with(flaw);
         let outcome = it.host().notify(&it.issued(1..2, &it.leaf())[0]).unwrap();
-        let (Outcome::Retry { reason, .. } | Outcome::TargetDown { reason, .. }) = outcome else {
-            panic!("{outcome:?}")
-        };
+        let reason = down(&outcome);
         assert!(reason.contains("certificate"), "{flaw:?}: {reason}");
         // It is that alone: with this very certificate pinned, the object is there.
         let mut settings =
