@@ -48,9 +48,14 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
+    /// Whether the target is taken to be down.
+    pub(crate) fn is_open(&self) -> bool {
+        BREAKER_FAILURES <= self.failures
+    }
+
     /// What may be told at `now`.
     pub(crate) fn allows(&self, now: UnixMillis) -> Allowance {
-        if self.failures < BREAKER_FAILURES {
+        if !self.is_open() {
             Allowance::Window
         } else if self.until <= now {
             Allowance::Probe
@@ -91,7 +96,7 @@ impl Breaker {
 
     /// The outcomes of one batch are counted; plans the next probe if the breaker is open.
     pub(crate) fn batch_ends(&mut self, now: UnixMillis, random: u64) {
-        if std::mem::take(&mut self.failed_in_batch) && BREAKER_FAILURES <= self.failures {
+        if std::mem::take(&mut self.failed_in_batch) && self.is_open() {
             self.probes = self.probes.saturating_add(1);
             self.until = now.plus(PROBES.pause(self.probes, random));
         }

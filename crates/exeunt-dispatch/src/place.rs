@@ -30,6 +30,10 @@ pub(crate) const SILENT_TIME_MAX: Duration = Duration::from_secs(1);
 /// Events read from the log at a time.
 const READ_EVENTS: usize = 256;
 
+/// Where the target is down, an event pauses as after so many failures at most, two minutes or so: the
+/// breaker spaces the probes, and what waits is to go on soon after the target is back.
+const DOWN_PAUSE_MAX: u32 = 4;
+
 /// Where a module stands.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
@@ -119,6 +123,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) schedule: &'a RetrySchedule,
     pub(crate) now: UnixMillis,
     pub(crate) random: &'a dyn Fn() -> u64,
+    /// Whether the breaker is open: whatever fails now says nothing of itself.
+    pub(crate) is_probe: bool,
 }
 
 impl Rules<'_> {
@@ -347,7 +353,7 @@ impl Place {
                 (Delivery::Answered(Outcome::TargetDown { after_ms, reason }), _) => {
                     let wish = after_ms.map_or(Duration::ZERO, Duration::from_millis);
                     found_down.push(told.seq);
-                    let serves_others = self.serves_others(told.seq);
+                    let serves_others = !rules.is_probe && self.serves_others(told.seq);
                     if serves_others {
                         suspects.push(told.seq);
                     }
@@ -452,6 +458,14 @@ impl Place {
         }
     }
 
+    /// An operator has changed an event on the shelf, in the store: what is held against it counts no
+    /// more.
+    pub(crate) fn change(&mut self, held: Held) {
+        self.suspects.remove(&held.seq);
+        self.found_down.remove(&held.seq);
+        self.shelf.put(held);
+    }
+
     /// Events are off the shelf, in the store: nothing more is known of them.
     pub(crate) fn take_off(&mut self, events: Vec<EventSeq>) {
         for seq in events {
@@ -531,7 +545,7 @@ impl Place {
         hold: &mut Vec<Held>,
     ) -> Verdict {
         let attempts = self.attempts(told.seq);
-        let again = rules.after(attempts.max(1), wish);
+        let again = rules.after(attempts.clamp(1, DOWN_PAUSE_MAX), wish);
         let failed = self.failed(told, HeldState::Retry { at: again }, why, rules);
         hold.push(Held { attempts, ..failed });
         Verdict::TargetDown { why: why.to_owned(), again }

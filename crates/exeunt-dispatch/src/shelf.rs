@@ -4,9 +4,9 @@
 //! Per subject the oldest held event is the *front*: only it can be told. The others wait behind it,
 //! in order. A front that was never tried (what was before it is settled) is due at once.
 //!
-//! What is parked holds its subject back, with one exception: events of the server are told past one
-//! that is parked. They build on nothing that is before them, and one of them is what tells the
-//! operator that something was parked.
+//! What is held holds its subject back, with one exception: each event of the server stands in a line of
+//! its own. They build on nothing that is before them, and one of them is what tells the operator that
+//! something was parked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,17 +20,24 @@ pub const SHELF_EVENTS_MAX: usize = 100_000;
 /// A moment before every clock: fronts that need not wait.
 const AT_ONCE: UnixMillis = UnixMillis(i64::MIN);
 
+/// Events that wait for one another: those of a subject, or a single one of the server.
+type Line = (SubjectKey, Option<EventSeq>);
+
+fn line(seq: EventSeq, subject: SubjectKey) -> Line {
+    (subject, (subject == SubjectKey::Server).then_some(seq))
+}
+
 /// The held events of one module.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     rows: BTreeMap<EventSeq, Held>,
-    queues: HashMap<SubjectKey, Queue>,
+    queues: HashMap<Line, Queue>,
     due: BTreeSet<(UnixMillis, EventSeq)>,
     retries: BTreeSet<EventSeq>,
     parked: usize,
 }
 
-/// The held events of one subject, and the front's entry in `due`.
+/// The held events of one line, and the front's entry in `due`.
 #[derive(Debug, Default)]
 struct Queue {
     events: BTreeSet<EventSeq>,
@@ -53,12 +60,10 @@ impl Shelf {
             HeldState::Parked => self.parked += 1,
             HeldState::Wait => (),
         }
-        let subject = held.subject;
-        if subject != SubjectKey::Server || held.state != HeldState::Parked {
-            self.queues.entry(subject).or_default().events.insert(held.seq);
-        }
+        let line = line(held.seq, held.subject);
+        self.queues.entry(line).or_default().events.insert(held.seq);
         self.rows.insert(held.seq, held);
-        self.find_front(subject);
+        self.find_front(line);
     }
 
     /// Takes an event off the shelf; the next one of its subject becomes the front.
@@ -69,19 +74,20 @@ impl Shelf {
             HeldState::Parked => self.parked -= 1,
             HeldState::Wait => (),
         }
-        if let Some(queue) = self.queues.get_mut(&held.subject) {
+        let line = line(seq, held.subject);
+        if let Some(queue) = self.queues.get_mut(&line) {
             queue.events.remove(&seq);
         }
-        self.find_front(held.subject);
+        self.find_front(line);
     }
 
-    fn find_front(&mut self, subject: SubjectKey) {
-        let Some(queue) = self.queues.get_mut(&subject) else { return };
+    fn find_front(&mut self, line: Line) {
+        let Some(queue) = self.queues.get_mut(&line) else { return };
         if let Some(entry) = queue.due.take() {
             self.due.remove(&entry);
         }
         let Some(front) = queue.events.first() else {
-            self.queues.remove(&subject);
+            self.queues.remove(&line);
             return;
         };
         let at = match self.rows.get(front).map(|it| &it.state) {
@@ -105,7 +111,7 @@ impl Shelf {
 
     /// Whether an event of that subject is held, so that later ones have to wait.
     pub(crate) fn holds(&self, subject: SubjectKey) -> bool {
-        self.queues.contains_key(&subject)
+        self.queues.contains_key(&(subject, None))
     }
 
     /// Whether nothing more fits.
@@ -208,23 +214,23 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_the_server_waits_for_one_that_is_tried_again_and_for_none_that_is_parked() {
+    fn an_event_of_the_server_waits_for_no_other() {
         let server = |it: Held| Held { subject: SubjectKey::Server, ..it };
         let mut shelf = Shelf::new([
             server(held(1, 0, HeldState::Parked)),
             server(retry(2, 0, 5_000)),
+            // Written by a program in which they waited.
             server(held(3, 0, HeldState::Wait)),
         ]);
-        check_due(&shelf, &[]);
-        shelf.put(server(held(2, 0, HeldState::Parked)));
+        assert!(!shelf.holds(SubjectKey::Server));
         check_due(&shelf, &[3]);
         shelf.take(EventSeq(3));
-        assert!(!shelf.holds(SubjectKey::Server));
-        assert_eq!((shelf.retries(), shelf.parked(), shelf.behind()), (0, 2, 0));
-        // What an operator has told again keeps its place before later ones.
-        shelf.put(server(retry(1, 0, 900)));
-        assert!(shelf.holds(SubjectKey::Server));
-        check_due(&shelf, &[1]);
+        shelf.put(server(retry(4, 0, 900)));
+        check_due(&shelf, &[4]);
+        assert_eq!((shelf.retries(), shelf.parked(), shelf.behind()), (2, 1, 0));
+        assert_eq!(shelf.next_due(), Some(UnixMillis(900)));
+        shelf.put(server(held(4, 0, HeldState::Parked)));
+        assert_eq!(shelf.next_due(), Some(UnixMillis(5_000)));
     }
 
     #[test]

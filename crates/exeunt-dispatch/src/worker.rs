@@ -320,7 +320,12 @@ impl Worker {
         let facts: Vec<_> = batch.told().collect();
         let quiet = batch.quiet.clone();
         let place = self.place.as_ref().expect("BUG: the turn took the place");
-        let rules = Rules { schedule: &self.settings.retry, now, random: &*self.random };
+        let rules = Rules {
+            schedule: &self.settings.retry,
+            now,
+            random: &*self.random,
+            is_probe: self.breaker.is_open(),
+        };
         let mut judgement = place.judge(batch, report, &rules);
         self.announce_parked(&mut judgement.settlement, &quiet, now);
         if !judgement.is_empty() {

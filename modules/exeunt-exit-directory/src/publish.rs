@@ -25,9 +25,6 @@ const DESCRIPTION: &str = "publishes certificates and revocation lists in an LDA
 const FACTS: Facts =
     Facts { name: "directory", description: DESCRIPTION, version: env!("CARGO_PKG_VERSION") };
 
-/// The part of an event's deadline that a batch may take, in percent. The rest is for the answers.
-const DEADLINE_PERCENT: u64 = 75;
-
 /// The exit module. It starts its work with the host's greeting.
 #[derive(Debug, Default)]
 pub struct DirectoryExit {
@@ -135,8 +132,7 @@ impl State {
     pub(crate) fn new(hello: &Initialize) -> Result<Self, String> {
         let settings = Settings::read(&hello.settings)?;
         let directory = Directory::new(settings.connection.clone())?;
-        let within =
-            Duration::from_millis(hello.deadline_ms.saturating_mul(DEADLINE_PERCENT) / 100);
+        let within = exeunt_publication::time::budget(hello.deadline_ms);
         let name = hello.module.clone();
         Ok(Self { settings, directory, name, within, listed: BTreeSet::new() })
     }

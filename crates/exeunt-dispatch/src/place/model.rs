@@ -125,7 +125,9 @@ impl World {
         // It takes its time.
         self.now += 10;
         let draw = || self.draw();
-        let rules = Rules { schedule: &self.schedule, now: UnixMillis(self.now), random: &draw };
+        let is_probe = self.breaker.is_open();
+        let now = UnixMillis(self.now);
+        let rules = Rules { schedule: &self.schedule, now, random: &draw, is_probe };
         let judgement = self.place.judge(batch, &report, &rules);
         for (seq, verdict) in &judgement.verdicts {
             self.breaker.learn(verdict);
@@ -210,13 +212,18 @@ proptest! {
         attempts_max in 1_u32..13,
         cuts in any::<bool>(),
         burst in 1_usize..120,
+        of_server in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        // Many at once, and then one every three minutes; each is a subject of its own.
+        // Many at once, and then one every three minutes; each is a subject of its own, or one of the
+        // server, which wait for none of each other.
         let events: Vec<(u64, i64)> = (0..300_u64)
             .map(|it| (it, i64::try_from(it).unwrap().saturating_sub_unsigned(burst as u64).max(0) * 3 * MINUTE))
             .collect();
         let mut world = World::new(&events, window, attempts_max, seed);
+        if of_server {
+            world.log.iter_mut().for_each(|it| it.subject = SubjectKey::Server);
+        }
         world.run(i64::MAX, |_, told| {
             let first = told.iter().position(|it| poison.contains(it));
             let fails = |(index, seq): (usize, &u64)| {

@@ -122,7 +122,7 @@ impl Worker {
         let Some(place) = &mut self.place else { return Err(self.no_place()) };
         place.take_off(settlement.release);
         for held in settlement.hold {
-            place.shelf.put(held);
+            place.change(held);
         }
         self.publish();
         Ok(())

@@ -65,9 +65,9 @@ fn a_module_can_ask_for_a_longer_pause_up_to_the_longest() {
 fn later_events_of_a_subject_wait_behind_a_failed_one_and_follow_in_order() {
     let stage = Stage::new();
     // 1 to 3 and 14 to 16 are of one subject, the others of ten different ones.
-    stage.serve(3);
+    stage.miss_a_list(3);
     stage.deny(10);
-    stage.serve(3);
+    stage.miss_a_list(3);
     let own = "def notify(call):\n    \
                    accept(call) if seq(call) != 1 or there_is('open') else retry(call)";
     let dispatcher = stage.start(vec![stage.module("strict", own)]);
@@ -86,7 +86,7 @@ fn later_events_of_a_subject_wait_behind_a_failed_one_and_follow_in_order() {
 #[test]
 fn two_events_of_a_subject_are_never_in_one_window() {
     let stage = Stage::new();
-    stage.serve(20);
+    stage.miss_a_list(20);
     // It answers a window from its end: an overtaking would show.
     let own = "def notify(call):\n    \
                    retry(call) if event(call)['attempt'] == 1 else accept(call)";
@@ -247,6 +247,19 @@ def notify(call):
     let status = all_told(&dispatcher);
     assert_eq!((status.state, status.starts), (ExitState::Running, 2));
     assert!(status.pid.is_some());
+}
+
+#[test]
+fn an_alarm_that_waits_for_its_target_holds_back_no_later_alarm() {
+    let stage = Stage::new();
+    stage.serve(4);
+    let own = "def notify(call):\n    \
+                   if seq(call) == 1: retry(call, 3600000)\n    \
+                   else: accept(call)";
+    let dispatcher = stage.start(vec![stage.module("bell", own)]);
+    let status = status_when(&dispatcher, |it| it.accepted == 3 && it.lag == 0);
+    assert_eq!((status.held_behind, status.held_retry), (0, 1));
+    assert!(dispatcher.stop(PATIENCE));
 }
 
 #[test]

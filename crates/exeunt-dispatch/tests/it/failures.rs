@@ -38,7 +38,7 @@ fn a_module_that_panics_does_not_end_the_worker_that_called_it() {
 fn two_instances_of_one_module_have_state_order_and_filter_of_their_own() {
     let stage = Stage::new();
     stage.deny(10);
-    stage.serve(3);
+    stage.miss_a_list(3);
     let (_, issued) = stage.issue(1);
     // One script, twice. Which target is closed is the only difference.
     let own = "def notify(call):\n    \
@@ -60,10 +60,10 @@ fn two_instances_of_one_module_have_state_order_and_filter_of_their_own() {
     until(|| stands("north").accepted == 14);
     assert!(dispatcher.stop(PATIENCE));
     assert_eq!(stage.heard_seqs("south"), [issued.0]);
-    let mut of_the_server = stage.heard_seqs("north");
-    of_the_server.retain(|it| (11..=13).contains(it));
-    of_the_server.dedup();
-    assert_eq!(of_the_server, [11, 12, 13]);
+    let mut of_the_lists = stage.heard_seqs("north");
+    of_the_lists.retain(|it| (11..=13).contains(it));
+    of_the_lists.dedup();
+    assert_eq!(of_the_lists, [11, 12, 13]);
 }
 
 #[test]

@@ -73,7 +73,10 @@ fn tell(converted: &Converted) {
             let name = |place: &str| place.rsplit('\\').next().unwrap_or(place).to_owned();
             let told: Vec<String> = notes
                 .iter()
-                .map(|it| if it.is_part { it.value.clone() } else { name(&it.place) })
+                .map(|it| {
+                    let is_told = it.is_part && !it.value.is_empty();
+                    if is_told { it.value.clone() } else { name(&it.place) }
+                })
                 .collect();
             eprintln!("    {}", plain(&told.join(", ")));
         }

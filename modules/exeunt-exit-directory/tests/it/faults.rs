@@ -61,7 +61,7 @@ fn a_silent_server_costs_no_more_than_the_deadline(bed: &mut Bed<impl Target>) {
     for _ in 0..2 {
         let begun = Instant::now();
         let outcomes = tell(&mut host, &events[1..2]);
-        // The module stops at three quarters, and not before: it has waited. Without that it would wait
+        // The module stops at four fifths, and not before: it has waited. Without that it would wait
         // for a hundred seconds.
         let took = begun.elapsed();
         let within = Duration::from_secs(1)..Duration::from_secs(20);
