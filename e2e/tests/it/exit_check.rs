@@ -76,7 +76,7 @@ fn the_modules_inside_the_program_keep_the_contract_also_where_their_target_is_d
     let port = closed_port().to_string();
     // Also a key of signatures: 30 octets in base64.
     ca.secret("password", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0");
-    let client = Authority::new(&ca.scratch().join("tls")).client("ca");
+    let client = Authority::new(&ca.scratch().join("tls")).client("writer");
     fs::copy(&client.certificate, ca.scratch().join("client.pem")).unwrap();
     ca.secret("client.key", &fs::read_to_string(&client.key).unwrap());
     for (module, settings) in PLAIN {
