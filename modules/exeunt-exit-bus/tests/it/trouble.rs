@@ -182,6 +182,9 @@ fn what_others_publish_into_the_same_stream_stays_as_it_is() {
             deliver(&mut host, events);
         }
     });
+    wait_for("our first messages", SOON, || {
+        it.server.stream("EXEUNT")["state"]["messages"].as_u64().is_some_and(|it| 40 < it)
+    });
     it.server.publish("exeunt.stranger.word", 300);
     delivery.join().unwrap();
     let all = it.server.read("EXEUNT");
