@@ -60,6 +60,10 @@ const LONG_RUN: u32 = 150;
 const LIFE_MS_MAX: u64 = 250;
 /// Longest life of the others.
 const LONG_LIFE_MS_MAX: u64 = 1000;
+/// Trials from one server that lives until everything has been done, also on a slow machine, to the next.
+const PATIENT_EVERY: u32 = 20;
+/// Life of such a one: a server makes an RSA key before it archives the first key.
+const PATIENT_LIFE_MS: u64 = 4000;
 /// Rows that a look-up takes at a time.
 const PAGE: usize = 1000;
 
@@ -89,7 +93,7 @@ fn main() {
         if trial == options.trials * 3 / 4 {
             cast.ca.configure("[crl]", "[crl]\npartitions = 2");
         }
-        cast.one_trial(&mut rng);
+        cast.one_trial(&mut rng, trial % PATIENT_EVERY == 0);
         if trial % CHECK_EVERY == 0 || trial == options.trials {
             let checked = cast.check();
             println!("crash: {trial} kills survived: {checked}");
@@ -133,7 +137,7 @@ impl Cast {
     }
 
     /// Starts, loads, kills.
-    fn one_trial(&mut self, rng: &mut Rng) {
+    fn one_trial(&mut self, rng: &mut Rng, is_patient: bool) {
         let Self {
             ca,
             pool,
@@ -152,6 +156,7 @@ impl Cast {
         // Most lives are long enough for load; some end while the server is still recovering, and some go
         // on until there is much to lose.
         let life = Duration::from_millis(match rng.u8(..10) {
+            _ if is_patient => PATIENT_LIFE_MS,
             0 | 1 => rng.u64(..15),
             2 => rng.u64(LIFE_MS_MAX..LONG_LIFE_MS_MAX),
             _ => rng.u64(15..LIFE_MS_MAX),
