@@ -1,11 +1,10 @@
 //! One module's held events, in memory: loaded once under the lease, then kept in step with the
 //! store, so that no event costs a look at the whole shelf.
 //!
-//! Per subject the oldest held event is the *front*: only it can be told. The others wait behind it,
+//! Per line the oldest held event is the *front*: only it can be told. The others wait behind it,
 //! in order. A front that was never tried (what was before it is settled) is due at once.
 //!
-//! What is held holds its subject back, with one exception: each event of the server stands in a line of
-//! its own. They build on nothing that is before them, and one of them is what tells the operator that
+//! A line is a subject, with one exception: each event of the server stands in a line of its own. They build on nothing that is before them, and one of them is what tells the operator that
 //! something was parked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -120,7 +119,7 @@ impl Shelf {
     }
 
     /// Up to `limit` events that can be told at `now`, the longest due first; never two of one
-    /// subject.
+    /// line.
     pub(crate) fn due(&self, now: UnixMillis, limit: usize) -> Vec<EventSeq> {
         self.due.iter().take_while(|(at, _)| *at <= now).take(limit).map(|(_, seq)| *seq).collect()
     }

@@ -161,7 +161,7 @@ impl Stage {
         (request, self.store.record(request, certificate, self.now()).unwrap())
     }
 
-    /// Events of one and the same subject.
+    /// Events of the server, which wait for none of each other.
     fn serve(&self, count: u64) {
         for _ in 0..count {
             self.store.append_server_event(EventKind::STARTUP, self.now()).unwrap();
