@@ -4,8 +4,9 @@
 //! Per line the oldest held event is the *front*: only it can be told. The others wait behind it,
 //! in order. A front that was never tried (what was before it is settled) is due at once.
 //!
-//! A line is a subject, with one exception: each event of the server stands in a line of its own. They build on nothing that is before them, and one of them is what tells the operator that
-//! something was parked.
+//! A line is a subject, with one exception: each event of the server stands in a line of its own. They
+//! build on nothing that is before them, and one of them is what tells the operator that something was
+//! parked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
