@@ -42,8 +42,9 @@ const CLIENTS: usize = 8;
 /// Certificates that are revoked after a part.
 const REVOKED: usize = 8;
 /// What happens to connections. Those that are open are cut in the middle of an answer or a write,
-/// and new ones perhaps before that.
-const FAULTS: [Fault; 3] = [Fault::Silence, Fault::CutToClient(600), Fault::CutToServer(2_000)];
+/// and new ones perhaps before that. No answer of a server has so few bytes that it would pass whole,
+/// also where one answers for a whole part at once.
+const FAULTS: [Fault; 3] = [Fault::Silence, Fault::CutToClient(20), Fault::CutToServer(2_000)];
 /// A network on which something is always under way.
 const SLOW: Fault = Fault::Delay(Duration::from_millis(20));
 /// How long a module may take to catch up.
@@ -240,10 +241,14 @@ impl Story<'_> {
         })
     }
 
-    /// Waits until the module has taken some of the events that come now.
-    fn taken(&self, count: u64) {
-        let before = self.number("accepted");
-        self.wait("events to be taken", || before + count <= self.number("accepted"));
+    /// Events that the module has taken.
+    fn accepted(&self) -> u64 {
+        self.number("accepted")
+    }
+
+    /// Waits until the module has taken some more than it had.
+    fn taken_since(&self, before: u64) {
+        self.wait("events to be taken", || before + 10 <= self.accepted());
     }
 
     /// Waits until the module has failed once more.
@@ -324,20 +329,23 @@ fn tell(target: &mut dyn Target) {
         }
     };
     slow(&mut proxy, SLOW);
+    let accepted = story.accepted();
     let all = story.issue(server.address(), || {
-        story.taken(10);
+        story.taken_since(accepted);
         target.kill();
     });
     assert!(all && story.issue(server.address(), || ()), "requesters need no target");
     slow(&mut proxy, Fault::Nothing);
     story.revoke();
     story.failed();
+    let accepted = story.accepted();
     target.restart();
-    story.taken(10);
+    story.taken_since(accepted);
 
     // The network goes silent, and cuts every connection on its way there and back. Where there is
     // none, the module is killed.
     for fault in FAULTS {
+        let accepted = story.accepted();
         let all = story.issue(server.address(), || {
             if let Some(proxy) = &mut proxy {
                 proxy.set(fault);
@@ -345,7 +353,7 @@ fn tell(target: &mut dyn Target) {
                 story.wait("new connections", || connections + 2 <= proxy.connections());
                 proxy.set(Fault::Nothing);
             } else {
-                story.taken(10);
+                story.taken_since(accepted);
                 story.kill_module();
             }
         });
@@ -356,8 +364,9 @@ fn tell(target: &mut dyn Target) {
 
     // The CA itself is killed.
     slow(&mut proxy, SLOW);
+    let accepted = story.accepted();
     story.issue(server.address(), || {
-        story.taken(10);
+        story.taken_since(accepted);
         server.kill();
     });
     slow(&mut proxy, Fault::Nothing);
