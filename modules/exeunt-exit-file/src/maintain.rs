@@ -275,7 +275,7 @@ fn compare_certificate(
         Ok((Present::Same | Present::Younger, _)) => return sum.good += 1,
         Ok((Present::Missing, _)) => Difference::Missing,
         Ok((Present::Replaceable, _)) => Difference::Stale,
-        Ok((Present::Foreign, _)) => Difference::Foreign,
+        Ok((Present::Foreign | Present::OfAnother, _)) => Difference::Foreign,
         Err(err) => return sum.findings.push(unknown(place, err.to_string())),
     };
     let mut finding = Finding::new(difference, place, text);

@@ -147,6 +147,8 @@ pub enum Present {
     Same,
     /// A younger certificate.
     Younger,
+    /// A certificate of another CA.
+    OfAnother,
     /// No certificate, or another one where only this one may stand.
     Foreign,
 }
@@ -385,14 +387,13 @@ impl State {
             Found::File(_) if self.settings.certificates == Certificates::OnRequest => {
                 Present::Foreign
             }
-            Found::File(content) => {
-                match Publication::from_file(content).map(|it| it.age_order(wanted)) {
-                    None => Present::Foreign,
-                    Some(Ordering::Greater) => Present::Younger,
-                    // Equal: the same certificate in the other format.
-                    Some(Ordering::Less | Ordering::Equal) => Present::Replaceable,
-                }
-            }
+            Found::File(content) => match Publication::from_file(content) {
+                None => Present::Foreign,
+                Some(there) if !there.has_issuer_of(wanted) => Present::OfAnother,
+                Some(there) if there.age_order(wanted) == Ordering::Greater => Present::Younger,
+                // Also the same certificate in the other format.
+                Some(_) => Present::Replaceable,
+            },
         };
         Ok((present, found))
     }
@@ -418,6 +419,9 @@ impl State {
             }
             Present::Foreign => Step::Done(park(format!(
                 "{name} is there and is no certificate; it was left alone"
+            ))),
+            Present::OfAnother => Step::Done(park(format!(
+                "{name} is there and is a certificate of another CA; it was left alone"
             ))),
         }
     }

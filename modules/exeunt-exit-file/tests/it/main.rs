@@ -212,6 +212,20 @@ fn an_older_certificate_is_skipped_where_a_younger_one_is() {
 }
 
 #[test]
+fn a_certificate_of_another_ca_is_left_alone_be_it_older_or_younger() {
+    let theirs = openssl::p256("Roof");
+    let (older, younger) = (theirs.issue_expired("/CN=www", "0ABC"), theirs.issue("/CN=www", ""));
+    for other in [&older, &younger] {
+        let mut it = Fixture::new(&by_name());
+        fs::write(it.path("www.der"), other).unwrap();
+        let outcome = it.notify(&event_for(1, "www", NEWER));
+        let expected = "www.der is there and is a certificate of another CA; it was left alone";
+        assert_eq!(reason(&outcome), expected);
+        assert_eq!(fs::read(it.path("www.der")).unwrap(), *other);
+    }
+}
+
+#[test]
 fn a_changed_format_is_taken_over() {
     let pattern = "{subject_cn}";
     let mut it = Fixture::new(&json!({"pattern": pattern}));
