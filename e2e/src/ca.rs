@@ -15,7 +15,7 @@ use crate::program::built;
 
 /// How long a server may take until it listens, and how long anything else may take that a test
 /// waits for. Generous, because machines that run tests are busy.
-pub const DEADLINE: Duration = Duration::from_mins(1);
+pub const DEADLINE: Duration = Duration::from_mins(3);
 
 /// A CA in a temporary home, removed with its folder at the end.
 #[derive(Debug)]
@@ -292,12 +292,15 @@ impl Drop for Served {
 /// When [`DEADLINE`] has passed.
 pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
+    let mut pause = Duration::from_millis(10);
     loop {
         if let Some(found) = poll() {
             return found;
         }
         assert!(Instant::now() < deadline, "waited {DEADLINE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(pause);
+        // What is waited for needs the processor too: most polls start a command.
+        pause = (pause * 3 / 2).min(Duration::from_millis(200));
     }
 }
 

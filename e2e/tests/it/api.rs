@@ -111,6 +111,8 @@ fn judge(ca: &Ca, name: &str, parts: &str, (address, extra): (SocketAddr, &[&str
         .args(["--url", &format!("http://{address}"), "--max-examples", EXAMPLES])
         .args(["--phases", "coverage,fuzzing", "--seed", "1", "--continue-on-failure"])
         .args(["--checks", CHECKS])
+        // A busy machine is no finding.
+        .args(["--request-timeout", "60", "--suppress-health-check", "too_slow"])
         .args(extra)
         .output()
         .unwrap();

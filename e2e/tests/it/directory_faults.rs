@@ -12,7 +12,7 @@ use super::issuing::request;
 
 /// How long the module waits for a server that says nothing. Whatever waited for the module would
 /// take as long.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a command that must be done before the module has given up once.
 #[track_caller]
@@ -37,7 +37,7 @@ fn a_dead_directory_server_neither_delays_nor_fails_the_building_of_a_crl() {
     let ca = Ca::init(&[]);
     ca.configure_more(&format!(
         "[[exit]]\nname = \"directory\"\nmodule = \"directory\"\nstart_at = \"first\"\n\
-         deadline_s = 20\nretry_first_s = 1\nretry_longest_s = 2\n\n\
+         deadline_s = 40\nretry_first_s = 1\nretry_longest_s = 2\n\n\
          [exit.settings]\nservers = [\"ldaps://localhost:{}\"]\nca_file = {:?}\n\
          bind_dn = {PUBLISHER:?}\npassword_file = {:?}\nconnect_timeout_s = {}\n\n\
          [exit.settings.users]\npublish = \"always\"\nfilters = [\"(uid={{cn}})\"]\n\n\

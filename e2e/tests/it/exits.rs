@@ -159,24 +159,34 @@ fn a_module_that_is_added_while_requests_come_hears_everything_once() {
 fn what_is_odd_about_a_new_module_is_said_once_when_it_is_added() {
     let ca = Ca::init(&[]);
     let server = ca.serve();
-    let say = |args: &[&str]| -> Vec<String> {
-        let output = ca.run(&[&["exit", "add"], args].concat());
-        let stderr = text(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {stderr}");
-        stderr.lines().map(str::to_owned).collect()
+    // The server waits some seconds for the start. On a machine on which that is too short, the module
+    // is added again.
+    let say = |args: &[&str], what: &str| -> Vec<String> {
+        wait_for(what, || {
+            let output = ca.run(&[&["exit", "add"], args].concat());
+            let stderr = text(&output.stderr);
+            assert!(output.status.success(), "{args:?}: {stderr}");
+            if stderr.contains(what) {
+                return Some(stderr.lines().map(str::to_owned).collect());
+            }
+            ca.ok(&["exit", "remove", args[0], "--drop-backlog", "--yes"]);
+            None
+        })
     };
     for args in [
         &["missing", "--command", "/nowhere/census"][..],
         &["library", "--library", "/nowhere/census.so", "--class", "Example.Census"],
     ] {
-        let notes = say(args);
+        let notes = say(args, "it does not start");
         let [note] = notes.as_slice() else { panic!("{args:?}: {notes:?}") };
-        assert!(note.contains("it does not start") && note.contains("/nowhere/census"), "{note}");
+        assert!(note.contains("/nowhere/census"), "{note}");
         assert!(note.contains(&format!("exeunt exit remove {}", args[0])), "{note}");
     }
     let command = format!("python3 '{}'", module(&ca).display());
-    let notes = say(&["deaf", "--command", &command, "--events", "revoked, imported"]);
-    assert!(notes.iter().any(|it| it.contains("it will be told nothing")), "{notes:?}");
+    say(
+        &["deaf", "--command", &command, "--events", "revoked, imported"],
+        "it will be told nothing",
+    );
     server.stop();
 }
 
@@ -239,8 +249,18 @@ fn settings_are_checked_by_the_module_and_comments_stay() {
     refused(&ca, &["exit", "settings", "set", "fax", "word=x"], "exit-not-found");
     assert_eq!(config(&ca), kept, "what was refused was written");
     // What the module finds out only at its start: it goes on as it did.
-    let told =
-        refused(&ca, &["exit", "settings", "set", "listener", "word=late"], "settings-refused");
+    // The server waits some seconds for the start. On a machine on which that is too short, it is
+    // asked again.
+    let told = wait_for("the old settings to be put back", || {
+        wait_for("the module to run", || (status(&ca)["state"] == "running").then_some(()));
+        let output = ca.run(&["exit", "settings", "set", "listener", "word=late"]);
+        if output.status.success() {
+            ca.ok(&["exit", "settings", "set", "listener", "word=twice"]);
+            return None;
+        }
+        Some(text(&output.stderr))
+    });
+    assert!(told.contains("error[settings-refused]"), "{told}");
     assert!(told.contains("too late") && told.contains("put back"), "{told}");
     assert_eq!(config(&ca), kept, "settings that it does not start with were kept");
     wait_for("the module to go on with the old ones", || {
@@ -310,6 +330,7 @@ fn parked_events_are_looked_at_retried_and_dropped() {
     let told = ca.ok(&["exit", "parked", "retry", "listener", &first]);
     assert!(told.contains("1 event will be told"), "{told}");
     wait_for("the first one to be heard", || (heard(&ca).len() == 2).then_some(()));
+    settled(&ca);
     let without_reason = ca.run(&["exit", "parked", "drop", "listener", &third]);
     assert_eq!(without_reason.status.code(), Some(2), "{}", text(&without_reason.stderr));
     let empty = ca.run(&["exit", "parked", "drop", "listener", &third, "--reason", " "]);
@@ -554,7 +575,7 @@ for name in ["exeunt.toml", "ca.cert.pem", "modules/file/note", "published/note"
     reach(name, "a")
 try:
     # The modules start before the door is open.
-    for _ in range(500):
+    for _ in range(3000):
         door = socket.socket(socket.AF_UNIX)
         if door.connect_ex(os.path.join(home, "exeunt.sock")) not in (errno.ENOENT, errno.ECONNREFUSED): break
         time.sleep(0.01)

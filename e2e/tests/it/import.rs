@@ -326,6 +326,17 @@ fn ctrl_c_in_the_middle_of_an_order_for_many_finishes_what_is_under_way_and_coun
     let file = put(&ca, "all.pem", forgotten(&ca, 2_000).concat());
     let server = ca.serve();
     ca.ok(&["cert", "import", &file]);
+    // A shell that stops the server at a word: a program that is started for it may come too late.
+    let pid = server.pid().to_string();
+    let mut stopper = Command::new("sh")
+        .args(["-c", "echo; read -r word; kill -STOP $1; echo", "sh", &pid])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stands = BufReader::new(stopper.stdout.take().unwrap());
+    let mut read = || stands.read_line(&mut String::new()).unwrap();
+    read();
     let mut child = ca
         .command(&["cert", "revoke", "--where", "subject=host", "--confirm", "2000"])
         .stdout(Stdio::piped())
@@ -336,14 +347,12 @@ fn ctrl_c_in_the_middle_of_an_order_for_many_finishes_what_is_under_way_and_coun
     let mut err = BufReader::new(child.stderr.take().unwrap());
     assert!(says(&mut out, "2000 certificates to revoke"));
     // Sixteen pieces are to come; the server stands still at one of the first.
-    let pid = server.pid().to_string();
-    let server_signal = |name: &str| {
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    };
-    server_signal("-STOP");
+    stopper.stdin.take().unwrap().write_all(b"now\n").unwrap();
+    read();
+    assert!(stopper.wait().unwrap().success());
     signal(&child, "-INT");
     assert!(says(&mut err, "stopping after what is under way"));
-    server_signal("-CONT");
+    assert!(Command::new("kill").args(["-CONT", &pid]).status().unwrap().success());
     let mut told = String::new();
     out.read_to_string(&mut told).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{told}");

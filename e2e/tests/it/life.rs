@@ -296,7 +296,7 @@ fn a_list_that_came_due_while_the_server_was_down_is_made_at_its_start() {
     let server = ca.serve();
     let date =
         |args: [&str; 3]| text(&tools::run_ok(Path::new("date"), args, b"")).trim().to_owned();
-    let next = date(["-u", "-d+2 seconds", "+%FT%TZ"]);
+    let next = date(["-u", "-d+6 seconds", "+%FT%TZ"]);
     ca.ok(&["crl", "publish", "--next", &next]);
     let second = list(&server, "/crl/ca.crl");
     server.stop();

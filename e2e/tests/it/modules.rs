@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use exeunt_e2e::ca::{Ca, wait_for};
-use exeunt_e2e::{program, record};
+use exeunt_e2e::{load, program, record};
 
 use super::issuing::request;
 
@@ -188,16 +188,17 @@ fn a_stop_lets_a_slow_module_finish_what_it_has_in_hand() {
          [exit.settings]\nfile = {heard:?}\ndelay_ms = 700"
     ));
     let server = ca.serve();
-    for index in 0..12 {
-        issue(&ca, &format!("host-{index}.example.test"));
-    }
+    // All at once: the module is to have most of them before it when the order comes.
+    let file = request(&ca, "ec:P-256", "/CN=host.example.test", &["host.example.test"]);
+    let requests = [std::fs::read(file).unwrap()];
+    load::issue(server.address(), &ca.token(), &requests, 4, 24).unwrap();
     server.stop();
     let first = record::read(&heard).unwrap();
     let server = ca.serve();
     wait_for("the rest", || (exit(&ca, "slow")["lag"] == 0).then_some(()));
     server.stop();
     let all = record::read(&heard).unwrap();
-    assert!(first.len() < 13, "the stop came too late to interrupt anything");
+    assert!(first.len() < 24, "the stop came too late to interrupt anything");
     let mut seqs: Vec<u64> = all.iter().map(|it| it.seq).collect();
     seqs.dedup();
     assert_eq!(seqs.len(), all.len(), "an event that was in hand was told again: {all:?}");

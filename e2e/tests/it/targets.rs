@@ -259,6 +259,7 @@ impl Story<'_> {
 
     /// Kills the process of the module, which the CA then starts again.
     fn kill_module(&self) {
+        self.wait("the module to run", || self.status()["pid"].is_u64());
         let pid = self.status()["pid"].to_string();
         let killed = Command::new("kill").args(["-KILL", &pid]).status();
         assert!(killed.unwrap().success());
@@ -323,19 +324,19 @@ fn tell(target: &mut dyn Target) {
 
     // Its server is killed while it is written to, over a network that is slow enough for that, and is
     // away for a part.
-    let slow = |proxy: &mut Option<Proxy>, fault| {
+    let set = |proxy: &mut Option<Proxy>, fault| {
         if let Some(proxy) = proxy {
             proxy.set(fault);
         }
     };
-    slow(&mut proxy, SLOW);
+    set(&mut proxy, SLOW);
     let accepted = story.accepted();
     let all = story.issue(server.address(), || {
         story.taken_since(accepted);
         target.kill();
     });
     assert!(all && story.issue(server.address(), || ()), "requesters need no target");
-    slow(&mut proxy, Fault::Nothing);
+    set(&mut proxy, Fault::Nothing);
     story.revoke();
     story.failed();
     let accepted = story.accepted();
@@ -346,10 +347,10 @@ fn tell(target: &mut dyn Target) {
     // none, the module is killed.
     for fault in FAULTS {
         let accepted = story.accepted();
+        let connections = proxy.as_ref().map_or(0, Proxy::connections);
+        set(&mut proxy, fault);
         let all = story.issue(server.address(), || {
             if let Some(proxy) = &mut proxy {
-                proxy.set(fault);
-                let connections = proxy.connections();
                 story.wait("new connections", || connections + 2 <= proxy.connections());
                 proxy.set(Fault::Nothing);
             } else {
@@ -363,13 +364,13 @@ fn tell(target: &mut dyn Target) {
     story.revoke();
 
     // The CA itself is killed.
-    slow(&mut proxy, SLOW);
+    set(&mut proxy, SLOW);
     let accepted = story.accepted();
     story.issue(server.address(), || {
         story.taken_since(accepted);
         server.kill();
     });
-    slow(&mut proxy, Fault::Nothing);
+    set(&mut proxy, Fault::Nothing);
     let server = ca.serve();
     story.revoke();
     assert!(story.issue(server.address(), || ()));

@@ -190,7 +190,13 @@ fn plain(line: &str) -> String {
         }
     };
     let line = words.iter().enumerate().map(kind).collect::<Vec<_>>().join(" ");
-    line.replace(" and is still starting:", ":")
+    // A module may take longer to start than the command waits.
+    let line = line.replace(" and is still starting:", ":");
+    let late = line.strip_prefix("The settings of ");
+    match late.and_then(|it| it.split_once(" are changed, and it is still starting:")) {
+        Some((name, _)) => format!("The module {name} goes on with the new settings."),
+        None => line,
+    }
 }
 
 /// A shell that keeps its folder and variables from command to command, as one at a terminal.

@@ -41,11 +41,21 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Sometimes takes a backup, sometimes renews the CA's certificate.
-    pub(crate) fn act(&mut self, ca: &Ca, received: &Received, tally: &Tally, mut rng: Rng) {
+    /// Sometimes takes a backup, and always where there is time for it; sometimes renews the CA's
+    /// certificate.
+    pub(crate) fn act(
+        &mut self,
+        ca: &Ca,
+        received: &Received,
+        has_time: bool,
+        tally: &Tally,
+        mut rng: Rng,
+    ) {
         match rng.u8(..24) {
             0 if self.renewals.0 < RENEWALS_MAX => self.renew(ca, &mut rng),
-            1..=4 => self.back_up(ca, received, tally, &mut rng),
+            choice if has_time || (1..=4).contains(&choice) => {
+                self.back_up(ca, received, tally, &mut rng);
+            }
             _ => (),
         }
     }
