@@ -5,7 +5,7 @@ takes apart by the grammar of RFC 5424 and writes down, a line of JSON for each.
 the process.
 """
 
-import json, pathlib, re, socket, socketserver, ssl, sys, time
+import json, os, pathlib, re, socket, socketserver, ssl, sys, time
 
 told = json.loads(sys.argv[1])
 
@@ -86,6 +86,11 @@ class Server(socketserver.ThreadingTCPServer):
             with open(told["log"], "a") as log:
                 log.write(json.dumps({"wrong": str(sys.exc_info()[1])}) + "\n")
 
+
+# Half a line is of a process that was killed while it wrote; what comes next is a line of its own.
+log = pathlib.Path(told["log"])
+if log.exists():
+    os.truncate(log, log.read_bytes().rfind(b"\n") + 1)
 
 context = None
 if told["certificate"]:

@@ -27,8 +27,8 @@ fn thousands_of_events_arrive_one_by_one() {
     it.assert_has(&events);
     let received = it.receiver.received();
     assert_eq!(received.len(), events.len(), "each came once");
-    // A few more than four: one that was not back in its place yet is replaced.
-    assert!(proxy.connections() < 100, "{} connections", proxy.connections());
+    // Some more than four: one that was not back in its place yet is replaced.
+    assert!(proxy.connections() < events.len() as u64 / 4, "{} connections", proxy.connections());
     for request in &received {
         assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/hook"));
         assert_eq!(request.header("content-type"), Some("application/cloudevents+json"));
