@@ -30,7 +30,7 @@ use exeunt_module::{
 use crate::{ExitModule, PolicyModule, serve_on, serve_policy_on};
 
 /// How long a test waits for one answer, and for the end of a module after its farewell.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+pub const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 
 /// The window that [`Host::initialize`] offers.
 pub const WINDOW: u32 = 64;

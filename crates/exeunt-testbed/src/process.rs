@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How long a server may take until it answers; far above what any needs on a busy machine.
-pub const START_LIMIT: Duration = Duration::from_mins(1);
+pub const START_LIMIT: Duration = Duration::from_mins(3);
 
 /// How long a server may take to end when it is asked to.
 pub const STOP_LIMIT: Duration = Duration::from_secs(20);

@@ -67,7 +67,7 @@ impl Fixture {
     fn settings(&self) -> Json {
         json!({
             "protocol": "amqp", "servers": self.url(), "ca_file": self.ca_file(),
-            "vhost": self.vhost, "user": USER, "timeout_s": 5,
+            "vhost": self.vhost, "user": USER, "timeout_s": 15,
             "password_file": secret(self.folder.path(), "password", PASSWORD),
         })
     }

@@ -1,6 +1,7 @@
 //! The server is down, slow, full, killed, cut off; others write as well.
 
 use std::{
+    sync::mpsc::channel,
     thread,
     time::{Duration, Instant},
 };
@@ -48,10 +49,15 @@ fn a_server_that_is_killed_in_the_middle_has_every_event_once_in_the_end() {
     proxy.set(Fault::Delay(Duration::from_millis(30)));
     let mut host = start(&plain(&format!("nats://127.0.0.1:{}", proxy.port())));
     let told = events.clone();
+    let (go, may_end) = channel();
     let delivery = thread::spawn(move || {
-        for events in told.chunks(50) {
+        let (most, rest) = told.split_at(2950);
+        for events in most.chunks(50) {
             deliver(&mut host, events);
         }
+        // However long the looks take, it is not over before the last of them.
+        may_end.recv().unwrap();
+        deliver(&mut host, rest);
         host.shutdown().unwrap();
     });
     for kills in 0..2 {
@@ -60,10 +66,11 @@ fn a_server_that_is_killed_in_the_middle_has_every_event_once_in_the_end() {
             let stored = it.server.stream("EXEUNT")["state"]["messages"].as_u64().unwrap_or(0);
             delivery.is_finished() || 400 * (kills + 1) < stored
         });
-        assert!(!delivery.is_finished(), "it was killed too late");
+        assert!(!delivery.is_finished(), "the delivery failed");
         it.server.kill();
         it.server.start_again();
     }
+    go.send(()).unwrap();
     delivery.join().unwrap();
     assert_once(&it.server.read("EXEUNT"), &events);
 }
@@ -177,15 +184,21 @@ fn what_others_publish_into_the_same_stream_stays_as_it_is() {
     proxy.set(Fault::Delay(Duration::from_millis(30)));
     let mut host = start(&plain(&format!("nats://127.0.0.1:{}", proxy.port())));
     let told = events(1..1001);
+    let (go, may_end) = channel();
     let delivery = thread::spawn(move || {
-        for events in told.chunks(20) {
+        let (most, rest) = told.split_at(980);
+        for events in most.chunks(20) {
             deliver(&mut host, events);
         }
+        // However long the others take to begin, it is not over before they have ended.
+        may_end.recv().unwrap();
+        deliver(&mut host, rest);
     });
     wait_for("our first messages", SOON, || {
         it.server.stream("EXEUNT")["state"]["messages"].as_u64().is_some_and(|it| 40 < it)
     });
     it.server.publish("exeunt.stranger.word", 300);
+    go.send(()).unwrap();
     delivery.join().unwrap();
     let all = it.server.read("EXEUNT");
     let is_theirs: Vec<bool> = all.iter().map(|it| it.subject == "exeunt.stranger.word").collect();
