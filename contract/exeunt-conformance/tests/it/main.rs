@@ -14,7 +14,7 @@ mod policy;
 /// Long enough for a loaded machine, short enough to wait for the bad ones that never answer.
 fn options() -> Options {
     Options {
-        answer_within: Duration::from_secs(3),
+        answer_within: Duration::from_secs(10),
         whole_within: Duration::from_mins(2),
         window: 16,
     }

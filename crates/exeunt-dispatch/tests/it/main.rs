@@ -240,6 +240,8 @@ impl Stage {
                 hello: PATIENCE,
                 event: PATIENCE,
                 shutdown: PATIENCE,
+                // They yield to nobody here: a loaded machine would starve them.
+                nice: 0,
                 ..HostLimits::default()
             },
             retry: RetrySchedule {

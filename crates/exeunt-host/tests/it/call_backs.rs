@@ -222,7 +222,7 @@ const INSATIABLE: &str = "def notify(call):\n  \
 
 #[test]
 fn an_idle_module_that_asks_and_does_not_read_is_held_in_bounds_and_ended() {
-    let stage = stage(INSATIABLE).event_limit_ms(1500);
+    let stage = stage(INSATIABLE).event_limit_ms(5000);
     let mut process = stage.start();
     let echo = Echo { bytes: 1 << 20, ..Echo::default() };
     check_alive(&process.deliver_with(&events([1]), &echo), "a");
@@ -237,7 +237,7 @@ fn an_idle_module_that_asks_and_does_not_read_is_held_in_bounds_and_ended() {
     assert!(8 <= echo.answered.get(), "the backlog was never full: {}", echo.answered.get());
     let fault = fault.unwrap();
     assert_eq!(fault.code(), "module-unread");
-    assert_eq!(fault.to_string(), "module did not read its answers for 1500 ms");
+    assert_eq!(fault.to_string(), "module did not read its answers for 5000 ms");
     assert!(crate::is_reaped(process.pid()));
     assert_eq!(process.attend(&echo), Some(fault));
 }

@@ -62,12 +62,12 @@ fn a_module_that_died_between_two_batches_is_noticed_by_the_second() {
 #[test]
 fn a_module_that_hangs_dies_with_what_it_started() {
     let own = format!("{GRANDCHILD}def notify(call):\n  grandchild()\n  time.sleep(600)");
-    let stage = Stage::new(&own).event_limit_ms(1000);
+    let stage = Stage::new(&own).event_limit_ms(5000);
     let mut process = stage.start();
     let start = Instant::now();
     let report = process.deliver(&events(1..=2));
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    check_fault(&process, &report, "--", "module-deadline", "module did not answer within 1000 ms");
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
+    check_fault(&process, &report, "--", "module-deadline", "module did not answer within 5000 ms");
     assert_eq!(report.suspect(), Some(0));
     let grandchild = pid_in(&stage.path("pid"));
     wait_for("the grandchild's end", || is_dead(grandchild));
@@ -96,7 +96,7 @@ fn a_grandchild_that_left_the_group_holds_nobody_up() {
     let report = process.deliver(&events([1]));
     check_fault(&process, &report, "-", "module-exited", "module ended (exit status: 3)");
     drop(process);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
     let grandchild = pid_in(&stage.path("pid"));
     assert!(!is_dead(grandchild));
     assert!(Command::new("kill").arg(grandchild.to_string()).status().unwrap().success());
@@ -112,10 +112,10 @@ fn the_oldest_event_cannot_be_left_behind() {
            if first is None: first = call; return\n  \
            accept(call)\n  \
            if seq(call) == 4:\n    \
-             time.sleep(3)\n    \
+             time.sleep(8)\n    \
              accept(first)",
     )
-    .event_limit_ms(2000);
+    .event_limit_ms(5000);
     let mut process = stage.start();
     let report = process.deliver(&events(1..=4));
     check_fault(
@@ -123,7 +123,7 @@ fn the_oldest_event_cannot_be_left_behind() {
         &report,
         "-aaa",
         "module-deadline",
-        "module did not answer within 2000 ms",
+        "module did not answer within 5000 ms",
     );
     assert_eq!(report.suspect(), Some(0));
 }
@@ -148,7 +148,7 @@ fn a_flood_of_nothing_does_not_move_the_deadline() {
     let start = Instant::now();
     let report = process.deliver(&events([1]));
     check_fault(&process, &report, "-", "module-deadline", "module did not answer within 500 ms");
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_module_that_ignores_shutdown_is_killed() {
         let start = Instant::now();
         process.stop();
         let took = start.elapsed();
-        assert!(Duration::from_millis(300) <= took && took < Duration::from_secs(10), "{took:?}");
+        assert!(Duration::from_millis(300) <= took && took < Duration::from_mins(1), "{took:?}");
         assert!(is_reaped(pid));
     }
 }

@@ -31,7 +31,7 @@ use crate::exits::TwoExits;
 pub const TOKEN: &str = "a-token-of-the-tests";
 
 /// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The system's clock, and how far a test has moved it, in milliseconds.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use exeunt_api::{
 };
 use reqwest::blocking::Response;
 
-use crate::ca::{Ca, Http, Wanted, problem};
+use crate::ca::{Ca, Http, Wanted, eventually, problem};
 
 fn submit(http: &Http, query: &str, key: &str, request: &[u8]) -> Response {
     let url = format!("{}/v1/requests{query}", http.base);
@@ -89,16 +89,14 @@ fn those_that_come_at_once_get_one_certificate() {
 #[test]
 fn whoever_asks_again_while_the_first_is_in_work_waits_for_it() {
     let mut wanted = Wanted::default();
-    wanted.limits.read = Duration::from_millis(300);
+    wanted.limits.read = Duration::from_secs(3);
     let ca = Ca::start_as(wanted);
     let request = ca.request("/CN=host.example", &[]);
     std::thread::scope(|scope| {
         let held = ca.key.hold();
         let asked = ca.key.asked();
         let first = scope.spawn(|| submit(&ca.remote(), "", "k", &request).text().unwrap());
-        while ca.key.asked() == asked {
-            std::thread::yield_now();
-        }
+        eventually("the first at the key", || (asked < ca.key.asked()).then_some(()));
         let response = submit(&ca.remote(), "", "k", &request);
         assert_eq!(response.headers()["retry-after"], "1");
         let in_flight = problem(response, 409, "idempotency-key-in-flight");

@@ -15,10 +15,10 @@ fn post(length: usize) -> String {
     )
 }
 
-/// A server that waits for nobody.
+/// A server that waits for nobody, but for what a busy machine needs to write a head.
 fn impatient() -> Ca {
     let mut wanted = Wanted::default();
-    wanted.limits.read = Duration::from_millis(300);
+    wanted.limits.read = Duration::from_secs(2);
     Ca::start_as(wanted)
 }
 
@@ -83,7 +83,7 @@ fn a_body_that_comes_too_slowly_is_answered_408() {
         (String::from_utf8_lossy(&head[..got]).into_owned(), took)
     });
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
-    assert!(took < Duration::from_secs(10), "took {took:?}");
+    assert!(took < Duration::from_mins(1), "took {took:?}");
 }
 
 #[test]
@@ -207,17 +207,22 @@ fn no_endpoint_takes_a_body_that_is_longer_than_the_table_says() {
 #[test]
 fn no_endpoint_waits_for_a_body_for_ever() {
     let ca = impatient();
-    std::thread::scope(|scope| {
-        for (method, path, _) in with_bodies() {
-            let ca = &ca;
-            scope.spawn(move || {
-                let mut raw = std::os::unix::net::UnixStream::connect(ca.socket()).unwrap();
-                let head = "host: x\r\ncontent-length: 10\r\n\r\n{\"a\"";
-                raw.write_all(format!("{method} {path} HTTP/1.1\r\n{head}").as_bytes()).unwrap();
-                let mut answer = [0; 12];
-                raw.read_exact(&mut answer).unwrap();
-                assert_eq!(&answer, b"HTTP/1.1 408", "{method} {path}");
-            });
-        }
-    });
+    let all: Vec<_> = with_bodies().collect();
+    // A few at a time, so that each has its head written before the server is done waiting for it.
+    for some in all.chunks(8) {
+        std::thread::scope(|scope| {
+            for (method, path, _) in some {
+                let ca = &ca;
+                scope.spawn(move || {
+                    let head = "host: x\r\ncontent-length: 10\r\n\r\n{\"a\"";
+                    let octets = format!("{method} {path} HTTP/1.1\r\n{head}").into_bytes();
+                    let mut raw = std::os::unix::net::UnixStream::connect(ca.socket()).unwrap();
+                    raw.write_all(&octets).unwrap();
+                    let mut answer = [0; 12];
+                    raw.read_exact(&mut answer).unwrap();
+                    assert_eq!(&answer, b"HTTP/1.1 408", "{method} {path}");
+                });
+            }
+        });
+    }
 }

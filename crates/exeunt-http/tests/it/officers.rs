@@ -265,6 +265,7 @@ fn a_refusal_waits_for_its_own_event_and_not_for_those_of_others() {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 ca.engine.store().append_server_event(EventKind::HEARTBEAT, UnixMillis(0)).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
             }
         });
         for _ in 0..10 {

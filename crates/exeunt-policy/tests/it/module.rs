@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use exeunt_engine::{Asked, Caller, Decision, Door, Plan, Policy, Verdict};
 use exeunt_host::{HostLimits, ModuleCommand};
@@ -96,7 +96,8 @@ impl Stage {
         let settings = ModuleSettings {
             name: "policy".to_owned(),
             command,
-            limits: HostLimits { hello: Duration::from_mins(1), ..HostLimits::default() },
+            // It yields to nobody here: a loaded machine would starve it.
+            limits: HostLimits { hello: Duration::from_mins(1), nice: 0, ..HostLimits::default() },
             deadline: Duration::from_secs(30),
             settings: own,
             chain: false,
@@ -427,12 +428,12 @@ fn requests_that_come_together_are_decided_one_after_the_other() {
 fn a_module_that_is_asked_too_often_is_not_ended_for_it() {
     let asked = host();
     let mut stage = Stage::new(json!("slow"));
-    stage.settings.deadline = Duration::from_secs(2);
+    stage.settings.deadline = Duration::from_secs(4);
     let policy = stage.policy();
     policy.start(NOW).unwrap();
-    // Together they would take four seconds.
+    // Together they would take eight seconds.
     std::thread::scope(|scope| {
-        for _ in 0..20 {
+        for _ in 0..40 {
             scope.spawn(|| decide(&policy, &asked, true));
         }
     });
@@ -448,15 +449,18 @@ fn a_hang_costs_those_who_wait_behind_it_no_more_than_their_own_deadline() {
     stage.settings.deadline = Duration::from_millis(1500);
     let policy = stage.policy();
     policy.start(NOW).unwrap();
-    let began = Instant::now();
+    let caller = caller();
+    // Each at a time of its own, so that no pause keeps the module from being started.
+    let times: Vec<_> = (0..6).map(|place| NOW.plus(place * Duration::from_mins(10))).collect();
     std::thread::scope(|scope| {
-        let all: Vec<_> = (0..6).map(|_| scope.spawn(|| decide(&policy, &asked, true))).collect();
-        for one in all {
-            check_held(one.join().unwrap());
+        for now in times {
+            let asked = Asked { now, ..asked_by(&caller, &asked, true) };
+            let policy = &policy;
+            scope.spawn(move || check_held(policy.decide(&asked)));
         }
     });
-    // One after the other they would take nine seconds and six starts.
-    assert!(began.elapsed() < Duration::from_millis(7500), "{:?}", began.elapsed());
+    // One after the other they would take six starts. Who begins late may still find it free.
+    assert!(policy.status().starts <= 3, "{:?}", policy.status());
 }
 
 #[test]

@@ -23,7 +23,7 @@ const HOST: &str = "www.example.test";
 /// How long the quickstart waits for the CA's first revocation list; it goes on without it.
 const LISTS_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the quickstart waits for the module to publish.
-const PUBLISH_DEADLINE: Duration = Duration::from_secs(20);
+const PUBLISH_DEADLINE: Duration = Duration::from_mins(1);
 /// Any free port on this machine.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
