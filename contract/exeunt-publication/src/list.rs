@@ -3,7 +3,11 @@
 //! Only the head and the end of a list are decoded: its entries may be millions, and the signature
 //! is over all of them. Nothing is known here of a target; [`compare`] gets what stands there.
 
-use std::fmt;
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read as _},
+};
 
 use der::{
     Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _,
@@ -389,6 +393,22 @@ impl Standing {
     pub fn is_write(&self) -> bool {
         matches!(self, Self::Missing | Self::Newer { .. })
     }
+}
+
+/// Reads the file that the server names for a list, because it is too large for an event.
+///
+/// # Errors
+///
+/// As the system says; [`io::ErrorKind::FileTooLarge`] where it has more than [`LIST_BYTES_MAX`].
+pub fn read_list(path: &str) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let most = u64::try_from(LIST_BYTES_MAX).unwrap_or(u64::MAX);
+    if most < file.metadata()?.len() {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, ListError::TooLarge));
+    }
+    let mut der = Vec::new();
+    file.take(most).read_to_end(&mut der)?;
+    Ok(der)
 }
 
 /// Decides whether a list may take the place of what stands at a target.

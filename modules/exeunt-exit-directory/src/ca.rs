@@ -1,13 +1,11 @@
 //! What an event, or the host when it is asked, says about the CA: its names, its certificates, its
 //! revocation lists.
 
-use std::{fs, path::Path};
-
 use exeunt_module_kit::{Properties, Value};
 use exeunt_publication::{
     authority::{Authority, CERTIFICATE_COUNT_MAX, authorities},
     certificate::Certificate,
-    list::{LIST_BYTES_MAX, RevocationList},
+    list::{self, RevocationList},
     url::Names,
 };
 
@@ -84,7 +82,7 @@ impl Ca {
                 let octets = match system.binary(&format!("{raw}{}", ca.ending)) {
                     Ok(octets) => Ok(octets.to_vec()),
                     Err(_) => match system.string(&format!("{file}{}", ca.ending)) {
-                        Ok(path) => read_list(Path::new(path)),
+                        Ok(path) => read_list(path),
                         // This key has none.
                         Err(_) => continue,
                     },
@@ -94,7 +92,7 @@ impl Ca {
         }
         if let Ok(paths) = system.string("CRLPartitionFiles") {
             for path in paths.lines() {
-                let list = read_list(Path::new(path)).and_then(|it| self.verified(it));
+                let list = read_list(path).and_then(|it| self.verified(it));
                 let wanted = |it: &List<'_>| {
                     if it.list.is_delta() { settings.delta_lists } else { settings.lists }
                 };
@@ -133,14 +131,8 @@ impl CaCertificate {
     }
 }
 
-fn read_list(path: &Path) -> Result<Vec<u8>, ObjectError> {
-    let failed =
-        |why: &dyn std::fmt::Display| ObjectError::ListFile(format!("{}: {why}", path.display()));
-    let length = fs::metadata(path).map_err(|err| failed(&err))?.len();
-    if (LIST_BYTES_MAX as u64) < length {
-        return Err(failed(&"larger than 1 GiB"));
-    }
-    fs::read(path).map_err(|err| failed(&err))
+fn read_list(path: &str) -> Result<Vec<u8>, ObjectError> {
+    list::read_list(path).map_err(|err| ObjectError::ListFile(format!("{path}: {err}")))
 }
 
 /// Asks the host for what [`Ca::read`] needs.

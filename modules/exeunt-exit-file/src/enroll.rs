@@ -3,13 +3,13 @@
 //! Each is verified before it is written and read back afterwards. The number of a list never goes
 //! backwards, and what is not this CA's is left alone.
 
-use std::{fs::File, io::Read as _};
+use std::io;
 
 use exeunt_module_kit::{Event, Outcome};
 use exeunt_publication::{
     authority::{Authority, authorities, lists},
     certificate::Certificate,
-    list::{LIST_BYTES_MAX, RevocationList, Standing, compare},
+    list::{LIST_BYTES_MAX, RevocationList, Standing, compare, read_list},
     outcome::{chain, park, retry, target_retry},
     url::{Names, Target, Template},
 };
@@ -125,8 +125,15 @@ impl State {
             }
         }
         if let Some(template) = &settings.lists {
-            let mut read =
-                |path: &str| read(path).inspect_err(|why: &String| later.push(why.clone()));
+            let mut read = |path: &str| {
+                read_list(path).map_err(|err| {
+                    let why = format!("reading {path}: {err}");
+                    if err.kind() != io::ErrorKind::FileTooLarge {
+                        later.push(why.clone());
+                    }
+                    why
+                })
+            };
             for found in lists(&event.system, &authorities, &mut read) {
                 let found = match found {
                     Ok(found) if found.names.delta && !settings.delta_lists => continue,
@@ -274,13 +281,4 @@ fn file_name(template: &Template, names: &Names) -> Result<String, String> {
         Ok(other) => Err(format!("{:?} is no name of a file: {other:?}", template.text())),
         Err(err) => Err(chain(&err)),
     }
-}
-
-/// Reads a file of the server's.
-fn read(path: &str) -> Result<Vec<u8>, String> {
-    let mut content = Vec::new();
-    File::open(path)
-        .and_then(|it| it.take(bytes_max() + 1).read_to_end(&mut content))
-        .map_err(|err| format!("reading {path}: {err}"))?;
-    Ok(content)
 }

@@ -1,11 +1,13 @@
 //! What is published: under which key, as which octets, and whether it may take the place of what is
 //! there.
 
+use std::io;
+
 use exeunt_module_kit::{Event, exit_event};
 use exeunt_publication::{
     authority::{self, Authority, CurrentList},
     certificate::Certificate,
-    list::{Standing, compare},
+    list::{Standing, compare, read_list},
     outcome,
     pattern::{Place, sanitized},
     url::Names,
@@ -241,11 +243,12 @@ pub fn of_authority(event: &Event, settings: &Settings) -> Vec<Result<Wanted, Fa
         // A file that cannot be read now may have been replaced by the next one meanwhile.
         let mut not_now = Vec::new();
         let mut read = |path: &str| {
-            read_file(path).map_err(|failure| {
-                if let Failure::NotNow(why) = &failure {
+            read_list(path).map_err(|err| {
+                let why = format!("{path}: {err}");
+                if err.kind() != io::ErrorKind::FileTooLarge {
                     not_now.push(why.clone());
                 }
-                failure.into_text()
+                why
             })
         };
         let lists = authority::lists(&event.system, &authorities, &mut read);
@@ -303,11 +306,3 @@ fn file_name(name: &str) -> Result<String, String> {
     }
 }
 
-/// Reads a list that was too large for the event, where the server says that it is.
-fn read_file(path: &str) -> Result<Vec<u8>, Failure> {
-    let not_now = |err: std::io::Error| Failure::NotNow(format!("{path}: {err}"));
-    if OBJECT_BYTES_MAX < std::fs::metadata(path).map_err(not_now)?.len() {
-        return Err(Failure::Never(format!("{path}: it is larger than any list")));
-    }
-    std::fs::read(path).map_err(not_now)
-}

@@ -1,12 +1,12 @@
 //! What an event says, as rows.
 
-use std::{collections::HashSet, fs::File, io::Read as _};
+use std::{collections::HashSet, io};
 
 use der::DateTime;
 use exeunt_module_kit::{Event, Properties, exit_event};
 use exeunt_publication::{
     certificate::{Certificate, hex},
-    list::RevocationList,
+    list::{RevocationList, read_list},
 };
 
 use crate::table::{CERTIFICATE, CRL, Cell, REQUEST, Row, Table, latest};
@@ -21,10 +21,6 @@ pub const EVENTS: u32 = exit_event::CERT_ISSUED
     | exit_event::REQUEST_FAILED
     | exit_event::CA_CERT_ISSUED
     | exit_event::CRL_ISSUED;
-
-/// Largest revocation list that is read from its file, in bytes. A larger one is no row: it would be
-/// in the module's memory as a whole.
-pub const LIST_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Largest revocation list that is itself kept, in bytes.
 pub const LIST_DER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -242,19 +238,14 @@ fn lists(event: &Event, store_der: bool) -> Result<Vec<Row>, NoRows> {
         for (raw, file) in [("RawCRL", "CRLFile"), ("RawDeltaCRL", "DeltaCRLFile")] {
             let der = match (system.binary(&named(raw)), system.string(&named(file))) {
                 (Ok(der), _) => der.to_vec(),
-                (_, Ok(path)) => match read(path)? {
-                    Some(der) => der,
-                    None => continue,
-                },
+                (_, Ok(path)) => read(path)?,
                 _ => continue,
             };
             lists.push(verified(der, &cas)?);
         }
     }
     for path in system.string("CRLPartitionFiles").unwrap_or_default().lines() {
-        if let Some(der) = read(path)? {
-            lists.push(verified(der, &cas)?);
-        }
+        lists.push(verified(read(path)?, &cas)?);
     }
     let rows = lists.into_iter().map(|(list, ca)| list_row(event, &list, &cas[ca], store_der));
     Ok(latest(rows))
@@ -300,13 +291,16 @@ fn decimal(list: &RevocationList) -> String {
     list.number().as_u64().unwrap_or(u64::MAX).to_string()
 }
 
-/// The list in a file; nothing where it is larger than [`LIST_BYTES_MAX`].
-fn read(path: &str) -> Result<Option<Vec<u8>>, NoRows> {
-    let mut content = Vec::new();
-    let read =
-        File::open(path).and_then(|it| it.take(LIST_BYTES_MAX + 1).read_to_end(&mut content));
-    read.map_err(|err| NoRows::NotNow(format!("reading {path}: {err}")))?;
-    Ok((u64::try_from(content.len()).unwrap_or(u64::MAX) <= LIST_BYTES_MAX).then_some(content))
+/// The list in a file.
+fn read(path: &str) -> Result<Vec<u8>, NoRows> {
+    read_list(path).map_err(|err| {
+        let why = format!("reading {path}: {err}");
+        if err.kind() == io::ErrorKind::FileTooLarge {
+            NoRows::Never(why)
+        } else {
+            NoRows::NotNow(why)
+        }
+    })
 }
 
 fn said(text: &str) -> Cell {

@@ -1,8 +1,10 @@
 //! What is read of certificates and lists, and which list may replace which.
 
+use std::{fs, io};
+
 use exeunt_publication::{
     certificate::{CERTIFICATE_BYTES_MAX, Certificate, CertificateError, IssuerError},
-    list::{ListError, ListNumber, RevocationList, Standing, compare},
+    list::{LIST_BYTES_MAX, ListError, ListNumber, RevocationList, Standing, compare, read_list},
 };
 
 use crate::openssl::{Ca, Wanted, p256};
@@ -161,6 +163,18 @@ fn a_list_replaces_only_an_older_one_of_its_kind() {
         let late = 1_796_083_201;
         assert_eq!(compare(nothing, &five, &ca.certificate, late), Standing::Expired);
     }
+}
+
+#[test]
+fn the_file_of_a_list_is_read_up_to_the_size_of_the_largest() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    fs::write(path, b"a list").unwrap();
+    assert_eq!(read_list(path).unwrap(), b"a list");
+    // Without content, so that it takes no room.
+    file.as_file().set_len(u64::try_from(LIST_BYTES_MAX).unwrap() + 1).unwrap();
+    assert_eq!(read_list(path).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    assert_eq!(read_list("/nowhere/list").unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Fixture {
         let settings = json!({
             "endpoint": server.url(), "ca_file": server.ca_file(), "bucket": BUCKET,
             "access_key_file": secret(&folder, "id", ACCESS_KEY),
-            "secret_key_file": secret(&folder, "key", SECRET_KEY), "timeout_s": 10,
+            "secret_key_file": secret(&folder, "key", SECRET_KEY), "timeout_s": 18,
         });
         Self { server, ca: p256("Test Root"), settings, folder }
     }

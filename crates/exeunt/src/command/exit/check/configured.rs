@@ -153,7 +153,10 @@ fn bring_files(value: &mut Json, from: &Path, to: &Path) -> std::io::Result<()> 
                 let copy = to.join(name);
                 fs::create_dir_all(copy.parent().unwrap_or(to))?;
                 // With the permissions that it has, which a module may look at.
-                fs::copy(&source, copy)?;
+                fs::copy(&source, copy).map_err(|err| {
+                    let why = format!("copying {} for the check: {err}", source.display());
+                    std::io::Error::new(err.kind(), why)
+                })?;
             } else if let Some(path) = source.to_str() {
                 path.clone_into(text);
             }
@@ -192,6 +195,13 @@ mod tests {
         assert_eq!(settings["tls"]["ca_file"], outside.to_str().unwrap());
         assert_eq!(fs::read_to_string(to.join("keys/password")).unwrap(), "secret");
         assert!(!to.join("other").exists());
+
+        // What cannot be copied is named; the folder of that name stands in the way.
+        fs::remove_dir_all(to.join("keys")).unwrap();
+        fs::create_dir_all(to.join("keys/password")).unwrap();
+        let err = bring_files(&mut settings, &from, &to).unwrap_err();
+        let named = format!("copying {} for the check: ", from.join("keys/password").display());
+        assert!(err.to_string().starts_with(&named), "{err}");
     }
 
     #[test]
