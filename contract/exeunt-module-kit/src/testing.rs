@@ -3,6 +3,8 @@
 //! It is strict where the server is forgiving, so that an author hears early: an answer that nobody
 //! asked for, or none within [`ANSWER_WITHIN`], is an error.
 
+mod outcome;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -28,6 +30,8 @@ use exeunt_module::{
 };
 
 use crate::{ExitModule, PolicyModule, serve_on, serve_policy_on};
+
+pub use outcome::{parked, reason, retried, target_down};
 
 /// How long a test waits for one answer, and for the end of a module after its farewell.
 pub const ANSWER_WITHIN: Duration = Duration::from_mins(1);

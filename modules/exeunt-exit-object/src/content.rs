@@ -305,4 +305,3 @@ fn file_name(name: &str) -> Result<String, String> {
         Err(format!("the CA's name {name:?} is not fit for a key"))
     }
 }
-

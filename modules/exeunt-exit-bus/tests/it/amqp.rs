@@ -21,7 +21,8 @@ use exeunt_testbed::{
 use serde_json::{Value as Json, json};
 
 use crate::{
-    assert_accepted, deliver, down, events, maintain, notify_all, retried, secret, start, with,
+    assert_accepted, deliver, events, maintain, notify_all, retried, secret, start, target_down,
+    with,
 };
 
 /// One server for all tests that let it be, as it takes seconds to start.
@@ -163,7 +164,7 @@ fn install_makes_what_is_missing_and_test_writes_nothing() {
     let settings = with(&it.settings(), &json!({"queue": "exeunt"}));
     let mut host = start(&settings);
     let outcome = notify_all(&mut host, &events(1..2)).remove(0);
-    let why = down(&outcome);
+    let why = target_down(&outcome);
     assert!(why.contains("no exchange 'exeunt'") && why.contains("exeunt exit install"), "{why}");
 
     let mut maintain = maintain(&settings);

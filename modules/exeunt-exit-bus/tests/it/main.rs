@@ -22,7 +22,7 @@ use exeunt_module::PROTOCOL_VERSION;
 use exeunt_module_kit::{
     Event, Initialize, Outcome, exit_event,
     maintain::CheckResult,
-    testing::{Host, issued_event},
+    testing::{Host, issued_event, retried, target_down},
 };
 use exeunt_testbed::process::POLL;
 use serde_json::{Value as Json, json};
@@ -101,24 +101,6 @@ fn notify_all(host: &mut Host, events: &[Event]) -> Vec<Outcome> {
 fn assert_accepted(outcomes: &[Outcome]) {
     let other = outcomes.iter().find(|it| **it != Outcome::Accept);
     assert_eq!(other, None);
-}
-
-/// The reason of a retry that counts against the event: it is parked after so many.
-#[track_caller]
-fn retried(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Retry { reason, .. } => reason,
-        other => panic!("{other:?} is no retry of this event"),
-    }
-}
-
-/// The reason of a retry that counts against no event: the target is of use to none.
-#[track_caller]
-fn down(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::TargetDown { reason, .. } => reason,
-        other => panic!("{other:?} does not say that the target is down"),
-    }
 }
 
 /// How long a server may take to be back; more than what it is given to start in.
@@ -261,7 +243,7 @@ fn install_makes_a_stream_in_which_nothing_is_lost_and_leaves_one_that_is_there(
     let it = Fixture::without_stream();
     let mut host = it.host();
     let outcome = notify_all(&mut host, &events(1..2)).remove(0);
-    assert!(down(&outcome).contains("exeunt exit install"), "{outcome:?}");
+    assert!(target_down(&outcome).contains("exeunt exit install"), "{outcome:?}");
 
     let mut maintain = maintain(&it.settings);
     let report = maintain.test_target(&[]).unwrap();

@@ -15,7 +15,8 @@ use exeunt_testbed::{
 use serde_json::{Value as Json, json};
 
 use crate::{
-    assert_accepted, down, events, maintain, notify_all, plain, secret, server::Server, start, with,
+    assert_accepted, events, maintain, notify_all, plain, secret, server::Server, start,
+    target_down, with,
 };
 
 /// The pair that the documentation of NATS shows for users; nobody's.
@@ -83,7 +84,7 @@ fn what_the_account_may_not_do_is_said_at_once_and_retried() {
         let patient = with(&settings, &json!({"timeout_s": 20}));
         let begun = Instant::now();
         for outcome in notify_all(&mut start(&patient), &events(1..11)) {
-            assert!(down(&outcome).contains(said), "{outcome:?}");
+            assert!(target_down(&outcome).contains(said), "{outcome:?}");
         }
         assert!(begun.elapsed() < Duration::from_secs(15), "{said}");
         let report = maintain(&settings).test_target(&events(1..2)).unwrap();
@@ -126,7 +127,7 @@ fn a_right_that_is_given_later_is_used_by_the_running_module() {
     let settings = account(folder.path(), &server.address(), "mute", "s3cret");
     let mut host = start(&settings);
     let refused = notify_all(&mut host, &events(1..2)).remove(0);
-    assert!(down(&refused).contains("Permissions Violation for Publish"), "{refused:?}");
+    assert!(target_down(&refused).contains("Permissions Violation for Publish"), "{refused:?}");
     server.reload(&users("exeunt.>"));
     wait_for("the right that was given", Duration::from_secs(20), || {
         notify_all(&mut host, &events(1..2)) == [Outcome::Accept]
@@ -146,7 +147,7 @@ fn an_nkey_and_a_token_let_the_module_in() {
     let settings = with(&plain(&server.address()), &json!({ "token_file": token }));
     let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
     // It is in, and there is no stream.
-    assert!(down(&outcome).contains("no stream takes"), "{outcome:?}");
+    assert!(target_down(&outcome).contains("no stream takes"), "{outcome:?}");
 }
 
 #[test]
@@ -157,7 +158,7 @@ fn a_password_that_others_can_read_is_not_used_and_never_said() {
     let file = settings["password_file"].as_str().unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
     let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
-    assert!(down(&outcome).contains("others than its owner can read it"), "{outcome:?}");
+    assert!(target_down(&outcome).contains("others than its owner can read it"), "{outcome:?}");
 }
 
 #[test]
@@ -188,10 +189,10 @@ fn a_server_has_to_show_the_right_certificate_and_may_ask_for_ours() {
             assert_accepted(&notify_all(&mut start(&settings), &events(1..101)));
             let mut without = settings.clone();
             without.as_object_mut().unwrap().retain(|name, _| !name.starts_with("client_"));
-            down(&notify_all(&mut start(&without), &events(1..2))[0]);
+            target_down(&notify_all(&mut start(&without), &events(1..2))[0]);
         } else {
             let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
-            assert!(down(&outcome).contains(said), "{outcome:?}");
+            assert!(target_down(&outcome).contains(said), "{outcome:?}");
         }
     }
 }
@@ -205,5 +206,5 @@ fn nothing_is_said_in_the_clear_to_a_server_without_tls() {
     let authority = Authority::new(&folder.path().join("ca"));
     settings["ca_file"] = json!(authority.certificate());
     let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
-    down(&outcome);
+    target_down(&outcome);
 }

@@ -14,8 +14,8 @@ use exeunt_testbed::{
 use serde_json::json;
 
 use crate::{
-    Fixture, assert_accepted, assert_once, deliver, down, events, notify_all, plain, retried,
-    start, with,
+    Fixture, assert_accepted, assert_once, deliver, events, notify_all, plain, retried, start,
+    target_down, with,
 };
 
 /// How long a part of a story may take.
@@ -30,7 +30,7 @@ fn while_the_server_is_down_events_are_retried_at_once_and_later_they_are_there(
     for _ in 0..3 {
         let begun = Instant::now();
         for outcome in notify_all(&mut host, &events(11..21)) {
-            let why = down(&outcome);
+            let why = target_down(&outcome);
             assert!(why.contains("connection was lost") || why.contains("connecting to"), "{why}");
         }
         assert!(begun.elapsed() < Duration::from_secs(15));
@@ -92,12 +92,12 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     let begun = Instant::now();
     for outcome in notify_all(&mut host, &events(101..201)) {
         // Those of a second batch wait for a new connection.
-        let why = down(&outcome);
+        let why = target_down(&outcome);
         assert!(why.contains("not confirmed in time") || why.contains("timed out"), "{why}");
     }
     // The connection is given up as well; the next one is not answered either.
     let outcome = notify_all(&mut host, &events(101..102)).remove(0);
-    assert!(down(&outcome).starts_with("connecting to "), "{outcome:?}");
+    assert!(target_down(&outcome).starts_with("connecting to "), "{outcome:?}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     proxy.set(Fault::Nothing);
     deliver(&mut host, &events(101..201));
@@ -112,8 +112,8 @@ fn a_server_that_stands_still_is_given_up_in_time() {
     deliver(&mut host, &events(1..2));
     it.server.suspend();
     let begun = Instant::now();
-    down(&notify_all(&mut host, &events(2..3))[0]);
-    down(&notify_all(&mut host, &events(2..3))[0]);
+    target_down(&notify_all(&mut host, &events(2..3))[0]);
+    target_down(&notify_all(&mut host, &events(2..3))[0]);
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     it.server.resume();
     deliver(&mut host, &events(2..3));
@@ -149,7 +149,7 @@ fn a_full_stream_takes_the_rest_when_there_is_room() {
     let outcomes = notify_all(&mut host, &events(1..51));
     assert_accepted(&outcomes[..30]);
     for outcome in &outcomes[30..] {
-        assert!(down(outcome).contains("maximum messages exceeded"), "{outcome:?}");
+        assert!(target_down(outcome).contains("maximum messages exceeded"), "{outcome:?}");
     }
     it.server.change_stream("EXEUNT", &json!({"max_msgs": 1000}));
     deliver(&mut host, &events(1..51));

@@ -20,7 +20,7 @@ use std::{
 use exeunt_exit_file::FileExit;
 use exeunt_module_kit::{
     Event, Outcome, Properties, Value, exit_event,
-    testing::{Host, HostError, issued_event},
+    testing::{Host, HostError, issued_event, reason},
 };
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -106,15 +106,6 @@ fn der_by_openssl(path: &Path) -> Vec<u8> {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
-}
-
-fn reason(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Retry { reason, .. }
-        | Outcome::TargetDown { reason, .. }
-        | Outcome::Park { reason } => reason,
-        other => panic!("{other:?} has no reason"),
-    }
 }
 
 #[track_caller]

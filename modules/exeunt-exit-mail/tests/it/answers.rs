@@ -2,7 +2,10 @@
 
 use crate::fixture::{LIMIT, Told, issued, judged, password_file, settings};
 use exeunt_exit_mail::MailExit;
-use exeunt_module_kit::{Outcome, Value, testing::Host};
+use exeunt_module_kit::{
+    Outcome, Value,
+    testing::{self, Host},
+};
 use exeunt_testbed::{
     authority::Flaw,
     smtp::{Behaviour, Security, Setup, Smtp, USER},
@@ -10,18 +13,21 @@ use exeunt_testbed::{
 use serde_json::{Value as Json, json};
 
 /// The server's trouble, or a setting's: no attempt of the event was counted.
+#[track_caller]
 fn down(outcome: &Outcome, words: &str) {
-    let Outcome::TargetDown { reason, .. } = outcome else { panic!("it counted: {outcome:?}") };
+    let reason = testing::target_down(outcome);
     assert!(reason.contains(words), "{reason}");
 }
 
+#[track_caller]
 fn retried(outcome: &Outcome, words: &str) {
-    let Outcome::Retry { reason, .. } = outcome else { panic!("it is not retried: {outcome:?}") };
+    let reason = testing::retried(outcome);
     assert!(reason.contains(words), "{reason}");
 }
 
+#[track_caller]
 fn parked(outcome: &Outcome, words: &str) {
-    let Outcome::Park { reason } = outcome else { panic!("it is not parked: {outcome:?}") };
+    let reason = testing::parked(outcome);
     assert!(reason.contains(words), "{reason}");
 }
 

@@ -19,7 +19,7 @@ use std::{
 use exeunt_exit_object::ObjectExit;
 use exeunt_module_kit::{
     Event, Outcome, Properties, Value, exit_event,
-    testing::{Host, issued_event},
+    testing::{Host, issued_event, parked, retried, target_down},
 };
 use exeunt_testbed::{
     process::POLL,
@@ -132,32 +132,6 @@ fn notify_all(host: &mut Host, events: &[Event]) -> Vec<Outcome> {
 fn assert_accepted(outcomes: &[Outcome]) {
     let other = outcomes.iter().find(|it| **it != Outcome::Accept);
     assert_eq!(other, None);
-}
-
-/// The reason of a retry that counts against the event: it is parked after so many.
-#[track_caller]
-fn retried(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Retry { reason, .. } => reason,
-        other => panic!("{other:?} is no retry of this event"),
-    }
-}
-
-/// The reason of a retry that counts against no event: the target is of use to none.
-#[track_caller]
-fn down(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::TargetDown { reason, .. } => reason,
-        other => panic!("{other:?} does not say that the target is down"),
-    }
-}
-
-#[track_caller]
-fn parked(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Park { reason } => reason,
-        other => panic!("{other:?} is not parked"),
-    }
 }
 
 /// How long a server may take to be back.

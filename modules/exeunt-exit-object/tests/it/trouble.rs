@@ -16,8 +16,8 @@ use exeunt_testbed::{
 use serde_json::json;
 
 use crate::{
-    BUCKET, Fixture, Wanted, assert_accepted, deliver, down, notify_all, parked, retried, secret,
-    start, with,
+    BUCKET, Fixture, Wanted, assert_accepted, deliver, notify_all, parked, retried, secret, start,
+    target_down, with,
 };
 
 #[test]
@@ -30,7 +30,7 @@ fn while_the_server_is_down_events_are_retried_and_later_they_are_there() {
     let begun = Instant::now();
     for (event, outcome) in events[10..].iter().zip(notify_all(&mut host, &events[10..])) {
         // In words of our own: the same at every attempt.
-        let reason = down(&outcome);
+        let reason = target_down(&outcome);
         let key = format!("certificates/40{:030x}.cer", event.seq);
         assert!(reason.starts_with(&format!("writing {key}: the server cannot be reached: ")));
         assert!(!reason.contains("performing") && !reason.contains(" in "), "{reason}");
@@ -91,7 +91,7 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     deliver(&mut host, &events[10..11]);
     proxy.set(Fault::Silence);
     let begun = Instant::now();
-    down(&notify_all(&mut host, &events[11..12])[0]);
+    target_down(&notify_all(&mut host, &events[11..12])[0]);
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     proxy.set(Fault::Nothing);
     proxy.cut();
@@ -149,7 +149,7 @@ fn a_full_or_refusing_server_is_told_again_and_the_reason_is_its_own() {
         let refuse = Some(code.to_owned());
         it.server.behave(&Behaviour { refuse, ..Behaviour::default() });
         let outcome = notify_all(&mut host, &events).remove(0);
-        assert_eq!(down(&outcome), format!("writing {key}: the server answers {said}"));
+        assert_eq!(target_down(&outcome), format!("writing {key}: the server answers {said}"));
     }
     assert!(it.server.list(BUCKET).is_empty());
     it.server.behave(&Behaviour::default());
@@ -166,7 +166,7 @@ fn a_server_that_confirms_and_keeps_nothing_is_found_out() {
     events.push(it.crl_issued(4, &lists));
     it.server.behave(&Behaviour { forgets: true, ..Behaviour::default() });
     for outcome in notify_all(&mut host, &events) {
-        assert!(down(&outcome).contains("confirmed"), "{outcome:?}");
+        assert!(target_down(&outcome).contains("confirmed"), "{outcome:?}");
     }
     assert!(it.server.list(BUCKET).is_empty());
     it.server.behave(&Behaviour::default());
@@ -176,7 +176,7 @@ fn a_server_that_confirms_and_keeps_nothing_is_found_out() {
     it.server.behave(&Behaviour { forgets: true, ..Behaviour::default() });
     let newer = [it.base(8)];
     let event = it.crl_issued(5, &newer);
-    assert!(down(&host.notify(&event).unwrap()).contains("confirmed"));
+    assert!(target_down(&host.notify(&event).unwrap()).contains("confirmed"));
     assert_eq!(it.get("crl/Test Root.crl"), lists[0].1);
     it.server.behave(&Behaviour::default());
     deliver(&mut host, &[event]);
@@ -210,11 +210,11 @@ fn a_wrong_key_or_bucket_is_said_and_a_new_key_is_taken_without_a_restart() {
     let it = Fixture::new();
     let events = it.issued(1..2, &it.leaf());
     let outcome = start(&with(&it.settings, &json!({"bucket": "nowhere"}))).notify(&events[0]);
-    assert!(down(&outcome.unwrap()).contains("NoSuchBucket"));
+    assert!(target_down(&outcome.unwrap()).contains("NoSuchBucket"));
     let wrong = secret(&it.folder, "wrong", "not/the/key");
     let mut host = start(&with(&it.settings, &json!({ "secret_key_file": wrong })));
     let outcome = notify_all(&mut host, &events).remove(0);
-    let reason = down(&outcome);
+    let reason = target_down(&outcome);
     assert!(reason.contains("SignatureDoesNotMatch") && !reason.contains("not/the"), "{reason}");
     secret(&it.folder, "wrong", exeunt_testbed::s3::SECRET_KEY);
     deliver(&mut host, &events);
@@ -257,7 +257,7 @@ fn only_a_server_with_the_right_certificate_is_talked_to() {
         let mut it = Fixture::new();
         it.server.start_again_with(flaw);
         let outcome = it.host().notify(&it.issued(1..2, &it.leaf())[0]).unwrap();
-        let reason = down(&outcome);
+        let reason = target_down(&outcome);
         assert!(reason.contains("certificate"), "{flaw:?}: {reason}");
         // It is that alone: with this very certificate pinned, the object is there.
         let mut settings =

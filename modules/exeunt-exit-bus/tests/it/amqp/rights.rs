@@ -8,7 +8,9 @@ use exeunt_testbed::{
 use serde_json::json;
 
 use super::{Fixture, assert_there};
-use crate::{assert_accepted, down, events, maintain, notify_all, retried, secret, start, with};
+use crate::{
+    assert_accepted, events, maintain, notify_all, retried, secret, start, target_down, with,
+};
 
 #[test]
 fn an_account_that_may_publish_and_nothing_else_is_enough() {
@@ -40,7 +42,7 @@ fn what_the_account_may_not_do_is_said_at_once_and_retried() {
         let begun = std::time::Instant::now();
         for outcome in notify_all(&mut start(&settings), &events(1..51)) {
             // Whatever the event: for lack of such a right none is ever parked.
-            assert!(down(&outcome).contains(said), "{outcome:?}");
+            assert!(target_down(&outcome).contains(said), "{outcome:?}");
         }
         assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{said}");
         let report = maintain(&settings).test_target(&events(1..2)).unwrap();
@@ -100,7 +102,7 @@ fn a_client_certificate_says_who_the_module_is() {
         &json!({ "client_certificate_file": nobody.certificate, "client_key_file": nobody.key }),
     );
     let outcome = notify_all(&mut start(&nobody), &events(2..3)).remove(0);
-    assert!(down(&outcome).contains("Login was refused"), "{outcome:?}");
+    assert!(target_down(&outcome).contains("Login was refused"), "{outcome:?}");
     assert_eq!(assert_there(&it.found(), &events(1..2)), 0);
 }
 
@@ -110,11 +112,11 @@ fn a_server_with_the_wrong_certificate_is_told_nothing() {
     let other = Authority::new(&it.folder.path().join("other"));
     let stranger = with(&it.settings(), &json!({ "ca_file": other.certificate() }));
     let outcome = notify_all(&mut start(&stranger), &events(1..2)).remove(0);
-    assert!(down(&outcome).contains("certificate"), "{outcome:?}");
+    assert!(target_down(&outcome).contains("certificate"), "{outcome:?}");
     // TLS to a port that speaks none, too, says no password.
     let plain = format!("amqps://localhost:{}", it.port());
     let plain = with(&it.settings(), &json!({ "servers": plain }));
-    down(&notify_all(&mut start(&plain), &events(1..2))[0]);
+    target_down(&notify_all(&mut start(&plain), &events(1..2))[0]);
     assert_eq!(it.waiting(&it.vhost), Some(0));
 
     let expired = RabbitMq::start(Flaw::Expired, 1);
@@ -124,5 +126,5 @@ fn a_server_with_the_wrong_certificate_is_told_nothing() {
         "vhost": expired.vhost(), "user": USER, "password_file": password, "timeout_s": 5,
     });
     let outcome = notify_all(&mut start(&settings), &events(1..2)).remove(0);
-    assert!(down(&outcome).contains("expired"), "{outcome:?}");
+    assert!(target_down(&outcome).contains("expired"), "{outcome:?}");
 }

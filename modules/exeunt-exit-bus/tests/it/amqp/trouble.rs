@@ -16,7 +16,7 @@ use exeunt_testbed::{
 use serde_json::{Value as Json, json};
 
 use super::{Fixture, assert_there};
-use crate::{assert_accepted, deliver, down, events, notify_all, secret, start, with};
+use crate::{assert_accepted, deliver, events, notify_all, secret, start, target_down, with};
 
 /// How long a server may take to see that there is room again.
 const SOON: Duration = Duration::from_mins(1);
@@ -79,7 +79,7 @@ fn a_server_that_is_down_stands_still_or_raises_an_alarm_is_waited_for() {
     // Before the alarm is raised and the module has heard of it, they are taken or merely late.
     wait_for("the alarm", SOON, || {
         let outcome = notify_all(&mut host, &events(11..21)).remove(0);
-        outcome != Outcome::Accept && down(&outcome).contains("an alarm of memory or disk")
+        outcome != Outcome::Accept && target_down(&outcome).contains("an alarm of memory or disk")
     });
     server.control(&["set_vm_memory_high_watermark", "0.6"]);
     deliver(&mut host, &events(11..21));
@@ -87,7 +87,7 @@ fn a_server_that_is_down_stands_still_or_raises_an_alarm_is_waited_for() {
     server.process().suspend();
     for _ in 0..2 {
         let begun = Instant::now();
-        down(&notify_all(&mut host, &events(21..22))[0]);
+        target_down(&notify_all(&mut host, &events(21..22))[0]);
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     }
     server.process().resume();
@@ -97,7 +97,7 @@ fn a_server_that_is_down_stands_still_or_raises_an_alarm_is_waited_for() {
     for _ in 0..2 {
         let begun = Instant::now();
         for outcome in notify_all(&mut host, &events(31..41)) {
-            let why = down(&outcome);
+            let why = target_down(&outcome);
             assert!(why.contains("connection was lost") || why.contains("connecting to"), "{why}");
         }
         assert!(begun.elapsed() < Duration::from_secs(15));
@@ -122,14 +122,14 @@ fn a_slow_server_is_waited_for_and_one_that_says_nothing_is_not() {
     proxy.set(Fault::Silence);
     let begun = Instant::now();
     for outcome in notify_all(&mut host, &events(101..111)) {
-        let why = down(&outcome);
+        let why = target_down(&outcome);
         assert!(
             why.contains("not confirmed in time") || why.contains("no answer in time"),
             "{why}"
         );
     }
     let outcome = notify_all(&mut host, &events(101..102)).remove(0);
-    assert!(down(&outcome).contains("no answer in time"), "{outcome:?}");
+    assert!(target_down(&outcome).contains("no answer in time"), "{outcome:?}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     proxy.set(Fault::Nothing);
     deliver(&mut host, &events(101..111));
@@ -185,7 +185,7 @@ fn a_full_queue_takes_the_rest_when_there_is_room() {
         told.iter().zip(outcomes).partition(|(_, outcome)| *outcome == Outcome::Accept);
     assert!(30 <= taken.len() && !left.is_empty(), "{} were taken", taken.len());
     for (_, outcome) in &left {
-        assert!(down(outcome).contains("a queue is full"), "{outcome:?}");
+        assert!(target_down(outcome).contains("a queue is full"), "{outcome:?}");
     }
     let mut found = it.found();
     let left: Vec<_> = left.into_iter().map(|(event, _)| event.clone()).collect();
@@ -236,6 +236,6 @@ fn the_next_server_is_taken_where_the_first_one_is_down_or_silent() {
     let servers = [dead.port(), silent.port()].map(port);
     let mut host = host_of(&servers);
     let outcome = notify_all(&mut host, &events(2..3)).remove(0);
-    let why = down(&outcome);
+    let why = target_down(&outcome);
     assert!(why.contains("refused") && why.contains("no answer in time"), "{why}");
 }
