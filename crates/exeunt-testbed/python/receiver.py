@@ -4,7 +4,7 @@ Its only argument is a JSON object; exeunt_testbed::receiver writes it. It check
 Python's own HMAC as https://www.standardwebhooks.com describes them: over "id.timestamp.body".
 """
 
-import base64, hashlib, hmac, http.server, json, pathlib, socket, ssl, sys, threading, time
+import base64, hashlib, hmac, http.server, json, os, pathlib, socket, ssl, sys, threading, time
 
 told = json.loads(sys.argv[1])
 lock = threading.Lock()
@@ -109,6 +109,11 @@ class Server(http.server.ThreadingHTTPServer):
             request = self.context.wrap_socket(request, server_side=True)
         super().finish_request(request, client_address)
 
+
+# Half a line is of a process that was killed while it wrote; what comes next is a line of its own.
+log = pathlib.Path(told["log"])
+if log.exists():
+    os.truncate(log, log.read_bytes().rfind(b"\n") + 1)
 
 server = Server(("127.0.0.1", told["port"]), Handler)
 if told["certificate"]:

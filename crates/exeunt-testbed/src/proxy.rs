@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::process::{free_port, listen};
+use crate::process::{STOP_LIMIT, free_port, listen, listens, wait_for};
 
 /// Bytes that are passed on at once; each such chunk is delayed by [`Fault::Delay`].
 pub const CHUNK_BYTES: usize = 16 * 1024;
@@ -112,7 +112,8 @@ impl Proxy {
     ///
     /// # Panics
     ///
-    /// When the port cannot be had again after [`Fault::Refuse`].
+    /// When somebody else goes on listening at the port after [`Fault::Refuse`], or it cannot be had
+    /// again.
     pub fn set(&mut self, fault: Fault) {
         {
             let mut state = self.shared.lock();
@@ -122,6 +123,8 @@ impl Proxy {
         self.shared.changed.notify_all();
         if fault == Fault::Refuse {
             self.close();
+            // As in `listen`: for a moment, a program that is about to start has a copy.
+            wait_for("nobody listens", STOP_LIMIT, || !listens(self.port));
         } else if self.acceptor.is_none() {
             self.listen();
         }

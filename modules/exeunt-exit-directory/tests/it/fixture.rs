@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -13,13 +14,16 @@ use exeunt_module_kit::{
     Event, Initialize, Outcome, Properties, Value, exit_event,
     testing::{Host, issued_event},
 };
-use exeunt_testbed::openldap::{OpenLdap, PEOPLE, PUBLISHER};
+use exeunt_testbed::{
+    openldap::{OpenLdap, PEOPLE, PUBLISHER},
+    process::POLL,
+};
 use serde_json::{Value as Json, json};
 
 use crate::minted::{DAY, Leaf, TestCa};
 
 /// How long a test waits for what has to come.
-pub const LIMIT: Duration = Duration::from_mins(1);
+pub const LIMIT: Duration = Duration::from_mins(5);
 
 /// `CT_FLAG_PUBLISH_TO_DS`.
 pub const PUBLISH_TO_DS: i32 = 8;
@@ -37,8 +41,8 @@ pub fn settings(server: &OpenLdap, url: &str) -> Json {
         "ca_file": server.authority().certificate(),
         "bind_dn": PUBLISHER,
         "password_file": server.password_file(),
-        "connect_timeout_s": 2,
-        "timeout_s": 2,
+        "connect_timeout_s": 15,
+        "timeout_s": 15,
         "return_after_s": 1,
         "users": {"bases": [PEOPLE], "remove_revoked": true},
     })
@@ -119,6 +123,7 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> Vec<Outcome> {
                 other => outcomes[index] = Some(other),
             }
         }
+        thread::sleep(POLL);
     }
 }
 

@@ -12,13 +12,13 @@ use exeunt_module_kit::{
 };
 use exeunt_testbed::{
     openldap::{ADMIN, OpenLdap, PKI, PUBLISHER, READER, Settings},
-    process::run,
+    process::{run, wait_for},
 };
 use serde_json::{Value as Json, json};
 
 use crate::{
     authority::Authority,
-    fixture::{deliver, reason, started, tell, with},
+    fixture::{LIMIT, deliver, reason, started, tell, with},
 };
 
 const LIST: &str = "certificateRevocationList;binary";
@@ -160,16 +160,20 @@ fn several_writers_at_once_end_with_the_newest_list() {
         }
         // Somebody changes something else about the same object all the time.
         begin.wait();
-        for list in &lists[..20] {
+        let change = |list: &Vec<u8>| {
             let change = format!(
                 "dn: {}\nchangetype: modify\nreplace: authorityRevocationList;binary\n\
                  authorityRevocationList;binary:: {}\n",
                 cdp(),
                 STANDARD.encode(list)
             );
+            server.try_ldif(ADMIN, &change).is_ok()
+        };
+        for list in &lists[..19] {
             // At first the object is not there.
-            let _ = server.try_ldif(ADMIN, &change);
+            change(list);
         }
+        wait_for("the object", LIMIT, || change(&lists[19]));
     });
     assert_eq!(server.values(&cdp(), LIST), from_ref(&lists[39]));
     assert_eq!(server.values(&cdp(), "authorityRevocationList;binary"), from_ref(&lists[19]));

@@ -188,8 +188,8 @@ pub fn domain_settings(server: &ActiveDirectory, url: &str) -> Json {
         "ca_file": server.authority().certificate(),
         "bind_dn": samba::PUBLISHER,
         "password_file": server.password_file(),
-        "connect_timeout_s": 5,
-        "timeout_s": 5,
+        "connect_timeout_s": 15,
+        "timeout_s": 15,
         "return_after_s": 1,
         "users": {"remove_revoked": true},
     })

@@ -1,6 +1,9 @@
 //! Several servers, a full one, and one that ends idle connections.
 
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use exeunt_module_kit::{Event, Outcome};
 use exeunt_testbed::{
@@ -114,6 +117,8 @@ fn a_connection_that_was_ended_while_it_was_idle_is_nothing_against_its_server()
     for event in &events {
         assert_eq!(tell(&mut host, std::slice::from_ref(event)), [Outcome::Accept]);
         bed.proxy.cut();
+        // The end of the connection has to reach the module.
+        thread::sleep(Duration::from_millis(100));
     }
     assert_eq!((bed.proxy.connections(), second.connections()), (5, 0));
     assert_holdings(&bed.server, expected);
