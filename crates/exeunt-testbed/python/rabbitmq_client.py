@@ -30,8 +30,6 @@ def main(channel):
             while True:
                 method, properties, body = channel.basic_get("exeunt", auto_ack=True)
                 if method is None:
-                    # The server writes down by and by what was taken; killed before that, it gives it again.
-                    channel.connection.sleep(1 if answer else 0)
                     return answer
                 found = {name: getattr(properties, name) for name in NAMES if getattr(properties, name) is not None}
                 answer.append({"routing_key": method.routing_key, "properties": found,

@@ -114,8 +114,10 @@ fn certificates_are_told_to_rabbitmq_also_where_it_was_down() {
     issue(&ca, "down.example.test");
     ca.wait_for_retry("bus");
     bus.restart();
+    // A server that is killed soon after something was taken gives it again.
     let second = wait_for("the second certificate on the bus", || {
-        Some(issued(bus.take(&vhost))).filter(|it| !it.is_empty())
+        let found = issued(bus.take(&vhost)).into_iter().filter(|it| it.0 != "up.example.test");
+        Some(found.collect::<Vec<_>>()).filter(|it| !it.is_empty())
     });
     for (found, wanted) in [(first, "up.example.test"), (second, "down.example.test")] {
         let [(host, _, routing_key)] = found.as_slice() else { panic!("{found:?}") };
