@@ -10,6 +10,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use exeunt_exit_directory::DirectoryExit;
+pub use exeunt_module_kit::testing::reason;
 use exeunt_module_kit::{
     Event, Initialize, Outcome, Properties, Value, exit_event,
     testing::{Host, issued_event},
@@ -130,17 +131,6 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> Vec<Outcome> {
 /// Delivers once.
 pub fn tell(host: &mut Host, events: &[Event]) -> Vec<Outcome> {
     host.notify_all(events).unwrap().into_iter().map(Result::unwrap).collect()
-}
-
-/// The reason of a retry or of what is parked.
-#[track_caller]
-pub fn reason(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Retry { reason, .. }
-        | Outcome::TargetDown { reason, .. }
-        | Outcome::Park { reason } => reason,
-        other => panic!("{other:?} has no reason"),
-    }
 }
 
 /// Certificates by account.

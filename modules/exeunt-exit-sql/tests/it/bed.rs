@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use exeunt_exit_sql::SqlExit;
-use exeunt_module_kit::testing::{Host, issued_event};
+use exeunt_module_kit::testing::{Host, issued_event, retried, target_down};
 use exeunt_module_kit::{Event, Initialize, Outcome, Value, exit_event, maintain};
 use exeunt_testbed::authority::{Authority, Flaw};
 use exeunt_testbed::postgres::{DATABASE, PASSWORD, Postgres, USER};
@@ -203,22 +203,13 @@ pub fn deliver(host: &mut Host, events: &[Event]) {
 /// The event is to be told again, and it counts: this event is in trouble, and others may not be.
 #[track_caller]
 pub fn assert_retry(outcome: &Outcome, said: &str) {
-    let Outcome::Retry { reason, .. } = outcome else { panic!("{outcome:?}") };
+    let reason = retried(outcome);
     assert!(reason.contains(said), "{reason}");
 }
 
 /// As [`assert_retry`], where no event could be taken, so that nothing counts.
 #[track_caller]
 pub fn assert_down(outcome: &Outcome, said: &str) {
-    let Outcome::TargetDown { reason, .. } = outcome else { panic!("{outcome:?}") };
+    let reason = target_down(outcome);
     assert!(reason.contains(said), "{reason}");
-}
-
-/// Why an event was parked.
-#[track_caller]
-pub fn parked(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Park { reason } => reason,
-        other => panic!("{other:?}"),
-    }
 }

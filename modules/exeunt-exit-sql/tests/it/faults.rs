@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use exeunt_module_kit::{Event, Outcome, Value};
+use exeunt_module_kit::{Event, Outcome, Value, testing::parked};
 use exeunt_testbed::authority::Flaw;
 use exeunt_testbed::postgres::{PASSWORD, Postgres};
 use exeunt_testbed::process::wait_for;
 use exeunt_testbed::proxy::{Fault, Proxy};
 use serde_json::json;
 
-use crate::bed::{Bed, Mould, assert_down, assert_retry, deliver, parked};
+use crate::bed::{Bed, Mould, assert_down, assert_retry, deliver};
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -244,7 +244,8 @@ fn a_name_that_the_encoding_of_the_database_does_not_have_parks_its_event_alone(
     events[1].request.set("RequesterName", Some(Value::String("漢".to_owned())));
     let mut outcomes = host.notify_all(&events).unwrap().into_iter().map(Result::unwrap);
     assert_eq!(outcomes.next(), Some(Outcome::Accept));
-    let reason = parked(outcomes.next().unwrap());
+    let outcome = outcomes.next().unwrap();
+    let reason = parked(&outcome);
     assert!(reason.contains("22P05"), "{reason}");
     assert_eq!(outcomes.next(), Some(Outcome::Accept));
 }

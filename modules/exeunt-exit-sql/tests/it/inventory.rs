@@ -4,12 +4,12 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
-use exeunt_module_kit::{Event, Outcome, Value, exit_event};
+use exeunt_module_kit::{Event, Outcome, Value, exit_event, testing::parked};
 use exeunt_testbed::authority::Authority;
 use exeunt_testbed::process::run;
 use serde_json::json;
 
-use crate::bed::{Bed, Mould, deliver, parked};
+use crate::bed::{Bed, Mould, deliver};
 
 /// Certificates of the large test.
 const COUNT: u64 = 3000;
@@ -126,7 +126,7 @@ fn a_request_is_kept_without_a_certificate_and_finds_its_own_later() {
     assert_eq!(host.notify(&start).unwrap(), Outcome::Skip);
     let mut broken = mould.issued(10, 7);
     broken.certificate.set("RawCertificate", Some(Value::Binary(b"nothing".to_vec())));
-    assert!(parked(host.notify(&broken).unwrap()).contains("decoded"));
+    assert!(parked(&host.notify(&broken).unwrap()).contains("decoded"));
 }
 
 #[test]
@@ -196,7 +196,8 @@ fn of_revocation_lists_the_newest_stays_and_a_foreign_one_is_refused() {
     assert_eq!(host.notify(&told(2, &old)).unwrap(), Outcome::Accept);
     assert_eq!(ask(), found);
     let impostor = Authority::new(&bed.folder.path().join("impostor"));
-    let reason = parked(host.notify(&told(3, &list(&impostor, 11))).unwrap());
+    let outcome = host.notify(&told(3, &list(&impostor, 11))).unwrap();
+    let reason = parked(&outcome);
     assert!(reason.contains("none of the CA's keys"), "{reason}");
     assert_eq!(ask(), found);
 }

@@ -11,7 +11,7 @@ use std::{
 use exeunt_exit_syslog::SyslogExit;
 use exeunt_module_kit::{
     Event, Outcome,
-    testing::{Host, issued_event},
+    testing::{Host, issued_event, target_down},
 };
 use exeunt_testbed::{
     authority::{Authority, Flaw, fingerprint},
@@ -170,6 +170,6 @@ pub fn deliver(host: &mut Host, events: &[Event]) -> usize {
 /// outcome by which an attempt of an event's own is spent.
 #[track_caller]
 pub fn assert_down(outcome: &Outcome, said: &str) {
-    let Outcome::TargetDown { reason, .. } = outcome else { panic!("{outcome:?}") };
+    let reason = target_down(outcome);
     assert!(reason.contains(said), "{reason}");
 }
