@@ -7,6 +7,7 @@ mod changelog;
 mod direction;
 mod documents;
 mod limits;
+mod links;
 mod sources;
 mod tree;
 
@@ -49,7 +50,8 @@ fn check(root: &Path) -> Result<Vec<String>, String> {
     complaints.extend(direction::check_manifests(&files));
     complaints.extend(sources::check(&files));
     complaints.extend(limits::check(&files, &product));
-    complaints.extend(documents::check(root, &files, &product)?);
+    complaints.extend(documents::check(&files, &product)?);
+    complaints.extend(links::check(root, &files));
     complaints.extend(changelog::check(&files));
     Ok(complaints)
 }

@@ -34,8 +34,9 @@ const DIGEST_EVENTS_DEFAULT: u64 = 100;
 /// Most events of a digest.
 pub const DIGEST_EVENTS_MAX: u64 = 1000;
 
-/// Longest wait of a digest, in seconds; the deadline of an event bounds it further.
-const DIGEST_S_MAX: u64 = 3600;
+/// Longest wait of a digest, in seconds: half of the longest deadline of an event, which has to be
+/// twice as long.
+const DIGEST_S_MAX: u64 = 1800;
 
 /// How the connection is secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

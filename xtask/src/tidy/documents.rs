@@ -1,18 +1,13 @@
-//! Documents that promise to be complete or short, and links that lead somewhere.
+//! Documents that promise to be complete or short.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::tree::{self, Source};
 
 /// Longest `ARCHITECTURE.md`, in lines: it is re-read as a whole, or not at all.
 const ARCHITECTURE_LINES_MAX: usize = 300;
 
-pub(crate) fn check(
-    root: &Path,
-    files: &[Source],
-    product: &[Source],
-) -> Result<Vec<String>, String> {
+pub(crate) fn check(files: &[Source], product: &[Source]) -> Result<Vec<String>, String> {
     let mut complaints = Vec::new();
     let lines = tree::text(files, "ARCHITECTURE.md")?.lines().count();
     if ARCHITECTURE_LINES_MAX <= lines {
@@ -31,15 +26,6 @@ pub(crate) fn check(
 
     for page in PAGES_OF_CLAIMS {
         complaints.extend(tests_missing(page, files)?);
-    }
-
-    for Source { path, text } in files.iter().filter(|it| it.is("md")) {
-        let folder = root.join(path).parent().map(Path::to_owned).unwrap_or_default();
-        for target in links(text) {
-            if !folder.join(target).exists() {
-                complaints.push(format!("{path}: the link {target} leads nowhere"));
-            }
-        }
     }
     Ok(complaints)
 }
@@ -183,20 +169,6 @@ fn first_cells(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|it| it.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name)
 }
 
-/// Targets of links to files of ours, without their anchors.
-fn links(text: &str) -> Vec<&str> {
-    let mut targets = Vec::new();
-    for piece in text.split("](").skip(1) {
-        let Some((target, _)) = piece.split_once(')') else { continue };
-        let foreign = target.contains("://") || target.starts_with("mailto:");
-        let file = target.split('#').next().unwrap_or_default();
-        if !foreign && !file.is_empty() {
-            targets.push(file);
-        }
-    }
-    targets
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,11 +238,5 @@ mod tests {
     fn a_table_names_things_in_its_first_column() {
         let text = "| Code | Meaning |\n|---|---|\n| `a-b` | `c-d` |\n";
         assert_eq!(first_cells(text).collect::<Vec<_>>(), ["a-b"]);
-    }
-
-    #[test]
-    fn links_to_files_are_followed_and_others_are_not() {
-        let text = "[a](docs/a.md#part) [b](https://example.org/b) [c](#here) [d](d.md)";
-        assert_eq!(links(text), ["docs/a.md", "d.md"]);
     }
 }
