@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::issuing::request;
 
 /// `EXITEVENT_CERTEXPIRING`, Exeunt's own.
-const EXPIRING: u32 = 0x4_0000;
+pub(super) const EXPIRING: u32 = 0x4_0000;
 /// So many rows that a server or a client that gathers them would be seen to.
 const MANY: u64 = 200_000;
 /// What a server or a client may take, in KiB: the rows of [`MANY`] alone would take more.
@@ -43,7 +43,7 @@ fn read_csv(text: &str) -> Vec<Vec<String>> {
 }
 
 /// Does something to the store of a server that does not run.
-fn meddle(ca: &Ca, script: &str) {
+pub(super) fn meddle(ca: &Ca, script: &str) {
     let script = format!(
         "import json, os, sqlite3, sys\n\
          db = sqlite3.connect(json.load(sys.stdin))\n\

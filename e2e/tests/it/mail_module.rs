@@ -3,9 +3,11 @@
 use std::fs;
 
 use exeunt_e2e::ca::{Ca, wait_for};
+use exeunt_e2e::{program, record};
 use exeunt_testbed::smtp::{Behaviour, PASSWORD, Security, Setup, Smtp, USER};
 
 use super::issuing::request;
+use super::lookups::{EXPIRING, meddle};
 
 /// A template whose certificates name a mailbox.
 const PEOPLE: &str = r#"
@@ -81,6 +83,64 @@ fn a_mail_server_that_is_down_neither_fails_a_request_nor_loses_the_mail() {
     let parked = ca.ok(&["exit", "parked", "list", "post"]);
     assert!(parked.contains("550 5.1.1 no such user here"), "{parked}");
     assert_eq!(post.inbox().len(), 2);
+    server.stop();
+}
+
+#[test]
+fn notices_of_expiry_that_wait_together_are_one_mail() {
+    let post = Smtp::start(&Setup::default());
+    let ca = Ca::init(&[]);
+    ca.configure("warn_days = [30, 7, 1]", "warn_days = []");
+    let (module, heard) = (program::built("record-module"), ca.scratch().join("heard"));
+    ca.configure_more(&format!(
+        "{PEOPLE}\n[[exit]]\nname = \"record\"\ncommand = [{module:?}]\n\
+         [exit.settings]\nfile = {heard:?}"
+    ));
+    let server = ca.serve();
+    let settings = [
+        "server=localhost".to_owned(),
+        format!("port={}", post.port()),
+        format!("ca_file={}", post.ca_file().display()),
+        format!("user={USER}"),
+        format!("password_file={}", ca.secret("password", PASSWORD)),
+        "from=ca@example.test".to_owned(),
+        "to=ops@example.test".to_owned(),
+        "events=expiring".to_owned(),
+        "text={{ who }} ends within {{ detail.ExpiresWithinDays }} days".to_owned(),
+        "digest_s=0".to_owned(),
+    ];
+    ca.add_exit(&["post", "--use", "mail"], &settings);
+    ca.ok(&["exit", "disable", "post"]);
+    let names = ["first", "second", "third"];
+    for name in names {
+        issue(&ca, name);
+    }
+    server.stop();
+    // They are old and have twenty days left.
+    meddle(
+        &ca,
+        "import time\n\
+         day, now = 86400000, int(time.time() * 1000)\n\
+         db.execute('UPDATE certificate SET issued = ?, not_after = ? WHERE request <= 3',\n\
+         \x20          (now - 70 * day, now + 20 * day))",
+    );
+    ca.configure("warn_days = []", "warn_days = [30]");
+    let server = ca.serve();
+    wait_for("the events", || {
+        let all = record::read(&heard).unwrap();
+        (all.iter().filter(|it| it.event == EXPIRING).count() == names.len()).then_some(())
+    });
+    ca.ok(&["exit", "enable", "post"]);
+    wait_for("the mail", || {
+        let status = ca.exit_status("post");
+        (status["accepted"] == 3 && status["lag"] == 0).then_some(())
+    });
+    let mails = post.inbox();
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    assert!(mail.text.contains("Subject: [Test Root] 3 events: 3 expiring"), "{}", mail.text);
+    for name in names {
+        assert!(mail.text.contains(&format!("{name} ends within 30 days")), "{}", mail.text);
+    }
     server.stop();
 }
 
