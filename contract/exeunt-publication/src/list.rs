@@ -399,15 +399,22 @@ impl Standing {
 ///
 /// # Errors
 ///
-/// As the system says; [`io::ErrorKind::FileTooLarge`] where it has more than [`LIST_BYTES_MAX`].
+/// As the system says; [`io::ErrorKind::FileTooLarge`] where it has more than [`LIST_BYTES_MAX`], and
+/// [`io::ErrorKind::OutOfMemory`] where this process gets no memory for it.
 pub fn read_list(path: &str) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let most = u64::try_from(LIST_BYTES_MAX).unwrap_or(u64::MAX);
-    if most < file.metadata()?.len() {
+    let length = file.metadata()?.len();
+    if most < length {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, ListError::TooLarge));
     }
     let mut der = Vec::new();
-    file.take(most).read_to_end(&mut der)?;
+    // At once, and refused in words: a module has a limit (`memory_mib`), and would end at it.
+    der.try_reserve_exact(usize::try_from(length).unwrap_or(LIST_BYTES_MAX)).map_err(|_| {
+        let why = format!("no memory for {length} bytes: raise memory_mib of the [[exit]]");
+        io::Error::new(io::ErrorKind::OutOfMemory, why)
+    })?;
+    file.take(length).read_to_end(&mut der)?;
     Ok(der)
 }
 

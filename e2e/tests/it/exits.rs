@@ -260,7 +260,7 @@ fn settings_are_checked_by_the_module_and_comments_stay() {
         }
         Some(text(&output.stderr))
     });
-    assert!(told.contains("error[settings-refused]"), "{told}");
+    assert!(told.contains("error[settings-refused]") && told.contains("hint:"), "{told}");
     assert!(told.contains("too late") && told.contains("put back"), "{told}");
     assert_eq!(config(&ca), kept, "settings that it does not start with were kept");
     wait_for("the module to go on with the old ones", || {

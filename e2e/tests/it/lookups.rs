@@ -43,7 +43,7 @@ fn read_csv(text: &str) -> Vec<Vec<String>> {
 }
 
 /// Does something to the store of a server that does not run.
-pub(super) fn meddle(ca: &Ca, script: &str) {
+fn meddle(ca: &Ca, script: &str) {
     let script = format!(
         "import json, os, sqlite3, sys\n\
          db = sqlite3.connect(json.load(sys.stdin))\n\
@@ -189,6 +189,20 @@ fn two_hundred_thousand_rows_are_taken_away_in_little_memory_on_both_sides() {
     server.stop();
 }
 
+/// The certificates of the first requests are old and have twenty days left, in the store of a server that
+/// does not run.
+pub(super) fn grow_old(ca: &Ca, requests: usize) {
+    meddle(
+        ca,
+        &format!(
+            "import time\n\
+             day, now = 86400000, int(time.time() * 1000)\n\
+             db.execute('UPDATE certificate SET issued = ?, not_after = ? WHERE request <= ?',\n\
+             \x20          (now - 70 * day, now + 20 * day, {requests}))"
+        ),
+    );
+}
+
 #[test]
 fn modules_hear_once_of_a_certificate_that_runs_out() {
     let ca = Ca::init(&[]);
@@ -204,14 +218,7 @@ fn modules_hear_once_of_a_certificate_that_runs_out() {
         ca.ok(&["submit", &file]);
     }
     server.stop();
-    // The first one is old and has twenty days left.
-    meddle(
-        &ca,
-        "import time\n\
-         day, now = 86400000, int(time.time() * 1000)\n\
-         db.execute('UPDATE certificate SET issued = ?, not_after = ? WHERE request = 1',\n\
-         \x20          (now - 70 * day, now + 20 * day))",
-    );
+    grow_old(&ca, 1);
     ca.configure("warn_days = []", "warn_days = [7, 30]");
     let told = || -> Vec<String> {
         let all = record::read(&heard).unwrap();

@@ -62,6 +62,7 @@ impl State {
         let ours = (publication, stamp(event, publication));
         Ok(match Publication::from_file(&content) {
             None => Leads::Foreign,
+            Some(it) if !it.has_issuer_of(publication) => Leads::Foreign,
             Some(it) if newest_order((&it, other), ours).is_gt() => Leads::Right,
             Some(_) => Leads::Stale,
         })
@@ -89,7 +90,7 @@ impl State {
                     .map_err(|err| not_written(&link, &err))
             }
             Ok(Leads::Foreign) => Err(park(format!(
-                "{link} is there and is no link to a certificate here; it was left alone"
+                "{link} is there and is no link to a certificate of this CA here; it was left alone"
             ))),
             Err(err) => Err(not_read(&link, &err)),
         }

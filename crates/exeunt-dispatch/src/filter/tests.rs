@@ -323,7 +323,7 @@ fn the_most_expensive_expressions_are_judged_soon() {
             start.elapsed()
         });
         let elapsed = times.min().unwrap();
-        assert!(elapsed < std::time::Duration::from_secs(2), "{part}: {elapsed:?}");
+        assert!(elapsed < std::time::Duration::from_millis(500), "{part}: {elapsed:?}");
         println!("{elapsed:?} {part}");
     }
 }

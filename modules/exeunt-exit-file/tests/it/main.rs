@@ -213,6 +213,16 @@ fn a_certificate_of_another_ca_is_left_alone_be_it_older_or_younger() {
         let expected = "www.der is there and is a certificate of another CA; it was left alone";
         assert_eq!(reason(&outcome), expected);
         assert_eq!(fs::read(it.path("www.der")).unwrap(), *other);
+
+        // A link of theirs to one of theirs neither.
+        let mut it = Fixture::new(&json!({"latest": "www.cer"}));
+        fs::write(it.path("theirs.pem"), other).unwrap();
+        symlink("theirs.pem", it.path("www.cer")).unwrap();
+        let outcome = it.notify(&event_for(1, "www", NEWER));
+        assert!(
+            reason(&outcome).starts_with("www.cer is there and is no link to a certificate of")
+        );
+        assert_eq!(fs::read_link(it.path("www.cer")).unwrap(), Path::new("theirs.pem"));
     }
 }
 

@@ -112,8 +112,9 @@ fn what_is_no_link_of_ours_is_left_alone() {
     std::os::unix::fs::symlink("/etc/passwd", it.path("link.cer")).unwrap();
     for (seq, name) in (1..).zip(["file", "link"]) {
         let outcome = it.notify(&event_for(seq, name, NEWER));
-        let expected =
-            format!("{name}.cer is there and is no link to a certificate here; it was left alone");
+        let expected = format!(
+            "{name}.cer is there and is no link to a certificate of this CA here; it was left alone"
+        );
         assert_eq!(reason(&outcome), expected);
     }
     assert_eq!(fs::read(it.path("file.cer")).unwrap(), b"precious");
