@@ -1,11 +1,18 @@
 //! The CA as an event shows it: its certificates, and the revocation lists that hold now.
 //!
-//! Both stand in the member `system` of events about the CA. Files are not opened here: whoever asks
-//! hands over what reads them.
+//! Both stand in the member `system` of events about the CA; a large list stands in a file of the server's
+//! that is named there.
+
+use std::io;
 
 use exeunt_module_kit::Properties;
 
-use crate::{certificate::Certificate, list::RevocationList, outcome::chain, url::Names};
+use crate::{
+    certificate::Certificate,
+    list::{RevocationList, read_list},
+    outcome::chain,
+    url::Names,
+};
 
 /// Most certificates of one CA, from the first to the newest.
 pub const CERTIFICATE_COUNT_MAX: usize = 4096;
@@ -38,6 +45,15 @@ pub struct CurrentList {
     pub names: Names,
     /// Which of the CA's certificates it was verified with, counted from 0.
     pub index: usize,
+}
+
+/// Why a list cannot be had, in one line for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoList {
+    /// Its file cannot be read now; it may have been replaced by the next one meanwhile.
+    NotNow(String),
+    /// It is not what it should be, at whatever time.
+    Never(String),
 }
 
 /// How the names of properties about that certificate end: the newest one's stand under the plain
@@ -90,13 +106,8 @@ pub fn authorities(system: &Properties) -> Result<Vec<Authority>, String> {
 
 /// The lists that an event shows, each verified with the certificate of its key: bases, deltas, parts.
 ///
-/// `read` reads the whole of a file whose path the server names; a large list stands there alone.
-/// What cannot be read, or is not what it should be, is a line for the operator in place of the list.
-pub fn lists(
-    system: &Properties,
-    authorities: &[Authority],
-    read: &mut dyn FnMut(&str) -> Result<Vec<u8>, String>,
-) -> Vec<Result<CurrentList, String>> {
+/// What cannot be read, or is not what it should be, stands in place of the list.
+pub fn lists(system: &Properties, authorities: &[Authority]) -> Vec<Result<CurrentList, NoList>> {
     let mut found = Vec::new();
     for authority in authorities.iter().filter(|it| it.has_lists) {
         let ending = ending(authority.index, authorities.len());
@@ -111,14 +122,24 @@ pub fn lists(
                     Err(_) => continue,
                 },
             };
-            found.push(der.and_then(|der| whole(der, authority, delta)));
+            found.push(der.and_then(|der| whole(der, authority, delta).map_err(NoList::Never)));
         }
     }
     let parts = system.string("CRLPartitionFiles").unwrap_or_default();
     for path in parts.lines().take(PART_COUNT_MAX) {
-        found.push(read(path).and_then(|der| part(der, authorities)));
+        found.push(read(path).and_then(|der| part(der, authorities).map_err(NoList::Never)));
     }
     found
+}
+
+fn read(path: &str) -> Result<Vec<u8>, NoList> {
+    read_list(path).map_err(|err| {
+        let why = format!("reading {path}: {err}");
+        match err.kind() {
+            io::ErrorKind::FileTooLarge => NoList::Never(why),
+            _ => NoList::NotNow(why),
+        }
+    })
 }
 
 fn whole(der: Vec<u8>, authority: &Authority, delta: bool) -> Result<CurrentList, String> {

@@ -3,13 +3,11 @@
 //! Each is verified before it is written and read back afterwards. The number of a list never goes
 //! backwards, and what is not this CA's is left alone.
 
-use std::io;
-
 use exeunt_module_kit::{Event, Outcome};
 use exeunt_publication::{
-    authority::{Authority, authorities, lists},
+    authority::{Authority, NoList, authorities, lists},
     certificate::Certificate,
-    list::{LIST_BYTES_MAX, RevocationList, Standing, compare, read_list},
+    list::{LIST_BYTES_MAX, RevocationList, Standing, compare},
     outcome::{chain, park, retry, target_retry},
     url::{Names, Target, Template},
 };
@@ -125,20 +123,15 @@ impl State {
             }
         }
         if let Some(template) = &settings.lists {
-            let mut read = |path: &str| {
-                read_list(path).map_err(|err| {
-                    let why = format!("reading {path}: {err}");
-                    if err.kind() != io::ErrorKind::FileTooLarge {
-                        later.push(why.clone());
-                    }
-                    why
-                })
-            };
-            for found in lists(&event.system, &authorities, &mut read) {
+            for found in lists(&event.system, &authorities) {
                 let found = match found {
                     Ok(found) if found.names.delta && !settings.delta_lists => continue,
                     Ok(found) => found,
-                    Err(why) => {
+                    Err(NoList::NotNow(why)) => {
+                        later.push(why);
+                        continue;
+                    }
+                    Err(NoList::Never(why)) => {
                         never.push(why);
                         continue;
                     }
@@ -162,8 +155,6 @@ impl State {
                 one.name, one.text, other.text
             ));
         }
-        // A file that cannot be read now may have been replaced by the next one meanwhile.
-        never.retain(|it| !later.contains(it));
         Ok(Items { all: items, never, later })
     }
 

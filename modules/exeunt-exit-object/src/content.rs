@@ -1,13 +1,11 @@
 //! What is published: under which key, as which octets, and whether it may take the place of what is
 //! there.
 
-use std::io;
-
 use exeunt_module_kit::{Event, exit_event};
 use exeunt_publication::{
-    authority::{self, Authority, CurrentList},
+    authority::{self, Authority, CurrentList, NoList},
     certificate::Certificate,
-    list::{Standing, compare, read_list},
+    list::{Standing, compare},
     outcome,
     pattern::{Place, sanitized},
     url::Names,
@@ -240,23 +238,11 @@ pub fn of_authority(event: &Event, settings: &Settings) -> Vec<Result<Wanted, Fa
         }));
     }
     if let Some(folder) = &settings.list_folder {
-        // A file that cannot be read now may have been replaced by the next one meanwhile.
-        let mut not_now = Vec::new();
-        let mut read = |path: &str| {
-            read_list(path).map_err(|err| {
-                let why = format!("{path}: {err}");
-                if err.kind() != io::ErrorKind::FileTooLarge {
-                    not_now.push(why.clone());
-                }
-                why
-            })
-        };
-        let lists = authority::lists(&event.system, &authorities, &mut read);
-        let refused = |why: String| {
-            if not_now.contains(&why) { Failure::NotNow(why) } else { Failure::Never(why) }
-        };
-        wanted.extend(lists.into_iter().map(|list| {
-            list.and_then(|it| of_list(it, folder, settings, &authorities)).map_err(refused)
+        let lists = authority::lists(&event.system, &authorities);
+        wanted.extend(lists.into_iter().map(|list| match list {
+            Ok(it) => of_list(it, folder, settings, &authorities).map_err(Failure::Never),
+            Err(NoList::NotNow(why)) => Err(Failure::NotNow(why)),
+            Err(NoList::Never(why)) => Err(Failure::Never(why)),
         }));
     }
     wanted
